@@ -1,0 +1,1 @@
+"""Make, store and serve data sets of implicit neural representations."""

@@ -1,0 +1,74 @@
+"""A batch of INR weights, to and from flat rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inrgen.core.spec import InrSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    """The weights of b INRs of one spec: weights[l] is (b, out_l, in_l), biases[l] (b, out_l)."""
+
+    weights: tuple[Float[Tensor, "b _o _i"], ...]
+    biases: tuple[Float[Tensor, "b _o"], ...]
+
+    def __len__(self) -> int:
+        return self.weights[0].shape[0]
+
+    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> "Params":
+        """The INRs at index, as a smaller batch."""
+        return self.map(lambda tensor: tensor[index])
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights[0].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.weights[0].dtype
+
+    def map(self, function) -> "Params":
+        """Apply function to every tensor."""
+        return Params(
+            weights=tuple(function(w) for w in self.weights),
+            biases=tuple(function(b) for b in self.biases),
+        )
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Params":
+        """The same weights on another device or in another dtype."""
+        return self.map(lambda tensor: tensor.to(device=device, dtype=dtype))
+
+    def flat(self) -> Float[Tensor, "b p"]:
+        """One row an INR: for each layer W row-major as (out, in), then b (as the store has it)."""
+        parts = []
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            parts += [weight.flatten(1), bias]
+        return torch.cat(parts, dim=1)
+
+    @staticmethod
+    def from_flat(spec: InrSpec, flat: Float[Tensor, "b p"]) -> "Params":
+        """Cut flat rows into layers, as views of flat. Raises ValueError for a wrong row length."""
+        if flat.shape[1] != spec.num_params:
+            raise ValueError(
+                f"flat needs {spec.num_params} parameters a row for {spec.job}; got {flat.shape[1]}"
+            )
+        cuts = [
+            flat[:, slot.offset : slot.offset + slot.size].unflatten(1, slot.shape)
+            for slot in spec.layers
+        ]
+        return Params(weights=tuple(cuts[0::2]), biases=tuple(cuts[1::2]))
+
+    @staticmethod
+    def cat(batches: Sequence["Params"]) -> "Params":
+        """Several batches of one spec as one, in order."""
+        return Params(
+            weights=tuple(torch.cat(ws) for ws in zip(*(p.weights for p in batches), strict=True)),
+            biases=tuple(torch.cat(bs) for bs in zip(*(p.biases for p in batches), strict=True)),
+        )

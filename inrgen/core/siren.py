@@ -1,0 +1,89 @@
+"""Initialise and evaluate a batch of SIRENs."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from inrgen.core import rng
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InitConfig:
+    """How the weights of an INR start. Every draw is uniform in +-bound.
+
+    first_layer: "small" draws it as a hidden layer, +-sqrt(6 / fan_in) / omega (the DWSNets
+        family); "siren" draws +-1 / fan_in (arXiv 2006.09661, section 3.2).
+    hidden_bias: biases of the hidden layers: "zero", or "torch" for +-1 / sqrt(fan_in).
+    last_layer: "torch" draws weight and bias in +-1 / sqrt(fan_in) (torch's linear default);
+        "siren" draws the weight in +-sqrt(6 / fan_in) / omega and the bias as "torch" does.
+    shared: every item starts a view from the same weights, so that views differ and items do not.
+    """
+
+    first_layer: Literal["small", "siren"] = "small"
+    hidden_bias: Literal["zero", "torch"] = "zero"
+    last_layer: Literal["torch", "siren"] = "torch"
+    shared: bool = False
+
+
+def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
+    """The bounds of weight and bias of one layer."""
+    fan_in = spec.widths[layer]
+    torch_bound = 1.0 / math.sqrt(fan_in)
+    is_last = layer == spec.num_hidden
+    omega = spec.omega[layer - 1 if is_last else layer]
+    weight = math.sqrt(6.0 / fan_in) / omega
+    if layer == 0 and init.first_layer == "siren":
+        weight = 1.0 / fan_in
+    if is_last and init.last_layer == "torch":
+        weight = torch_bound
+    return weight, torch_bound if is_last or init.hidden_bias == "torch" else 0.0
+
+
+def init_keys(
+    seed: int, init: InitConfig, items: Int[Tensor, " b"], views: Int[Tensor, " b"]
+) -> Int[Tensor, " b"]:
+    """The key of each INR's initialisation: by item and view, or by view alone if shared."""
+    return rng.keys(seed, "init", torch.zeros_like(items) if init.shared else items, views)
+
+
+def initialise(spec: InrSpec, init: InitConfig, keys: Int[Tensor, " b"]) -> Params:
+    """Draw the starting weights of a batch, float32, on the device of keys."""
+    weights, biases = [], []
+    for layer, (fan_in, fan_out) in enumerate(zip(spec.widths, spec.widths[1:], strict=False)):
+        weight, bias = _bounds(spec, init, layer)
+        weights.append(rng.uniform(rng.fold(keys, 2 * layer), (fan_out, fan_in), -weight, weight))
+        biases.append(rng.uniform(rng.fold(keys, 2 * layer + 1), (fan_out,), -bias, bias))
+    return Params(weights=tuple(weights), biases=tuple(biases))
+
+
+def _activate(spec: InrSpec, layer: int, z: Float[Tensor, "b n h"]) -> Float[Tensor, "b n h"]:
+    z = spec.omega[layer] * z
+    match spec.activation:
+        case "sine":
+            return torch.sin(z)
+        case "tanh":
+            return torch.tanh(z)
+        case "relu":
+            return torch.relu(z)
+
+
+def evaluate(
+    spec: InrSpec, params: Params, coords: Float[Tensor, "*shared n d_in"]
+) -> Float[Tensor, "b n d_out"]:
+    """The values of b INRs at n points each, with the output offset added.
+
+    Args:
+        coords: (n, d_in), the same points for every INR, or (b, n, d_in).
+    """
+    hidden = coords if coords.ndim == 3 else coords.expand(len(params), *coords.shape)
+    for layer, (weight, bias) in enumerate(zip(params.weights, params.biases, strict=True)):
+        hidden = torch.baddbmm(bias[:, None, :], hidden, weight.mT)
+        if layer < spec.num_hidden:
+            hidden = _activate(spec, layer, hidden)
+    return hidden + spec.output_offset
