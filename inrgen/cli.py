@@ -1,0 +1,141 @@
+"""The command line: one verb a stage, made from the stages' own config dataclasses."""
+
+import importlib
+import inspect
+import json
+import math
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Protocol, TypeVar, Union
+
+import tyro
+
+Config = TypeVar("Config")
+
+# verb: (module, config dataclass, function). A verb's module is imported when the verb is used.
+VERBS = {
+    "demo": ("inrgen.journeys.demo", "DemoConfig", "demo"),
+    "build": ("inrgen.journeys.build", "BuildConfig", "build"),
+    "info": ("inrgen.journeys.info", "InfoConfig", "info"),
+    "verify": ("inrgen.journeys.verify", "VerifyConfig", "verify"),
+    "render": ("inrgen.journeys.render", "RenderConfig", "render"),
+    "card": ("inrgen.journeys.card", "CardConfig", "card"),
+}
+RESUMABLE = {"build"}
+
+
+class Report(Protocol):
+    """What a stage returns: a frozen dataclass that can say itself in plain words."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the command must exit non-zero."""
+        ...
+
+    def text(self) -> str:
+        """A short summary for people."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command(Generic[Config]):
+    """A stage's config and how to print what it did.
+
+    Attributes:
+        config: what the stage is asked to do.
+        json: print the summary as one JSON document on stdout, and nothing else there.
+    """
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    json: bool = False
+
+
+def _config(verb: str) -> type:
+    module, name, _ = VERBS[verb]
+    return getattr(importlib.import_module(module), name)
+
+
+def _about(config: type) -> str:
+    """What a stage's config says of the stage, less the list of its fields."""
+    return inspect.cleandoc(config.__doc__ or "").split("\nAttributes:")[0]
+
+
+def _parse(argv: Sequence[str]) -> tuple[str, Command[Any]]:
+    """Read the command line; only the module of the verb that is used gets imported."""
+    if argv and argv[0] in VERBS:
+        verb, config = argv[0], _config(argv[0])
+        command = tyro.cli(
+            Command[config], args=argv[1:], prog=f"inrgen {verb}", description=_about(config)
+        )
+        return verb, command
+    configs = {_config(verb): verb for verb in VERBS}
+    entries = [
+        Annotated[
+            Command[config],
+            tyro.conf.subcommand(verb, description=_about(config).split("\n\n")[0]),
+        ]
+        for config, verb in configs.items()
+    ]
+    command = tyro.cli(
+        Union[tuple(entries)],  # noqa: UP007 - a union made at run time
+        args=argv,
+        prog="inrgen",
+        description="Make, store and serve data sets of implicit neural representations.",
+    )
+    return configs[type(command.config)], command
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity, so they become null; paths become text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _run(verb: str, command: Command[Any]) -> int:
+    module, _, function = VERBS[verb]
+    run: Callable[[Any], Report] = getattr(importlib.import_module(module), function)
+    report = run(command.config)
+    if command.json:
+        print(json.dumps(_plain(asdict(report)), indent=2))  # type: ignore[call-overload]
+    else:
+        print(report.text())
+    return 1 if report.failed else 0
+
+
+def _stop(signum: int, frame: object) -> None:
+    """A polite request to end, as batch systems send it, is treated like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did what was asked, 1 if not, 2 for a wrong command line."""
+    verb, command = _parse(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return _run(verb, command)
+    except KeyboardInterrupt:
+        again = "; run the same command again to go on" if verb in RESUMABLE else ""
+        print(f"inrgen {verb}: stopped{again}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f"inrgen {verb}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
+            traceback.print_exc(file=log)
+        print(
+            f"inrgen {verb}: a defect of inrgen itself, {type(error).__name__}: {error}; "
+            f"please report it with the details in {log.name}",
+            file=sys.stderr,
+        )
+        return 1

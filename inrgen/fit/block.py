@@ -1,0 +1,225 @@
+"""Fit every view of a run of items: signals in, rows of weights and their records out."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inrgen.core import rng
+from inrgen.core.grid import grid_coords
+from inrgen.core.metrics import psnr_db
+from inrgen.core.params import Params
+from inrgen.core.siren import evaluate, init_keys, initialise
+from inrgen.core.spec import InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engine import Engine, FitBatch
+from inrgen.sources.base import BadSignal, Item, Signal
+from inrgen.store.records import FitRecord, FitStatus
+
+# Signals are read and fitted a few at a time, so that a block of large images needs no more
+# memory than a block of small ones: about 64 MB of float32 values.
+_VALUES_AT_ONCE = 16_000_000
+# Activations held while quality is measured, in float64: about 64 MB.
+_ACTIVATIONS_AT_ONCE = 8_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewsJob:
+    """What is done to every item alike: which networks, how fitted, how often, from which seed.
+
+    min_psnr_db marks rows that stay under it as below_target; None marks none.
+    """
+
+    spec: InrSpec
+    fit: FitConfig
+    seed: int
+    views: int
+    min_psnr_db: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Outcome:
+    """What a record says of a row beyond which item, view and run it belongs to."""
+
+    source_sha256: str = ""
+    num_steps: int = 0
+    final_loss: float = math.nan
+    psnr_db: float = math.nan
+    status: FitStatus
+    reason: str = ""
+    duration_s: float = 0.0
+    grid: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedRows:
+    """Rows in item order, all views of an item together; NaN where there is nothing to keep."""
+
+    flat: Float[np.ndarray, "b p"]
+    records: tuple[FitRecord, ...]
+
+
+def target_values(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_out"]:
+    """A signal's values in the spec's range; intensities come in [0, 1], distances as they are."""
+    if spec.value_kind != "intensity" or spec.value_range == (0.0, 1.0):
+        return signal.values
+    return spec.value_range[0] + spec.value_width * signal.values
+
+
+def signal_coords(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_in"]:
+    """Where a signal's values were taken."""
+    return grid_coords(spec, signal.grid) if signal.coords is None else signal.coords
+
+
+def measure_psnr_db(
+    spec: InrSpec,
+    params: Params,
+    coords: Float[Tensor, "c n d_in"],
+    values: Float[Tensor, "s n d_out"],
+    signal_of: Tensor,
+) -> Float[Tensor, " b"]:
+    """PSNR of the weights as they are stored, worked out in float64 a few INRs at a time."""
+    step = max(1, _ACTIVATIONS_AT_ONCE // (coords.shape[1] * max(spec.widths)))
+    parts = []
+    for rows in torch.arange(len(params)).split(step):
+        of = signal_of[rows]
+        at = coords[of] if len(coords) > 1 else coords[0]
+        prediction = evaluate(spec, params[rows].to(dtype=torch.float64), at.double())
+        parts.append(psnr_db(prediction, values[of].double(), spec.value_width))
+    return torch.cat(parts)
+
+
+def _readable(
+    load: Iterable[Signal | BadSignal], unreadable: dict[int, str]
+) -> Iterator[tuple[int, Signal]]:
+    """The signals with their places; the places of the others go into unreadable, with reasons."""
+    for place, signal in enumerate(load):
+        if isinstance(signal, BadSignal):
+            unreadable[place] = str(signal)
+        else:
+            yield place, signal
+
+
+def _one_shape_at_a_time(
+    signals: Iterable[tuple[int, Signal]],
+) -> Iterator[list[tuple[int, Signal]]]:
+    """Cut a stream of signals into groups of one shape that fit in memory together."""
+    group: list[tuple[int, Signal]] = []
+    held = 0
+    for place, signal in signals:
+        first = group[0][1] if group else signal
+        alike = (first.grid, first.values.shape) == (signal.grid, signal.values.shape)
+        if group and (not alike or held + signal.values.numel() > _VALUES_AT_ONCE):
+            yield group
+            group, held = [], 0
+        group.append((place, signal))
+        held += signal.values.numel()
+    if group:
+        yield group
+
+
+def _status(job: ViewsJob, loss: float, psnr: float, num_steps: int) -> tuple[FitStatus, str]:
+    if not math.isfinite(loss) or math.isnan(psnr) or psnr == -math.inf:
+        return "non_finite", f"the fit turned non-finite within {num_steps} steps"
+    if job.min_psnr_db is not None and psnr < job.min_psnr_db:
+        return "below_target", f"{psnr:.2f} dB is under the {job.min_psnr_db:g} dB asked for"
+    return "ok", ""
+
+
+def _batch(job: ViewsJob, items: Sequence[Item], signals: Sequence[Signal]) -> FitBatch:
+    """All views of signals of one shape, each INR with the keys of its own name."""
+    hashes = rng.hash_items(item.item_id for item in items).repeat_interleave(job.views)
+    views = torch.arange(job.views).repeat(len(items))
+    alike = signals[:1] if signals[0].coords is None else signals
+    return FitBatch(
+        coords=torch.stack([signal_coords(job.spec, s) for s in alike]),
+        values=torch.stack([target_values(job.spec, s) for s in signals]),
+        signal_of=torch.arange(len(items)).repeat_interleave(job.views),
+        keys=rng.keys(job.seed, "fit", hashes, views),
+        start=initialise(job.spec, job.fit.init, init_keys(job.seed, job.fit.init, hashes, views)),
+    )
+
+
+def _fit_group(
+    job: ViewsJob, engine: Engine, items: Sequence[Item], signals: Sequence[Signal]
+) -> tuple[Float[np.ndarray, "b p"], list[_Outcome]]:
+    """Fit all views of signals of one shape; the rows of failed fits come back as NaN."""
+    began = time.perf_counter()
+    batch = _batch(job, items, signals)
+    result = engine.fit(job.spec, job.fit, batch)
+    psnr = measure_psnr_db(job.spec, result.params, batch.coords, batch.values, batch.signal_of)
+    rows = result.params.flat().numpy()
+    seconds = (time.perf_counter() - began) / len(rows)
+    digests = [signal.sha256() for signal in signals]
+    outcomes = []
+    for at in range(len(rows)):
+        loss, quality = float(result.final_loss[at]), float(psnr[at])
+        num_steps, of = int(result.num_steps[at]), at // job.views
+        status, reason = _status(job, loss, quality, num_steps)
+        outcomes.append(
+            _Outcome(
+                source_sha256=digests[of],
+                num_steps=num_steps,
+                final_loss=loss,
+                psnr_db=quality,
+                status=status,
+                reason=reason,
+                duration_s=seconds,
+                grid=signals[of].grid,
+            )
+        )
+    failed = [outcome.status == "non_finite" for outcome in outcomes]
+    return np.where(np.array(failed)[:, None], np.float32(np.nan), rows), outcomes
+
+
+def fit_block(
+    job: ViewsJob,
+    engine: Engine,
+    items: Sequence[Item],
+    load: Iterable[Signal | BadSignal],
+    first_row: int,
+) -> FittedRows:
+    """Fit every view of every item.
+
+    An item that could not be read, and a fit that turned non-finite, keep their rows, as NaN, with
+    a record that says why.
+
+    Args:
+        items: the items of this block, in order.
+        load: one signal an item, in the same order, or the reason why there is none.
+        first_row: the row of the first item's first view in the spec's array.
+    """
+    flat = np.full((len(items) * job.views, job.spec.num_params), np.nan, dtype=np.float32)
+    outcomes: dict[int, _Outcome] = {}
+    unreadable: dict[int, str] = {}
+    for group in _one_shape_at_a_time(_readable(load, unreadable)):
+        places, signals = zip(*group, strict=True)
+        rows, results = _fit_group(job, engine, [items[place] for place in places], signals)
+        at = [place * job.views + view for place in places for view in range(job.views)]
+        flat[at] = rows
+        outcomes |= dict(zip(at, results, strict=True))
+    for place, reason in unreadable.items():
+        for view in range(job.views):
+            outcomes[place * job.views + view] = _Outcome(status="bad_input", reason=reason)
+    records = tuple(
+        FitRecord(
+            item_id=items[row // job.views].item_id,
+            view=row % job.views,
+            row=first_row + row,
+            spec_id=job.spec.spec_id,
+            split=items[row // job.views].split,
+            label=items[row // job.views].label,
+            label_name=items[row // job.views].label_name,
+            seed=job.seed,
+            engine=engine.name,
+            iou=math.nan,
+            **asdict(outcomes[row]),
+        )
+        for row in range(len(flat))
+    )
+    return FittedRows(flat=flat, records=records)
