@@ -1,0 +1,85 @@
+"""One INR at a time in cache: forward, backward and Adam fused, many INRs side by side."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from inrgen.core import rng
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.cpu_kernel import TILE, fit_rows
+from inrgen.fit.cpu_layout import Layout, as_records, lay_out, places
+from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.schedule import stop_loss, update_scalars
+
+# Portions a thread gets on average: fits that stop early leave some threads idle at the end.
+_PORTIONS = 8
+_CACHE_LINE = 64
+
+
+def _workspace(layout: Layout) -> np.ndarray:
+    """Floats from the start of a cache line on, so that no vector straddles two."""
+    raw = np.empty(layout.size * 4 + _CACHE_LINE, dtype=np.uint8)
+    skip = -raw.ctypes.data % _CACHE_LINE
+    return raw[skip : skip + layout.size * 4].view(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CpuEngine:
+    """Compiled loops over one INR, whose weights, moments and activations stay in cache.
+
+    An INR is fitted by one thread from start to end, alone, so its result depends on nothing
+    else. threads None takes as many as torch would use, which is every core, or one in a Ray worker.
+    """
+
+    threads: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "cpu"
+
+    def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
+        """Fit every INR of the batch by config; raises ValueError for a spec without sines."""
+        if spec.activation != "sine":
+            raise ValueError(f"engine 'cpu' fits sine activations only; got {spec.activation!r}")
+        num_points = config.points_per_step or batch.values.shape[1]
+        layout = lay_out(spec, TILE, num_points)
+        theta = np.array(batch.start.flat().numpy(), dtype=np.float32, order="C")
+        final_loss = np.empty(len(theta), dtype=np.float32)
+        num_steps = np.empty(len(theta), dtype=np.int64)
+        keys = rng.fold(batch.keys, rng.hash_name("points")).numpy().view(np.uint64)
+        adam = (config.beta1, 1.0 - config.beta1, config.beta2, 1.0 - config.beta2)
+        facts = (
+            as_records([layout]),
+            as_records(layout.hidden),
+            places(spec, layout),
+            np.array(spec.omega, dtype=np.float64).astype(np.float32) / np.float32(2.0 * math.pi),
+            np.float32(spec.output_offset),
+            update_scalars(config).astype(np.float32),
+            tuple(np.float32(x) for x in adam),
+            stop_loss(config, spec.value_width),
+            config.points_per_step > 0,
+            batch.coords.contiguous().numpy(),
+            batch.values.contiguous().numpy(),
+            batch.signal_of.numpy(),
+            keys,
+        )
+
+        def fit_portion(portion: tuple[int, int]) -> None:
+            fit_rows(_workspace(layout), *facts, theta, final_loss, num_steps, *portion)
+
+        threads = self.threads or torch.get_num_threads()
+        size = max(1, len(theta) // (threads * _PORTIONS))
+        portions = [(low, min(low + size, len(theta))) for low in range(0, len(theta), size)]
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(fit_portion, portions):
+                pass
+        return FitResult(
+            params=Params.from_flat(spec, torch.from_numpy(theta)),
+            final_loss=torch.from_numpy(final_loss),
+            num_steps=torch.from_numpy(num_steps),
+        )

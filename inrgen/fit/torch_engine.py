@@ -1,0 +1,152 @@
+"""Plain batched torch: the reference that the other engines are held to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from inrgen.core import rng
+from inrgen.core.params import Params
+from inrgen.core.siren import evaluate
+from inrgen.core.spec import InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.schedule import stop_loss, update_scalars
+
+# Activations of one hidden layer of a micro-batch: on a CPU few enough to stay in its caches,
+# on a GPU enough to fill it.
+_VALUES_AT_ONCE = {"cpu": 512 * 1024, "cuda": 64 * 1024 * 1024}
+_MOST_AT_ONCE = {"cpu": 16, "cuda": 4096}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums are split among threads, so their number shows in the last bits of a result."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _points_of_step(
+    config: FitConfig, keys: Int[Tensor, " b"], num_points: int, step: int
+) -> Int[Tensor, "b k"]:
+    """Which points an update looks at, drawn with replacement from each INR's own key."""
+    return rng.integers(rng.fold(keys, step), (config.points_per_step,), 0, num_points)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fit:
+    """b fits under way, each on its own points; all of them start together at step 0."""
+
+    spec: InrSpec
+    config: FitConfig
+    coords: Float[Tensor, "c n d_in"]
+    values: Float[Tensor, "b n d_out"]
+    point_keys: Int[Tensor, " b"]
+
+    def points(self, step: int) -> tuple[Float[Tensor, "_c k d_in"], Float[Tensor, "b k d_out"]]:
+        """Coordinates and values that a step looks at."""
+        if self.config.points_per_step == 0:
+            return self.coords, self.values
+        index = _points_of_step(self.config, self.point_keys, self.values.shape[1], step)
+        coords = self.coords.expand(len(index), -1, -1)
+        return (
+            coords.take_along_dim(index[:, :, None], dim=1),
+            self.values.take_along_dim(index[:, :, None], dim=1),
+        )
+
+    def loss_and_gradient(
+        self, theta: Float[Tensor, "b p"], step: int
+    ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b p"]]:
+        """Mean squared error of each INR, and its gradient: the sum keeps INRs independent."""
+        coords, values = self.points(step)
+        theta = theta.detach().requires_grad_()
+        shared = coords[0] if len(coords) == 1 else coords
+        prediction = evaluate(self.spec, Params.from_flat(self.spec, theta), shared)
+        loss = (prediction - values).square().mean(dim=(1, 2))
+        (gradient,) = torch.autograd.grad(loss.sum(), theta)
+        return loss.detach(), gradient
+
+    def run(self, theta: Float[Tensor, "b p"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, final loss and number of updates of each INR."""
+        config = self.config
+        scalars = update_scalars(config)
+        target = stop_loss(config, self.spec.value_width)
+        first = torch.zeros_like(theta)
+        second = torch.zeros_like(theta)
+        moving = torch.ones(len(theta), dtype=torch.bool, device=theta.device)
+        num_steps = torch.zeros(len(theta), dtype=torch.int64, device=theta.device)
+        final_loss = torch.full((len(theta),), torch.nan, device=theta.device)
+        for step in range(max(config.num_steps, 1)):
+            loss, gradient = self.loss_and_gradient(theta, step)
+            final_loss = torch.where(moving, loss, final_loss)
+            if config.num_steps == 0:
+                break
+            # A loss that is not finite is never above the target, so such a fit stops here.
+            moving = moving & (loss > target) & loss.isfinite()
+            if not moving.any():
+                break
+            size, epsilon, decay = scalars[step].tolist()
+            first = config.beta1 * first + (1.0 - config.beta1) * gradient
+            second = config.beta2 * second + (1.0 - config.beta2) * gradient.square()
+            moved = decay * theta - size * first / (second.sqrt() + epsilon)
+            theta = torch.where(moving[:, None], moved, theta)
+            num_steps = num_steps + moving
+        failed = ~(final_loss.isfinite() & theta.isfinite().all(dim=1))
+        theta = theta.masked_fill(failed[:, None], torch.nan)
+        return theta, final_loss.masked_fill(failed, torch.nan), num_steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TorchEngine:
+    """Batched products, autograd, and Adam written out for each INR.
+
+    INRs are fitted in micro-batches of a size that the spec and the number of points alone
+    decide, the last one filled up with copies, and on one thread: batched products differ with
+    the batch's size, and an INR's result must not. On "cuda" the same in larger micro-batches.
+    """
+
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        return "torch"
+
+    def _micro_batch(self, spec: InrSpec, num_points: int) -> int:
+        kind = torch.device(self.device).type
+        fits = _VALUES_AT_ONCE[kind] // (num_points * max(spec.widths))
+        return max(1, min(_MOST_AT_ONCE[kind], fits))
+
+    def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
+        """Fit every INR of the batch by config; tensors in and out are on the CPU."""
+        with _one_thread():
+            return self._fit(spec, config, batch)
+
+    def _fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
+        start, device = batch.start.flat(), self.device
+        keys = rng.fold(batch.keys, rng.hash_name("points"))
+        num = len(start)
+        size = self._micro_batch(spec, config.points_per_step or batch.values.shape[1])
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        for low in range(0, num, size):
+            rows = torch.arange(low, low + size).clamp(max=num - 1)
+            of = batch.signal_of[rows]
+            fit = _Fit(
+                spec=spec,
+                config=config,
+                coords=(batch.coords if len(batch.coords) == 1 else batch.coords[of]).to(device),
+                values=batch.values[of].to(device),
+                point_keys=keys[rows].to(device),
+            )
+            kept = min(size, num - low)
+            parts.append(tuple(part[:kept].cpu() for part in fit.run(start[rows].to(device))))
+        theta, final_loss, num_steps = (torch.cat(part) for part in zip(*parts, strict=True))
+        return FitResult(
+            params=Params.from_flat(spec, theta), final_loss=final_loss, num_steps=num_steps
+        )
