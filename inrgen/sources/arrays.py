@@ -1,0 +1,100 @@
+"""A data set of pictures of one size, held in memory as the bytes of its files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, Integer, UInt8
+
+from inrgen.sources.base import Signal, SourceFacts, Split
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.items import ItemRun, NumberedItems
+from inrgen.sources.pixels import picture_signal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledPixels:
+    """Pictures of one file, in its order, with a label each."""
+
+    pixels: UInt8[np.ndarray, "n rows columns c"]
+    labels: Integer[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitPart:
+    """The pictures of one split, and the number each has in its own file."""
+
+    split: Split
+    prefix: str
+    numbers: Int[np.ndarray, " n"]
+    content: LabelledPixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArraySource:
+    """A Source over pixels, of which item i is the i-th; peak is the pixel that means 1."""
+
+    facts: SourceFacts
+    items: NumberedItems
+    pixels: UInt8[np.ndarray, "n rows columns c"]
+    peak: int = 255
+
+    def load(self, index: int) -> Signal:
+        """The signal of items[index]."""
+        values = self.pixels[index].astype(np.float32) / np.float32(self.peak)
+        return picture_signal(values, self.facts.d_out)
+
+
+def train_parts(content: LabelledPixels, one_in: int) -> tuple[SplitPart, SplitPart]:
+    """A train file as train and val: val is its tail, one in so many pictures.
+
+    Both keep the file's own numbers, so train/55000 is the first of MNIST's val split.
+    """
+    numbers = np.arange(len(content))
+    cut = len(content) - len(content) // one_in
+    halves = (slice(None, cut), slice(cut, None))
+    train, val = (
+        LabelledPixels(pixels=content.pixels[half], labels=content.labels[half]) for half in halves
+    )
+    return (
+        SplitPart(split="train", prefix="train", numbers=numbers[:cut], content=train),
+        SplitPart(split="val", prefix="train", numbers=numbers[cut:], content=val),
+    )
+
+
+def test_part(content: LabelledPixels) -> SplitPart:
+    """A test file as the test split."""
+    numbers = np.arange(len(content))
+    return SplitPart(split="test", prefix="test", numbers=numbers, content=content)
+
+
+def array_source(
+    config: SourceConfig,
+    parts: Sequence[SplitPart],
+    label_names: tuple[str, ...],
+    peak: int = 255,
+) -> ArraySource:
+    """Join the parts that config asks for, in the order of the splits, each up to its limit."""
+    chosen = [part for split in config.splits for part in parts if part.split == split]
+    cut = slice(config.limit)
+    pixels = [part.content.pixels[cut] for part in chosen]
+    runs = tuple(
+        ItemRun(
+            split=part.split,
+            prefix=part.prefix,
+            numbers=part.numbers[cut],
+            labels=part.content.labels[cut].astype(np.int64),
+        )
+        for part in chosen
+    )
+    joined = pixels[0] if len(pixels) == 1 else np.concatenate(pixels)
+    d_out = config.num_outputs(joined.shape[3])
+    return ArraySource(
+        facts=SourceFacts(name=config.name, value_kind="intensity", d_in=2, d_out=d_out),
+        items=NumberedItems(runs=runs, label_names=label_names),
+        pixels=joined,
+        peak=peak,
+    )
