@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+# Ray then leaves the home folder alone.
+os.environ["RAY_AUTH_MODE"] = "disabled"
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

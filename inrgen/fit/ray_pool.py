@@ -1,6 +1,8 @@
 """Spread tasks over Ray's workers: bounded submission, retries, results as they come."""
 
 import logging
+import signal
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -30,20 +32,37 @@ class PoolConfig:
     retries: int = 10
 
 
+def _check_answers(address: str) -> None:
+    """Raise ValueError unless something listens at HOST:PORT; Ray itself waits for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10.0).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"address must be a running Ray cluster, auto or HOST:PORT; got {address!r}, "
+            f"where nothing answers ({error})"
+        ) from error
+
+
 def _start(config: PoolConfig) -> bool:
     """Connect to Ray; whether it was started here and is ours to stop."""
     if ray.is_initialized():
         return False
+    # Ray puts a SIGTERM handler of its own in place, which would end the driver mid-sentence.
+    handler = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if config.address is not None:
+    if config.address is None:
+        ray.init(num_cpus=config.workers, include_dashboard=False, **quiet)
+    else:
+        if config.address not in ("auto", "local"):
+            _check_answers(config.address)
         try:
             ray.init(address=config.address, **quiet)
-        except (ConnectionError, ValueError) as error:
+        except ConnectionError as error:
             raise ValueError(
-                f"address must be a running Ray cluster; nothing answers at {config.address!r}"
+                f"address must be a running Ray cluster; found none at {config.address!r}"
             ) from error
-    else:
-        ray.init(num_cpus=config.workers, include_dashboard=False, **quiet)
+    signal.signal(signal.SIGTERM, handler)
     return True
 
 

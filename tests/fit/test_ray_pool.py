@@ -1,0 +1,126 @@
+"""Tasks survive lost workers and nodes, and come back whole, whatever the number of workers."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import ray
+from ray import cloudpickle
+from ray.cluster_utils import Cluster
+
+from inrgen.fit.ray_pool import PoolConfig, run_tasks
+
+# Workers cannot import a test module by name, so its functions travel by value.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture(scope="module")
+def two_cores():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def refuse(number: int) -> int:
+    raise ValueError(f"number must be even; got {number}")
+
+
+def die_once(mark: str) -> int:
+    """Kill the worker that runs this, the first time."""
+    path = Path(mark)
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+def die_always(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def slow(mark: str) -> int:
+    with Path(mark).open("a") as runs:
+        runs.write("x")
+    time.sleep(2.0)
+    return 1
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("workers", [None, 1, 2])
+def test_every_task_comes_back_once(workers):
+    results = run_tasks(square, range(20), PoolConfig(workers=workers))
+    assert sorted(results) == [n * n for n in range(20)]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_no_tasks_is_no_work():
+    assert list(run_tasks(square, [], PoolConfig())) == []
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_workers_error_reaches_the_caller_as_it_was_raised():
+    with pytest.raises(ValueError, match="number must be even; got 1"):
+        list(run_tasks(refuse, [1], PoolConfig()))
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_killed_worker_costs_a_retry(tmp_path):
+    marks = [str(tmp_path / str(n)) for n in range(4)]
+    assert list(run_tasks(die_once, marks, PoolConfig())) == [1, 1, 1, 1]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_task_that_always_loses_its_worker_ends_in_an_error():
+    with pytest.raises(ChildProcessError, match="lost its worker more than 1 times"):
+        list(run_tasks(die_always, [0], PoolConfig(retries=1)))
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_submission_is_bounded():
+    taken = []
+
+    def tasks():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = run_tasks(square, tasks(), PoolConfig())
+    next(results)
+    assert len(taken) <= 6
+    results.close()
+
+
+def test_an_address_where_nothing_answers_is_named():
+    ray.shutdown()
+    with pytest.raises(ValueError, match="'127.0.0.1:1', where nothing answers"):
+        list(run_tasks(square, [1], PoolConfig(address="127.0.0.1:1")))
+
+
+def test_a_lost_node_costs_its_tasks_time_alone(tmp_path):
+    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        doomed = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        marks = [str(tmp_path / str(n)) for n in range(3)]
+        results = run_tasks(slow, marks, PoolConfig(address=cluster.address))
+        count = 0
+        killed = False
+        while count < len(marks):
+            if not killed and sum(Path(m).exists() for m in marks) >= 1:
+                cluster.remove_node(doomed, allow_graceful=False)
+                killed = True
+            count += next(results)
+        assert killed
+        assert all(Path(m).exists() for m in marks)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
