@@ -1,0 +1,114 @@
+"""Create a store, or make sure that the one on disk is the same."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inrgen.core.spec import InrSpec
+from inrgen.store.errors import DamagedStore
+from inrgen.store.files import LocalFiles, hold_lock, open_files
+from inrgen.store.layout import LOCK, ROOT_COPY, ROOT_DOCUMENT, STAGING, Layout
+from inrgen.store.metadata import (
+    StoreFacts,
+    child_documents,
+    parse_root,
+    plain_json,
+    root_document,
+)
+
+_MISSING = object()
+
+
+def _differences(path: str, there: object, here: object) -> Iterator[str]:
+    """Every place at which two JSON values differ, by dotted path."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted(there.keys() | here.keys()):
+            below = f"{path}.{key}" if path else key
+            yield from _differences(below, there.get(key, _MISSING), here.get(key, _MISSING))
+    elif there != here:
+        said = ["nothing" if value is _MISSING else repr(value) for value in (there, here)]
+        yield f"{path} (there {said[0]}, here {said[1]})"
+
+
+def _arrays_as_json(specs: Mapping[str, InrSpec], layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    return {
+        "arrays": {
+            spec_id: {**spec.to_dict(), "rows": layout.rows, "views": layout.views}
+            for spec_id, spec in specs.items()
+            for layout in [layouts[spec_id]]
+        }
+    }
+
+
+def _check_same(
+    path: object, found: StoreFacts, arrays: Sequence[tuple[InrSpec, Layout]], identity: dict
+) -> None:
+    wanted = _arrays_as_json(
+        {spec.spec_id: spec for spec, _ in arrays}, {s.spec_id: layout for s, layout in arrays}
+    )
+    there = _arrays_as_json(found.specs, found.layouts)
+    # The arrays follow from the identity; they are worth naming only where it hides a difference.
+    differing = list(_differences("", found.identity, identity)) or list(
+        _differences("", there, wanted)
+    )
+    if differing:
+        raise ValueError(f"{path} holds another store, which differs in {'; '.join(differing)}")
+
+
+def _check_ours(files: LocalFiles, path: object) -> None:
+    """Refuse a folder with anything in it but a store half made, which is known by its lock."""
+    found = {entry.name for entry in files.root.iterdir()}
+    foreign = sorted(found - {LOCK, STAGING})
+    if ROOT_COPY in found and LOCK in found:
+        raise DamagedStore(f"{path} is damaged: its {ROOT_DOCUMENT} is lost", key=ROOT_DOCUMENT)
+    if foreign or (found and LOCK not in found):
+        name = foreign[0] if foreign else sorted(found)[0]
+        raise FileExistsError(f"{path} is not empty and not an inrgen store: it holds {name}")
+
+
+def _complete(files: LocalFiles, path: object, root: bytes) -> None:
+    """Write what the root document promises and is not there yet, in any state of creation."""
+    for key, document in {**child_documents(root), ROOT_COPY: root}.items():
+        if files.size_bytes(key) is None:
+            files.create(key, document)
+        elif files.read(key) != document:
+            raise DamagedStore(f"{path} is damaged: its {key} was altered", key=key)
+
+
+def create_store(
+    path: str | Path,
+    arrays: Sequence[tuple[InrSpec, Layout]],
+    identity: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> None:
+    """Create a store; if it is there already, check that it is this one.
+
+    The root document is created all at once and holds all the others, so whoever is killed here
+    leaves either nothing or a store that this same call completes. Nothing depends on when, or how
+    often, it was called.
+
+    Args:
+        path: a folder that is missing, empty, or holds this very store, finished or half made.
+        arrays: each architecture and the cut of its rows.
+        identity: plain JSON that must be the same when the store is resumed.
+        about: plain JSON that is noted and not compared, such as the code's version.
+
+    Raises:
+        ValueError: the store there has another identity; every field that differs is named.
+        FileExistsError: the folder holds something else.
+        DamagedStore: the store there was altered.
+        StoreBusy: another process is writing to it.
+    """
+    spec_ids = [spec.spec_id for spec, _ in arrays]
+    if not arrays or len(set(spec_ids)) < len(spec_ids):
+        raise ValueError(f"arrays needs one or more different specs; got {spec_ids}")
+    identity, about = plain_json("identity", identity), plain_json("about", about)
+    files = open_files(path)
+    files.root.mkdir(parents=True, exist_ok=True)
+    if files.size_bytes(ROOT_DOCUMENT) is None:
+        _check_ours(files, path)
+        with hold_lock(files):
+            files.create(ROOT_DOCUMENT, root_document(arrays, identity, about))
+    root = files.read(ROOT_DOCUMENT)
+    _check_same(path, parse_root(root, path), arrays, identity)
+    _complete(files, path, root)

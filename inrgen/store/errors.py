@@ -1,0 +1,16 @@
+"""What can be wrong with a store, apart from what the file system itself reports."""
+
+
+class DamagedStore(ValueError):
+    """Something that was committed is lost or altered; its message names it.
+
+    key is the damaged file's name within the store.
+    """
+
+    def __init__(self, message: str, *, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class StoreBusy(ValueError):
+    """Another driver is writing to the store."""

@@ -1,0 +1,88 @@
+"""Where things lie in a store, and how its rows are cut into chunks and shards."""
+
+from dataclasses import dataclass
+
+FORMAT_VERSION = 1
+
+ROOT_DOCUMENT = "zarr.json"
+ROOT_COPY = "zarr-copy.json"
+LOCK = "_inrgen.lock"
+STAGING = "_staging"
+REPLACING = "_replacing"
+RECORDS = "records"
+INDEX = "index"
+
+_CHUNK_ROWS = 256
+_SHARD_ROWS = 4000
+_MIN_SHARDS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How the rows of one spec's array are cut up; it depends on nothing but these two numbers.
+
+    A chunk is what one checksum covers, a shard (block) is a file and the unit of a commit. Views
+    of an item never straddle a chunk, and small stores still have shards enough to be filled in
+    parallel and resumed.
+
+    rows: rows of the finished array.
+    views: rows of each item, one after the other.
+    """
+
+    rows: int
+    views: int
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views must be at least 1; got {self.views}")
+        if self.rows < 1 or self.rows % self.views:
+            raise ValueError(
+                f"rows must be a positive multiple of views={self.views}; got {self.rows}"
+            )
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows under one checksum: whole items, about 256 rows."""
+        return self.views * max(1, _CHUNK_ROWS // self.views)
+
+    @property
+    def shard_rows(self) -> int:
+        """Rows of a block: whole chunks, at most 4,000 rows or a sixteenth, at least one chunk."""
+        wanted = min(_SHARD_ROWS, self.rows // _MIN_SHARDS)
+        return self.chunk_rows * max(1, wanted // self.chunk_rows)
+
+    @property
+    def num_blocks(self) -> int:
+        return -(-self.rows // self.shard_rows)
+
+    def block_rows(self, block: int) -> range:
+        """The rows of a block; the last one may be short."""
+        if not 0 <= block < self.num_blocks:
+            raise ValueError(f"block must be in 0..{self.num_blocks - 1}; got {block}")
+        start = block * self.shard_rows
+        return range(start, min(start + self.shard_rows, self.rows))
+
+
+def shard_key(spec_id: str, block: int) -> str:
+    """The name zarr gives a shard."""
+    return f"{spec_id}/params/c/{block}/0"
+
+
+def fragment_name(spec_id: str, block: int) -> str:
+    """The name of a block's records, within their folder."""
+    return f"{spec_id}.{block:08d}.parquet"
+
+
+def fragment_key(spec_id: str, block: int) -> str:
+    """The records of one block; that this file exists is what commits the block."""
+    return f"{RECORDS}/{fragment_name(spec_id, block)}"
+
+
+def parse_fragment_name(name: str) -> tuple[str, int] | None:
+    """The spec and block of a fragment's name; None for any other name."""
+    spec_id, _, rest = name.rpartition("/")[2].partition(".")
+    digits, _, ending = rest.partition(".")
+    if not digits.isdecimal() or ending != "parquet":
+        return None
+    block = int(digits)
+    return (spec_id, block) if name.endswith(fragment_name(spec_id, block)) else None

@@ -1,0 +1,144 @@
+"""Open a store and read it: rows of weights, and their records."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+import torch
+from jaxtyping import Float32, Int
+from torch import Tensor
+
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.store.errors import DamagedStore
+from inrgen.store.files import open_files
+from inrgen.store.layout import Layout, fragment_key, shard_key
+from inrgen.store.metadata import read_facts
+from inrgen.store.records import FIT_SCHEMA
+from inrgen.store.shard import gather, good_chunks, shard_shape
+from inrgen.store.writer import committed_blocks
+
+Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
+
+
+class Store:
+    """A store as it was when it was opened: blocks committed later are not seen."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._files = open_files(path)
+        self._facts = read_facts(self._files, path)
+        self._committed = committed_blocks(self._files)
+
+    @property
+    def specs(self) -> dict[str, InrSpec]:
+        """The architectures, by spec_id."""
+        return self._facts.specs
+
+    @property
+    def layouts(self) -> dict[str, Layout]:
+        """How the rows of each spec's array are cut into blocks, by spec_id."""
+        return self._facts.layouts
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a run that resumes the store is held to."""
+        return self._facts.identity
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was noted at creation, such as the code's version."""
+        return self._facts.about
+
+    @property
+    def spec(self) -> InrSpec:
+        """The only architecture. Raises ValueError where there are several."""
+        return self.specs[self._spec_id(None)]
+
+    def _spec_id(self, spec_id: str | None) -> str:
+        if spec_id is None and len(self.specs) == 1:
+            return next(iter(self.specs))
+        if spec_id not in self.specs:
+            raise ValueError(f"spec_id must be one of {sorted(self.specs)}; got {spec_id!r}")
+        return spec_id
+
+    def committed(self, spec_id: str | None = None) -> list[int]:
+        """The blocks of a spec that are there, in order."""
+        spec_id = self._spec_id(spec_id)
+        return sorted(block for of, block in self._committed if of == spec_id)
+
+    @property
+    def records(self) -> ds.FileSystemDataset:
+        """The records of all committed blocks, one row each; nothing is read until it is asked."""
+        keys = [fragment_key(*block) for block in sorted(self._committed)]
+        return ds.FileSystemDataset.from_paths(
+            keys, schema=FIT_SCHEMA, format=ds.ParquetFileFormat(), filesystem=self._files.arrow()
+        )
+
+    def read(self, rows: Rows, spec_id: str | None = None) -> Params:
+        """Weights by row, in the order asked for, float32 on the CPU; rows may repeat.
+
+        Raises:
+            ValueError: a row does not exist, or its block is not committed yet.
+            DamagedStore: a shard is lost, or a chunk does not match its checksum.
+        """
+        spec_id = self._spec_id(spec_id)
+        spec, layout = self.specs[spec_id], self.layouts[spec_id]
+        wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
+        flat = np.empty((len(wanted), spec.num_params), dtype=np.float32)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < layout.rows:
+            raise ValueError(
+                f"rows must be in 0..{layout.rows - 1}; got {wanted.min()}..{wanted.max()}"
+            )
+        blocks = wanted // layout.shard_rows
+        for block in np.unique(blocks).tolist():
+            at = np.flatnonzero(blocks == block)
+            flat[at] = self._read_block(spec_id, block, wanted[at] - block * layout.shard_rows)
+        return Params.from_flat(spec, torch.from_numpy(flat))
+
+    def _read_block(
+        self, spec_id: str, block: int, rows: Int[np.ndarray, " r"]
+    ) -> Float32[np.ndarray, "r p"]:
+        layout = self.layouts[spec_id]
+        if (spec_id, block) not in self._committed:
+            span = layout.block_rows(block)
+            raise ValueError(
+                f"rows {span.start}..{span.stop - 1} of {self.path} are not there yet: "
+                f"block {block} of {spec_id} is not committed"
+            )
+        key = shard_key(spec_id, block)
+        shape = shard_shape(layout, self.specs[spec_id].num_params, block)
+        try:
+            data = self._files.map(key)
+        except FileNotFoundError as error:
+            raise DamagedStore(f"{self.path} is damaged: {key} is lost", key=key) from error
+        if len(data) != shape.size_bytes:
+            raise DamagedStore(
+                f"{self.path} is damaged: {key} must have {shape.size_bytes} bytes; "
+                f"it has {len(data)}",
+                key=key,
+            )
+        chunks = np.unique(rows // shape.chunk_rows)
+        good = good_chunks(shape, data, chunks)
+        if not good.all():
+            bad = shape.chunk_range(int(chunks[~good][0]))
+            first = block * layout.shard_rows
+            raise DamagedStore(
+                f"{self.path} is damaged: rows {first + bad.start}..{first + bad.stop - 1} in "
+                f"{key} do not match their checksum",
+                key=key,
+            )
+        return gather(shape, data, rows)
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store for reading.
+
+    Raises:
+        FileNotFoundError: there is no store.
+        DamagedStore: its root document was altered.
+        ValueError: it is something else, or of a later format.
+    """
+    return Store(path)

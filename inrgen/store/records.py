@@ -1,0 +1,97 @@
+"""What is known of each row: records, and their form in Arrow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+Split = Literal["train", "val", "test"]
+FitStatus = Literal["ok", "below_target", "non_finite", "bad_input"]
+
+# The statuses whose rows hold weights; the rows of the others are NaN.
+SERVED: tuple[FitStatus, ...] = ("ok", "below_target")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitRecord:
+    """Which signal became which row, how, and how well.
+
+    row: within the array of its spec.
+    label, label_name: -1 and "" where there is none.
+    source_sha256: of the decoded signal; "" where it could not be read.
+    final_loss: mean squared error at the last step, in squared value units.
+    psnr_db, iou: of the weights as stored; NaN where not measured.
+    status: "ok" and "below_target" hold weights, "non_finite" and "bad_input" hold NaN.
+    reason: a sentence for any status but "ok".
+    grid: the shape of the signal's grid, (rows, columns) for images; () for loose points.
+    """
+
+    item_id: str
+    view: int
+    row: int
+    spec_id: str
+    split: Split
+    label: int
+    label_name: str
+    source_sha256: str
+    seed: int
+    engine: str
+    num_steps: int
+    final_loss: float
+    psnr_db: float
+    iou: float
+    status: FitStatus
+    reason: str
+    duration_s: float
+    grid: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.status not in get_args(FitStatus):
+            raise ValueError(f"status must be one of {get_args(FitStatus)}; got {self.status!r}")
+        if self.split not in get_args(Split):
+            raise ValueError(f"split must be one of {get_args(Split)}; got {self.split!r}")
+        if self.view < 0 or self.row < 0:
+            raise ValueError(f"view and row must not be negative; got {self.view}, {self.row}")
+
+
+FIT_SCHEMA = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("view", pa.int32(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("spec_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("label", pa.int64(), nullable=False),
+        pa.field("label_name", pa.string(), nullable=False),
+        pa.field("source_sha256", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("engine", pa.string(), nullable=False),
+        pa.field("num_steps", pa.int64(), nullable=False),
+        pa.field("final_loss", pa.float64(), nullable=False),
+        pa.field("psnr_db", pa.float64(), nullable=False),
+        pa.field("iou", pa.float64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("grid", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+
+
+def records_to_table(records: Sequence[FitRecord]) -> pa.Table:
+    """Records as an Arrow table of FIT_SCHEMA, in order."""
+    return pa.table(
+        {
+            field.name: pa.array([getattr(r, field.name) for r in records], field.type)
+            for field in FIT_SCHEMA
+        },
+        schema=FIT_SCHEMA,
+    )
+
+
+def table_to_records(table: pa.Table) -> list[FitRecord]:
+    """The inverse of records_to_table."""
+    names = [field.name for field in fields(FitRecord)]
+    rows = table.select(names).to_pylist()
+    return [FitRecord(**{**row, "grid": tuple(row["grid"])}) for row in rows]

@@ -1,0 +1,60 @@
+"""What was committed is what is read, in any order."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inrgen.core.params import Params
+from inrgen.store.reader import open_store
+from inrgen.store.records import table_to_records
+
+
+@pytest.fixture(scope="session")
+def shared_store(sample, tmp_path_factory):
+    return sample.build(tmp_path_factory.mktemp("shared") / "store")
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.integers(0, 1199), max_size=40))
+def test_any_rows_in_any_order(sample, shared_store, rows):
+    read = open_store(shared_store).read(rows).flat().numpy()
+    np.testing.assert_array_equal(read, sample.flat[np.array(rows, dtype=int)])
+
+
+@pytest.mark.parametrize("rows", [range(1200), np.arange(7, 900), torch.arange(1199, -1, -1)])
+def test_all_forms_of_rows(sample, shared_store, rows):
+    read = open_store(shared_store).read(rows)
+    expected = Params.from_flat(sample.spec, torch.from_numpy(sample.flat[np.asarray(rows)]))
+    torch.testing.assert_close(read.flat(), expected.flat(), rtol=0, atol=0, equal_nan=True)
+
+
+def test_records_come_back_as_they_went_in(sample, shared_store):
+    table = open_store(shared_store).records.to_table()
+    records = table_to_records(table)
+    assert repr(records) == repr([sample.record(row) for row in range(1200)])
+
+
+def test_facts(sample, shared_store):
+    store = open_store(shared_store)
+    assert store.spec == sample.spec
+    assert store.specs == {sample.spec_id: sample.spec}
+    assert store.layouts == {sample.spec_id: sample.layout}
+    assert store.identity == sample.identity
+    assert store.about == {"version": "1"}
+    assert store.committed() == list(range(sample.layout.num_blocks))
+
+
+def test_uncommitted_rows_are_refused(sample, tmp_path):
+    store = open_store(sample.build(tmp_path / "store", num_blocks=2))
+    assert store.committed() == [0, 1]
+    assert store.records.count_rows() == 400
+    store.read(range(400))
+    with pytest.raises(ValueError, match=r"rows 400..599 .* not there yet: block 2"):
+        store.read([3, 401])
+
+
+def test_rows_out_of_range_are_refused(shared_store):
+    with pytest.raises(ValueError, match=r"rows must be in 0..1199; got -1..1200"):
+        open_store(shared_store).read([-1, 1200])
