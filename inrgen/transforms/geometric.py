@@ -1,0 +1,215 @@
+"""Random motions of the signal. Each INR draws its own; the defaults are the published ones.
+
+Distances are in coordinate units and points in the spec's own convention. published=True takes
+the parametrisation of the published code (arXiv 2402.04081): f(x + t), f(R x), f(s x), about the
+origin, which moves the signal the other way.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from inrgen.core import geometry, rng
+from inrgen.core.geometry import Motion
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+
+
+def _uniform(
+    keys: Int[Tensor, " b"], shape: tuple[int, ...], low: float, high: float
+) -> Float[Tensor, "b ..."]:
+    """In float64, so that a motion is as exact as the weights it meets."""
+    return rng.uniform(keys, shape, low, high, torch.float64)
+
+
+def _undo(params: Params, draw: Motion) -> Params:
+    return geometry.apply(params, geometry.inverse(draw))
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Translate:
+    """The signal moves by t: g(x) = f(x - t); published: g(x) = f(x + t), it moves by -t.
+
+    bound: each coordinate of t is uniform in +-bound, so both ways draw from one distribution.
+    """
+
+    bound: float = 0.25
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.bound >= 0:
+            raise ValueError(f"bound must not be negative; got {self.bound}")
+
+    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
+        offset = _uniform(keys, (spec.d_in,), -self.bound, self.bound)
+        return geometry.translation(spec, -offset if self.published else offset)
+
+    def apply(self, params: Params, draw: Motion) -> Params:
+        return geometry.apply(params, draw)
+
+    def undo(self, params: Params, draw: Motion) -> Params:
+        return _undo(params, draw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rotate:
+    """The signal turns by R about the spec's centre: g(x) = f(R^T (x - c) + c); 2-D and 3-D.
+
+    Published: g(x) = f(R x), the signal turns by R^T about the origin.
+
+    bound_deg: the angle is uniform in +-bound_deg; in 3-D about an axis uniform on the sphere.
+    around: 3-D alone. "any" as above; "uniform" draws all rotations evenly (Haar) whatever the
+        bound; "x", "y", "z" turn about that axis alone, as ModelNet work does about the up axis.
+    """
+
+    bound_deg: float = 30.0
+    around: Literal["any", "uniform", "x", "y", "z"] = "any"
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bound_deg <= 180:
+            raise ValueError(f"bound_deg must lie in [0, 180]; got {self.bound_deg}")
+
+    def _turn_3d(self, keys: Int[Tensor, " b"], angle_rad: Float[Tensor, " b"]) -> Tensor:
+        if self.around == "uniform":
+            return geometry.rotation_of_quaternion(
+                rng.normal(rng.fold(keys, 1), (4,), torch.float64)
+            )
+        if self.around == "any":
+            axis = rng.normal(rng.fold(keys, 1), (3,), torch.float64)
+        else:
+            axis = torch.eye(3, dtype=torch.float64, device=keys.device)["xyz".index(self.around)]
+            axis = axis.repeat(len(keys), 1)
+        return geometry.rotation_3d(axis, angle_rad)
+
+    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
+        bound = math.radians(self.bound_deg)
+        angle_rad = _uniform(keys, (), -bound, bound)
+        if spec.d_in == 3:
+            matrix = self._turn_3d(keys, angle_rad)
+        elif spec.d_in == 2 and self.around == "any":
+            matrix = geometry.rotation_2d(angle_rad)
+        else:
+            raise ValueError(
+                f"rotation needs 2 or 3 coordinates, and 3 for around={self.around!r}; "
+                f"got {spec.d_in}"
+            )
+        if self.published:
+            return geometry.rotation(spec, matrix.mT, about=(0.0,) * spec.d_in)
+        return geometry.rotation(spec, matrix)
+
+    def apply(self, params: Params, draw: Motion) -> Params:
+        return geometry.apply(params, draw)
+
+    def undo(self, params: Params, draw: Motion) -> Params:
+        return _undo(params, draw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """The signal grows by s about the spec's centre: g(x) = f(c + (x - c) / s).
+
+    Published: g(x) = f(s x), the signal shrinks by s towards the origin, values kept.
+
+    bound: s is uniform in 1 +- bound.
+    values: "auto" scales the values of distances as the shape's size, keeps intensities, and
+        refuses cut-off distances and logits, whose scaled field no rescaling gives; "keep" moves
+        the coordinates alone, whatever the values are.
+    """
+
+    bound: float = 0.2
+    values: Literal["auto", "keep"] = "auto"
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bound < 1:
+            raise ValueError(f"bound must lie in [0, 1); got {self.bound}")
+
+    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
+        factor = _uniform(keys, (), 1.0 - self.bound, 1.0 + self.bound)
+        if self.published:
+            return geometry.scaling(spec, 1.0 / factor, about=(0.0,) * spec.d_in)
+        with_values = self.values == "auto" and spec.value_kind != "intensity"
+        return geometry.scaling(spec, factor, scale_values=with_values)
+
+    def apply(self, params: Params, draw: Motion) -> Params:
+        return geometry.apply(params, draw)
+
+    def undo(self, params: Params, draw: Motion) -> Params:
+        return _undo(params, draw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reflect:
+    """The signal is mirrored through the spec's centre, along each axis with a probability.
+
+    axes: the coordinates that may be mirrored; None means every one.
+    """
+
+    probability: float = 0.5
+    axes: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability must lie in [0, 1]; got {self.probability}")
+
+    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
+        axes = tuple(range(spec.d_in)) if self.axes is None else self.axes
+        if not all(0 <= axis < spec.d_in for axis in axes):
+            raise ValueError(f"axes must lie in 0..{spec.d_in - 1}; got {axes}")
+        may = torch.tensor([axis in axes for axis in range(spec.d_in)], device=keys.device)
+        flipped = may & (_uniform(keys, (spec.d_in,), 0.0, 1.0) < self.probability)
+        return geometry.reflection(spec, 1.0 - 2.0 * flipped.to(torch.float64))
+
+    def apply(self, params: Params, draw: Motion) -> Params:
+        return geometry.apply(params, draw)
+
+    def undo(self, params: Params, draw: Motion) -> Params:
+        return _undo(params, draw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Affine:
+    """The signal moves by x -> c + A (x - c) + t, A near the identity.
+
+    strength: every entry of A - I is uniform in +-strength; strength times the number of
+        coordinates must stay below 1, which keeps A invertible.
+    bound: each coordinate of t is uniform in +-bound.
+    """
+
+    strength: float = 0.2
+    bound: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.strength >= 0 and self.bound >= 0):
+            raise ValueError(
+                f"strength and bound must not be negative; got {self.strength} and {self.bound}"
+            )
+
+    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
+        if not self.strength * spec.d_in < 1:
+            raise ValueError(
+                f"strength must be below {1 / spec.d_in:.3g} for {spec.job}; got {self.strength}"
+            )
+        shape = (spec.d_in, spec.d_in)
+        change = _uniform(rng.fold(keys, 0), shape, -self.strength, self.strength)
+        offset = _uniform(rng.fold(keys, 1), (spec.d_in,), -self.bound, self.bound)
+        eye = torch.eye(spec.d_in, dtype=torch.float64, device=keys.device)
+        center = torch.tensor(spec.coord_center, dtype=torch.float64, device=keys.device)
+        # c + A (x - c) + t is A x + t - (A - I) c
+        return geometry.affine(spec, eye + change, offset - (change * center).sum(dim=2))
+
+    def apply(self, params: Params, draw: Motion) -> Params:
+        return geometry.apply(params, draw)
+
+    def undo(self, params: Params, draw: Motion) -> Params:
+        return _undo(params, draw)

@@ -1,0 +1,57 @@
+"""Random specs and weights that the laws of the core are tried on."""
+
+import pytest
+import torch
+from hypothesis import strategies as st
+
+from inrgen.core import rng
+from inrgen.core.params import Params
+from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.spec import InrSpec
+
+
+@st.composite
+def specs(draw, activation="sine", d_in=None) -> InrSpec:
+    dims = draw(st.integers(1, 3)) if d_in is None else d_in
+    hidden = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+    # Below omega 3 a shift of 1,000 half periods is a bias past 1,000, where rounding is the law.
+    omega = draw(st.lists(st.floats(3.0, 60.0), min_size=len(hidden), max_size=len(hidden)))
+    order = draw(st.sampled_from({1: ["x"], 2: ["xy", "ij"], 3: ["xyz"]}[dims]))
+    center = draw(st.lists(st.floats(-0.5, 0.5), min_size=dims, max_size=dims))
+    return InrSpec(
+        widths=(dims, *hidden, draw(st.integers(1, 3))),
+        omega=tuple(omega),
+        activation=activation,
+        output_offset=draw(st.sampled_from([0.0, 0.5])),
+        coord_order=order,
+        coord_center=tuple(center),
+    )
+
+
+@pytest.fixture(scope="session")
+def any_spec():
+    """A strategy of specs; any_spec(activation=..., d_in=...)."""
+    return specs
+
+
+@pytest.fixture(scope="session")
+def make_params():
+    """Weights of a batch, with biases that are not zero."""
+
+    def make(spec: InrSpec, num: int = 3, seed: int = 0, dtype=torch.float64) -> Params:
+        keys = rng.keys(seed, "test weights", torch.arange(num))
+        init = InitConfig(first_layer="siren", hidden_bias="torch")
+        return initialise(spec, init, keys).to(dtype=dtype)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_coords():
+    """Points in and around the range of coordinates."""
+
+    def make(spec: InrSpec, num: int = 17, dtype=torch.float64) -> torch.Tensor:
+        keys = rng.keys(1, "test points", torch.arange(num))
+        return rng.uniform(keys, (spec.d_in,), -1.2, 1.2, dtype)
+
+    return make
