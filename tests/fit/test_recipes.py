@@ -1,0 +1,47 @@
+"""Recipes are held to the published study's settings."""
+
+from typing import get_args
+
+import pytest
+
+from inrgen.core.siren import InitConfig
+from inrgen.fit.config import FitConfig
+from inrgen.fit.recipes import RecipeName, recipe
+from inrgen.sources.base import SourceFacts
+
+
+def facts(d_out: int = 1, **other) -> SourceFacts:
+    return SourceFacts(**{"name": "s", "value_kind": "intensity", "d_in": 2} | other, d_out=d_out)
+
+
+@pytest.mark.parametrize("name", get_args(RecipeName))
+@pytest.mark.parametrize("d_out", [1, 3])
+def test_every_recipe_fits_the_outputs_of_its_source(name, d_out):
+    made = recipe(name, facts(d_out))
+    assert made.name == name
+    assert made.spec.widths == (2, 32, 32, d_out)
+    assert FitConfig.from_dict(made.fit.to_dict()) == made.fit
+
+
+def test_published_is_what_the_study_states():
+    made = recipe("published", facts())
+    assert made.spec.omega == (30.0, 30.0)
+    assert (made.spec.output_offset, made.spec.value_range) == (0.5, (0.0, 1.0))
+    assert (made.spec.coord_order, made.spec.coord_range) == ("xy", (-1.0, 1.0))
+    assert made.spec.num_params == 1185
+    assert (made.fit.num_steps, made.fit.lr, made.fit.stop_psnr_db) == (1000, 5e-4, 40.0)
+    assert (made.fit.points_per_step, made.fit.weight_decay) == (0, 0.0)
+    assert made.fit.init == InitConfig(
+        first_layer="small", hidden_bias="zero", last_layer="torch", shared=False
+    )
+
+
+def test_fast_differs_from_published_in_its_steps_alone():
+    fast, published = recipe("fast", facts()), recipe("published", facts())
+    assert fast.fit.to_dict() == published.fit.to_dict() | {"num_steps": 250}
+    assert fast.spec == published.spec
+
+
+def test_shapes_have_no_recipe_of_images():
+    with pytest.raises(ValueError, match="s gives signed_distance over 3"):
+        recipe("published", facts(value_kind="signed_distance", d_in=3))
