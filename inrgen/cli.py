@@ -81,8 +81,9 @@ def _parse(argv: Sequence[str]) -> tuple[str, Command[Any]]:
         ]
         for config, verb in configs.items()
     ]
+    choice: Any = Union[tuple(entries)]  # noqa: UP007 - a union made at run time
     command = tyro.cli(
-        Union[tuple(entries)],  # noqa: UP007 - a union made at run time
+        choice,
         args=argv,
         prog="inrgen",
         description="Make, store and serve data sets of implicit neural representations.",
@@ -120,7 +121,7 @@ def _stop(signum: int, frame: object) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what was asked, 1 if not, 2 for a wrong command line."""
     verb, command = _parse(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _stop)
+    handler = signal.signal(signal.SIGTERM, _stop)
     try:
         return _run(verb, command)
     except KeyboardInterrupt:
@@ -139,3 +140,5 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, handler)

@@ -1,5 +1,6 @@
 """Build a store: every view of every item of a source, fitted, written and committed once."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from typing import Annotated, Any
 import tyro
 
 from inrgen.fit.block import ViewsJob, fit_block
-from inrgen.fit.engines import make_engine, resolve_engine
+from inrgen.fit.engines import EngineChoice, make_engine, resolve_engine
 from inrgen.fit.ray_pool import PoolConfig, run_tasks
 from inrgen.fit.recipes import RecipeName, recipe
 from inrgen.journeys.progress import show_progress
 from inrgen.sources.base import BadSignal, Item, Signal, Source
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.open import items_digest, open_source
+from inrgen.sources.catalog import open_source
+from inrgen.sources.items import items_digest
 from inrgen.store.create import create_store
 from inrgen.store.layout import Layout
 from inrgen.store.quality import Quality, measure_quality
@@ -38,9 +40,10 @@ class BuildConfig:
         views: fits of each item, each from a random initialisation of its own.
         recipe: "published" as the augmentation study fits, "fast" for about the same weights in
             less time, "sharp" for reconstruction (its weights teach a classifier little).
-        engine: auto, torch or cpu.
+        engine: what does the fitting; auto takes the fastest that can.
         seed: names all randomness of the build.
-        stop_psnr: a fit stops early at this PSNR, in dB; None never does.
+        stop_psnr: a fit stops early at this PSNR, in dB, instead of the recipe's (40 dB, but for
+            sharp); inf never stops.
         num_steps: updates at most, instead of the recipe's.
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
@@ -55,9 +58,9 @@ class BuildConfig:
     out: Path
     views: int = 10
     recipe: RecipeName = "published"
-    engine: str = "auto"
+    engine: EngineChoice = "auto"
     seed: int = 0
-    stop_psnr: float | None = 40.0
+    stop_psnr: float | None = None
     num_steps: int | None = None
     lr: float | None = None
     hidden: tuple[int, ...] | None = None
@@ -130,7 +133,10 @@ def plan_build(config: BuildConfig) -> BuildPlan:
     """Read the source's list of items and settle everything that the result depends on."""
     source = _opened(config.source)
     chosen = recipe(config.recipe, source.facts)
-    spec, fit = chosen.spec, replace(chosen.fit, stop_psnr_db=config.stop_psnr)
+    spec, fit = chosen.spec, chosen.fit
+    if config.stop_psnr is not None:
+        never = config.stop_psnr == math.inf
+        fit = replace(fit, stop_psnr_db=None if never else config.stop_psnr)
     if config.hidden is not None:
         spec = replace(
             spec,

@@ -13,12 +13,13 @@ Channels = Literal["auto", "gray", "rgb"]
 class SourceConfig:
     """A source by name, and what to take of it.
 
-    name: such as "digits" or "torchvision:SVHN"; catalog.source_names lists them.
-    data: the folder (or file) that holds the data set; only read, unless download is set.
-    split: which splits to take; "all" is train, val and test, in this order.
-    limit: the first so many items of each split asked for; None takes all.
-    channels: "auto" gives gray data one output and coloured data three; "gray" and "rgb" insist.
-    download: let torchvision fetch what is missing into data.
+    Attributes:
+        name: digits, fashion-mnist, mnist, cifar10, image-folder, or torchvision:NAME.
+        data: the folder (or file) that holds the data set; only read, unless download is set.
+        split: which splits to take; all is train, val and test, in this order.
+        limit: the first so many items of each split asked for; None takes all.
+        channels: auto gives gray data one output and coloured data three; gray and rgb insist.
+        download: let torchvision fetch what is missing into data.
     """
 
     name: str
