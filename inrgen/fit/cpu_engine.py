@@ -11,8 +11,9 @@ from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
-from inrgen.fit.cpu_kernel import TILE, fit_rows
+from inrgen.fit.cpu_kernel import Job, Signals, fit_rows
 from inrgen.fit.cpu_layout import Layout, as_records, lay_out, places
+from inrgen.fit.cpu_vector import TILE
 from inrgen.fit.engine import FitBatch, FitResult
 from inrgen.fit.schedule import stop_loss, update_scalars
 
@@ -33,7 +34,8 @@ class CpuEngine:
     """Compiled loops over one INR, whose weights, moments and activations stay in cache.
 
     An INR is fitted by one thread from start to end, alone, so its result depends on nothing
-    else. threads None takes as many as torch would use, which is every core, or one in a Ray worker.
+    else. threads None takes as many as torch would use: every core, or one in a Ray
+    worker.
     """
 
     threads: int | None = None
@@ -46,31 +48,35 @@ class CpuEngine:
         """Fit every INR of the batch by config; raises ValueError for a spec without sines."""
         if spec.activation != "sine":
             raise ValueError(f"engine 'cpu' fits sine activations only; got {spec.activation!r}")
+        batch.check(spec)
         num_points = config.points_per_step or batch.values.shape[1]
         layout = lay_out(spec, TILE, num_points)
         theta = np.array(batch.start.flat().numpy(), dtype=np.float32, order="C")
         final_loss = np.empty(len(theta), dtype=np.float32)
         num_steps = np.empty(len(theta), dtype=np.int64)
-        keys = rng.fold(batch.keys, rng.hash_name("points")).numpy().view(np.uint64)
-        adam = (config.beta1, 1.0 - config.beta1, config.beta2, 1.0 - config.beta2)
-        facts = (
-            as_records([layout]),
-            as_records(layout.hidden),
-            places(spec, layout),
-            np.array(spec.omega, dtype=np.float64).astype(np.float32) / np.float32(2.0 * math.pi),
-            np.float32(spec.output_offset),
-            update_scalars(config).astype(np.float32),
-            tuple(np.float32(x) for x in adam),
-            stop_loss(config, spec.value_width),
-            config.points_per_step > 0,
-            batch.coords.contiguous().numpy(),
-            batch.values.contiguous().numpy(),
-            batch.signal_of.numpy(),
-            keys,
+        job = Job(
+            layout=as_records([layout]),
+            hidden=as_records(layout.hidden),
+            places=places(spec, layout),
+            turns=np.array([w / (2.0 * math.pi) for w in spec.omega], dtype=np.float32),
+            offset=np.float32(spec.output_offset),
+            schedule=update_scalars(config).astype(np.float32),
+            adam=tuple(
+                np.float32(x)
+                for x in (config.beta1, 1.0 - config.beta1, config.beta2, 1.0 - config.beta2)
+            ),
+            stop=stop_loss(config, spec.value_width),
+            draws=config.points_per_step > 0,
+        )
+        signals = Signals(
+            coords=batch.coords.float().contiguous().numpy(),
+            values=batch.values.float().contiguous().numpy(),
+            signal_of=batch.signal_of.contiguous().numpy(),
+            keys=rng.fold(batch.keys, rng.hash_name("points")).numpy().view(np.uint64),
         )
 
         def fit_portion(portion: tuple[int, int]) -> None:
-            fit_rows(_workspace(layout), *facts, theta, final_loss, num_steps, *portion)
+            fit_rows(_workspace(layout), job, signals, theta, final_loss, num_steps, *portion)
 
         threads = self.threads or torch.get_num_threads()
         size = max(1, len(theta) // (threads * _PORTIONS))

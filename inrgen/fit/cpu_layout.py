@@ -19,10 +19,8 @@ from jaxtyping import Int
 from inrgen.core.spec import InrSpec
 
 # Activations and gradients of a tile, in floats: half of a small first-level cache.
-_TILE_VALUES = 4096
-_FEWEST_POINTS = 32
-# Inputs are padded to this, so that the first layer's gradient is formed four inputs at a time.
-INPUT_ROWS = 4
+_TILE_VALUES = 8192
+_FEWEST_POINTS = 64
 
 
 def round_up(size: int, multiple: int) -> int:
@@ -32,10 +30,14 @@ def round_up(size: int, multiple: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tile:
-    """The register block of a machine: rows of points by two vectors of `lanes` float32."""
+    """The register block of a machine: rows of points by two vectors of `lanes` float32.
+
+    The first layer has few inputs; its gradient is formed input_rows of them at a time.
+    """
 
     lanes: int
     rows: int
+    input_rows: int = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +96,7 @@ def lay_out(spec: InrSpec, tile: Tile, num_points: int) -> Layout:
         return start
 
     padded = [round_up(width, block) for width in spec.widths[1:-1]]
-    in_rows = [round_up(spec.d_in, INPUT_ROWS), *padded[:-1]]
+    in_rows = [round_up(spec.d_in, tile.input_rows), *padded[:-1]]
     weights = [take((rows + 1) * width) for rows, width in zip(in_rows, padded, strict=True)]
     last_weight, last_bias = take(spec.d_out * padded[-1]), take(spec.d_out)
     num_state = used

@@ -25,6 +25,31 @@ class FitBatch:
     keys: Int[Tensor, " b"]
     start: Params
 
+    def check(self, spec: InrSpec) -> None:
+        """Raise ValueError where the parts do not belong together, or not to spec.
+
+        Compiled engines read memory by these numbers, so every engine asks before it starts.
+        """
+        num, num_signals = len(self.start), len(self.values)
+        if len(self.signal_of) != num or len(self.keys) != num or num == 0:
+            raise ValueError(
+                f"signal_of and keys need an entry for each of {num} starting INRs, at least one; "
+                f"got {len(self.signal_of)} and {len(self.keys)}"
+            )
+        if len(self.coords) not in (1, num_signals) or self.coords.shape[1] != self.values.shape[1]:
+            raise ValueError(
+                f"coords needs {self.values.shape[1]} points, once or for each of {num_signals} "
+                f"signals; got {tuple(self.coords.shape)}"
+            )
+        if not 0 <= int(self.signal_of.min()) <= int(self.signal_of.max()) < num_signals:
+            raise ValueError(f"signal_of must be in 0..{num_signals - 1}; got {self.signal_of}")
+        sizes = (self.coords.shape[2], self.values.shape[2])
+        shapes = [tuple(w.shape[1:]) for w in self.start.weights]
+        if sizes != (spec.d_in, spec.d_out) or shapes != [
+            (o, i) for i, o in zip(spec.widths, spec.widths[1:], strict=False)
+        ]:
+            raise ValueError(f"a batch for {spec.job} has {sizes} sizes and weights of {shapes}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitResult:

@@ -125,6 +125,7 @@ class TorchEngine:
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch by config; tensors in and out are on the CPU."""
+        batch.check(spec)
         with _one_thread():
             return self._fit(spec, config, batch)
 
@@ -145,7 +146,8 @@ class TorchEngine:
                 point_keys=keys[rows].to(device),
             )
             kept = min(size, num - low)
-            parts.append(tuple(part[:kept].cpu() for part in fit.run(start[rows].to(device))))
+            theta, final_loss, num_steps = fit.run(start[rows].to(device))
+            parts.append((theta[:kept].cpu(), final_loss[:kept].cpu(), num_steps[:kept].cpu()))
         theta, final_loss, num_steps = (torch.cat(part) for part in zip(*parts, strict=True))
         return FitResult(
             params=Params.from_flat(spec, theta), final_loss=final_loss, num_steps=num_steps

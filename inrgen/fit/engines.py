@@ -1,0 +1,53 @@
+"""Engines by name: which one a build takes, and how to make it."""
+
+from importlib.util import find_spec
+from typing import Literal
+
+from inrgen.core.spec import InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engine import Engine
+
+EngineChoice = Literal["auto", "torch", "cpu"]
+
+
+def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
+    """The engine that a build will use, decided once, when it is planned.
+
+    "auto" is the fused CPU engine wherever it can fit the spec: in `bench fit` it was the fastest
+    at every width from 32 to 256, with all points and with mini-batches.
+
+    Raises:
+        ValueError: the name is unknown, or the engine cannot fit this spec here.
+    """
+    can_fuse = spec.activation == "sine" and find_spec("numba") is not None
+    if name == "auto":
+        return "cpu" if can_fuse else "torch"
+    if name not in ("torch", "cpu"):
+        raise ValueError(f"engine must be auto, torch or cpu; got {name!r}")
+    if name == "cpu" and not can_fuse:
+        raise ValueError(
+            f"engine cpu needs numba and sine activations; got {spec.activation!r} "
+            f"{'with' if find_spec('numba') else 'without'} numba"
+        )
+    return name
+
+
+def make_engine(name: str, threads: int | None = None) -> Engine:
+    """The engine of a resolved name; each imports only what it needs itself.
+
+    Args:
+        threads: how many the cpu engine uses; None leaves it to the engine. The torch engine always
+            takes one, or its results would depend on it.
+
+    Raises:
+        ValueError: the name is no engine's.
+    """
+    if name == "torch":
+        from inrgen.fit.torch_engine import TorchEngine
+
+        return TorchEngine()
+    if name == "cpu":
+        from inrgen.fit.cpu_engine import CpuEngine
+
+        return CpuEngine(threads=threads)
+    raise ValueError(f"engine must be torch or cpu; got {name!r}")
