@@ -1,0 +1,223 @@
+"""What a user meets: help, one sentence for each mistake, JSON and nothing else where asked."""
+
+import gzip
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inrgen.cli import VERBS, main
+from inrgen.store.reader import open_store
+
+QUICK = ["--workers", "0", "--views", "2", "--num-steps", "3"]
+
+
+def run(capsys, *argv: object) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command."""
+    try:
+        status = main([str(part) for part in argv])
+    except SystemExit as end:  # the parser's own way out
+        status = int(end.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def refusal(capsys, *argv: object) -> str:
+    """The one sentence that a refused command ends with."""
+    status, out, err = run(capsys, *argv)
+    assert status == 1
+    assert out == ""
+    lines = [line for line in err.splitlines() if not line.startswith("build:")]
+    assert len(lines) == 1, err
+    assert lines[0].startswith(f"inrgen {argv[0]}: ")
+    return lines[0]
+
+
+@pytest.fixture
+def store(tmp_path, capsys) -> Path:
+    out = tmp_path / "store"
+    status, _, err = run(capsys, "build", "digits", "--limit", 8, "--out", out, *QUICK)
+    assert status == 0, err
+    return out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_for_every_option(verb, capsys):
+    status, out, _ = run(capsys, verb, "--help")
+    assert status == 0
+    for option in out.split("options")[1].split("--")[1:]:
+        assert len(option.split("(")[0].split()) > 2, f"{verb} --{option.split()[0]} lacks help"
+
+
+def test_help_lists_every_verb(capsys):
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    assert all(verb in out for verb in VERBS)
+
+
+def test_build_prints_json_and_nothing_else(tmp_path, capsys):
+    status, out, _ = run(
+        capsys, "build", "digits", "--limit", 4, "--out", tmp_path / "s", *QUICK, "--json"
+    )
+    assert status == 0
+    summary = json.loads(out)
+    assert summary["quality"]["rows"] == 24
+    assert summary["quality"]["by_status"] == {"ok": 24}
+
+
+def test_info_says_what_is_in_a_store(store, capsys):
+    status, out, _ = run(capsys, "info", store, "--json")
+    assert status == 0
+    facts = json.loads(out)
+    assert facts["identity"]["views"] == 2
+    assert facts["quality"]["by_split"] == {"test": 16, "train": 16, "val": 16}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["digit"], ["source", "digits", "'digit'"]),
+        (["digits", "--lr", -1], ["lr", "-1"]),
+        (["fashion-mnist"], ["data"]),
+        (["image-folder", "--data", "no/such/folder"], ["no/such/folder"]),
+        (["digits", "--address", "127.0.0.1:1"], ["address", "127.0.0.1:1"]),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if value and value[0] != "source" else None,
+)
+def test_a_wrong_argument_is_one_sentence_that_names_it(options, words, tmp_path, capsys):
+    sentence = refusal(capsys, "build", *options, "--out", tmp_path / "store")
+    assert all(word in sentence for word in words), sentence
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--engine", "jax"),
+        ("--recipe", "jax"),
+        ("--split", "jax"),
+        ("--views", "0"),
+        ("--workers", "-1"),
+        ("--limit", "0"),
+        ("--views", "three"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_any_work(option, value, tmp_path, capsys):
+    status, out, err = run(capsys, "build", "digits", "--out", tmp_path / "s", option, value)
+    assert status == 2
+    assert option.strip("-") in err
+    assert value in err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "s").exists()
+
+
+def test_foreign_folders_and_files_are_left_alone(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "notes.txt" in refusal(capsys, "build", "digits", "--out", tmp_path, *QUICK)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt"]
+    taken = tmp_path / "notes.txt"
+    assert "notes.txt" in refusal(capsys, "build", "digits", "--out", taken, *QUICK)
+    assert taken.read_text() == "mine"
+
+
+def test_a_store_of_another_recipe_is_refused_naming_every_difference(store, capsys):
+    sentence = refusal(
+        capsys, "build", "digits", "--limit", 8, "--out", store, *QUICK, "--seed", 3, "--lr", 0.1
+    )
+    assert "seed (there 0, here 3)" in sentence
+    assert "fit.lr (there 0.0005, here 0.1)" in sentence
+
+
+@pytest.mark.parametrize("verb", ["info", "verify", "render", "card"])
+def test_what_is_not_a_store_is_named(verb, tmp_path, capsys):
+    options = [] if verb in ("info", "verify") else ["--out", tmp_path / "out"]
+    assert str(tmp_path / "none") in refusal(capsys, verb, tmp_path / "none", *options)
+
+
+def idx(array: np.ndarray, magic: int | None = None) -> bytes:
+    magic = 0x800 + array.ndim if magic is None else magic
+    return struct.pack(f">i{array.ndim}i", magic, *array.shape) + array.tobytes()
+
+
+def write_mnist(folder: Path, images: bytes, labels: bytes) -> None:
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "t10k-images-idx3-ubyte.gz").write_bytes(images)
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(labels)
+
+
+IMAGES = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
+LABELS = np.array([1, 2, 3], dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "name"),
+    [
+        (gzip.compress(idx(IMAGES, magic=0x801)), gzip.compress(idx(LABELS)), "images"),
+        (gzip.compress(idx(IMAGES))[:-20], gzip.compress(idx(LABELS)), "images"),
+        (gzip.compress(idx(IMAGES)[:-5]), gzip.compress(idx(LABELS)), "images"),
+        (gzip.compress(idx(IMAGES)), gzip.compress(idx(LABELS[:2])), "labels"),
+        (b"not gzip at all", gzip.compress(idx(LABELS)), "images"),
+        (b"", gzip.compress(idx(LABELS)), "images"),
+    ],
+    ids=["wrong magic", "truncated gz", "too few pixels", "too few labels", "not gz", "empty"],
+)
+def test_a_damaged_data_set_is_one_sentence_that_names_the_file(
+    images, labels, name, tmp_path, capsys
+):
+    write_mnist(tmp_path, images, labels)
+    options = ["--data", tmp_path, "--split", "test", "--out", tmp_path / "store", *QUICK]
+    assert f"t10k-{name}" in refusal(capsys, "build", "mnist", *options)
+
+
+def test_one_bad_picture_among_many_is_a_record_and_the_build_goes_on(tmp_path, capsys):
+    pictures = tmp_path / "pictures" / "cats"
+    pictures.mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for number, shape in enumerate([(9, 7), (6, 6), (5, 11)]):
+        Image.fromarray(noise.integers(0, 255, shape, dtype=np.uint8)).save(
+            pictures / f"{number}.png"
+        )
+    (pictures / "broken.png").write_bytes((pictures / "0.png").read_bytes()[:40])
+    (pictures / "empty.png").write_bytes(b"")
+    Image.fromarray(np.full((4, 4), np.nan, dtype=np.float32)).save(pictures / "nan.tiff")
+    out = tmp_path / "store"
+    status, _, err = run(
+        capsys, "build", "image-folder", "--data", tmp_path / "pictures", "--out", out, *QUICK
+    )
+    assert status == 0, err
+    columns = ["item_id", "status", "reason", "grid", "label_name"]
+    records = open_store(out).records.to_table(columns=columns).to_pylist()
+    by_item = {record["item_id"]: record for record in records}
+    assert len(records) == 12
+    assert {r["label_name"] for r in records} == {"cats"}
+    for name in ("broken.png", "empty.png", "nan.tiff"):
+        assert by_item[f"cats/{name}"]["status"] == "bad_input"
+        assert by_item[f"cats/{name}"]["reason"]
+    assert by_item["cats/0.png"]["grid"] == [9, 7]
+
+
+def test_an_unwritable_place_is_named(tmp_path):
+    """Run as an ordinary user where tests run as root, whom no permission stops."""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    command = [sys.executable, "-c", _AS_NOBODY, str(locked / "store")]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 1, process.stderr
+    assert str(locked / "store") in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+# Everything is imported before the change of user, who may not read the environment.
+_AS_NOBODY = """
+import os, sys
+from inrgen.cli import main
+import inrgen.journeys.build, sklearn.datasets
+if os.getuid() == 0:
+    os.setuid(65534)
+sys.exit(main(["build", "digits", "--limit", "2", "--workers", "0", "--out", sys.argv[1]]))
+"""
