@@ -59,7 +59,7 @@ def _check_ours(files: LocalFiles, path: object) -> None:
     """Refuse a folder with anything in it but a store half made, which is known by its lock."""
     found = {entry.name for entry in files.root.iterdir()}
     foreign = sorted(found - {LOCK, STAGING})
-    if ROOT_COPY in found and LOCK in found:
+    if ROOT_COPY in found:
         raise DamagedStore(f"{path} is damaged: its {ROOT_DOCUMENT} is lost", key=ROOT_DOCUMENT)
     if foreign or (found and LOCK not in found):
         name = foreign[0] if foreign else sorted(found)[0]

@@ -43,6 +43,10 @@ class Files(Protocol):
         """The files right in a folder, sorted; none where there is no such folder."""
         ...
 
+    def all_keys(self) -> Iterator[str]:
+        """Every file of the store, in no order, but for those of names that start with "_"."""
+        ...
+
     def put(self, key: str, data: Bytes) -> None:
         """Write a file under a name that nobody else uses."""
         ...
@@ -119,6 +123,14 @@ class LocalFiles:
                 return sorted(entry.name for entry in entries if entry.is_file())
         except FileNotFoundError:
             return []
+
+    def all_keys(self) -> Iterator[str]:
+        for folder, folders, names in os.walk(self.root):
+            if folder == str(self.root):
+                folders[:] = [name for name in folders if not name.startswith("_")]
+                names = [name for name in names if not name.startswith("_")]
+            for name in names:
+                yield (Path(folder) / name).relative_to(self.root).as_posix()
 
     def put(self, key: str, data: Bytes) -> None:
         target = self.root / key

@@ -2,14 +2,16 @@
 
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inrgen.store.seal import BLANK_SEAL, read_seal, seal
 
-_FACTS_KEY, _SEAL_KEY = b"inrgen.block", b"inrgen.seal"
+_FACTS_KEY, _SEAL_KEY = b"inrgen.facts", b"inrgen.seal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,24 +29,35 @@ class BlockFacts:
     shard_bytes: int
 
 
-def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:
-    """The bytes of a fragment: Parquet with page checksums, sealed."""
+def seal_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str, Any]) -> bytes:
+    """Tables as the row groups of a Parquet file with page checksums, facts, and a seal."""
     out = io.BytesIO()
-    with pq.ParquetWriter(
-        out, table.schema, compression="zstd", write_page_checksum=True
-    ) as writer:
-        writer.write_table(table)
+    with pq.ParquetWriter(out, schema, compression="zstd", write_page_checksum=True) as writer:
+        for table in tables:
+            writer.write_table(table)
         writer.add_key_value_metadata(
-            {_FACTS_KEY: json.dumps(asdict(facts), sort_keys=True), _SEAL_KEY: BLANK_SEAL}
+            {_FACTS_KEY: json.dumps(facts, sort_keys=True), _SEAL_KEY: BLANK_SEAL}
         )
     return seal(out.getvalue())
 
 
-def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:
-    """A fragment's table and facts. Raises ValueError where its seal is broken."""
+def open_parquet(data: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
+    """The inverse of seal_parquet. Raises ValueError where the seal is broken."""
     if read_seal(data) is None:
         raise ValueError("it does not match its own digest")
     file = pq.ParquetFile(io.BytesIO(data))
     metadata = file.metadata.metadata
-    assert metadata is not None
-    return file.read(), BlockFacts(**json.loads(metadata[_FACTS_KEY]))
+    if metadata is None or _FACTS_KEY not in metadata:
+        raise ValueError("it does not say what it belongs to")
+    return file, json.loads(metadata[_FACTS_KEY])
+
+
+def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:
+    """The bytes of a fragment."""
+    return seal_parquet([table], table.schema, asdict(facts))
+
+
+def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:
+    """A fragment's table and facts. Raises ValueError where its seal is broken."""
+    file, facts = open_parquet(data)
+    return file.read(), BlockFacts(**facts)

@@ -1,5 +1,6 @@
 """Where things lie in a store, and how its rows are cut into chunks and shards."""
 
+import re
 from dataclasses import dataclass
 
 FORMAT_VERSION = 1
@@ -78,11 +79,18 @@ def fragment_key(spec_id: str, block: int) -> str:
     return f"{RECORDS}/{fragment_name(spec_id, block)}"
 
 
+def index_key(spec_id: str, blocks: range) -> str:
+    """The records of many blocks of one spec in one file."""
+    return f"{INDEX}/{spec_id}.{blocks.start:08d}-{blocks.stop:08d}.parquet"
+
+
+def parse_index_name(name: str) -> tuple[str, range] | None:
+    """The spec and blocks of an index file's name; None for any other name."""
+    match = re.fullmatch(r"(.+)\.(\d{8,})-(\d{8,})\.parquet", name)
+    return (match[1], range(int(match[2]), int(match[3]))) if match else None
+
+
 def parse_fragment_name(name: str) -> tuple[str, int] | None:
     """The spec and block of a fragment's name; None for any other name."""
-    spec_id, _, rest = name.rpartition("/")[2].partition(".")
-    digits, _, ending = rest.partition(".")
-    if not digits.isdecimal() or ending != "parquet":
-        return None
-    block = int(digits)
-    return (spec_id, block) if name.endswith(fragment_name(spec_id, block)) else None
+    match = re.fullmatch(r"(.+)\.(\d{8,})\.parquet", name)
+    return (match[1], int(match[2])) if match else None

@@ -14,11 +14,11 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files import open_files
-from inrgen.store.layout import Layout, fragment_key, shard_key
+from inrgen.store.index import committed_blocks, record_keys
+from inrgen.store.layout import Layout, shard_key
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import FIT_SCHEMA
 from inrgen.store.shard import gather, good_chunks, shard_shape
-from inrgen.store.writer import committed_blocks
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 
@@ -72,7 +72,7 @@ class Store:
     @property
     def records(self) -> ds.FileSystemDataset:
         """The records of all committed blocks, one row each; nothing is read until it is asked."""
-        keys = [fragment_key(*block) for block in sorted(self._committed)]
+        keys = record_keys(self._files, self._committed)
         return ds.FileSystemDataset.from_paths(
             keys, schema=FIT_SCHEMA, format=ds.ParquetFileFormat(), filesystem=self._files.arrow()
         )

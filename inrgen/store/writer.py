@@ -11,18 +11,21 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float32
 
-from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files, hold_lock, open_files, staging_key
+from inrgen.store.errors import DamagedStore, StoreBusy
+from inrgen.store.files import hold_lock, open_files, staging_key
 from inrgen.store.fragment import BlockFacts, encode_fragment
+from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys, write_index
 from inrgen.store.layout import (
-    RECORDS,
+    REPLACING,
     STAGING,
     fragment_key,
+    fragment_name,
     parse_fragment_name,
     shard_key,
 )
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.records import FitRecord, records_to_table
+from inrgen.store.seal import read_seal
 from inrgen.store.shard import encode_shard, shard_shape
 
 
@@ -104,10 +107,12 @@ def stage_block(
     )
 
 
-def committed_blocks(files: Files) -> set[tuple[str, int]]:
-    """The (spec_id, block) of every fragment there is: one listing, nothing opened."""
-    parsed = map(parse_fragment_name, files.names(RECORDS))
-    return {block for block in parsed if block is not None}
+def _replacing_shard(spec_id: str, block: int) -> str:
+    return f"{REPLACING}/{spec_id}.{block}.shard"
+
+
+def _replacing_fragment(spec_id: str, block: int) -> str:
+    return f"{REPLACING}/{fragment_name(spec_id, block)}"
 
 
 class StoreWriter:
@@ -122,9 +127,11 @@ class StoreWriter:
 
     def __enter__(self) -> Self:
         self._facts = read_facts(self._files, self._path)
-        self._held.enter_context(hold_lock(self._files))
-        self._sweep()
-        self._committed = committed_blocks(self._files)
+        with ExitStack() as held:
+            held.enter_context(hold_lock(self._files))
+            self._sweep()
+            self._committed = committed_blocks(self._files)
+            self._held = held.pop_all()
         return self
 
     def __exit__(
@@ -146,26 +153,74 @@ class StoreWriter:
         The shard is moved into place, then its fragment is created: the fragment is the commit.
         Killed in between, the block is still pending, and the shard is written over.
         """
-        files = self._files
-        if (staged.spec_id, staged.block) in self._committed:
-            files.remove(staged.key)
+        block = (staged.spec_id, staged.block)
+        if block in self._committed:
+            self._files.remove(staged.key)
             return False
-        if files.size_bytes(staged.key) != staged.shard_bytes:
+        self._check_staged(staged)
+        self._files.move(staged.key, shard_key(*block))
+        self._publish(block, staged.fragment)
+        return True
+
+    def replace(self, staged: StagedBlock) -> None:
+        """Put a block in the place of a committed one, as a repair does.
+
+        The new fragment is written down first, beside its shard: from then on the replacement is
+        sure to happen, now or when the next driver opens the store. The old fragment goes before
+        the new shard comes, so that it never speaks for rows that are not its own.
+        """
+        block = (staged.spec_id, staged.block)
+        if block not in self._committed:
+            self.commit(staged)
+            return
+        self._check_staged(staged)
+        self._files.move(staged.key, _replacing_shard(*block))
+        self._files.create(_replacing_fragment(*block), staged.fragment)
+        self._replace_now(*block)
+
+    def finish(self, fragments_per_index: int = FRAGMENTS_PER_INDEX) -> None:
+        """Tidy up after the last block, and gather the records where there are many fragments."""
+        self._sweep()
+        for spec_id, layout in self._facts.layouts.items():
+            if layout.num_blocks > fragments_per_index and not self.pending(spec_id):
+                for start in range(0, layout.num_blocks, fragments_per_index):
+                    stop = min(start + fragments_per_index, layout.num_blocks)
+                    write_index(self._files, self._facts.seal, spec_id, range(start, stop))
+
+    def _check_staged(self, staged: StagedBlock) -> None:
+        if self._files.size_bytes(staged.key) != staged.shard_bytes:
             raise DamagedStore(
                 f"the shard of block {staged.block} was staged at {staged.key}, but the driver of "
                 f"{self._path} does not find it there in full: do all workers see the same folder?",
                 key=staged.key,
             )
-        files.move(staged.key, shard_key(staged.spec_id, staged.block))
-        files.create(fragment_key(staged.spec_id, staged.block), staged.fragment)
-        self._committed.add((staged.spec_id, staged.block))
-        return True
 
-    def finish(self) -> None:
-        """Tidy up after the last block."""
-        self._sweep()
+    def _publish(self, block: tuple[str, int], fragment: bytes) -> None:
+        if not self._files.create(fragment_key(*block), fragment):
+            raise StoreBusy(
+                f"another process has committed block {block[1]} of {self._path} meanwhile: this "
+                f"file system does not keep locks; verify the store"
+            )
+        self._committed.add(block)
+
+    def _replace_now(self, spec_id: str, block: int) -> None:
+        """Carry out a replacement that is written down, from wherever an earlier try was cut."""
+        files, block_of = self._files, (spec_id, block)
+        for key in index_keys(files, spec_id, block):
+            files.remove(key)
+        files.remove(fragment_key(*block_of))
+        self._committed.discard(block_of)
+        if files.size_bytes(_replacing_shard(*block_of)) is not None:
+            files.move(_replacing_shard(*block_of), shard_key(*block_of))
+        self._publish(block_of, files.read(_replacing_fragment(*block_of)))
+        files.remove(_replacing_fragment(*block_of))
 
     def _sweep(self) -> None:
-        """Remove what killed workers and drivers left half done."""
-        for name in self._files.names(STAGING):
-            self._files.remove(f"{STAGING}/{name}")
+        """Finish what was written down, and remove what killed processes left half done."""
+        for name in self._files.names(REPLACING):
+            block = parse_fragment_name(name)
+            if block is not None and read_seal(self._files.read(f"{REPLACING}/{name}")):
+                self._replace_now(*block)
+        for folder in (STAGING, REPLACING):
+            for name in self._files.names(folder):
+                self._files.remove(f"{folder}/{name}")

@@ -26,8 +26,10 @@ class Sample:
         self.flat = self.flat.astype(np.float32)
         self.bad_rows = [5, rows - 1]
         self.flat[self.bad_rows] = np.nan
+        # made once: checking the types of a thousand records takes a second
+        self.records = [self._record(row) for row in range(rows)]
 
-    def record(self, row: int) -> FitRecord:
+    def _record(self, row: int) -> FitRecord:
         item, view = divmod(row, self.layout.views)
         good = FitRecord(
             item_id=f"train/{item:05d}",
@@ -58,8 +60,8 @@ class Sample:
 
     def stage(self, path: Path, block: int):
         rows = self.layout.block_rows(block)
-        records = [self.record(row) for row in rows]
-        return stage_block(path, self.spec_id, block, self.flat[rows.start : rows.stop], records)
+        cut = slice(rows.start, rows.stop)
+        return stage_block(path, self.spec_id, block, self.flat[cut], self.records[cut])
 
     def build(self, path: Path, num_blocks: int | None = None) -> Path:
         """Create or resume, and fill; only the first blocks if a number is given."""
@@ -76,6 +78,12 @@ class Sample:
 @pytest.fixture(scope="session")
 def sample() -> Sample:
     return Sample()
+
+
+@pytest.fixture(scope="session")
+def small_sample() -> Sample:
+    """Two blocks, so that trying every moment of a run does not take long."""
+    return Sample(rows=258, views=129)
 
 
 @pytest.fixture
