@@ -1,0 +1,122 @@
+"""Blocks as tasks: fitted whole, or refitted where they are damaged, by any worker."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from inrgen.fit.block import FittedRows, ViewsJob, fit_block
+from inrgen.fit.engines import make_engine
+from inrgen.fit.ray_pool import PoolConfig, run_tasks
+from inrgen.journeys.plan import BuildPlan, opened_source
+from inrgen.sources.base import BadSignal, Signal, Source
+from inrgen.sources.config import SourceConfig
+from inrgen.store.layout import Layout
+from inrgen.store.salvage import salvage_block
+from inrgen.store.writer import StagedBlock, stage_block
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockTask:
+    """One block for a worker, wherever it runs: paths and plain values alone."""
+
+    store: str
+    source: SourceConfig
+    job: ViewsJob
+    engine: str
+    threads: int | None
+    layout: Layout
+    block: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """How work is carried out, which nothing of its result depends on.
+
+    workers: tasks at a time, one core each; 0 is this process, None every core that Ray has.
+    address: a running Ray cluster; None starts one here.
+    """
+
+    workers: int | None
+    address: str | None = None
+
+
+def block_tasks(
+    plan: BuildPlan, store: str, blocks: Sequence[int], means: Means
+) -> list[BlockTask]:
+    """A task a block; alone in its process it may use every core, among workers one."""
+    data = plan.source.data
+    source = plan.source if data is None else replace(plan.source, data=str(Path(data).absolute()))
+    return [
+        BlockTask(
+            store=store,
+            source=source,
+            job=plan.job,
+            engine=plan.engine,
+            threads=None if means.workers == 0 else 1,
+            layout=plan.layout,
+            block=block,
+        )
+        for block in blocks
+    ]
+
+
+def _signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
+    for index in indices:
+        try:
+            yield source.load(index)
+        except BadSignal as error:
+            yield error
+
+
+def _fit_items(task: BlockTask, indices: range) -> FittedRows:
+    """All views of a run of items."""
+    source = opened_source(task.source)
+    return fit_block(
+        task.job,
+        make_engine(task.engine, task.threads),
+        [source.items[index] for index in indices],
+        _signals(source, indices),
+        first_row=indices.start * task.job.views,
+    )
+
+
+def _item_range(task: BlockTask) -> range:
+    rows = task.layout.block_rows(task.block)
+    return range(rows.start // task.job.views, rows.stop // task.job.views)
+
+
+def build_block(task: BlockTask) -> StagedBlock:
+    """Fit one block and stage it; what it returns is for the driver to commit."""
+    fitted = _fit_items(task, _item_range(task))
+    spec_id = task.job.spec.spec_id
+    return stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
+
+
+def repair_block(task: BlockTask) -> StagedBlock:
+    """Refit the items of a block that lost a row, keep every other row, and stage the whole."""
+    spec_id, items, views = task.job.spec.spec_id, _item_range(task), task.job.views
+    left = salvage_block(task.store, spec_id, task.block)
+    if left.records is None:
+        return build_block(task)
+    flat, records = left.flat.copy(), list(left.records)
+    kept = np.all(left.good.reshape(len(items), views), axis=1)
+    for place in np.flatnonzero(~kept).tolist():
+        fitted = _fit_items(task, items[place : place + 1])
+        rows = slice(place * views, (place + 1) * views)
+        flat[rows], records[rows] = fitted.flat, fitted.records
+    return stage_block(task.store, spec_id, task.block, flat, records)
+
+
+def run_blocks(
+    function: Callable[[BlockTask], StagedBlock],
+    tasks: Sequence[BlockTask],
+    means: Means,
+    on_wait: Callable[[], None],
+) -> Iterator[StagedBlock]:
+    """Blocks as they are done: in this process for workers=0, through Ray otherwise."""
+    if means.workers == 0 or not tasks:
+        return map(function, tasks)
+    pool = PoolConfig(workers=means.workers, address=means.address)
+    return run_tasks(function, tasks, pool, on_wait)

@@ -1,0 +1,179 @@
+"""What a build is: everything that decides its result, settled before any work."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from inrgen.core.spec import InrSpec
+from inrgen.fit.block import ViewsJob
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engines import EngineChoice, resolve_engine
+from inrgen.fit.recipes import RecipeName, recipe
+from inrgen.sources.base import Source, SourceFacts
+from inrgen.sources.catalog import open_source
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.items import items_digest
+from inrgen.store.layout import Layout
+from inrgen.store.reader import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildConfig:
+    """Fit many views of every item of a source into a store; the same command again resumes.
+
+    The result depends on the source and on all that comes before workers; workers and address
+    change only how long it takes.
+
+    Attributes:
+        source: the data set.
+        out: the store's folder; made where there is none.
+        views: fits of each item, each from a random initialisation of its own.
+        recipe: "published" as the augmentation study fits, "fast" for about the same weights in
+            less time, "sharp" for reconstruction (its weights teach a classifier little).
+        engine: what does the fitting; auto takes the fastest that can.
+        seed: names all randomness of the build.
+        stop_psnr: a fit stops early at this PSNR, in dB, instead of the recipe's (40 dB, but for
+            sharp); inf never stops.
+        num_steps: updates at most, instead of the recipe's.
+        lr: learning rate, instead of the recipe's.
+        hidden: widths of the hidden layers, instead of the recipe's.
+        omega: frequency of every sine layer, instead of the recipe's.
+        min_psnr: rows under this PSNR, in dB, are marked below_target.
+        workers: fits at a time, one core each; 0 is this process alone, without Ray; by default
+            every core that Ray has.
+        address: a running Ray cluster, "auto" or "HOST:PORT"; by default one is started here.
+    """
+
+    source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
+    out: Path
+    views: int = 10
+    recipe: RecipeName = "published"
+    engine: EngineChoice = "auto"
+    seed: int = 0
+    stop_psnr: float | None = None
+    num_steps: int | None = None
+    lr: float | None = None
+    hidden: tuple[int, ...] | None = None
+    omega: float | None = None
+    min_psnr: float | None = None
+    workers: int | None = None
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views must be at least 1; got {self.views}")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildPlan:
+    """All that decides a build's result."""
+
+    source: SourceConfig
+    items_sha256: str
+    recipe: RecipeName
+    job: ViewsJob
+    engine: str
+    layout: Layout
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the store notes of it, and what a build that resumes is held to."""
+        return {
+            "source": self.source.identity(),
+            "items": {
+                "count": self.layout.rows // self.layout.views,
+                "sha256": self.items_sha256,
+            },
+            "recipe": self.recipe,
+            "spec": self.job.spec.to_dict(),
+            "fit": self.job.fit.to_dict(),
+            "engine": self.engine,
+            "seed": self.job.seed,
+            "views": self.job.views,
+            "min_psnr_db": self.job.min_psnr_db,
+        }
+
+
+@lru_cache(maxsize=1)
+def opened_source(config: SourceConfig) -> Source:
+    """A source, whose files each process reads once however many of its blocks it gets."""
+    return open_source(config)
+
+
+def _networks(config: BuildConfig, facts: SourceFacts) -> tuple[InrSpec, FitConfig]:
+    """The recipe, with the changes that were asked for."""
+    chosen = recipe(config.recipe, facts)
+    spec, fit = chosen.spec, chosen.fit
+    if config.hidden is not None:
+        widths = (spec.d_in, *config.hidden, spec.d_out)
+        spec = replace(spec, widths=widths, omega=(spec.omega[0],) * len(config.hidden))
+    if config.omega is not None:
+        spec = replace(spec, omega=(config.omega,) * spec.num_hidden)
+    if config.stop_psnr is not None:
+        never = config.stop_psnr == math.inf
+        fit = replace(fit, stop_psnr_db=None if never else config.stop_psnr)
+    if config.num_steps is not None:
+        fit = replace(fit, num_steps=config.num_steps)
+    if config.lr is not None:
+        fit = replace(fit, lr=config.lr)
+    return spec, fit
+
+
+def plan_build(config: BuildConfig) -> BuildPlan:
+    """Read the source's list of items and settle everything that the result depends on."""
+    source = opened_source(config.source)
+    spec, fit = _networks(config, source.facts)
+    return BuildPlan(
+        source=config.source,
+        items_sha256=items_digest(source.items),
+        recipe=config.recipe,
+        job=ViewsJob(
+            spec=spec, fit=fit, seed=config.seed, views=config.views, min_psnr_db=config.min_psnr
+        ),
+        engine=resolve_engine(config.engine, spec, fit),
+        layout=Layout(rows=len(source.items) * config.views, views=config.views),
+    )
+
+
+def plan_again(store: Store, data: str | None) -> BuildPlan:
+    """The plan that a store was built by, read from the store itself.
+
+    Args:
+        data: where the source's files are now; a store does not note where they were.
+
+    Raises:
+        ValueError: the store was not made by a build, or the source's items are not those it had.
+    """
+    noted = store.identity
+    try:
+        source = SourceConfig(**noted["source"], data=data)
+        plan = BuildPlan(
+            source=source,
+            items_sha256=items_digest(opened_source(source).items),
+            recipe=noted["recipe"],
+            job=ViewsJob(
+                spec=store.spec,
+                fit=FitConfig.from_dict(noted["fit"]),
+                seed=noted["seed"],
+                views=noted["views"],
+                min_psnr_db=noted["min_psnr_db"],
+            ),
+            engine=noted["engine"],
+            layout=store.layouts[store.spec.spec_id],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{store.path} was not made by `inrgen build`: it does not note {error}"
+        ) from error
+    if plan.identity != noted:
+        raise ValueError(
+            f"{store.path} was built from other items of {source.name} than those found now, or by "
+            "another version of inrgen"
+        )
+    return plan

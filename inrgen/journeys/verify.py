@@ -1,0 +1,82 @@
+"""Check a store to the last byte, and refit what is damaged."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from inrgen.journeys.blocks import Means, block_tasks, repair_block, run_blocks
+from inrgen.journeys.plan import plan_again
+from inrgen.journeys.progress import show_progress
+from inrgen.store.findings import VerifyReport
+from inrgen.store.reader import open_store
+from inrgen.store.verify import verify_store
+from inrgen.store.writer import StoreWriter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyConfig:
+    """Check every byte of a store, and that weights and records agree; exits 1 if they do not.
+
+    Attributes:
+        store: the store's folder.
+        repair: refit just the rows that are damaged or missing, then check again.
+        data: for repair: the folder that holds the data set, as for build.
+        workers: for repair: fits at a time; 0 is this process alone, without Ray.
+    """
+
+    store: tyro.conf.Positional[Path]
+    repair: bool = False
+    data: str | None = None
+    workers: int | None = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifySummary:
+    """What was found, and which rows were fitted again before the check that report is of."""
+
+    store: str
+    report: VerifyReport
+    rows_refitted: int
+
+    @property
+    def failed(self) -> bool:
+        return not self.report.ok
+
+    def text(self) -> str:
+        """A line a finding, and what all was looked at."""
+        report = self.report
+        looked = f"{report.num_rows:,} rows in {report.num_blocks:,} blocks, {report.num_bytes:,} B"
+        lines = [finding.text() for finding in report.findings]
+        if self.rows_refitted:
+            lines.append(f"{self.store}: refitted {self.rows_refitted:,} rows")
+        verdict = "every byte is as written" if report.ok else f"{len(lines):,} findings"
+        return "\n".join([*lines, f"{self.store}: {looked}: {verdict}"])
+
+
+def _repair(config: VerifyConfig, report: VerifyReport) -> int:
+    """Write every damaged block again; how many rows were fitted for it."""
+    plan = plan_again(open_store(config.store), config.data)
+    blocks = report.bad_blocks.get(plan.job.spec.spec_id, [])
+    store, means = str(config.store.absolute()), Means(workers=config.workers)
+    tasks = block_tasks(plan, store, blocks, means)
+    with (
+        StoreWriter(store) as writer,
+        show_progress("repair", len(tasks), 0, "blocks") as progress,
+    ):
+        for staged in run_blocks(repair_block, tasks, means, progress.tick):
+            writer.replace(staged)
+            progress.advance(1)
+        writer.finish()
+    spans = (span for finding in report.findings for span in finding.rows)
+    return len(set().union(*(range(*span) for span in spans)))
+
+
+def verify(config: VerifyConfig) -> VerifySummary:
+    """Check a store; with repair, mend it and check again."""
+    report = verify_store(config.store)
+    refitted = 0
+    if config.repair and report.bad_blocks:
+        refitted = _repair(config, report)
+        report = verify_store(config.store)
+    return VerifySummary(store=str(config.store), report=report, rows_refitted=refitted)

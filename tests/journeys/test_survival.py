@@ -1,0 +1,172 @@
+"""Builds that are really killed, at random moments, end in the store of one that never was."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from inrgen.store.reader import Store, open_store
+from inrgen.store.verify import verify_store
+
+INRGEN = str(Path(sys.executable).with_name("inrgen"))
+# Fifteen blocks that take a few seconds in all, after about three for Python to start.
+RECIPE = ("--views", "2", "--recipe", "fast", "--num-steps", "400", "--engine", "cpu")
+VOLATILE = ["duration_s"]
+NUM_KILLS = int(os.environ.get("INRGEN_KILLS", "20"))
+
+
+def start_build(out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [INRGEN, "build", "digits", "--out", str(out), *RECIPE, *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def finish_build(out: Path, *options: str) -> None:
+    process = start_build(out, *options)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def assert_same_store(there: Path, reference: Store) -> None:
+    """Every row bit for bit, every record but for the time it took, and nothing else on disk."""
+    store = open_store(there)
+    rows = range(reference.layouts[reference.spec.spec_id].rows)
+    found, expected = store.read(rows).flat(), reference.read(rows).flat()
+    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
+    records = [
+        s.records.to_table().sort_by("row").drop_columns(VOLATILE) for s in (store, reference)
+    ]
+    assert records[0].equals(records[1])
+    names = [(r["item_id"], r["view"]) for r in records[0].select(["item_id", "view"]).to_pylist()]
+    assert len(set(names)) == len(names) == len(rows)
+    assert verify_store(there).ok
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Store:
+    out = tmp_path_factory.mktemp("reference") / "store"
+    finish_build(out, "--workers", "0")
+    return open_store(out)
+
+
+def test_the_result_does_not_depend_on_the_workers(reference, tmp_path):
+    for workers in ("1", "2"):
+        finish_build(tmp_path / workers, "--workers", workers)
+        assert_same_store(tmp_path / workers, reference)
+
+
+@pytest.mark.slow
+def test_a_driver_killed_at_random_moments_loses_nothing(reference, tmp_path):
+    seed = random.SystemRandom().randrange(10**6)
+    moments = random.Random(seed)
+    print(f"seed of the moments: {seed}")  # noqa: T201 - shown when the test fails
+    kills, round_ = 0, 0
+    while kills < NUM_KILLS:
+        out = tmp_path / str(round_)
+        # Every fifth store is built through Ray, whose workers must die with their driver.
+        options = ("--workers", "2" if round_ % 5 == 4 else "0")
+        process = start_build(out, *options)
+        try:
+            process.communicate(timeout=moments.uniform(0.5, 7.0))
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+        if process.returncode == 0:
+            assert_same_store(out, reference)
+            round_ += 1
+    finish_build(out, *options)
+    assert_same_store(out, reference)
+
+
+def ray_workers(driver: int) -> list[psutil.Process]:
+    family = psutil.Process(driver).children(recursive=True)
+    return [p for p in family if p.status() != psutil.STATUS_ZOMBIE and is_at_work(p)]
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    try:
+        return any("ray::build_block" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_killed_workers_cost_their_blocks_alone(reference, tmp_path):
+    process = start_build(tmp_path / "store", "--workers", "2")
+    killed, deadline = 0, time.monotonic() + 120
+    while process.poll() is None and killed < 3 and time.monotonic() < deadline:
+        for worker in ray_workers(process.pid)[:1]:
+            worker.kill()
+            killed += 1
+        time.sleep(0.5)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert killed > 0
+    assert_same_store(tmp_path / "store", reference)
+
+
+@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_build_that_is_told_to_stop_says_how_to_go_on(reference, tmp_path, request_to_stop):
+    out = tmp_path / "store"
+    process = start_build(out, "--workers", "0")
+    while not list(out.glob("records/*.parquet")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(request_to_stop)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again to go on" in errors
+    assert "Traceback" not in errors
+    finish_build(out, "--workers", "0")
+    assert_same_store(out, reference)
+
+
+def test_a_second_driver_is_refused(tmp_path):
+    out = tmp_path / "store"
+    first = start_build(out, "--workers", "0")
+    while not list(out.glob("records/*.parquet")) and first.poll() is None:
+        time.sleep(0.05)
+    second = start_build(out, "--workers", "0")
+    _, errors = second.communicate(timeout=60)
+    first.kill()
+    first.communicate()
+    assert second.returncode == 1
+    assert str(out) in errors
+    assert "Traceback" not in errors
+
+
+def test_another_recipe_on_the_same_store_is_refused_by_name(reference):
+    process = start_build(Path(reference.path), "--workers", "0", "--seed", "5")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "seed (there 0, here 5)" in errors
+
+
+def test_a_finished_build_run_again_changes_nothing(reference):
+    def content() -> dict[str, bytes]:
+        files = Path(reference.path).rglob("*")
+        return {str(p): p.read_bytes() for p in files if p.is_file()}
+
+    before = content()
+    finish_build(Path(reference.path), "--workers", "0")
+    assert content() == before
+
+
+def test_a_full_disk_ends_in_a_sentence_and_a_store_that_resumes(reference, tmp_path):
+    """Files may not grow past 64 KiB, as if the disk were full; then they may."""
+    out = tmp_path / "store"
+    command = [INRGEN, "build", "digits", "--out", str(out), *RECIPE, "--workers", "0"]
+    limited = ["prlimit", f"--fsize={64 * 1024}", *command]
+    process = subprocess.run(limited, capture_output=True, text=True, timeout=120, check=False)
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert str(out) in process.stderr
+    finish_build(out, "--workers", "0")
+    assert_same_store(out, reference)
