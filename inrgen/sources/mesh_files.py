@@ -1,0 +1,93 @@
+"""Read a triangle mesh from a file, or say in a few words why there is none in it."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from inrgen.sources.base import BadSignal
+from inrgen.sources.mesh import Mesh
+
+MESH_SUFFIXES = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
+# Formats of meshes all the same: silence about them would look as if they were fitted.
+FOREIGN_SUFFIXES = frozenset(
+    ".3ds .3mf .abc .blend .ctm .dae .dxf .fbx .gltf .iges .igs .max .step .stp .usd .usdz .vtk "
+    ".wrl .x3d".split()
+)
+# A corner of a face with texture and normal takes some 30 bytes of an OBJ, its vertices as much.
+_BYTES_A_FACE = 400
+_LEAST_LIMIT_BYTES = 64_000_000
+
+
+def _file_bytes(path: Path, max_faces: int) -> bytes:
+    size = path.stat().st_size
+    if size == 0:
+        raise BadSignal("is an empty file")
+    limit = max(_LEAST_LIMIT_BYTES, _BYTES_A_FACE * max_faces)
+    if size > limit:
+        raise BadSignal(
+            f"is {size:,} bytes, more than a mesh of at most {max_faces:,} faces takes ({limit:,})"
+        )
+    return path.read_bytes()
+
+
+def _starts_wrong(content: bytes, suffix: str) -> str:
+    """What a file is not, judged by how it begins; "" where that tells nothing (OBJ, STL)."""
+    match suffix:
+        case ".off" if b"OFF" not in content[:256].upper():
+            return "does not begin with OFF"
+        case ".ply" if not content.startswith(b"ply"):
+            return "does not begin with ply"
+        case ".glb" if not content.startswith(b"glTF"):
+            return "does not begin with glTF"
+    return ""
+
+
+def _parse(content: bytes, suffix: str) -> Mesh:
+    """Trimesh's reading of a file: no merging, polygons cut into fans, scenes put together.
+
+    It gets the bytes and not the path, so that no file can have another one read.
+    """
+    try:
+        loaded = trimesh.load(
+            io.BytesIO(content), file_type=suffix[1:], process=False, force="mesh"
+        )
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # trimesh's readers raise whatever a wrong file leads them to
+        said = " ".join(str(error).split())[:120]
+        raise BadSignal(f"cannot be read as {suffix[1:]}: {type(error).__name__}: {said}") from None
+    if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:
+        raise BadSignal("holds no faces: a cloud of points, or no mesh at all")
+    return Mesh(
+        vertices=np.asarray(loaded.vertices, dtype=np.float64),
+        faces=np.asarray(loaded.faces, dtype=np.int64),
+    )
+
+
+def read_mesh(path: Path, max_faces: int) -> Mesh:
+    """The triangles of an OFF, OBJ, PLY, STL or GLB file, as they stand there.
+
+    OFF may put its counts on the first line ("OFF3514 3546 0"), as files of ModelNet do.
+
+    Raises:
+        BadSignal: the file is empty, not what its suffix says, damaged, or holds no faces, more
+            than max_faces, or vertices that are not finite.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in MESH_SUFFIXES:
+        known = ", ".join(sorted(MESH_SUFFIXES))
+        raise BadSignal(f"is a {suffix} file, which inrgen does not read; it reads {known}")
+    content = _file_bytes(path, max_faces)
+    wrong = _starts_wrong(content, suffix)
+    if wrong:
+        raise BadSignal(f"is not what {suffix} says: it {wrong}")
+    mesh = _parse(content, suffix)
+    if len(mesh.faces) > max_faces:
+        raise BadSignal(f"has {len(mesh.faces):,} faces, more than the {max_faces:,} allowed")
+    if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
+        raise BadSignal("has a face that names a vertex which is not there")
+    if not np.isfinite(mesh.vertices[mesh.faces]).all():
+        raise BadSignal("has faces at vertices that are not finite")
+    return mesh
