@@ -68,7 +68,8 @@ class _Fit:
         coords, values = self.points(step)
         theta = theta.detach().requires_grad_()
         shared = coords[0] if len(coords) == 1 else coords
-        prediction = evaluate(self.spec, Params.from_flat(self.spec, theta), shared)
+        params = Params.from_flat(self.spec, theta).map(torch.Tensor.contiguous)
+        prediction = evaluate(self.spec, params, shared)
         loss = (prediction - values).square().mean(dim=(1, 2))
         (gradient,) = torch.autograd.grad(loss.sum(), theta)
         return loss.detach(), gradient
@@ -103,13 +104,21 @@ class _Fit:
         return theta, final_loss.masked_fill(failed, torch.nan), num_steps
 
 
+def _fill_cache_lines(spec: InrSpec, num_points: int) -> bool:
+    """Whether every INR of a batch has its matrices at the same alignment as its neighbours."""
+    weights = (i * o for i, o in zip(spec.widths, spec.widths[1:], strict=False))
+    return all(size % 16 == 0 for size in (*weights, *(num_points * w for w in spec.widths)))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TorchEngine:
     """Batched products, autograd, and Adam written out for each INR.
 
     INRs are fitted in micro-batches of a size that the spec and the number of points alone
     decide, the last one filled up with copies, and on one thread: batched products differ with
-    the batch's size, and an INR's result must not. On "cuda" the same in larger micro-batches.
+    the batch's size, and an INR's result must not. Where an INR's matrices are no whole number of
+    cache lines, it would differ with its place in the batch too, so there the size is one.
+    On "cuda" the same in larger micro-batches.
     """
 
     device: str = "cpu"
@@ -120,6 +129,8 @@ class TorchEngine:
 
     def _micro_batch(self, spec: InrSpec, num_points: int) -> int:
         kind = torch.device(self.device).type
+        if kind == "cpu" and not _fill_cache_lines(spec, num_points):
+            return 1
         fits = _VALUES_AT_ONCE[kind] // (num_points * max(spec.widths))
         return max(1, min(_MOST_AT_ONCE[kind], fits))
 

@@ -1,0 +1,36 @@
+"""Engines by name."""
+
+from dataclasses import replace
+
+import pytest
+
+from inrgen.core.spec import InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engines import make_engine, resolve_engine
+
+SPEC = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
+TANH = replace(SPEC, activation="tanh")
+
+
+@pytest.mark.parametrize("name", ["torch", "cpu"])
+def test_an_engine_answers_to_its_name(name):
+    assert resolve_engine(name, SPEC, FitConfig()) == name
+    assert make_engine(name, threads=1).name == name
+
+
+def test_auto_takes_the_fused_engine_where_it_can_fit():
+    assert resolve_engine("auto", SPEC, FitConfig()) == "cpu"
+    assert resolve_engine("auto", TANH, FitConfig()) == "torch"
+
+
+def test_what_cannot_be_is_refused_when_it_is_planned(monkeypatch):
+    with pytest.raises(ValueError, match="'abacus'"):
+        resolve_engine("abacus", SPEC, FitConfig())
+    with pytest.raises(ValueError, match="'abacus'"):
+        make_engine("abacus")
+    with pytest.raises(ValueError, match="sine activations"):
+        resolve_engine("cpu", TANH, FitConfig())
+    monkeypatch.setattr("inrgen.fit.engines.find_spec", lambda name: None)
+    assert resolve_engine("auto", SPEC, FitConfig()) == "torch"
+    with pytest.raises(ValueError, match="without numba"):
+        resolve_engine("cpu", SPEC, FitConfig())

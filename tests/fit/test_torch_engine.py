@@ -1,0 +1,61 @@
+"""The reference engine beside what torch itself would do."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from inrgen.core import rng
+from inrgen.core.grid import grid_coords
+from inrgen.core.params import Params
+from inrgen.core.siren import evaluate, initialise
+from inrgen.core.spec import Activation, InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engine import FitBatch
+from inrgen.fit.torch_engine import TorchEngine
+
+
+def batch_for(spec: InrSpec, num: int) -> FitBatch:
+    keys = rng.keys(0, "test", torch.arange(num))
+    coords = grid_coords(spec, (8, 8))
+    return FitBatch(
+        coords=coords[None],
+        values=rng.uniform(keys, (len(coords), spec.d_out)),
+        signal_of=torch.arange(num),
+        keys=keys,
+        start=initialise(spec, FitConfig().init, keys),
+    )
+
+
+@pytest.mark.parametrize("activation", ["sine", "tanh", "relu"])
+def test_updates_are_those_of_adamw(activation: Activation):
+    spec = InrSpec(widths=(2, 16, 16, 1), omega=(30.0, 20.0), activation=activation)
+    config = FitConfig(num_steps=5, weight_decay=0.2, stop_psnr_db=None)
+    batch = batch_for(spec, 1)
+    theta = batch.start.flat().requires_grad_()
+    optimiser = torch.optim.AdamW([theta], lr=config.lr, weight_decay=config.weight_decay)
+    for _ in range(config.num_steps):
+        optimiser.zero_grad()
+        values = evaluate(spec, Params.from_flat(spec, theta), batch.coords[0])
+        (values - batch.values).square().mean().backward()
+        optimiser.step()
+    found = TorchEngine().fit(spec, config, batch).params.flat()
+    torch.testing.assert_close(found, theta.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_number_of_threads_is_left_as_it_was():
+    before = torch.get_num_threads()
+    spec = InrSpec(widths=(2, 8, 1), omega=(30.0,))
+    TorchEngine().fit(spec, FitConfig(num_steps=1), batch_for(spec, 2))
+    assert torch.get_num_threads() == before
+
+
+def test_it_needs_no_compiler():
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from inrgen.fit.engines import make_engine\n"
+        "print(make_engine('torch').name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "torch"
