@@ -7,15 +7,20 @@ ReLU. Sources: DWSNets, arXiv 2301.12780, and arXiv 2402.04081.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+
+# How much of the group a search may use; each holds the one before.
+Kind = Literal["permutation", "signed", "phase"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +54,41 @@ def identity(spec: InrSpec, num: int, device: torch.device | str | None = None) 
         phases=tuple(torch.zeros_like(u) for u in units),
         omega=spec.omega,
     )
+
+
+def random_permutations(spec: InrSpec, keys: Int[Tensor, " b"]) -> tuple[Int[Tensor, "b _h"], ...]:
+    """Uniform orders of hidden units: those of as many 64-bit draws, ties being out of reach."""
+    return tuple(
+        rng.bits(rng.fold(keys, layer), width).argsort(dim=1)
+        for layer, width in enumerate(spec.widths[1:-1])
+    )
+
+
+def _map(function: Callable[..., Int[Tensor, "b _h"]], symmetries: Sequence[Symmetry]) -> Symmetry:
+    def each(*layers: tuple[Int[Tensor, "_b _h"], ...]) -> tuple[Int[Tensor, "b _h"], ...]:
+        return tuple(function(*layer) for layer in zip(*layers, strict=True))
+
+    return Symmetry(
+        permutations=each(*(s.permutations for s in symmetries)),
+        signs=each(*(s.signs for s in symmetries)),
+        phases=each(*(s.phases for s in symmetries)),
+        omega=symmetries[0].omega,
+    )
+
+
+def take(symmetry: Symmetry, index: slice | Int[Tensor, " r"]) -> Symmetry:
+    """The elements of the INRs at index."""
+    return _map(lambda layer: layer[index], [symmetry])
+
+
+def cat(symmetries: Sequence[Symmetry]) -> Symmetry:
+    """The elements of several batches as one batch, in order."""
+    return _map(lambda *layers: torch.cat(layers), symmetries)
+
+
+def where(mask: Bool[Tensor, " b"], yes: Symmetry, no: Symmetry) -> Symmetry:
+    """The elements of yes where mask holds and of no elsewhere."""
+    return _map(lambda a, b: torch.where(mask[:, None], a, b), [yes, no])
 
 
 def _check_layers(name: str, layers: Sequence[Tensor], params: Params) -> None:

@@ -14,14 +14,6 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Symmetry
 
 
-def _permutations(spec: InrSpec, keys: Int[Tensor, " b"]) -> tuple[Int[Tensor, "b _h"], ...]:
-    """Uniform permutations: the order of as many 64-bit draws, ties being out of reach."""
-    return tuple(
-        rng.bits(rng.fold(keys, layer), width).argsort(dim=1)
-        for layer, width in enumerate(spec.widths[1:-1])
-    )
-
-
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permute:
@@ -29,7 +21,7 @@ class Permute:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
         still = symmetry.identity(spec, len(keys), keys.device)
-        return replace(still, permutations=_permutations(spec, keys))
+        return replace(still, permutations=symmetry.random_permutations(spec, keys))
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
         return symmetry.apply(params, draw)

@@ -76,7 +76,7 @@ class Quantiles:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantileDropout:
-    """Set the smallest entries of each INR to zero, a share of them uniform in [0, max_quantile)."""
+    """Set the smallest entries of each INR to zero: a share of them, uniform up to max_quantile."""
 
     max_quantile: float = 0.1
 

@@ -1,0 +1,172 @@
+"""The compiled inner loops of the assignment solver. Import it late: numba is slow to load.
+
+Jonker and Volgenant, Computing 38 (1987): rows bid for columns until few are left over, and those
+find room along shortest chains of exchanges. cost[j] = -gain[i, j] - price[j] is what column j
+costs row i at the prices of the moment; the column of every assigned row is always its cheapest,
+which is what makes the result the best. Loops are cut so that the compiler makes vectors of them.
+"""
+
+import numpy as np
+from numba import njit
+
+# Lets a minimum be taken in any order: costs are never NaN here, and -0.0 is as good as 0.0.
+_ANY_ORDER = {"nnan", "nsz", "reassoc"}
+
+
+@njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+def _price_row(gain, price, cost):
+    """Fill cost for one row and return the least."""
+    best = np.inf
+    for j in range(cost.shape[0]):
+        value = -gain[j] - price[j]
+        cost[j] = value
+        best = value if value < best else best
+    return best
+
+
+@njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+def _least(cost):
+    best = np.inf
+    for j in range(cost.shape[0]):
+        best = cost[j] if cost[j] < best else best
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _place(cost, value):
+    """The first column of this cost."""
+    for j in range(cost.shape[0]):
+        if cost[j] == value:
+            return j
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def _bid(gain, price, row_of, col_of, free, cost):
+    """Let each row take the column it wants most, raising its price; return how many stay free."""
+    n = gain.shape[0]
+    for i in range(n):
+        free[i] = i
+        row_of[i] = -1
+        col_of[i] = -1
+    waiting = n
+    for _ in range(2):
+        previous = waiting
+        waiting = 0
+        k = 0
+        # Rows may outbid each other in steps that rounding makes endless: so a budget.
+        budget = 8 * n
+        while k < previous:
+            i = free[k]
+            k += 1
+            best = _price_row(gain[i], price, cost)
+            j = _place(cost, best)
+            cost[j] = np.inf
+            second = _least(cost)
+            lowered = price[j] - (second - best)
+            falls = lowered < price[j]
+            if falls:
+                price[j] = lowered
+            elif row_of[j] >= 0:
+                other = _place(cost, best)
+                j = other if other >= 0 else j
+            loser = row_of[j]
+            col_of[i] = j
+            row_of[j] = i
+            if loser >= 0:
+                col_of[loser] = -1
+                if falls and budget > 0:
+                    budget -= 1
+                    k -= 1
+                    free[k] = loser
+                else:
+                    free[waiting] = loser
+                    waiting += 1
+    return waiting
+
+
+@njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+def _relax(gain, price, base, i, dist, before):
+    """Shorten what can be shortened through row i; return the least that is still open."""
+    low = np.inf
+    for j in range(dist.shape[0]):
+        through = -gain[j] - price[j] - base
+        old = dist[j]
+        # A column that is done has -inf, which nothing is below.
+        new = through if through < old else old
+        before[j] = i if through < old else before[j]
+        dist[j] = new
+        open_ = new if new > -np.inf else np.inf
+        low = open_ if open_ < low else low
+    return low
+
+
+@njit(nogil=True, cache=True)
+def _make_room(gain, price, row_of, col_of, start, dist, before, done, length):
+    """Assign row start by the cheapest chain of exchanges (Dijkstra), and mend the prices."""
+    before[:] = start
+    low = _price_row(gain[start], price, dist)
+    num_done = 0
+    while True:
+        end = _place(dist, low)
+        i = row_of[end]
+        if i < 0:
+            break
+        done[num_done] = end
+        length[num_done] = low
+        num_done += 1
+        dist[end] = -np.inf
+        base = -gain[i, end] - price[end] - low
+        low = _relax(gain[i], price, base, i, dist, before)
+    for k in range(num_done):
+        price[done[k]] += length[k] - low
+    j = end
+    while True:
+        i = before[j]
+        row_of[j] = i
+        j, col_of[i] = col_of[i], j
+        if i == start:
+            return
+
+
+@njit(nogil=True, cache=True)
+def make_scratch(n):
+    """Room for the search among n columns: whole numbers, and costs."""
+    return np.empty((5, n), np.int64), np.empty((2, n))
+
+
+@njit(nogil=True, cache=True)
+def improve(gain, price, current, scratch):
+    """Improve one assignment and its prices in place; say whether it got better.
+
+    Better means by more than rounding, so ties keep the current assignment.
+    """
+    n = gain.shape[0]
+    if n == 1:
+        return False
+    free, row_of, col_of, before, done = scratch[0][:, :n]
+    cost, length = scratch[1][:, :n]
+    waiting = _bid(gain, price, row_of, col_of, free, cost)
+    for k in range(waiting):
+        _make_room(gain, price, row_of, col_of, free[k], cost, before, done, length)
+    old = 0.0
+    new = 0.0
+    for i in range(n):
+        old += gain[i, current[i]]
+        new += gain[i, col_of[i]]
+    if new > old + 1e-12 * abs(old):
+        current[:] = col_of
+        return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def improve_each(gains, finite, prices, current, changed, start, stop):
+    """Improve assignments start..stop-1 of a batch in place.
+
+    A problem that is not finite is left alone: no comparison with NaN holds, and a search would
+    not end.
+    """
+    scratch = make_scratch(gains.shape[1])
+    for b in range(start, stop):
+        changed[b] = finite[b] and improve(gains[b], prices[b], current[b], scratch)

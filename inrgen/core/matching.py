@@ -1,0 +1,164 @@
+"""Find the symmetry that carries one INR nearest another: weight matching, for a batch of pairs.
+
+Git Re-Basin (arXiv 2209.04836), algorithm 1: coordinate descent over hidden layers. With all other
+layers held, the inner product of two INRs is a sum over matched units of layer l of
+A[i, j] = [W_l, b_l]_1 P_{l-1} [W_l, b_l]_2^T + W_{l+1,1}^T P_{l+1} W_{l+1,2}, so the best
+permutation of the layer is a linear assignment. For odd activations a unit may also be negated:
+the assignment is then solved on |A|, and the sign of a matched entry is that unit's sign. For sine
+half periods may be searched as well; they change the norm of the biases, so the gain of a match is
+what it takes off half the squared distance.
+"""
+
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inrgen.core import rng, symmetry
+from inrgen.core.matching_compiled import descend_compiled
+from inrgen.core.matching_tensors import descend_tensors
+from inrgen.core.mixing import select
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.core.symmetry import Kind, Symmetry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatchConfig:
+    """What to search, and for how long.
+
+    kind: "permutation" as published; "signed" with the sign of each unit; "phase" with half
+        periods too.
+    order: the hidden layers in the order to take them, one tuple a sweep, over again from the
+        first when they are through; () takes layers from the first to the last.
+    max_sweeps: over the layers; the descent ends sooner where a sweep changes nothing.
+    restarts: so many further descents, from random permutations; the nearest result counts.
+    seed: names the randomness of restarts.
+    """
+
+    kind: Kind = "signed"
+    order: tuple[tuple[int, ...], ...] = ()
+    max_sweeps: int = 100
+    restarts: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {get_args(Kind)}; got {self.kind!r}")
+        if self.max_sweeps < 1 or self.restarts < 0:
+            raise ValueError(
+                "max_sweeps must be positive and restarts not negative; "
+                f"got {self.max_sweeps} and {self.restarts}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matching:
+    """What a search found for each pair.
+
+    symmetry carries the INR to aligned; before and after are its squared distances from the
+    reference, summed over all weights and biases. A pair that holds a value that is not finite
+    has the identity, and NaN distances.
+    """
+
+    symmetry: Symmetry
+    aligned: Params
+    before: Float[Tensor, " b"]
+    after: Float[Tensor, " b"]
+
+
+def squared_distance(a: Params, b: Params) -> Float[Tensor, " b"]:
+    """The sum over all weights and biases of squared differences, in float64, one an INR."""
+    parts = zip(a.weights + a.biases, b.weights + b.biases, strict=True)
+    return torch.stack(
+        [(x.double() - y.double()).square().flatten(1).sum(dim=1) for x, y in parts]
+    ).sum(dim=0)
+
+
+def match(
+    spec: InrSpec,
+    reference: Params,
+    params: Params,
+    config: MatchConfig | None = None,
+    start: Symmetry | None = None,
+) -> Matching:
+    """Match every INR to its reference, in float64, on the device of params.
+
+    Args:
+        reference: as many INRs as params, or one for them all.
+        config: what to search; MatchConfig() if None.
+        start: where the descent starts, in signs and phases as far as they are searched; the
+            identity if None.
+
+    The distance never grows over the descent. Raises ValueError for a search that the activation
+    does not allow, and for layers in config.order that are not there.
+    """
+    config = config or MatchConfig()
+    _check(spec, reference, params, config)
+    found = _match_from(spec, reference, params, config, start)
+    for attempt in range(config.restarts):
+        keys = rng.keys(config.seed, "match", torch.arange(len(params)), attempt)
+        again = replace(
+            symmetry.identity(spec, len(params), params.device),
+            permutations=symmetry.random_permutations(spec, keys.to(params.device)),
+        )
+        other = _match_from(spec, reference, params, config, again)
+        found = _nearer(other, found)
+    return found
+
+
+def _check(spec: InrSpec, reference: Params, params: Params, config: MatchConfig) -> None:
+    if config.kind == "signed":
+        symmetry.require_activation(spec, "signed matching", ("sine", "tanh"))
+    if config.kind == "phase":
+        symmetry.require_activation(spec, "matching of phases", ("sine",))
+    if len(reference) not in (1, len(params)):
+        raise ValueError(f"reference needs 1 or {len(params)} INRs; got {len(reference)}")
+    for layers in config.order:
+        if sorted(layers) != list(range(spec.num_hidden)):
+            raise ValueError(
+                f"order needs each of {spec.num_hidden} hidden layers once a sweep; got {layers}"
+            )
+
+
+def _nearer(a: Matching, b: Matching) -> Matching:
+    wins = a.after < b.after
+    return Matching(
+        symmetry=symmetry.where(wins, a.symmetry, b.symmetry),
+        aligned=select(wins, a.aligned, b.aligned),
+        before=b.before,
+        after=torch.where(wins, a.after, b.after),
+    )
+
+
+def _match_from(
+    spec: InrSpec, reference: Params, params: Params, config: MatchConfig, start: Symmetry | None
+) -> Matching:
+    """One descent for each pair, from as much of start as the search may use."""
+    still = symmetry.identity(spec, len(params), params.device)
+    start = start or still
+    if config.kind == "permutation":
+        start = replace(start, signs=still.signs)
+    if config.kind != "phase":
+        start = replace(start, phases=still.phases)
+    sweeps = _sweeps(spec, config)
+    with torch.no_grad(), torch.autocast(params.device.type, enabled=False):
+        if params.device.type == "cpu":
+            element = descend_compiled(spec, reference, params, config.kind, sweeps, start)
+        else:
+            element = descend_tensors(spec, reference, params, config.kind, sweeps, start)
+    aligned = symmetry.apply(params, element)
+    return Matching(
+        symmetry=element,
+        aligned=aligned,
+        before=squared_distance(reference, params),
+        after=squared_distance(reference, aligned),
+    )
+
+
+def _sweeps(spec: InrSpec, config: MatchConfig) -> list[tuple[int, ...]]:
+    """The hidden layers in their order, one tuple a sweep."""
+    order = config.order or (tuple(range(spec.num_hidden)),)
+    return [order[sweep % len(order)] for sweep in range(config.max_sweeps)]
