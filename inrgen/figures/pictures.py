@@ -1,0 +1,125 @@
+"""Originals beside what their INRs make of them, and where the two differ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from inrgen.figures.style import INK, set_heading
+
+_CELL_INCHES = 1.35
+_MAX_COLUMNS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PicturePair:
+    """One reconstruction, with its original where that is at hand; values are in [0, 1].
+
+    title: what stands above, such as the item's id; caption: what stands below, such as a PSNR.
+    """
+
+    reconstruction: Float[np.ndarray, "rows columns c"]
+    original: Float[np.ndarray, "rows columns c"] | None
+    title: str
+    caption: str
+
+
+def error_picture(pair: PicturePair) -> Float[np.ndarray, "rows columns"]:
+    """How far a pixel is off: the mean absolute difference over its channels, unclipped."""
+    assert pair.original is not None, "there is no error without an original"
+    return np.abs(pair.reconstruction - pair.original).mean(axis=2)
+
+
+def _show(axes: Axes, values: Float[np.ndarray, "rows columns c"]) -> None:
+    """Gray as gray, colour as colour; what an INR puts outside [0, 1] is clipped to be shown."""
+    shown = np.clip(values, 0.0, 1.0)
+    axes.imshow(
+        shown[:, :, 0] if shown.shape[2] == 1 else shown,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+    )
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def error_scale(pairs: Sequence[PicturePair]) -> float:
+    """The error drawn darkest, the same for all pictures: the 99.5th percentile of all pixels."""
+    errors = [error_picture(pair).ravel() for pair in pairs if pair.original is not None]
+    return max(float(np.quantile(np.concatenate(errors), 0.995)), 1e-6) if errors else 1.0
+
+
+def reconstructions_figure(pairs: Sequence[PicturePair], heading: str = "") -> Figure:
+    """A column a picture: original, reconstruction and error, captions below; wrapped at twelve.
+
+    Errors share one scale, shown beside them. Rows of originals and errors are left out where no
+    picture has an original. Raises ValueError without pictures.
+    """
+    if not pairs:
+        raise ValueError("pairs needs at least one picture; got none")
+    kinds = ["original", "reconstruction", "error"]
+    if all(pair.original is None for pair in pairs):
+        kinds = ["reconstruction"]
+    num_columns = min(len(pairs), _MAX_COLUMNS)
+    num_bands = -(-len(pairs) // num_columns)
+    num_rows = num_bands * len(kinds)
+    # Captions and titles take room of their own between bands.
+    height = _CELL_INCHES * num_rows + 0.55 * num_bands + 0.5
+    figure = Figure(
+        figsize=(_CELL_INCHES * num_columns + 1.5, height),
+        layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02),
+    )
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    scale = Normalize(0.0, error_scale(pairs))
+    for axes in grid.flat:
+        _bare(axes)
+    for place, pair in enumerate(pairs):
+        band, column = divmod(place, num_columns)
+        cells = grid[band * len(kinds) : (band + 1) * len(kinds), column]
+        _draw_column(dict(zip(kinds, cells, strict=True)), pair, scale, label_rows=column == 0)
+    if "error" in kinds:
+        colours = figure.colorbar(
+            ScalarMappable(scale, "magma_r"), ax=grid, shrink=min(1.0, 3 / num_rows), aspect=25
+        )
+        colours.set_label("absolute error (intensity, 0 to 1)", fontsize=9, color=INK)
+        colours.ax.tick_params(labelsize=8)
+    set_heading(figure, heading)
+    return figure
+
+
+def _draw_column(
+    cells: dict[str, Axes], pair: PicturePair, scale: Normalize, label_rows: bool
+) -> None:
+    """One picture's original, reconstruction and error, as far as there are any.
+
+    Each lies in the middle of a square of its longer side, so that mixed sizes still line up.
+    """
+    _show(cells["reconstruction"], pair.reconstruction)
+    if pair.original is not None:
+        _show(cells["original"], pair.original)
+        cells["error"].imshow(
+            error_picture(pair), norm=scale, cmap="magma_r", interpolation="nearest"
+        )
+    rows, columns, _ = pair.reconstruction.shape
+    side = max(rows, columns)
+    for axes in cells.values():
+        axes.set_xlim((columns - side - 1) / 2, (columns + side - 1) / 2)
+        axes.set_ylim((rows + side - 1) / 2, (rows - side - 1) / 2)
+    first, *_, last = (*cells.values(), *cells.values())
+    first.set_title(pair.title, fontsize=8, color=INK)
+    last.set_xlabel(pair.caption, fontsize=9, color=INK)
+    if label_rows:
+        for kind, axes in cells.items():
+            axes.set_ylabel(kind, fontsize=9, color=INK)

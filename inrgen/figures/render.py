@@ -1,0 +1,141 @@
+"""Pictures of a store: which rows to show, and the figures of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from inrgen.core.grid import grid_coords
+from inrgen.core.siren import evaluate
+from inrgen.core.spec import InrSpec
+from inrgen.figures.pictures import PicturePair, reconstructions_figure
+from inrgen.figures.quality import QualityData, quality_figure
+from inrgen.figures.style import save_figure
+from inrgen.sources.base import BadSignal, Source
+from inrgen.store.reader import Store
+from inrgen.store.records import SERVED
+
+_COLUMNS = ["item_id", "view", "row", "spec_id", "split", "label_name", "psnr_db", "status", "grid"]
+
+
+def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]:
+    """num rows of a spec that hold weights, evenly spaced over PSNR from the worst to the best.
+
+    So that the picture flatters nobody. Fewer where the store has fewer.
+    """
+    if num < 1:
+        raise ValueError(f"num must be positive; got {num}")
+    table = store.records.to_table(columns=["row", "spec_id", "psnr_db", "status"])
+    of = np.asarray(table["spec_id"]) == (spec_id or store.spec.spec_id)
+    kept = of & np.isin(np.asarray(table["status"]), SERVED)
+    rows = table["row"].to_numpy()[kept]
+    psnr = table["psnr_db"].to_numpy()[kept]
+    order = rows[np.argsort(psnr, kind="stable")]
+    places = np.linspace(0, len(order) - 1, min(num, len(order))).round().astype(int)
+    return order[places].tolist()
+
+
+def _unit(spec: InrSpec, values: np.ndarray) -> np.ndarray:
+    """Values of the spec's range as intensities in [0, 1]."""
+    return ((values - spec.value_range[0]) / spec.value_width).astype(np.float32)
+
+
+def _original(
+    source: Source, index: int | None, grid: tuple[int, ...]
+) -> Float[np.ndarray, "rows columns c"] | None:
+    """The picture itself, or None where the source has it no longer or in another size."""
+    if index is None:
+        return None
+    try:
+        signal = source.load(index)
+    except BadSignal:
+        return None
+    if signal.grid != grid:
+        return None
+    return signal.values.reshape(*grid, -1).numpy()
+
+
+def picture_pairs(
+    store: Store, source: Source | None, rows: Sequence[int], spec_id: str | None = None
+) -> list[PicturePair]:
+    """Rows of a store of pictures, evaluated on their own grids, with originals from source.
+
+    Raises ValueError for signals that are no pictures, and for rows without weights.
+    """
+    spec = store.specs[spec_id] if spec_id else store.spec
+    if spec.value_kind != "intensity" or spec.d_in != 2 or spec.d_out not in (1, 3):
+        raise ValueError(f"pictures need intensities over two coordinates; got {spec.spec_id}")
+    table = store.records.to_table(columns=_COLUMNS).to_pylist()
+    by_row = {r["row"]: r for r in table if r["spec_id"] == spec.spec_id}
+    without = [row for row in rows if by_row.get(row, {}).get("status") not in SERVED]
+    if without:
+        raise ValueError(f"rows must hold weights; these do not: {without}")
+    shown = {by_row[row]["item_id"] for row in rows}
+    places: dict[str, int] = {}
+    if source is not None:
+        places = {item.item_id: i for i, item in enumerate(source.items) if item.item_id in shown}
+    pairs = []
+    for row in rows:
+        record = by_row[row]
+        grid = tuple(record["grid"])
+        values = evaluate(spec, store.read([row], spec.spec_id), grid_coords(spec, grid))[0]
+        original = None
+        if source is not None:
+            original = _original(source, places.get(record["item_id"]), grid)
+        pairs.append(
+            PicturePair(
+                reconstruction=_unit(spec, values.reshape(*grid, -1).numpy()),
+                original=original,
+                title=_title(record),
+                caption=f"{record['psnr_db']:.1f} dB",
+            )
+        )
+    return pairs
+
+
+def _title(record: dict) -> str:
+    """An item's name, cut from the left to what fits above a picture, and its view."""
+    name = record["item_id"]
+    name = name if len(name) <= 16 else f"…{name[-15:]}"
+    label = f"{record['label_name'][:14]}, " if record["label_name"] else ""
+    return f"{name}\n{label}view {record['view']}"
+
+
+def quality_data(store: Store) -> QualityData:
+    """What the quality plot needs, from the records alone."""
+    table = store.records.to_table(columns=["split", "status", "psnr_db"])
+    status, split = np.asarray(table["status"]), np.asarray(table["split"])
+    psnr = table["psnr_db"].to_numpy()
+    measured = np.isin(status, SERVED) & ~np.isnan(psnr)
+    names, counts = np.unique(status, return_counts=True)
+    return QualityData(
+        psnr_db={str(s): psnr[measured & (split == s)] for s in np.unique(split[measured])},
+        status_counts=dict(zip(map(str, names), counts.tolist(), strict=True)),
+        target_db=store.identity.get("min_psnr_db"),
+    )
+
+
+def render_store(
+    store: Store, source: Source | None, rows: Sequence[int] | int, out: str | Path
+) -> tuple[Path, Path]:
+    """Write reconstructions.png and quality.png into the folder out, and say where they are.
+
+    Args:
+        source: where originals come from; None shows reconstructions alone.
+        rows: which rows to show, or how many, spread from the worst PSNR to the best.
+    """
+    chosen = choose_rows(store, rows) if isinstance(rows, int) else list(rows)
+    spread = " from worst to best" if isinstance(rows, int) else ""
+    name = store.identity.get("source", {}).get("name", "")
+    recipe = store.identity.get("recipe", "")
+    what = ", ".join(filter(None, [name, store.spec.job, recipe and f"recipe {recipe}"]))
+    pictures = reconstructions_figure(
+        picture_pairs(store, source, chosen), heading=f"{what}; {len(chosen)} of its INRs{spread}"
+    )
+    quality = quality_figure(quality_data(store), heading=what)
+    folder = Path(out)
+    return (
+        save_figure(pictures, folder / "reconstructions.png"),
+        save_figure(quality, folder / "quality.png"),
+    )

@@ -1,0 +1,45 @@
+"""How all figures look, and how they are saved."""
+
+import textwrap
+from pathlib import Path
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers.
+SPLIT_COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}
+STATUS_COLOURS = {
+    "ok": "#009E73",
+    "below_target": "#E69F00",
+    "non_finite": "#D55E00",
+    "bad_input": "#999999",
+}
+INK = "#333333"
+
+
+def tidy(axes: Axes, lines: Literal["both", "x", "y"] = "both") -> None:
+    """Take away the frame's upper and right side and draw a faint grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=lines, color="#e5e5e5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+
+
+def set_heading(figure: Figure, heading: str) -> None:
+    """Put a heading over a figure, broken into lines that fit its width."""
+    num_characters = int(11 * figure.get_figwidth())
+    figure.suptitle(textwrap.fill(heading, num_characters), fontsize=11, color=INK)
+
+
+def save_figure(figure: Figure, out: str | Path) -> Path:
+    """Write a figure as its suffix says (png, pdf, svg); its folder is made. The path comes back.
+
+    Figures are made without pyplot, so this needs no display and leaves no global state.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"out must end in .png, .pdf or .svg; got {str(out)!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
