@@ -141,36 +141,39 @@ def plan_build(config: BuildConfig) -> BuildPlan:
     )
 
 
-def plan_again(store: Store, data: str | None) -> BuildPlan:
-    """The plan that a store was built by, read from the store itself.
+def source_again(store: Store, data: str | None) -> SourceConfig:
+    """The source that a store was built from, read from the store itself.
 
     Args:
         data: where the source's files are now; a store does not note where they were.
+    """
+    noted = store.identity.get("source")
+    if not isinstance(noted, dict):
+        raise ValueError(f"{store.path} was not made by `inrgen build`: it notes no source")
+    return SourceConfig(**noted, data=data)
+
+
+def plan_again(store: Store, data: str | None) -> BuildPlan:
+    """The plan that a store was built by, read from the store itself; data as in source_again.
 
     Raises:
         ValueError: the store was not made by a build, or the source's items are not those it had.
     """
-    noted = store.identity
-    try:
-        source = SourceConfig(**noted["source"], data=data)
-        plan = BuildPlan(
-            source=source,
-            items_sha256=items_digest(opened_source(source).items),
-            recipe=noted["recipe"],
-            job=ViewsJob(
-                spec=store.spec,
-                fit=FitConfig.from_dict(noted["fit"]),
-                seed=noted["seed"],
-                views=noted["views"],
-                min_psnr_db=noted["min_psnr_db"],
-            ),
-            engine=noted["engine"],
-            layout=store.layouts[store.spec.spec_id],
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{store.path} was not made by `inrgen build`: it does not note {error}"
-        ) from error
+    noted, source = store.identity, source_again(store, data)
+    plan = BuildPlan(
+        source=source,
+        items_sha256=items_digest(opened_source(source).items),
+        recipe=noted["recipe"],
+        job=ViewsJob(
+            spec=store.spec,
+            fit=FitConfig.from_dict(noted["fit"]),
+            seed=noted["seed"],
+            views=noted["views"],
+            min_psnr_db=noted["min_psnr_db"],
+        ),
+        engine=noted["engine"],
+        layout=store.layouts[store.spec.spec_id],
+    )
     if plan.identity != noted:
         raise ValueError(
             f"{store.path} was built from other items of {source.name} than those found now, or by "

@@ -48,8 +48,9 @@ def _is_ours(key: str, facts: StoreFacts, documents: dict[str, bytes]) -> bool:
 def _foreign_files(
     files: Files, facts: StoreFacts, documents: dict[str, bytes]
 ) -> Iterator[Finding]:
+    """Files among the store's own that a reader might take for them; beside them all is free."""
     for key in files.all_keys():
-        if not _is_ours(key, facts, documents):
+        if "/" in key and not _is_ours(key, facts, documents):
             yield Finding(kind="foreign_file", key=key, message="it does not belong to the store")
 
 
@@ -60,7 +61,7 @@ def _item_hashes(state: BlockState, views: int) -> Int[np.ndarray, " i"]:
 
 
 def _duplicates(
-    hashes: dict[int, Int[np.ndarray, " i"]], facts: StoreFacts, spec_id: str
+    hashes: dict[int, Int[np.ndarray, " _i"]], facts: StoreFacts, spec_id: str
 ) -> Iterator[Finding]:
     """Items that occur again, at the later place; hashes holds those of each block."""
     layout = facts.layouts[spec_id]

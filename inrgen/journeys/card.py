@@ -1,0 +1,51 @@
+"""Write a store's data card and its Croissant record."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from inrgen.exchange.card import write_card
+from inrgen.exchange.card_text import Wording
+from inrgen.store.reader import open_store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CardConfig:
+    """Write README.md in Hugging Face's style and croissant.json, from the store's own facts.
+
+    Attributes:
+        store: the store's folder.
+        out: where they go: the store's folder, by default, or one that holds it.
+        title: how the data set is called; by default after its source and networks.
+        license: an SPDX name such as mit; by default it is left to be stated.
+    """
+
+    store: tyro.conf.Positional[Path]
+    out: Path | None = None
+    title: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CardSummary:
+    """Where the card and the record are."""
+
+    card: Path
+    croissant: Path
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """A line each."""
+        return f"card: {self.card}\ncroissant: {self.croissant}"
+
+
+def card(config: CardConfig) -> CardSummary:
+    """Write both. Raises ValueError or FileExistsError where out cannot take them."""
+    wording = Wording(title=config.title, license=config.license)
+    out = config.out or config.store
+    readme, croissant = write_card(open_store(config.store), out, wording)
+    return CardSummary(card=readme, croissant=croissant)
