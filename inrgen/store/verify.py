@@ -50,7 +50,8 @@ def _foreign_files(
 ) -> Iterator[Finding]:
     """Files among the store's own that a reader might take for them; beside them all is free."""
     for key in files.all_keys():
-        if "/" in key and not _is_ours(key, facts, documents):
+        ours = key.partition("/")[0] in {*facts.specs, RECORDS, INDEX}
+        if ours and "/" in key and not _is_ours(key, facts, documents):
             yield Finding(kind="foreign_file", key=key, message="it does not belong to the store")
 
 
