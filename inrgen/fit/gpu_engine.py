@@ -1,0 +1,62 @@
+"""INRs on a GPU: one Triton program an INR where its shape allows, batched torch where not."""
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from inrgen.core.spec import InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.gpu_layout import why_not
+from inrgen.fit.gpu_portable import fit_portable
+
+Precision = Literal["auto", "float32", "mixed", "tf32"]
+
+# Up to this target, rounding operands to tf32 forward and to bf16 backward does not show: a fit
+# that goes on beyond it ends some decibels lower than in float32.
+_TF32_UP_TO_DB = 50.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GpuEngine:
+    """Fits with weights, moments and a tile of points on chip; the log says where it cannot.
+
+    device: a CUDA device. precision: "float32" multiplies float32 numbers; "tf32" rounds the
+    operands of hidden layers to tf32 forward and bf16 backward; "mixed" rounds them backward only;
+    "auto" takes tf32 for fits that stop at 50 dB or before and float32 for all others.
+    """
+
+    device: str = "cuda"
+    precision: Precision = "auto"
+
+    @property
+    def name(self) -> str:
+        return "gpu"
+
+    def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
+        """Fit every INR of the batch by config; raises ValueError where the device is not there."""
+        batch.check(spec)
+        device = torch.device(self.device)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device needs a CUDA device for engine 'gpu'; got {self.device!r}")
+        reason = why_not(spec)
+        if not reason and importlib.util.find_spec("triton") is None:
+            reason = "triton is not installed"
+        if reason:
+            _log.info("%s goes through batched torch, not the kernel: %s", spec.job, reason)
+            return fit_portable(spec, config, batch, device)
+        # Triton is there on GPU machines only, so nothing above may import it.
+        from inrgen.fit.gpu_launch import fit_fused
+
+        return fit_fused(spec, config, batch, device, self._mode(config))
+
+    def _mode(self, config: FitConfig) -> Literal["float32", "mixed", "tf32"]:
+        if self.precision != "auto":
+            return self.precision
+        target = config.stop_psnr_db
+        return "tf32" if target is not None and target <= _TF32_UP_TO_DB else "float32"
