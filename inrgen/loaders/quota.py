@@ -1,0 +1,65 @@
+"""How often each unit comes in an epoch where classes or stores are to have set shares of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from inrgen.core import rng
+from inrgen.loaders.selection import Selection
+
+
+def apportion(
+    total: int, shares: Sequence[float] | Float[np.ndarray, " g"]
+) -> Int[np.ndarray, " g"]:
+    """Whole numbers in proportion to shares that add up to total (largest remainders first)."""
+    exact = np.asarray(shares, dtype=np.float64) / np.sum(shares) * total
+    parts = np.floor(exact).astype(np.int64)
+    largest = np.argsort(parts - exact, kind="stable")
+    parts[largest[: total - parts.sum()]] += 1
+    return parts
+
+
+class Quotas:
+    """The shares that an epoch is held to; it is as long as one with every unit once.
+
+    A group (a class of a store) with c units and q places gives each of them q // c times, and a
+    random q % c of them once more; which ones changes with the epoch.
+
+    balance: every class has the same share within its store.
+    weights: the share of each store; None keeps to their sizes.
+    """
+
+    def __init__(
+        self, selection: Selection, *, balance: bool, weights: Sequence[float] | None
+    ) -> None:
+        stores = selection.unit_stores()
+        sizes = np.bincount(stores)
+        quotas = sizes if weights is None else apportion(selection.num_units, weights)
+        labels = selection.unit_labels() if balance else np.zeros(len(stores), dtype=np.int64)
+        if len(labels) and labels.min() < 0:
+            raise ValueError("balance needs a label of every item; some have none")
+        pairs = stores * (labels.max() + 1) + labels
+        _, first, self._group, self._sizes = np.unique(
+            pairs, return_index=True, return_inverse=True, return_counts=True
+        )
+        group_stores = stores[first]
+        self._quotas = np.zeros(len(first), dtype=np.int64)
+        for store, quota in enumerate(quotas):
+            groups = np.flatnonzero(group_stores == store)
+            self._quotas[groups] = apportion(int(quota), np.ones(len(groups)))
+        rows = selection.keys
+        self._items = torch.from_numpy(rows.items[selection.unit_starts])
+        self._views = torch.from_numpy(rows.views[selection.unit_starts].astype(np.int64))
+
+    def times(self, seed: int, epoch: int) -> Int[np.ndarray, " u"]:
+        """How often each unit comes in an epoch."""
+        keys = rng.keys(seed, "quota", self._items, self._views, epoch)
+        lots = rng.bits(keys, 1)[:, 0].numpy()
+        often, more = np.divmod(self._quotas, self._sizes)
+        order = np.lexsort((lots, self._group))
+        firsts = np.cumsum(self._sizes) - self._sizes
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order)) - np.repeat(firsts, self._sizes)
+        return often[self._group] + (place < more[self._group])

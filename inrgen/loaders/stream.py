@@ -1,0 +1,291 @@
+"""The streaming loader: batches of weights in an order that can be resumed anywhere."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.loaders.ahead import read_ahead
+from inrgen.loaders.collate import Batch, Collate, Mixer, Served
+from inrgen.loaders.contents import Stores, Views, read_contents
+from inrgen.loaders.order import Share
+from inrgen.loaders.position import Passes, Position, this_worker
+from inrgen.loaders.samples import EpochSamples, Picks, named_keys
+from inrgen.loaders.shards import Gatherer, OnBadShard
+from inrgen.loaders.state import check_state, make_state
+from inrgen.store.mapped import MappedShards
+from inrgen.transforms.base import Transform
+
+# Rows gathered in one go: enough that the cost of going from shard to shard does not show.
+_WINDOW_ROWS = 4096
+# Rows made ahead of the trainer, at least; batches of a window share its memory.
+_AHEAD_ROWS = 8192
+
+
+class StreamLoader(IterableDataset[Batch]):
+    """Iterate over the rows of one or more stores in batches, each pass in another random order.
+
+    Every iteration is one pass: epoch 0, then 1, and so on; one that is broken off is over, and
+    load_state_dict makes the next one go on from where a state was saved. Each pass gives every
+    sample once over all ranks together, in an order that seed and epoch alone decide (order.py);
+    what a sample looks like depends on neither batch, rank, worker nor resumption. Rows whose
+    status is ok or below_target are served, others never.
+
+    It is a torch IterableDataset of whole batches, for DataLoader(loader, batch_size=None) and
+    StatefulDataLoader; worker w of n makes batches w, w + n, ..., so the sequence is the same
+    with any number of workers. None is needed, and none is fastest: a thread reads ahead.
+
+    Args:
+        stores: a store or its path, or several whose specs are the same.
+        split: train, val, test or all.
+        views: "all", a sample being a row; numbers of views, the same with those alone;
+            "random", a sample being an item, of which each epoch serves one view; "pairs", a
+            sample being an item, of which each epoch serves two different views, the other one
+            as batch.second; items with only one view to serve are left out.
+        where: an expression of pyarrow.dataset over the records, such as field("psnr_db") > 30.
+        batch_size: samples of a batch on this rank.
+        transforms: random changes, one after another.
+        mixup: mixes each sample with another one of its pool, chosen at random by name.
+        normalise_by: mean and standard deviation of each parameter, applied last.
+        balance: every class comes equally often: frequent ones in part, another part each epoch,
+            rare ones repeated, each time with other draws of the transforms.
+        weights: the shares of the stores in an epoch; by default their sizes.
+        seed: names all randomness.
+        rank, world_size: which of how many processes this is; each is given a share of its own.
+        device: where batches are put and changed.
+        drop_last: leave out the samples at an epoch's end that do not fill a batch on every rank.
+        pool_shards: shards of each of the eight streams among which samples are shuffled.
+        on_bad_shard: "raise" DamagedStore, or "skip": serve the rest, warn once for each shard,
+            and count in bad_shards and skipped_rows.
+        num_classes: of the soft labels that mixup makes; by default the largest label and one.
+        spec_id: the architecture to read, where stores hold several.
+
+    Raises ValueError where nothing is left to serve, and for arguments that do not fit the stores.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        split: str = "train",
+        views: Views = "all",
+        where: Any = None,
+        batch_size: int = 256,
+        transforms: Transform[Any] | Sequence[Transform[Any]] = (),
+        mixup: Mixer[Any] | None = None,
+        normalise_by: tuple[Params, Params] | None = None,
+        balance: bool = False,
+        weights: Sequence[float] | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+        drop_last: bool = False,
+        pool_shards: int = 2,
+        on_bad_shard: OnBadShard = "raise",
+        num_classes: int | None = None,
+        spec_id: str | None = None,
+    ) -> None:
+        if batch_size < 1 or pool_shards < 1:
+            raise ValueError(
+                f"batch_size and pool_shards must be at least 1; got {batch_size}, {pool_shards}"
+            )
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be in 0..world_size - 1; got {rank} of {world_size}")
+        if on_bad_shard not in ("raise", "skip"):
+            raise ValueError(f"on_bad_shard must be 'raise' or 'skip'; got {on_bad_shard!r}")
+        if mixup is not None and views == "pairs":
+            raise ValueError("mixup mixes single samples; it has no meaning for views='pairs'")
+        self._contents = read_contents(
+            stores,
+            spec_id=spec_id,
+            split=split,
+            views=views,
+            where=where,
+            balance=balance,
+            weights=weights,
+        )
+        selection = self._contents.selection
+        self._batch_size, self._drop_last = batch_size, drop_last
+        self._rank, self._world_size = rank, world_size
+        self._seed, self._pool_shards = seed, pool_shards
+        self._collate = Collate(
+            spec=self._contents.spec,
+            device=torch.device(device),
+            transforms=tuple(transforms) if isinstance(transforms, Sequence) else (transforms,),
+            mixup=mixup,
+            num_classes=num_classes or int(selection.keys.labels.max()) + 1,
+            normalise_by=normalise_by,
+        )
+        readers = [
+            MappedShards(store, of)
+            for store, of in zip(self._contents.stores, self._contents.spec_ids, strict=True)
+        ]
+        self._gatherer = Gatherer(selection, readers, on_bad_shard)
+        self._facts = {**self._contents.facts, "seed": seed, "pool_shards": pool_shards}
+        self._passes = Passes()
+        self._now: Position | None = None
+        self._warned: set[int] = set()
+
+    @property
+    def spec(self) -> InrSpec:
+        """The architecture of the INRs served."""
+        return self._contents.spec
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of an epoch, over all ranks."""
+        return self._contents.selection.num_units
+
+    @property
+    def bad_shards(self) -> list[str]:
+        """What is wrong with each shard that was skipped in this process, in the order met."""
+        return [str(error) for error in self._gatherer.lost.values()]
+
+    @property
+    def skipped_rows(self) -> int:
+        """How many rows this process has not served because of that, all passes together."""
+        return self._gatherer.lost_rows
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch on this rank."""
+        return self._share(Position(epoch=0)).num_batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have the next iteration be this epoch, from its beginning."""
+        if epoch < 0:
+            raise ValueError(f"epoch must not be negative; got {epoch}")
+        self._now = None
+        self._passes.set(Position(epoch=epoch))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place after the last batch given out, as plain JSON values.
+
+        Every rank's state says the same after the same number of batches, and any number of ranks
+        may go on from it. At the end of an epoch it is the start of the next one.
+        """
+        now = self._now or self._passes.peek()
+        return make_state(self._facts, self._share(now), now)
+
+    def state_after(self, batch: Batch) -> dict[str, Any]:
+        """The same after a certain batch, for where worker processes have made others since."""
+        share = self._share(Position(epoch=batch.epoch, start=batch.done))
+        return make_state(self._facts, share, Position(epoch=batch.epoch, start=batch.done))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Have the next iteration go on from a state.
+
+        Raises ValueError for the state of another selection or seed, naming what differs.
+        """
+        position = check_state(state, self._facts, self._share(Position(epoch=0)))
+        self._now = None
+        self._passes.set(position)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # begun when the first batch is asked for: StatefulDataLoader makes iterators it never uses
+        self._now = None
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[Batch]:
+        position = self._passes.begin()
+        _, num_workers = this_worker()
+        self._now = position
+        depth = max(2, _AHEAD_ROWS // self._batch_size)
+        for number, batch in read_ahead(self._produce(position), depth):
+            self._now = replace(position, batches=number + num_workers)
+            self._warn()
+            if len(batch):
+                yield batch
+        if get_worker_info() is None:
+            self._now = None
+
+    def _share(self, position: Position) -> Share:
+        return Share(
+            start=position.start,
+            total=self.num_samples,
+            rank=self._rank,
+            world_size=self._world_size,
+            batch_size=self._batch_size,
+            drop_last=self._drop_last,
+        )
+
+    def _warn(self) -> None:
+        for shard, error in list(self._gatherer.lost.items()):
+            if shard not in self._warned:
+                self._warned.add(shard)
+                warnings.warn(f"a shard is skipped: {error}", RuntimeWarning, stacklevel=3)
+
+    def _produce(self, position: Position) -> Iterator[tuple[int, Batch]]:
+        """This worker's batches from a position on, with their numbers; windows of several."""
+        quotas = self._contents.quotas
+        samples = EpochSamples(
+            self._contents.selection,
+            seed=self._seed,
+            epoch=position.epoch,
+            pool_shards=self._pool_shards,
+            times=None if quotas is None else quotas.times(self._seed, position.epoch),
+            on_pool=self._gatherer.prefetch,
+        )
+        share = self._share(position)
+        worker, num_workers = this_worker()
+        first = position.batches + (worker - position.batches) % num_workers
+        numbers = range(first, share.num_batches, num_workers)
+        window = max(1, _WINDOW_ROWS // self._batch_size)
+        for at in range(0, len(numbers), window):
+            yield from self._window(samples, share, position.epoch, numbers[at : at + window])
+
+    def _window(
+        self, samples: EpochSamples, share: Share, epoch: int, numbers: range
+    ) -> Iterator[tuple[int, Batch]]:
+        """Gather the rows of several batches in one go and cut them into batches."""
+        parts = [share.batch(number) for number in numbers]
+        wanted = np.concatenate(parts)
+        picks = samples.picks(samples.units(wanted), self._contents.choice)
+        if self._collate.mixup is not None:
+            picks += samples.picks(samples.partners(wanted), self._contents.choice)
+        served, goods = zip(*(self._serve(pick, epoch) for pick in picks), strict=True)
+        good = torch.from_numpy(np.logical_and.reduce(goods))
+        stop = 0
+        for number, part in zip(numbers, parts, strict=True):
+            start, stop = stop, stop + len(part)
+            keep = good[start:stop]
+            cut = [one.map(lambda tensor: tensor[start:stop]) for one in served]  # noqa: B023
+            if not bool(keep.all()):
+                cut = [one.map(lambda tensor: tensor[keep]) for one in cut]  # noqa: B023
+            yield number, self._batch(cut, epoch, share.done_after(number + 1))
+
+    def _batch(self, cut: list[Served], epoch: int, done: int) -> Batch:
+        first, second = cut[0], cut[1] if len(cut) == 2 else None
+        if self._contents.choice == "pairs" and second is not None:
+            other = self._collate.batch(second, None, epoch, done)
+            return replace(self._collate.batch(first, None, epoch, done), second=other)
+        return self._collate.batch(first, second, epoch, done)
+
+    def _serve(self, picks: Picks, epoch: int) -> tuple[Served, np.ndarray]:
+        """Rows with their labels and keys, and which of them could be had."""
+        selection, collate = self._contents.selection, self._collate
+        flat, good = self._gatherer.gather(picks, self.spec.num_params)
+        columns = selection.keys
+
+        def keys(operation: str, needed: bool) -> torch.Tensor:
+            if not needed:
+                return torch.zeros(len(picks.index), dtype=torch.int64)
+            return named_keys(selection, picks, self._seed, operation, epoch)
+
+        served = Served(
+            flat=torch.from_numpy(flat),
+            labels=torch.from_numpy(columns.labels[picks.index]),
+            rows=torch.from_numpy(columns.rows[picks.index]),
+            stores=torch.from_numpy(selection.shard_stores[picks.shards]),
+            views=torch.from_numpy(columns.views[picks.index].astype(np.int64)),
+            items=torch.from_numpy(columns.items[picks.index]),
+            changing=keys("transform", bool(collate.transforms)),
+            mixing=keys("mixup", collate.mixup is not None),
+        )
+        return served, good
