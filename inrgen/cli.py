@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar, Union
 
@@ -25,12 +25,15 @@ VERBS = {
     "verify": ("inrgen.journeys.verify", "VerifyConfig", "verify"),
     "render": ("inrgen.journeys.render", "RenderConfig", "render"),
     "card": ("inrgen.journeys.card", "CardConfig", "card"),
+    "bench fit": ("inrgen.bench.fit", "FitBench", "bench_fit"),
+    "bench align": ("inrgen.bench.align", "AlignBench", "bench_align"),
+    "bench load": ("inrgen.bench.load", "LoadBench", "bench_load"),
 }
 RESUMABLE = {"build"}
 
 
 class Report(Protocol):
-    """What a stage returns: a frozen dataclass that can say itself in plain words."""
+    """What a stage returns: what it did, in plain words and as plain values."""
 
     @property
     def failed(self) -> bool:
@@ -39,6 +42,10 @@ class Report(Protocol):
 
     def text(self) -> str:
         """A short summary for people."""
+        ...
+
+    def document(self) -> Any:
+        """The same for machines: dataclass fields, lists and dictionaries of plain values."""
         ...
 
 
@@ -65,30 +72,42 @@ def _about(config: type) -> str:
     return inspect.cleandoc(config.__doc__ or "").split("\nAttributes:")[0]
 
 
+def _chosen(argv: Sequence[str]) -> str | None:
+    """The verb that a command line begins with, of one word or two."""
+    return next((v for n in (2, 1) if (v := " ".join(argv[:n])) in VERBS), None)
+
+
 def _parse(argv: Sequence[str]) -> tuple[str, Command[Any]]:
     """Read the command line; only the module of the verb that is used gets imported."""
-    if argv and argv[0] in VERBS:
-        verb, config = argv[0], _config(argv[0])
+    verb = _chosen(argv)
+    if verb is not None:
+        config = _config(verb)
+        rest = argv[len(verb.split()) :]
         command = tyro.cli(
-            Command[config], args=argv[1:], prog=f"inrgen {verb}", description=_about(config)
+            Command[config], args=rest, prog=f"inrgen {verb}", description=_about(config)
         )
         return verb, command
-    configs = {_config(verb): verb for verb in VERBS}
+    # No verb, or a wrong one: tyro says which there are. It cannot choose one that we have not.
+    group = "bench" if argv and argv[0] == "bench" else ""
+    verbs = [verb for verb in VERBS if verb.startswith(group)]
     entries = [
         Annotated[
             Command[config],
-            tyro.conf.subcommand(verb, description=_about(config).split("\n\n")[0]),
+            tyro.conf.subcommand(
+                verb.removeprefix(group).strip(), description=_about(config).split("\n\n")[0]
+            ),
         ]
-        for config, verb in configs.items()
+        for verb in verbs
+        for config in [_config(verb)]
     ]
     choice: Any = Union[tuple(entries)]  # noqa: UP007 - a union made at run time
-    command = tyro.cli(
+    tyro.cli(
         choice,
-        args=argv,
-        prog="inrgen",
+        args=argv[1:] if group else argv,
+        prog=f"inrgen {group}".strip(),
         description="Make, store and serve data sets of implicit neural representations.",
     )
-    return configs[type(command.config)], command
+    raise AssertionError(f"{argv} names no verb, and yet it was parsed")
 
 
 def _plain(value: Any) -> Any:
@@ -107,7 +126,7 @@ def _run(verb: str, command: Command[Any]) -> int:
     run: Callable[[Any], Report] = getattr(importlib.import_module(module), function)
     report = run(command.config)
     if command.json:
-        print(json.dumps(_plain(asdict(report)), indent=2))  # type: ignore[call-overload]
+        print(json.dumps(_plain(report.document()), indent=2))
     else:
         print(report.text())
     return 1 if report.failed else 0

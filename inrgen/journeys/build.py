@@ -1,8 +1,9 @@
 """Build a store: every view of every item of a source, fitted, written and committed once."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from typing import Any
 
 from inrgen.journeys.blocks import Means, block_tasks, build_block, run_blocks
 from inrgen.journeys.plan import BuildConfig, plan_build
@@ -36,6 +37,10 @@ class BuildSummary:
         done = f"fitted {self.rows_fitted:,} INRs in {self.seconds:.1f} s{found}"
         rate = f", {self.rows_per_s:.1f} INRs/s" if self.rows_fitted else ""
         return "\n".join([f"{self.store}: {done}{rate}", *self.quality.lines()])
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
 
 
 def build(config: BuildConfig) -> BuildSummary:

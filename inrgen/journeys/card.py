@@ -1,7 +1,8 @@
 """Write a store's data card and its Croissant record."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -41,6 +42,10 @@ class CardSummary:
     def text(self) -> str:
         """A line each."""
         return f"card: {self.card}\ncroissant: {self.croissant}"
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
 
 
 def card(config: CardConfig) -> CardSummary:

@@ -1,6 +1,6 @@
 """What a store holds, in a few lines."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,10 @@ class StoreInfo:
         if self.quality.rows < self.rows_planned:
             lines.append(f"unfinished: {self.rows_planned - self.quality.rows:,} INRs to go")
         return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
 
 
 def info(config: InfoConfig) -> StoreInfo:

@@ -1,7 +1,8 @@
 """Pictures of a store: originals, reconstructions, errors, and how good all its rows are."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -45,6 +46,10 @@ class RenderSummary:
     def text(self) -> str:
         """A line a picture."""
         return f"reconstructions: {self.reconstructions}\nquality: {self.quality}"
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
 
 
 def render(config: RenderConfig) -> RenderSummary:

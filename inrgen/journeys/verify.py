@@ -1,7 +1,8 @@
 """Check a store to the last byte, and refit what is damaged."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -52,6 +53,10 @@ class VerifySummary:
             lines.append(f"{self.store}: refitted {self.rows_refitted:,} rows")
         verdict = "every byte is as written" if report.ok else f"{len(lines):,} findings"
         return "\n".join([*lines, f"{self.store}: {looked}: {verdict}"])
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
 
 
 def _repair(config: VerifyConfig, report: VerifyReport) -> int:
