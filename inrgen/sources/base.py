@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inrgen.core.spec import ValueKind
+from inrgen.sources.shape_check import ShapeCheck
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -35,11 +36,13 @@ class Signal:
     values: n points of d_out values; intensities in [0, 1], distances in coordinate units.
     grid: the shape of a regular grid, row-major, (rows, columns) for images; () for loose points.
     coords: where loose points are; None on a grid, whose coordinates the spec's convention gives.
+    check: what fits to a shape are measured against; no part of what they are fitted to.
     """
 
     values: Float[Tensor, "n d_out"]
     grid: tuple[int, ...] = ()
     coords: Float[Tensor, "n d_in"] | None = None
+    check: ShapeCheck | None = None
 
     def sha256(self) -> str:
         """A digest of the decoded signal: its shape, values and coordinates as float32 bytes."""
@@ -52,12 +55,13 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFacts:
-    """What a source says of all its signals, before any is read."""
+    """What a source says of all its signals, before any is read: value_range is what they span."""
 
     name: str
     value_kind: ValueKind
     d_in: int
     d_out: int
+    value_range: tuple[float, float] = (0.0, 1.0)
 
 
 class Source(Protocol):

@@ -8,6 +8,7 @@ from inrgen.sources.cifar10 import open_cifar10
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.digits import open_digits
 from inrgen.sources.image_folder import open_image_folder
+from inrgen.sources.mesh_folder import open_mesh_folder
 from inrgen.sources.mnist import open_mnist
 
 _OPENERS: dict[str, Callable[[SourceConfig], Source]] = {
@@ -16,6 +17,8 @@ _OPENERS: dict[str, Callable[[SourceConfig], Source]] = {
     "mnist": open_mnist,
     "cifar10": open_cifar10,
     "image-folder": open_image_folder,
+    "mesh-folder": open_mesh_folder,
+    "modelnet40": open_mesh_folder,
 }
 
 

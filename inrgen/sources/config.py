@@ -1,9 +1,12 @@
 """Which data set to take signals from, and which part of it."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from inrgen.sources.base import SPLITS, Split
+from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
 SplitChoice = Literal["all", "train", "val", "test"]
 Channels = Literal["auto", "gray", "rgb"]
@@ -14,12 +17,14 @@ class SourceConfig:
     """A source by name, and what to take of it.
 
     Attributes:
-        name: digits, fashion-mnist, mnist, cifar10, image-folder, or torchvision:NAME.
+        name: digits, fashion-mnist, mnist, cifar10, image-folder, mesh-folder, modelnet40, or
+            torchvision:NAME.
         data: the folder (or file) that holds the data set; only read, unless download is set.
         split: which splits to take; all is train, val and test, in this order.
         limit: the first so many items of each split asked for; None takes all.
         channels: auto gives gray data one output and coloured data three; gray and rgb insist.
         download: let torchvision fetch what is missing into data.
+        shape: how meshes become signals; no other source looks at it.
     """
 
     name: str
@@ -28,6 +33,7 @@ class SourceConfig:
     limit: int | None = None
     channels: Channels = "auto"
     download: bool = False
+    shape: Annotated[ShapeConfig, tyro.conf.arg(name="")] = field(default_factory=ShapeConfig)
 
     def __post_init__(self) -> None:
         if self.split not in get_args(SplitChoice):
@@ -54,12 +60,13 @@ class SourceConfig:
 
     def identity(self) -> dict[str, Any]:
         """What decides which signals come out, wherever the data lie: not data, not download."""
-        return {
+        facts = {
             "name": self.name,
             "split": self.split,
             "limit": self.limit,
             "channels": self.channels,
         }
+        return facts | ({"shape": self.shape.identity()} if self.name in MESH_SOURCES else {})
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON values; from_dict is its inverse."""
@@ -73,4 +80,5 @@ class SourceConfig:
             raise ValueError(
                 f"a source needs exactly the keys {sorted(known)}; got {sorted(facts)}"
             )
-        return SourceConfig(**facts)
+        shape = {**facts["shape"], "near_widths": tuple(facts["shape"]["near_widths"])}
+        return SourceConfig(**{**facts, "shape": ShapeConfig(**shape)})

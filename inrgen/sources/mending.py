@@ -62,7 +62,7 @@ def turn_alike(mesh: Mesh) -> Mesh:
     _, first = np.unique(np.sort(mesh.faces, axis=1), axis=0, return_index=True)
     faces, _ = igl.bfs_orient(mesh.faces[np.sort(first)])
     # libigl's integers are C's long long, which numpy holds for another type than int64
-    return Mesh(vertices=mesh.vertices, faces=faces.astype(np.int64))
+    return Mesh(vertices=mesh.vertices, faces=np.asarray(faces).astype(np.int64))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-Fit = Literal["cube", "sphere"]
+Fill = Literal["cube", "sphere"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,7 @@ class Placement:
         return Mesh(vertices=mesh.vertices / self.scale + self.center, faces=mesh.faces)
 
 
-def place(mesh: Mesh, fit: Fit, margin: float) -> Placement:
+def place(mesh: Mesh, fill: Fill, margin: float) -> Placement:
     """Centre a mesh's bounding box and scale it into [-1, 1]^3 less a margin.
 
     "cube" lets the longest side of the bounding box reach 1 - margin, "sphere" the vertex farthest
@@ -69,6 +69,6 @@ def place(mesh: Mesh, fit: Fit, margin: float) -> Placement:
     """
     center = mesh.bounds.mean(axis=0)
     offsets = np.abs(mesh.vertices - center)
-    reach = offsets.max() if fit == "cube" else np.linalg.norm(offsets, axis=1).max()
+    reach = offsets.max() if fill == "cube" else np.linalg.norm(offsets, axis=1).max()
     x, y, z = (float(c) for c in center)
     return Placement(center=(x, y, z), scale=float((1.0 - margin) / reach))

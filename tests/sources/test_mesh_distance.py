@@ -159,10 +159,10 @@ def test_a_mesh_with_a_right_sign_is_left_as_it_is():
     assert mend(hollow).mesh is hollow
 
 
-@pytest.mark.parametrize(("fit", "reach"), [("cube", 0.9), ("sphere", 0.9 / np.sqrt(3))])
-def test_placing_centres_a_mesh_and_can_be_undone(fit, reach):
+@pytest.mark.parametrize(("fill", "reach"), [("cube", 0.9), ("sphere", 0.9 / np.sqrt(3))])
+def test_placing_centres_a_mesh_and_can_be_undone(fill, reach):
     mesh = box(20.0, 20.0, 20.0, at=(7.0, -3.0, 100.0))
-    placement = place(mesh, fit, margin=0.1)
+    placement = place(mesh, fill, margin=0.1)
     placed = placement.into(mesh)
     np.testing.assert_allclose(placed.bounds, [[-reach] * 3, [reach] * 3], atol=1e-12)
     np.testing.assert_allclose(placement.back(placed).vertices, mesh.vertices, atol=1e-12)

@@ -1,0 +1,170 @@
+"""Folders of meshes, by class and split where they say so."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from inrgen.sources.base import SPLITS, BadSignal, Item, Signal, SourceFacts, Split
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.items import bucket_split
+from inrgen.sources.mesh_files import FOREIGN_SUFFIXES, MESH_SUFFIXES
+from inrgen.sources.shape_cache import prepared
+from inrgen.sources.shape_config import ShapeConfig
+
+# Where the split stands among the folders of a path: first, after the class, or nowhere.
+Order = Literal["split/class", "class/split", "class"]
+Parts = tuple[str, ...]
+
+
+def _cannot_list(error: OSError) -> None:
+    raise ValueError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
+
+
+def list_meshes(root: Path) -> list[Parts]:
+    """The paths, as parts, of all files below root with a mesh's suffix, hidden ones aside.
+
+    Also those in formats that inrgen does not read, so that they show. Links to folders are not
+    followed.
+    """
+    found = []
+    for folder, subfolders, names in os.walk(root, onerror=_cannot_list):
+        here = Path(folder)
+        subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
+        for name in names:
+            known = Path(name).suffix.lower() in MESH_SUFFIXES | FOREIGN_SUFFIXES
+            if known and not name.startswith("."):
+                found.append((here / name).relative_to(root).parts)
+    return sorted(found)
+
+
+def folder_order(root: Path, paths: Iterable[Parts]) -> Order:
+    """Whether folders name splits, and where; ValueError where only some of them do."""
+    firsts = {parts[0] if len(parts) > 1 else "" for parts in paths}
+    seconds = {parts[1] if len(parts) > 2 else "" for parts in paths}
+    choices: tuple[tuple[Order, set[str]], ...] = (
+        ("split/class", firsts),
+        ("class/split", seconds),
+    )
+    for order, names in choices:
+        if names <= set(SPLITS):
+            return order
+        if names & set(SPLITS):
+            stray = sorted(names - set(SPLITS))[0] or "loose meshes"
+            raise ValueError(
+                f"{root} has {stray} beside {', '.join(sorted(names & set(SPLITS)))}: folders must "
+                "name the split of every mesh (DIR/CLASS/train or DIR/train/CLASS) or of none"
+            )
+    return "class"
+
+
+def _split_and_class(parts: Parts, order: Order) -> tuple[Split | None, str]:
+    if order == "class":
+        return None, parts[0] if len(parts) > 1 else ""
+    at = 0 if order == "split/class" else 1
+    split: Split = next(s for s in SPLITS if s == parts[at])
+    return split, "/".join(parts[1 - at : 2 - at]) if len(parts) > 2 else ""
+
+
+def _item_id(parts: Parts) -> str:
+    """The relative POSIX path as text; bytes that are no UTF-8 are written as \\xNN."""
+    return os.fsencode("/".join(parts)).decode("utf-8", "backslashreplace")
+
+
+def list_items(paths: Sequence[Parts], order: Order) -> Iterator[tuple[Item, Parts]]:
+    """An item a path. Labels are the places of class names, sorted; -1 for loose meshes."""
+    found = [(parts, *_split_and_class(parts, order)) for parts in paths]
+    labels = {name: at for at, name in enumerate(sorted({name for *_, name in found} - {""}))}
+    for parts, split, name in found:
+        item_id = _item_id(parts)
+        item = Item(
+            item_id=item_id,
+            split=split or bucket_split(item_id),
+            label=labels.get(name, -1),
+            label_name=_item_id((name,)),
+        )
+        yield item, parts
+
+
+def tail_to_val(items: Iterable[tuple[Item, Parts]]) -> Iterator[tuple[Item, Parts]]:
+    """The last tenth of each class's training items becomes val, where there is no val."""
+    pairs = sorted(items, key=lambda pair: (pair[0].label, pair[0].split, pair[0].item_id))
+    for (_, split), group in groupby(pairs, key=lambda pair: (pair[0].label, pair[0].split)):
+        held = list(group)
+        num_kept = len(held) - (len(held) // 10 if split == "train" else 0)
+        for at, (item, parts) in enumerate(held):
+            yield (item if at < num_kept else replace(item, split="val")), parts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeshFolder:
+    """A Source over files; paths[i], as parts below root, is the file of items[i]."""
+
+    facts: SourceFacts
+    items: tuple[Item, ...]
+    root: Path
+    paths: tuple[Parts, ...]
+    shape: ShapeConfig
+
+    def load(self, index: int) -> Signal:
+        """The distances to the mesh of items[index]; BadSignal where it is none."""
+        try:
+            real = self.root.joinpath(*self.paths[index]).resolve(strict=True)
+            if not real.is_relative_to(self.root):
+                raise BadSignal("is a symbolic link that leaves the folder")
+            if not real.is_file():
+                raise BadSignal("is not a regular file")
+            real.open("rb").close()
+        except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+            raise BadSignal(f"cannot be opened: {type(error).__name__}: {error}") from error
+        return prepared(real, self.items[index].item_id, self.shape)
+
+
+def open_mesh_folder(config: SourceConfig) -> MeshFolder:
+    """The meshes below a folder, in the order of their ids within each split.
+
+    Layouts: DIR/CLASS/train|test/* as ModelNet ships, DIR/train|val|test/CLASS/*, DIR/CLASS/*,
+    DIR/*. Without split folders an item falls into train, val or test by a hash of its id.
+    "modelnet40" reads DIR/ModelNet40 where that is there, and takes val from the tail of train: the
+    last tenth of each class. Meshes are read when an item is loaded; one that cannot be raises
+    BadSignal then.
+    """
+    if config.download:
+        raise ValueError(f"download cannot fetch {config.name}; name the folder you have it in")
+    root = Path(config.data_folder("the meshes"))
+    if config.name == "modelnet40" and (root / "ModelNet40").is_dir():
+        root = root / "ModelNet40"
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no folder {root}")
+    root = root.resolve()
+    paths = list_meshes(root)
+    if not paths:
+        raise ValueError(f"{root} holds no mesh; those end in {' '.join(sorted(MESH_SUFFIXES))}")
+    order = folder_order(root, paths)
+    pairs = list(list_items(paths, order))
+    if config.name == "modelnet40":
+        if order != "class/split":
+            raise ValueError(f"{root} is not laid out as ModelNet40 is: CLASS/train and CLASS/test")
+        pairs = list(tail_to_val(pairs))
+    by_id = sorted(pairs, key=lambda pair: pair[0].item_id)
+    chosen = [
+        pair
+        for split in config.splits
+        for pair in [pair for pair in by_id if pair[0].split == split][: config.limit]
+    ]
+    facts = SourceFacts(
+        name=config.name,
+        value_kind=config.shape.value_kind,
+        d_in=3,
+        d_out=1,
+        value_range=config.shape.value_range,
+    )
+    return MeshFolder(
+        facts=facts,
+        items=tuple(item for item, _ in chosen),
+        root=root,
+        paths=tuple(parts for _, parts in chosen),
+        shape=config.shape,
+    )

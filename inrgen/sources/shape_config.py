@@ -1,0 +1,94 @@
+"""How a mesh becomes a signal: where it is placed, what is measured, and at which points."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from inrgen.core.spec import ValueKind
+from inrgen.sources.mesh import Fill
+
+Sign = Literal["winding", "none"]
+
+# The sources whose signals this decides.
+MESH_SOURCES = ("mesh-folder", "modelnet40")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShapeConfig:
+    """Lengths are in an INR's coordinates, where a shape is nearly 2 across.
+
+    Attributes:
+        fill: what a shape fills, the cube [-1, 1]^3 by its longest side or the unit sphere.
+        margin: the share of it left free.
+        sign: winding takes negative distances inside, by the generalised winding number, which
+            closes holes softly; none takes the distance itself, for meshes that are no bodies.
+        truncation: distances are clipped to within +-truncation; 0 clips none.
+        num_points: points a shape.
+        surface_share: the share of them on the surface.
+        near_share: the share of them near it, half at each of near_widths; the rest is spread
+            evenly over [-1, 1]^3.
+        near_widths: standard deviations of the normal offsets from the surface, along each axis.
+        sample_seed: names the points, together with the item's id; not the seed of the build.
+        max_faces: a mesh of more is not fitted.
+        cache: a folder that keeps prepared shapes for other builds; None keeps none.
+    """
+
+    fill: Fill = "cube"
+    margin: float = 0.1
+    sign: Sign = "winding"
+    truncation: float = 0.1
+    num_points: int = 100_000
+    surface_share: float = 0.2
+    near_share: float = 0.6
+    near_widths: tuple[float, float] = (0.01, 0.05)
+    sample_seed: int = 0
+    max_faces: int = 2_000_000
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("fill", Fill), ("sign", Sign)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(
+                    f"{name} must be one of {get_args(choices)}; got {getattr(self, name)!r}"
+                )
+        if not 0 <= self.margin < 1:
+            raise ValueError(f"margin must be in [0, 1); got {self.margin}")
+        if not self.truncation >= 0:
+            raise ValueError(f"truncation must not be negative; got {self.truncation}")
+        for name in ("num_points", "max_faces"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        shares = (self.surface_share, self.near_share)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise ValueError(
+                "surface_share and near_share must not be negative, nor over 1 together; "
+                f"got {shares}"
+            )
+        if not min(self.near_widths) > 0:
+            raise ValueError(f"near_widths must be positive; got {self.near_widths}")
+
+    @property
+    def value_kind(self) -> ValueKind:
+        """What the values of the signals are."""
+        if self.sign == "none":
+            return "unsigned_distance"
+        return "truncated_distance" if self.truncation else "signed_distance"
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The values that the signals can have: up to the truncation, or to the cube's size."""
+        reach = self.truncation or 1.0
+        return (0.0 if self.sign == "none" else -reach, reach)
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many points are on the surface, near it by each width, and anywhere."""
+        surface = round(self.surface_share * self.num_points)
+        near = round(self.near_share * self.num_points / 2)
+        near = min(near, (self.num_points - surface) // 2)
+        return surface, near, near, self.num_points - surface - 2 * near
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the signals, as plain JSON values: all but the cache."""
+        facts = asdict(self) | {"near_widths": list(self.near_widths), "axes": "as in the file"}
+        del facts["cache"]
+        return facts
