@@ -48,9 +48,9 @@ def _inspect_shard(
     if not chunks.all():
         cut = "; it is cut short" if len(data) < shape.size_bytes else ""
         return good, f"some chunks do not match their checksums{cut}"
-    body = data[: shape.index_start].tobytes()
-    sealed = facts is None or hashlib.sha256(body + shape.index()).hexdigest() == facts.shard_sha256
-    if not sealed:
+    digest = hashlib.sha256(data[: shape.index_start].data)
+    digest.update(shape.index())
+    if facts is not None and digest.hexdigest() != facts.shard_sha256:
         # Whole chunks of another shard: their own checksums are right, and the rows are not these.
         return np.zeros(shape.rows, dtype=bool), "it is not the shard that its records are of"
     if data[shape.index_start :].tobytes() != shape.index():
@@ -166,8 +166,10 @@ def inspect_block(files: Files, facts: StoreFacts, spec_id: str, block: int) -> 
         good, why = _inspect_shard(of.shape, data, said)
         if why:
             findings.append(of.find("damaged_shard", shard_at, why, ~good))
-        at = np.flatnonzero(good)
-        flat[at] = gather(of.shape, np.pad(data, (0, max(0, of.shape.size_bytes - len(data)))), at)
+        if len(data) < of.shape.size_bytes:
+            data = np.pad(data, (0, of.shape.size_bytes - len(data)))
+        flat = gather(of.shape, data, np.arange(len(good)))
+        flat[~good] = np.nan
     if table is not None:
         wrong = _disagreements(table, flat, good)
         if wrong.any():

@@ -1,13 +1,16 @@
 """Open a store and read it: rows of weights, and their records."""
 
+import resource
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int, UInt8
 from torch import Tensor
 
 from inrgen.core.params import Params
@@ -18,19 +21,42 @@ from inrgen.store.index import committed_blocks, record_keys
 from inrgen.store.layout import Layout, shard_key
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import FIT_SCHEMA
-from inrgen.store.shard import gather, good_chunks, shard_shape
+from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OpenShard:
+    """A mapped shard. checked marks the chunks whose checksums were seen to be right."""
+
+    shape: ShardShape
+    data: UInt8[np.ndarray, " n"]
+    checked: Bool[np.ndarray, " c"]
+
+
+def _num_maps() -> int:
+    """How many shards may be held open: each keeps a file descriptor, of which others need some."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1024 if limit == resource.RLIM_INFINITY else max(8, min(1024, limit // 4))
+
+
 class Store:
-    """A store as it was when it was opened: blocks committed later are not seen."""
+    """A store as it was when it was opened: blocks committed later are not seen.
+
+    Reading checks each chunk once and maps it from then on, so memory is the page cache's. A store
+    can be sent to other processes, which open it anew, and used from several threads.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self._files = open_files(path)
         self._facts = read_facts(self._files, path)
         self._committed = committed_blocks(self._files)
+        self._open_shard = lru_cache(maxsize=_num_maps())(self._map_shard)
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        return Store, (self.path,)
 
     @property
     def specs(self) -> dict[str, InrSpec]:
@@ -87,20 +113,43 @@ class Store:
         spec_id = self._spec_id(spec_id)
         spec, layout = self.specs[spec_id], self.layouts[spec_id]
         wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
-        flat = np.empty((len(wanted), spec.num_params), dtype=np.float32)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < layout.rows:
             raise ValueError(
                 f"rows must be in 0..{layout.rows - 1}; got {wanted.min()}..{wanted.max()}"
             )
         blocks = wanted // layout.shard_rows
-        for block in np.unique(blocks).tolist():
+        present = np.unique(blocks).tolist()
+        if len(present) == 1:
+            gathered = self._gather(spec_id, present[0], wanted)
+            return Params.from_flat(spec, torch.from_numpy(gathered))
+        flat = np.empty((len(wanted), spec.num_params), dtype=np.float32)
+        for block in present:
             at = np.flatnonzero(blocks == block)
-            flat[at] = self._read_block(spec_id, block, wanted[at] - block * layout.shard_rows)
+            flat[at] = self._gather(spec_id, block, wanted[at])
         return Params.from_flat(spec, torch.from_numpy(flat))
 
-    def _read_block(
+    def _gather(
         self, spec_id: str, block: int, rows: Int[np.ndarray, " r"]
     ) -> Float32[np.ndarray, "r p"]:
+        """Rows of one block, once the chunks that hold them have been checked."""
+        shard = self._open_shard(spec_id, block)
+        first = self.layouts[spec_id].block_rows(block).start
+        rows = rows - first
+        chunks = np.unique(rows // shard.shape.chunk_rows)
+        unchecked = chunks[~shard.checked[chunks]]
+        shard.checked[unchecked] = good_chunks(shard.shape, shard.data, unchecked)
+        bad = chunks[~shard.checked[chunks]]
+        if len(bad):
+            span = shard.shape.chunk_range(int(bad[0]))
+            key = shard_key(spec_id, block)
+            raise DamagedStore(
+                f"{self.path} is damaged: rows {first + span.start}..{first + span.stop - 1} in "
+                f"{key} do not match their checksum",
+                key=key,
+            )
+        return gather(shard.shape, shard.data, rows)
+
+    def _map_shard(self, spec_id: str, block: int) -> _OpenShard:
         layout = self.layouts[spec_id]
         if (spec_id, block) not in self._committed:
             span = layout.block_rows(block)
@@ -120,17 +169,7 @@ class Store:
                 f"it has {len(data)}",
                 key=key,
             )
-        chunks = np.unique(rows // shape.chunk_rows)
-        good = good_chunks(shape, data, chunks)
-        if not good.all():
-            bad = shape.chunk_range(int(chunks[~good][0]))
-            first = block * layout.shard_rows
-            raise DamagedStore(
-                f"{self.path} is damaged: rows {first + bad.start}..{first + bad.stop - 1} in "
-                f"{key} do not match their checksum",
-                key=key,
-            )
-        return gather(shape, data, rows)
+        return _OpenShard(shape=shape, data=data, checked=np.zeros(shape.num_chunks, dtype=bool))
 
 
 def open_store(path: str | Path) -> Store:

@@ -1,5 +1,6 @@
 """What is known of each row: records, and their form in Arrow."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
@@ -25,6 +26,14 @@ class FitRecord:
     status: "ok" and "below_target" hold weights, "non_finite" and "bad_input" hold NaN.
     reason: a sentence for any status but "ok".
     grid: the shape of the signal's grid, (rows, columns) for images; () for loose points.
+
+    Of shapes alone; NaN, "" or () elsewhere:
+    near_error: mean absolute error of the distance near the surface, in coordinate units.
+    chamfer: mean distance between the INR's surface and the mesh, averaged over both ways, as a
+        share of the diagonal of the mesh's bounding box; NaN where the INR has no surface.
+    sign_method, sign_trust: how inside was told from outside, and the share of the surface that
+        parts the two beyond doubt.
+    center, scale: how the file's coordinates became the INR's: x = (file - center) * scale.
     """
 
     item_id: str
@@ -45,6 +54,12 @@ class FitRecord:
     reason: str
     duration_s: float
     grid: tuple[int, ...]
+    near_error: float = math.nan
+    chamfer: float = math.nan
+    sign_method: str = ""
+    sign_trust: float = math.nan
+    center: tuple[float, ...] = ()
+    scale: float = math.nan
 
     def __post_init__(self) -> None:
         if self.status not in get_args(FitStatus):
@@ -75,6 +90,12 @@ FIT_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("duration_s", pa.float64(), nullable=False),
         pa.field("grid", pa.list_(pa.int32()), nullable=False),
+        pa.field("near_error", pa.float64(), nullable=False),
+        pa.field("chamfer", pa.float64(), nullable=False),
+        pa.field("sign_method", pa.string(), nullable=False),
+        pa.field("sign_trust", pa.float64(), nullable=False),
+        pa.field("center", pa.list_(pa.float64()), nullable=False),
+        pa.field("scale", pa.float64(), nullable=False),
     ]
 )
 
@@ -94,4 +115,7 @@ def table_to_records(table: pa.Table) -> list[FitRecord]:
     """The inverse of records_to_table."""
     names = [field.name for field in fields(FitRecord)]
     rows = table.select(names).to_pylist()
-    return [FitRecord(**{**row, "grid": tuple(row["grid"])}) for row in rows]
+    return [
+        FitRecord(**{**row, "grid": tuple(row["grid"]), "center": tuple(row["center"])})
+        for row in rows
+    ]

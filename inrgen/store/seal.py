@@ -30,7 +30,7 @@ def _digest(before: bytes, after: bytes) -> bytes:
 
 
 def seal(data: bytes) -> bytes:
-    """Fill in the digits of a file whose last mark is BLANK_SEAL."""
+    """Fill in the digits of a file whose last mark is BLANK_SEAL; users' text comes before it."""
     parts = _split(data)
     assert parts is not None, "the file has no seal to fill in"
     before, digits, after = parts

@@ -97,7 +97,7 @@ def good_chunks(
         start = int(chunk) * shape.chunk_bytes
         body = data[start : start + shape.chunk_bytes]
         if len(body) == shape.chunk_bytes:
-            good[at] = _crc(body[:-_CRC_BYTES]) == body[-_CRC_BYTES:].tobytes()
+            good[at] = _crc(body[:-_CRC_BYTES]) == bytes(body[-_CRC_BYTES:])
     return good
 
 

@@ -1,8 +1,10 @@
 """Small stores to test with."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -14,10 +16,14 @@ from inrgen.store.writer import StoreWriter, stage_block
 
 
 class Sample:
-    """A store's worth of made-up rows: every value a function of its row, a few rows NaN."""
+    """A store's worth of made-up rows, a few of them NaN.
 
-    def __init__(self, rows: int = 1200, views: int = 100) -> None:
-        # 200 rows a chunk, so blocks of one chunk, six of them, and items that fill half a chunk
+    129 views make chunks of 129 rows, the smallest there are. 33 such items make 17 shards of two
+    chunks, of which the last shard's second is absent.
+    """
+
+    def __init__(self, items: int = 33, views: int = 129) -> None:
+        rows = items * views
         self.spec = InrSpec(widths=(2, 3, 1), omega=(30.0,))
         self.layout = Layout(rows=rows, views=views)
         self.spec_id = self.spec.spec_id
@@ -26,7 +32,7 @@ class Sample:
         self.flat = self.flat.astype(np.float32)
         self.bad_rows = [5, rows - 1]
         self.flat[self.bad_rows] = np.nan
-        # made once: checking the types of a thousand records takes a second
+        # made once, as it takes a while
         self.records = [self._record(row) for row in range(rows)]
 
     def _record(self, row: int) -> FitRecord:
@@ -80,10 +86,18 @@ def sample() -> Sample:
     return Sample()
 
 
+@pytest.fixture
+def quickly() -> Iterator[None]:
+    """Without checks of types, where a test does the same thing hundreds of times."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def small_sample() -> Sample:
     """Two blocks, so that trying every moment of a run does not take long."""
-    return Sample(rows=258, views=129)
+    return Sample(items=2)
 
 
 @pytest.fixture

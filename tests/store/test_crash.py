@@ -21,6 +21,8 @@ from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter, stage_block
 
 _FORK = multiprocessing.get_context("fork")
+pytestmark = pytest.mark.usefixtures("quickly")
+
 _OPERATIONS = ("open", "write", "fsync", "link", "replace", "unlink", "mkdir")
 
 

@@ -17,13 +17,13 @@ def shared_store(sample, tmp_path_factory):
 
 
 @settings(deadline=None)
-@given(rows=st.lists(st.integers(0, 1199), max_size=40))
+@given(rows=st.lists(st.integers(0, 4256), max_size=40))
 def test_any_rows_in_any_order(sample, shared_store, rows):
     read = open_store(shared_store).read(rows).flat().numpy()
     np.testing.assert_array_equal(read, sample.flat[np.array(rows, dtype=int)])
 
 
-@pytest.mark.parametrize("rows", [range(1200), np.arange(7, 900), torch.arange(1199, -1, -1)])
+@pytest.mark.parametrize("rows", [range(4257), np.arange(7, 900), torch.arange(4256, -1, -1)])
 def test_all_forms_of_rows(sample, shared_store, rows):
     read = open_store(shared_store).read(rows)
     expected = Params.from_flat(sample.spec, torch.from_numpy(sample.flat[np.asarray(rows)]))
@@ -49,12 +49,12 @@ def test_facts(sample, shared_store):
 def test_uncommitted_rows_are_refused(sample, tmp_path):
     store = open_store(sample.build(tmp_path / "store", num_blocks=2))
     assert store.committed() == [0, 1]
-    assert store.records.count_rows() == 400
-    store.read(range(400))
-    with pytest.raises(ValueError, match=r"rows 400..599 .* not there yet: block 2"):
-        store.read([3, 401])
+    assert store.records.count_rows() == 516
+    store.read(range(516))
+    with pytest.raises(ValueError, match=r"rows 516..773 .* not there yet: block 2"):
+        store.read([3, 600])
 
 
 def test_rows_out_of_range_are_refused(shared_store):
-    with pytest.raises(ValueError, match=r"rows must be in 0..1199; got -1..1200"):
-        open_store(shared_store).read([-1, 1200])
+    with pytest.raises(ValueError, match=r"rows must be in 0..4256; got -1..4257"):
+        open_store(shared_store).read([-1, 4257])
