@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +32,8 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
     kept = of & np.isin(np.asarray(table["status"]), SERVED)
     rows = table["row"].to_numpy()[kept]
     psnr = table["psnr_db"].to_numpy()[kept]
+    if not len(rows):
+        raise ValueError(f"{store.path} has no row that holds weights, so there is nothing to draw")
     order = rows[np.argsort(psnr, kind="stable")]
     places = np.linspace(0, len(order) - 1, min(num, len(order))).round().astype(int)
     return order[places].tolist()
@@ -56,6 +59,15 @@ def _original(
     return signal.values.reshape(*grid, -1).numpy()
 
 
+def _records_by_row(store: Store, spec_id: str, rows: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The records of rows of a spec, batch by batch: all at once they may be too many."""
+    found = []
+    for batch in store.records.to_batches(columns=_COLUMNS):
+        wanted = np.flatnonzero(np.isin(batch["row"].to_numpy(), rows))
+        found += batch.take(wanted).to_pylist()
+    return {record["row"]: record for record in found if record["spec_id"] == spec_id}
+
+
 def picture_pairs(
     store: Store, source: Source | None, rows: Sequence[int], spec_id: str | None = None
 ) -> list[PicturePair]:
@@ -66,8 +78,7 @@ def picture_pairs(
     spec = store.specs[spec_id] if spec_id else store.spec
     if spec.value_kind != "intensity" or spec.d_in != 2 or spec.d_out not in (1, 3):
         raise ValueError(f"pictures need intensities over two coordinates; got {spec.spec_id}")
-    table = store.records.to_table(columns=_COLUMNS).to_pylist()
-    by_row = {r["row"]: r for r in table if r["spec_id"] == spec.spec_id}
+    by_row = _records_by_row(store, spec.spec_id, rows)
     without = [row for row in rows if by_row.get(row, {}).get("status") not in SERVED]
     if without:
         raise ValueError(f"rows must hold weights; these do not: {without}")

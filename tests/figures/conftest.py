@@ -23,7 +23,7 @@ def read(source, index):
         return reason
 
 
-def build_pictures(path, source) -> Store:
+def _build(path, source) -> Store:
     """All items of a source, fitted for a few steps into a store of one block."""
     spec = InrSpec(widths=(2, 8, source.d_out), omega=(30.0,), output_offset=0.5)
     job = ViewsJob(spec=spec, fit=FitConfig(num_steps=20, lr=5e-3), seed=0, views=VIEWS)
@@ -38,6 +38,12 @@ def build_pictures(path, source) -> Store:
 
 
 @pytest.fixture(scope="session")
+def build_pictures():
+    """A function from a path and a source to a store."""
+    return _build
+
+
+@pytest.fixture(scope="session")
 def source() -> SyntheticSource:
     """Colour pictures of two sizes; item 1 cannot be read, item 2 cannot be fitted."""
     return SyntheticSource(
@@ -47,11 +53,9 @@ def source() -> SyntheticSource:
 
 @pytest.fixture(scope="session")
 def store(source, tmp_path_factory) -> Store:
-    return build_pictures(tmp_path_factory.mktemp("colour") / "store", source)
+    return _build(tmp_path_factory.mktemp("colour") / "store", source)
 
 
 @pytest.fixture(scope="session")
 def gray_store(tmp_path_factory) -> Store:
-    return build_pictures(
-        tmp_path_factory.mktemp("gray") / "store", SyntheticSource(num_items=4, d_out=1)
-    )
+    return _build(tmp_path_factory.mktemp("gray") / "store", SyntheticSource(num_items=4, d_out=1))

@@ -10,6 +10,7 @@ from inrgen.figures.pictures import PicturePair, error_picture, error_scale, rec
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.render import choose_rows, picture_pairs, quality_data, render_store
 from inrgen.figures.style import save_figure
+from inrgen.sources.synthetic import SyntheticSource
 from inrgen.store.records import SERVED
 
 
@@ -49,6 +50,13 @@ def test_rows_without_weights_are_refused(store, source):
         picture_pairs(store, source, [0, bad[0]])
 
 
+def test_a_store_without_weights_has_nothing_to_draw(tmp_path, build_pictures):
+    empty = build_pictures(tmp_path / "store", SyntheticSource(num_items=3, broken=(0, 1, 2)))
+    with pytest.raises(ValueError, match="no row that holds weights"):
+        choose_rows(empty, 3)
+    assert quality_data(empty).psnr_db == {}
+
+
 def test_the_quality_plot_counts_every_row(store):
     data = quality_data(store)
     assert data.status_counts == {"bad_input": 2, "non_finite": 2, "ok": 14}
@@ -58,7 +66,7 @@ def test_the_quality_plot_counts_every_row(store):
 
 @pytest.mark.parametrize("with_source", [True, False])
 def test_render_writes_pictures_that_open(store, source, tmp_path, with_source):
-    paths = render_store(store, source if with_source else None, 14, tmp_path / "new")
+    paths = render_store(store, source if with_source else None, 5, tmp_path / "new")
     assert [path.name for path in paths] == ["reconstructions.png", "quality.png"]
     for path in paths:
         with Image.open(path) as image:

@@ -101,6 +101,12 @@ def test_all_gray_has_one_output_and_one_colour_picture_gives_all_three(tmp_path
         assert open_folder(tmp_path, split=item.split, limit=1).facts.d_out == 3
 
 
+def test_colour_becomes_gray_by_its_luma(tmp_path):
+    save(tmp_path / "a.png", COLOUR)
+    luma = np.asarray(Image.fromarray(COLOUR).convert("L")) / 255
+    assert np.allclose(only_values(tmp_path, channels="gray")[..., 0], luma, atol=1 / 255)
+
+
 def premultiplied() -> np.ndarray:
     alpha = np.full((6, 4, 1), 51, dtype=np.uint8)
     return np.concatenate([COLOUR, alpha], axis=-1)
