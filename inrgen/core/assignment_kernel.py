@@ -6,6 +6,8 @@ costs row i at the prices of the moment; the column of every assigned row is alw
 which is what makes the result the best. Loops are cut so that the compiler makes vectors of them.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -14,6 +16,7 @@ _ANY_ORDER = {"nnan", "nsz", "reassoc"}
 
 
 @njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+@no_type_check
 def _price_row(gain, price, cost):
     """Fill cost for one row and return the least."""
     best = np.inf
@@ -25,6 +28,7 @@ def _price_row(gain, price, cost):
 
 
 @njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+@no_type_check
 def _least(cost):
     best = np.inf
     for j in range(cost.shape[0]):
@@ -33,6 +37,7 @@ def _least(cost):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _place(cost, value):
     """The first column of this cost."""
     for j in range(cost.shape[0]):
@@ -42,50 +47,68 @@ def _place(cost, value):
 
 
 @njit(nogil=True, cache=True)
-def _bid(gain, price, row_of, col_of, free, cost):
-    """Let each row take the column it wants most, raising its price; return how many stay free."""
-    n = gain.shape[0]
-    for i in range(n):
-        free[i] = i
-        row_of[i] = -1
-        col_of[i] = -1
-    waiting = n
-    for _ in range(2):
-        previous = waiting
-        waiting = 0
-        k = 0
-        # Rows may outbid each other in steps that rounding makes endless: so a budget.
-        budget = 8 * n
-        while k < previous:
-            i = free[k]
-            k += 1
-            best = _price_row(gain[i], price, cost)
-            j = _place(cost, best)
-            cost[j] = np.inf
-            second = _least(cost)
-            lowered = price[j] - (second - best)
-            falls = lowered < price[j]
-            if falls:
-                price[j] = lowered
-            elif row_of[j] >= 0:
-                other = _place(cost, best)
-                j = other if other >= 0 else j
-            loser = row_of[j]
-            col_of[i] = j
+@no_type_check
+def _claim(gain, price, row_of, col_of, free, cost):
+    """Give each row its cheapest column where nobody has it yet; return how many stay free.
+
+    With the prices of a problem much like this one, few do.
+    """
+    row_of[:] = -1
+    col_of[:] = -1
+    waiting = 0
+    for i in range(gain.shape[0]):
+        j = _place(cost, _price_row(gain[i], price, cost))
+        if row_of[j] < 0:
             row_of[j] = i
-            if loser >= 0:
-                col_of[loser] = -1
-                if falls and budget > 0:
-                    budget -= 1
-                    k -= 1
-                    free[k] = loser
-                else:
-                    free[waiting] = loser
-                    waiting += 1
+            col_of[i] = j
+        else:
+            free[waiting] = i
+            waiting += 1
+    return waiting
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _bid(gain, price, row_of, col_of, free, waiting, cost):
+    """Let free rows take the column they want most, raising its price; return how many stay free.
+
+    A row so outbid bids again at once, but only so often: rows may outbid each other in steps as
+    small as rounding allows, and a shortest chain is cheaper than a long war.
+    """
+    budget = 16
+    k = 0
+    previous = waiting
+    waiting = 0
+    while k < previous:
+        i = free[k]
+        k += 1
+        best = _price_row(gain[i], price, cost)
+        j = _place(cost, best)
+        cost[j] = np.inf
+        lowered = price[j] - (_least(cost) - best)
+        falls = lowered < price[j]
+        if falls:
+            price[j] = lowered
+        elif row_of[j] >= 0:
+            other = _place(cost, best)
+            j = other if other >= 0 else j
+        loser = row_of[j]
+        col_of[i] = j
+        row_of[j] = i
+        if loser >= 0:
+            col_of[loser] = -1
+            if falls and budget > 0:
+                budget -= 1
+                k -= 1
+                free[k] = loser
+            else:
+                free[waiting] = loser
+                waiting += 1
     return waiting
 
 
 @njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+@no_type_check
 def _relax(gain, price, base, i, dist, before):
     """Shorten what can be shortened through row i; return the least that is still open."""
     low = np.inf
@@ -102,6 +125,7 @@ def _relax(gain, price, base, i, dist, before):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _make_room(gain, price, row_of, col_of, start, dist, before, done, length):
     """Assign row start by the cheapest chain of exchanges (Dijkstra), and mend the prices."""
     before[:] = start
@@ -130,12 +154,14 @@ def _make_room(gain, price, row_of, col_of, start, dist, before, done, length):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def make_scratch(n):
     """Room for the search among n columns: whole numbers, and costs."""
     return np.empty((5, n), np.int64), np.empty((2, n))
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def improve(gain, price, current, scratch):
     """Improve one assignment and its prices in place; say whether it got better.
 
@@ -146,7 +172,9 @@ def improve(gain, price, current, scratch):
         return False
     free, row_of, col_of, before, done = scratch[0][:, :n]
     cost, length = scratch[1][:, :n]
-    waiting = _bid(gain, price, row_of, col_of, free, cost)
+    waiting = _claim(gain, price, row_of, col_of, free, cost)
+    for _ in range(2):
+        waiting = _bid(gain, price, row_of, col_of, free, waiting, cost)
     for k in range(waiting):
         _make_room(gain, price, row_of, col_of, free[k], cost, before, done, length)
     old = 0.0
@@ -161,6 +189,7 @@ def improve(gain, price, current, scratch):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def improve_each(gains, finite, prices, current, changed, start, stop):
     """Improve assignments start..stop-1 of a batch in place.
 

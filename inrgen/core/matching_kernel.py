@@ -4,6 +4,8 @@ The same descent as the one in step over tensors (matching_tensors). Import it l
 to load. Rows are flat, as in the store; choices are (layers, units), padded to the widest layer.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -13,6 +15,7 @@ PERMUTATION, SIGNED, PHASE = 0, 1, 2
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _way(kind, incoming, outgoing, bias_1, bias_2, step):
     """Gain, sign and phase of the best way for one unit to stand for another."""
     if kind != PHASE:
@@ -33,6 +36,7 @@ def _way(kind, incoming, outgoing, bias_1, bias_2, step):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _fill_gains(kind, incoming, outgoing, bias_1, bias_2, step, gains):
     """The gain of every match."""
     n = gains.shape[0]
@@ -51,6 +55,7 @@ def _fill_gains(kind, incoming, outgoing, bias_1, bias_2, step, gains):
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
+@no_type_check
 def _products(left, order, factor, right, total):
     """total[i, :] = sum over m of left[i, m] factor[m] right[order[m], :].
 
@@ -76,6 +81,7 @@ def _products(left, order, factor, right, total):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _turn(row, widths, at, turned):
     """The same row with every weight matrix as (in, out)."""
     for layer in range(widths.shape[0] - 1):
@@ -85,6 +91,7 @@ def _turn(row, widths, at, turned):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _layer_products(layer, widths, at, rows, choice, factor, incoming, outgoing):
     """What comes in to each pair of units, without biases, and what goes out of it."""
     first, second, turned = rows
@@ -106,6 +113,7 @@ def _layer_products(layer, widths, at, rows, choice, factor, incoming, outgoing)
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _improve_layer(kind, step, biases, incoming, outgoing, gains, price, choice, scratch):
     """Solve one layer's assignment; say whether its choice changed."""
     order, sign, phase = choice
@@ -126,6 +134,7 @@ def _improve_layer(kind, step, biases, incoming, outgoing, gains, price, choice,
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop):
     """Improve the choices of pairs start..stop-1 in place.
 

@@ -1,0 +1,181 @@
+"""Matching is the published weight matching, and its signed and phased kin."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.testing import assert_close
+
+from inrgen.core import rng, symmetry
+from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.matching_compiled import descend_compiled
+from inrgen.core.matching_tensors import descend_tensors
+from inrgen.core.params import Params
+from inrgen.core.siren import evaluate
+from inrgen.core.spec import InrSpec
+
+SPEC = InrSpec(widths=(2, 16, 12, 1), omega=(30.0, 20.0), output_offset=0.5)
+DEEP = InrSpec(
+    widths=(3, 8, 11, 6, 2),
+    omega=(30.0, 20.0, 25.0),
+    coord_order="xyz",
+    coord_center=(0.0, 0.0, 0.0),
+)
+SHALLOW = InrSpec(widths=(1, 9, 2), omega=(30.0,), coord_order="x", coord_center=(0.0,))
+
+
+def literal_weight_matching(ones, twos, orders):
+    """Git Re-Basin's algorithm 1 written out for one pair: no batches, no skipping."""
+    (w1, b1), (w2, b2) = ones, twos
+    num_hidden = len(w1) - 1
+    perm = [np.arange(len(b)) for b in b1[:-1]]
+    for layers in orders:
+        progress = False
+        for l in layers:
+            incoming = w2[l] if l == 0 else w2[l][:, perm[l - 1]]
+            outgoing = w2[l + 1] if l == num_hidden - 1 else w2[l + 1][perm[l + 1]]
+            gain = w1[l] @ incoming.T + np.outer(b1[l], b2[l]) + w1[l + 1].T @ outgoing
+            _, best = linear_sum_assignment(gain, maximize=True)
+            units = np.arange(len(best))
+            progress |= gain[units, best].sum() > gain[units, perm[l]].sum() + 1e-12
+            perm[l] = best
+        if not progress:
+            break
+    return perm
+
+
+def of_row(params: Params, row: int):
+    return [w[row].numpy() for w in params.weights], [b[row].numpy() for b in params.biases]
+
+
+def random_element(spec: InrSpec, num: int, signs: bool = True, phases: bool = False):
+    keys = rng.keys(7, "element", torch.arange(num))
+    still = symmetry.identity(spec, num)
+    element = replace(still, permutations=symmetry.random_permutations(spec, keys))
+    hidden = list(enumerate(spec.widths[1:-1]))
+    if signs:
+        flips = tuple(2 * rng.integers(rng.fold(keys, 20 + l), (h,), 0, 2) - 1 for l, h in hidden)
+        element = replace(element, signs=flips)
+    if phases:
+        turns = tuple(rng.integers(rng.fold(keys, 40 + l), (h,), -3, 4) for l, h in hidden)
+        element = replace(element, phases=turns)
+    return element
+
+
+@pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.job)
+def test_permutations_are_those_of_the_published_algorithm(spec, make_params):
+    a, b = make_params(spec, 150, seed=1), make_params(spec, 150, seed=2)
+    layers = range(spec.num_hidden)
+    orders = [tuple(np.random.default_rng(s).permutation(layers).tolist()) for s in range(100)]
+    for order in (tuple(orders), (tuple(layers),), (tuple(reversed(layers)),)):
+        found = match(spec, a, b, MatchConfig(kind="permutation", order=order)).symmetry
+        swept = [order[s % len(order)] for s in range(100)]
+        for row in range(150):
+            expected = literal_weight_matching(of_row(a, row), of_row(b, row), swept)
+            for mine, theirs in zip(found.permutations, expected, strict=True):
+                assert mine[row].tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
+@pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.job)
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_compiled_descent_is_the_descent_over_tensors(kind, spec, shared, make_params):
+    a, b = make_params(spec, 1 if shared else 60, seed=1), make_params(spec, 60, seed=2)
+    sweeps = [tuple(range(spec.num_hidden))] * 100
+    start = random_element(spec, 60, signs=kind != "permutation", phases=kind == "phase")
+    fast = descend_compiled(spec, a, b, kind, sweeps, start)
+    plain = descend_tensors(spec, a, b, kind, sweeps, start)
+    for name in ("permutations", "signs", "phases"):
+        for x, y in zip(getattr(fast, name), getattr(plain, name), strict=True):
+            assert torch.equal(x, y)
+
+
+@pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
+def test_a_match_keeps_the_function_and_comes_nearer(kind, make_params, make_coords):
+    a, b, coords = make_params(SPEC, 50, 1), make_params(SPEC, 50, 2), make_coords(SPEC)
+    kept = b.flat().clone()
+    found = match(SPEC, a, b, MatchConfig(kind=kind))
+    assert_close(evaluate(SPEC, found.aligned, coords), evaluate(SPEC, b, coords))
+    assert_close(found.before, squared_distance(a, b))
+    assert_close(found.after, squared_distance(a, symmetry.apply(b, found.symmetry)))
+    assert bool((found.after < found.before).all())
+    assert torch.equal(b.flat(), kept)
+    # No single sweep more makes any pair nearer: the descent has ended.
+    again = match(SPEC, a, b, MatchConfig(kind=kind, max_sweeps=1), start=found.symmetry)
+    assert_close(again.after, found.after)
+
+
+def test_a_richer_search_comes_nearer(make_params):
+    a, b = make_params(SPEC, 100, 1), make_params(SPEC, 100, 2)
+    order = ((1, 0), (0, 1))
+    after = [
+        float(match(SPEC, a, b, MatchConfig(kind=kind, order=order)).after.mean())
+        for kind in ("permutation", "signed", "phase")
+    ]
+    assert after[0] > after[1] > after[2]
+    more = match(SPEC, a, b, MatchConfig(restarts=3)).after
+    assert bool((more <= match(SPEC, a, b).after).all())
+    assert bool((more < match(SPEC, a, b).after).any())
+
+
+@pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
+def test_a_moved_copy_is_brought_home(kind, make_params):
+    a = make_params(SPEC, 20)
+    moved = symmetry.apply(
+        a, random_element(SPEC, 20, signs=kind != "permutation", phases=kind == "phase")
+    )
+    found = match(SPEC, a, moved, MatchConfig(kind=kind))
+    # A first layer of three numbers a unit settles which is which; no descent can be sure of it.
+    assert float((found.after < 1e-20).double().mean()) > 0.9
+
+
+def test_bad_rows_keep_the_identity_and_harm_nobody(make_params):
+    a, b = make_params(SPEC, 6, 1), make_params(SPEC, 6, 2)
+    bad = b.flat().clone()
+    bad[1, 5], bad[3], bad[4, 0] = torch.nan, torch.inf, 1e300
+    spoilt = Params.from_flat(SPEC, bad)
+    for kind in ("permutation", "signed", "phase"):
+        config = MatchConfig(kind=kind)
+        found, clean = match(SPEC, a, spoilt, config), match(SPEC, a, b, config)
+        still = symmetry.identity(SPEC, 1)
+        for row in (1, 3):
+            assert torch.equal(found.symmetry.permutations[0][row], still.permutations[0][0])
+            assert bool(found.after[row].isnan() | found.after[row].isinf())
+        for row in (0, 2, 5):
+            assert torch.equal(found.aligned.flat()[row], clean.aligned.flat()[row])
+    doubled = b.map(lambda t: torch.zeros_like(t))
+    assert bool(match(SPEC, doubled, doubled).after.eq(0).all())
+
+
+def test_batches_and_templates_agree_with_pairs(make_params):
+    a, b = make_params(SPEC, 40, 1), make_params(SPEC, 40, 2)
+    together = match(SPEC, a, b)
+    alone = [match(SPEC, a[i : i + 1], b[i : i + 1]).aligned.flat() for i in range(40)]
+    assert torch.equal(torch.cat(alone), together.aligned.flat())
+    template = match(SPEC, a[:1], b).aligned.flat()
+    repeated = match(SPEC, a[[0] * 40], b).aligned.flat()
+    assert torch.equal(template, repeated)
+    assert len(match(SPEC, a[:1], b[:0]).aligned) == 0
+
+
+def test_other_activations_are_matched_as_far_as_they_allow(make_params):
+    relu, tanh = replace(SPEC, activation="relu"), replace(SPEC, activation="tanh")
+    a, b = make_params(SPEC, 3, 1), make_params(SPEC, 3, 2)
+    match(relu, a, b, MatchConfig(kind="permutation"))
+    match(tanh, a, b, MatchConfig(kind="signed"))
+    with pytest.raises(ValueError, match="signed matching"):
+        match(relu, a, b, MatchConfig(kind="signed"))
+    with pytest.raises(ValueError, match="phases"):
+        match(tanh, a, b, MatchConfig(kind="phase"))
+
+
+def test_errors_name_what_is_wrong(make_params):
+    a = make_params(SPEC, 3)
+    with pytest.raises(ValueError, match="reference needs 1 or 3 INRs; got 2"):
+        match(SPEC, a[:2], a)
+    with pytest.raises(ValueError, match="order needs each of 2 hidden layers"):
+        match(SPEC, a, a, MatchConfig(order=((0,),)))
+    with pytest.raises(ValueError, match="max_sweeps"):
+        MatchConfig(max_sweeps=0)
