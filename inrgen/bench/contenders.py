@@ -1,0 +1,182 @@
+"""What the engines are timed against: the ways in which people fit INRs today.
+
+Each takes what an engine takes and returns the fitted weights. They draw points by their own
+library's means, as their users would.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inrgen.core.params import Params
+from inrgen.core.siren import evaluate
+from inrgen.core.spec import InrSpec
+from inrgen.fit.config import FitConfig
+from inrgen.fit.engine import FitBatch
+from inrgen.fit.engines import make_engine
+
+Contender = Callable[[InrSpec, FitConfig, FitBatch], Params]
+
+# Of 8, 16, 32 and 64 INRs at a time the fastest for compiled torch at the reference job.
+_COMPILED_AT_ONCE = 16
+_JAX_AT_ONCE = 16
+
+
+class _Siren(nn.Module):
+    """The network as a tutorial has it."""
+
+    def __init__(self, spec: InrSpec, start: Params) -> None:
+        super().__init__()
+        self.spec = spec
+        self.layers = nn.ModuleList(
+            nn.Linear(i, o) for i, o in zip(spec.widths, spec.widths[1:], strict=False)
+        )
+        with torch.no_grad():
+            for layer, weight, bias in zip(self.layers, start.weights, start.biases, strict=True):
+                assert isinstance(layer, nn.Linear)
+                layer.weight.copy_(weight[0])
+                layer.bias.copy_(bias[0])
+
+    def forward(self, x: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_out"]:
+        for layer, omega in zip(self.layers, self.spec.omega, strict=False):
+            x = torch.sin(omega * layer(x))
+        return self.layers[-1](x) + self.spec.output_offset
+
+
+def sequential(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
+    """One network after another, a module and torch.optim.Adam each."""
+    fitted = []
+    for row in range(len(batch.start)):
+        siren = _Siren(spec, batch.start[row : row + 1])
+        optimiser = torch.optim.Adam(siren.parameters(), lr=config.lr)
+        coords, values = batch.coords[0], batch.values[batch.signal_of[row]]
+        for _ in range(config.num_steps):
+            x, y = coords, values
+            if config.points_per_step:
+                index = torch.randint(len(coords), (config.points_per_step,))
+                x, y = coords[index], values[index]
+            optimiser.zero_grad()
+            nn.functional.mse_loss(siren(x), y).backward()
+            optimiser.step()
+        flat = torch.cat([p.detach().flatten() for p in siren.parameters()])
+        fitted.append(flat)
+    return Params.from_flat(spec, torch.stack(fitted))
+
+
+@cache
+def _compiled_update(spec: InrSpec, lr: float) -> Callable[..., tuple[Tensor, ...]]:
+    """One Adam update of a batch of flat weights, as one compiled graph."""
+
+    def loss(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        values = evaluate(spec, Params.from_flat(spec, theta), x)
+        return (values - y).square().mean(dim=(1, 2)).sum()
+
+    gradient_of = torch.func.grad(loss)
+
+    def update(
+        theta: Tensor, first: Tensor, second: Tensor, x: Tensor, y: Tensor, corrections: Tensor
+    ) -> tuple[Tensor, ...]:
+        gradient = gradient_of(theta, x, y)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient.square()
+        m_hat, v_hat = first / corrections[0], second / corrections[1]
+        return theta - lr * m_hat / (v_hat.sqrt() + 1e-8), first, second
+
+    return torch.compile(update, dynamic=False)
+
+
+def compiled(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
+    """Batches of a few networks, update compiled by torch.compile."""
+    update = _compiled_update(spec, config.lr)
+    fitted = []
+    for low in range(0, len(batch.start), _COMPILED_AT_ONCE):
+        rows = torch.arange(low, low + _COMPILED_AT_ONCE).clamp(max=len(batch.start) - 1)
+        theta, values = batch.start[rows].flat(), batch.values[batch.signal_of[rows]]
+        x, y = batch.coords[0].expand(len(rows), -1, -1).contiguous(), values
+        first, second = torch.zeros_like(theta), torch.zeros_like(theta)
+        for step in range(config.num_steps):
+            if config.points_per_step:
+                index = torch.randint(values.shape[1], (len(rows), config.points_per_step))
+                x = batch.coords[0][index]
+                y = values.take_along_dim(index[:, :, None], dim=1)
+            corrections = torch.tensor([1.0 - 0.9 ** (step + 1), 1.0 - 0.999 ** (step + 1)])
+            theta, first, second = update(theta, first, second, x, y, corrections)
+        fitted.append(theta)
+    return Params.from_flat(spec, torch.cat(fitted)[: len(batch.start)])
+
+
+@cache
+def _jax_fit(spec: InrSpec, config: FitConfig) -> Callable[..., Any]:
+    """Fits of a batch from flat weights: scan over steps, vmap over INRs, jit of it all."""
+    import jax
+    from jax import numpy as jnp
+
+    slots = spec.layers
+
+    def loss(theta, x, y):
+        h = x
+        for layer in range(spec.num_hidden + 1):
+            weight, bias = (
+                theta[slot.offset : slot.offset + slot.size].reshape(slot.shape)
+                for slot in slots[2 * layer : 2 * layer + 2]
+            )
+            h = h @ weight.T + bias
+            if layer < spec.num_hidden:
+                h = jnp.sin(spec.omega[layer] * h)
+        return jnp.mean((h + spec.output_offset - y) ** 2)
+
+    def fit_one(theta, coords, values, key):
+        def update(state, step):
+            theta, first, second = state
+            x, y = coords, values
+            if config.points_per_step:
+                drawn = jax.random.fold_in(key, step)
+                index = jax.random.randint(drawn, (config.points_per_step,), 0, len(coords))
+                x, y = coords[index], values[index]
+            gradient = jax.grad(loss)(theta, x, y)
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.999 * second + 0.001 * gradient**2
+            m_hat, v_hat = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
+            return (theta - config.lr * m_hat / (jnp.sqrt(v_hat) + 1e-8), first, second), None
+
+        zero = jnp.zeros_like(theta)
+        steps = jnp.arange(config.num_steps)
+        return jax.lax.scan(update, (theta, zero, zero), steps)[0][0]
+
+    return jax.jit(jax.vmap(fit_one, in_axes=(0, None, 0, 0)))
+
+
+def jax_vmap(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
+    """Batches of a few networks by JAX."""
+    import jax
+
+    fit = _jax_fit(spec, config)
+    fitted = []
+    for low in range(0, len(batch.start), _JAX_AT_ONCE):
+        rows = torch.arange(low, low + _JAX_AT_ONCE).clamp(max=len(batch.start) - 1)
+        fitted.append(
+            fit(
+                batch.start[rows].flat().numpy(),
+                batch.coords[0].numpy(),
+                batch.values[batch.signal_of[rows]].numpy(),
+                jax.random.split(jax.random.key(low), len(rows)),
+            )
+        )
+    flat = np.concatenate([np.asarray(part) for part in fitted])[: len(batch.start)]
+    return Params.from_flat(spec, torch.from_numpy(flat))
+
+
+def _engine(name: str) -> Contender:
+    engine = make_engine(name, threads=1)
+    return lambda spec, config, batch: engine.fit(spec, config, batch).params
+
+
+def contender(name: str) -> Contender:
+    """A way to fit by name: an engine's, or sequential, compiled or jax. One thread each."""
+    others = {"sequential": sequential, "compiled": compiled, "jax": jax_vmap}
+    return others[name] if name in others else _engine(name)

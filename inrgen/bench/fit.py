@@ -1,0 +1,217 @@
+"""How fast engines fit, beside the ways in which people fit today, on this machine."""
+
+import math
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from shutil import which
+
+from inrgen.bench.apart import Finish, Team, Turn, at_work
+from inrgen.bench.fit_jobs import JOBS
+from inrgen.bench.peak import measure_peak_gflop_s
+
+_ENGINES = ("sequential", "torch", "compiled", "jax", "cpu")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitBench:
+    """Engines side by side on the same fits, taking turns so that they share what the machine does.
+
+    jobs: networks by their widths: 2-32-32-1 (28 x 28 pixels, all of them each step), 3-32-32-1 and
+        3-64-64-64-1 (2,048 points drawn each step), 2-256-256-256-3 (2,048 of 256 x 256 pixels).
+    engines: inrgen's own, torch and cpu, and what they are measured against: sequential (a torch
+        module and optimiser for each image), compiled (batches through torch.compile) and jax
+        (vmap and scan). jax is left out where it is not installed, compiled where there is no C++
+        compiler.
+    compiled_jobs: the jobs that compiled takes part in; each costs it about half a minute first.
+    workers: processes a row, with one thread on a core of its own each; 0 is one for each core.
+    repeats: timed turns of each row; figures are medians over them.
+    seconds: about how long a turn takes.
+    """
+
+    jobs: tuple[str, ...] = tuple(JOBS)
+    engines: tuple[str, ...] = _ENGINES
+    compiled_jobs: tuple[str, ...] = ("2-32-32-1", "3-64-64-64-1")
+    workers: int = 0
+    repeats: int = 3
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("jobs", JOBS), ("compiled_jobs", JOBS), ("engines", _ENGINES)):
+            unknown = sorted(set(getattr(self, name)) - set(known))
+            if unknown:
+                raise ValueError(f"{name} must be among {list(known)}; got {unknown}")
+        if self.repeats < 1 or self.workers < 0 or not self.seconds > 0:
+            raise ValueError(
+                "repeats and seconds must be positive and workers not negative; got "
+                f"{self.repeats}, {self.seconds} and {self.workers}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitRate:
+    """One engine at one job.
+
+    inr_steps_per_s: updates of one INR, over all workers; the median of the turns, and spread is
+        (greatest - least) / median. times_sequential: the median of the ratios to the sequential
+        loop's rate in the same turn; NaN without one.
+    gflop_s counts the layers' products only; peak_fraction is its share of what the same cores
+        reached on multiply-adds alone. psnr_db: mean over the INRs that every engine fits, after a
+        job's fixed number of steps. peak_memory_bytes: of one worker.
+    """
+
+    job: str
+    engine: str
+    workers: int
+    inr_steps_per_s: float
+    inr_steps_per_s_per_core: float
+    spread: float
+    times_sequential: float
+    gflop_s: float
+    peak_fraction: float
+    psnr_db: float
+    peak_memory_bytes: int
+
+
+def _silent(line: str) -> None:
+    """Say nothing of the progress."""
+
+
+def _can_run(engine: str) -> bool:
+    if engine == "jax":
+        return find_spec("jax") is not None
+    return engine != "compiled" or any(which(name) for name in ("c++", "g++", "clang++"))
+
+
+def _rate(turn: Sequence[Turn]) -> float:
+    """Updates a second of all workers of a team in one turn."""
+    return sum(one.inr_steps / one.seconds for one in turn)
+
+
+def _row(
+    team: Team,
+    rates: Sequence[float],
+    sequential: Sequence[float],
+    ends: Sequence[Finish],
+    core_gflop_s: float,
+) -> FitRate:
+    rate = statistics.median(rates)
+    gflop_s = rate * JOBS[team.job].flop_per_step / 1e9
+    ratios = [a / b for a, b in zip(rates, sequential, strict=False)]
+    return FitRate(
+        job=team.job,
+        engine=team.engine,
+        workers=team.workers,
+        inr_steps_per_s=rate,
+        inr_steps_per_s_per_core=rate / team.workers,
+        spread=(max(rates) - min(rates)) / rate,
+        times_sequential=statistics.median(ratios) if ratios else math.nan,
+        gflop_s=gflop_s,
+        peak_fraction=gflop_s / (core_gflop_s * team.workers),
+        psnr_db=statistics.mean(end.psnr_db for end in ends),
+        peak_memory_bytes=max(end.peak_memory_bytes for end in ends),
+    )
+
+
+def _compare(teams: Sequence[Team], repeats: int, core_gflop_s: float) -> list[FitRate]:
+    """Rows of teams that take turns: in each round every team fits once."""
+    with ExitStack() as stack:
+        crews = [stack.enter_context(at_work(team)) for team in teams]
+        rounds = [[_rate(crew.turn()) for crew in crews] for _ in range(repeats)]
+        ends = [crew.finish() for crew in crews]
+    rates = list(zip(*rounds, strict=True))
+    first = [row for team, row in zip(teams, rates, strict=True) if team.engine == "sequential"]
+    sequential = first[0] if first else ()
+    return [
+        _row(team, row, sequential, end, core_gflop_s)
+        for team, row, end in zip(teams, rates, ends, strict=True)
+    ]
+
+
+def run(config: FitBench, progress: Callable[[str], None] = _silent) -> list[FitRate]:
+    """Every engine at every job, the engines of a job taking turns.
+
+    Raises ValueError where an engine cannot fit a job on this machine.
+    """
+    workers = config.workers or os.cpu_count() or 1
+    rows = []
+    for job in config.jobs:
+        teams = [
+            Team(job=job, engine=engine, workers=workers, seconds=config.seconds)
+            for engine in config.engines
+            if _can_run(engine) and (engine != "compiled" or job in config.compiled_jobs)
+        ]
+        progress(f"{job}: {', '.join(team.engine for team in teams)}")
+        rows += _compare(teams, config.repeats, measure_peak_gflop_s(workers) / workers)
+    return rows
+
+
+def scaling(config: FitBench, engine: str = "cpu") -> list[FitRate]:
+    """The first job by one worker, by two, by four, up to one a core, taking turns."""
+    cores = config.workers or os.cpu_count() or 1
+    teams = [
+        Team(job=config.jobs[0], engine=engine, workers=2**power, seconds=config.seconds)
+        for power in range(cores.bit_length())
+    ]
+    return _compare(teams, config.repeats, measure_peak_gflop_s(1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitGrowth:
+    """What so many fits cost one worker: the median of the turns, and the most memory it held."""
+
+    job: str
+    engine: str
+    num_inrs: int
+    seconds: float
+    peak_memory_bytes: int
+
+
+def growth(config: FitBench, engine: str = "cpu", num_inrs: int = 128) -> list[FitGrowth]:
+    """The first job with num_inrs INRs, twice and four times as many, taking turns."""
+    teams = [
+        Team(job=config.jobs[0], engine=engine, workers=1, seconds=1.0, fits=num_inrs * times)
+        for times in (1, 2, 4)
+    ]
+    with ExitStack() as stack:
+        crews = [stack.enter_context(at_work(team)) for team in teams]
+        rounds = [[crew.turn()[0].seconds for crew in crews] for _ in range(config.repeats)]
+        ends = [crew.finish()[0] for crew in crews]
+    return [
+        FitGrowth(
+            job=team.job,
+            engine=engine,
+            num_inrs=team.fits,
+            seconds=statistics.median(seconds),
+            peak_memory_bytes=end.peak_memory_bytes,
+        )
+        for team, seconds, end in zip(teams, zip(*rounds, strict=True), ends, strict=True)
+    ]
+
+
+_COLUMNS: dict[str, Callable[[FitRate], str]] = {
+    "job": lambda row: row.job,
+    "engine": lambda row: row.engine,
+    "workers": lambda row: str(row.workers),
+    "INR-steps/s": lambda row: f"{row.inr_steps_per_s:,.0f}",
+    "a core": lambda row: f"{row.inr_steps_per_s_per_core:,.0f}",
+    "spread": lambda row: f"{row.spread:.0%}",
+    "x sequential": lambda row: f"{row.times_sequential:.1f}",
+    "GFLOP/s": lambda row: f"{row.gflop_s:.1f}",
+    "of peak": lambda row: f"{row.peak_fraction:.0%}",
+    "PSNR dB": lambda row: f"{row.psnr_db:.2f}",
+    "peak MB": lambda row: f"{row.peak_memory_bytes / 1e6:.0f}",
+}
+
+
+def table(rows: Sequence[FitRate]) -> str:
+    """Rows as text, a column a figure, for a terminal."""
+    columns = [[head, *map(cell, rows)] for head, cell in _COLUMNS.items()]
+    padded = []
+    for at, column in enumerate(columns):
+        size = max(map(len, column))
+        padded.append([text.ljust(size) if at < 2 else text.rjust(size) for text in column])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))

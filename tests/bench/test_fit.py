@@ -1,0 +1,99 @@
+"""The fitting benchmark: fair contenders, complete rows. No times are asserted."""
+
+import math
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from inrgen.bench import contenders
+from inrgen.bench.contenders import contender
+from inrgen.bench.fit import FitBench, FitRate, growth, run, scaling, table
+from inrgen.bench.fit_jobs import FitJob, make_batch
+
+SMALL = FitJob(widths=(2, 16, 16, 1), grid=(8, 8), points_per_step=0, num_steps=5, num_compared=3)
+
+
+@pytest.mark.parametrize("name", ["sequential", "compiled", "jax", "torch", "cpu"])
+def test_all_contenders_do_the_same_work(name, monkeypatch):
+    if name == "jax":
+        pytest.importorskip("jax")
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
+    contenders._compiled_update.cache_clear()
+    batch = make_batch(SMALL, 3)
+    expected = contender("torch")(SMALL.spec, SMALL.config, batch).flat()
+    found = contender(name)(SMALL.spec, SMALL.config, batch).flat()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sequential", "compiled"])
+def test_contenders_that_draw_points_still_fit(name, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
+    contenders._compiled_update.cache_clear()
+    job = replace(SMALL, points_per_step=7)
+    found = contender(name)(job.spec, job.config, make_batch(job, 2)).flat()
+    assert found.isfinite().all()
+    assert not torch.equal(found, make_batch(job, 2).start.flat())
+
+
+def test_the_first_fits_are_the_same_however_many_there_are():
+    few, many = make_batch(SMALL, 2), make_batch(SMALL, 5)
+    assert torch.equal(few.values, many.values[:2])
+    assert torch.equal(few.start.flat(), many.start.flat()[:2])
+    assert 0.0 <= float(many.values.min()) <= float(many.values.max()) <= 1.0
+
+
+def test_operations_are_counted_by_hand():
+    # 64 points; forward and weight gradient of 2x16, 16x16, 16x1; input gradient of the last two.
+    assert SMALL.flop_per_step == 2 * 64 * (2 * (32 + 256 + 16) + 256 + 16)
+
+
+@pytest.mark.slow
+def test_a_run_gives_a_whole_row_for_each_engine():
+    config = FitBench(jobs=("2-32-32-1",), engines=("cpu",), workers=1, repeats=2, seconds=0.05)
+    said: list[str] = []
+    (row,) = run(config, said.append)
+    assert (row.job, row.engine, row.workers) == ("2-32-32-1", "cpu", 1)
+    assert row.inr_steps_per_s == row.inr_steps_per_s_per_core > 0
+    assert 0 < row.peak_fraction <= 1.5
+    assert row.gflop_s > 0
+    assert row.psnr_db > 15
+    assert row.peak_memory_bytes > 50e6
+    assert math.isnan(row.times_sequential)
+    assert said == ["2-32-32-1: cpu"]
+
+
+@pytest.mark.slow
+def test_scaling_and_growth_have_a_row_for_each_size():
+    config = FitBench(jobs=("2-32-32-1",), workers=1, repeats=1, seconds=0.05)
+    assert [row.workers for row in scaling(config)] == [1]
+    assert [row.num_inrs for row in growth(config, num_inrs=16)] == [16, 32, 64]
+
+
+def test_a_table_has_a_line_for_each_row():
+    row = FitRate(
+        job="2-32-32-1",
+        engine="cpu",
+        workers=2,
+        inr_steps_per_s=30000.0,
+        inr_steps_per_s_per_core=15000.0,
+        spread=0.02,
+        times_sequential=math.nan,
+        gflop_s=150.0,
+        peak_fraction=0.66,
+        psnr_db=39.72,
+        peak_memory_bytes=400_000_000,
+    )
+    lines = table([row, replace(row, engine="torch")]).splitlines()
+    assert len(lines) == 3
+    assert all(text in lines[1] for text in ("cpu", "30,000", "66%", "39.72", "400"))
+    assert len(asdict(row)) == 11
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("jobs", ("2-2",)), ("engines", ("abacus",)), ("compiled_jobs", ("x",)), ("repeats", 0)],
+)
+def test_a_wrong_benchmark_is_refused(field, value):
+    with pytest.raises(ValueError, match=field):
+        FitBench(**{field: value})
