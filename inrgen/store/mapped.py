@@ -7,7 +7,7 @@ a new file over the old name, which a mapping does not notice and the next openi
 
 import os
 from collections import OrderedDict
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -21,6 +21,7 @@ from inrgen.store.shard import good_chunks, shard_shape
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _copy_rows(source, starts, target, places):
     """target[places[i]] = the numbers of source from starts[i] on, without a copy in between."""
     for i in range(len(starts)):

@@ -1,0 +1,248 @@
+"""A pass goes on from a saved state to the sample, with as many ranks and workers as one likes."""
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+from functools import lru_cache
+from itertools import islice
+
+import pyarrow.dataset as ds
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from inrgen.loaders.stream import StreamLoader
+
+WORLDS = st.sampled_from([1, 2, 3, 4, 8])
+
+
+def rows_of(batches):
+    return [row for batch in batches for row in batch.rows.tolist()]
+
+
+@pytest.fixture(scope="module")
+def loader(path):
+    """One loader for tests that set where it stands before they use it."""
+    return StreamLoader(path, split="all", batch_size=90)
+
+
+@pytest.mark.parametrize("num", [0, 1, 6, 11, 12])
+def test_every_state_goes_on_with_the_next_batch(path, loader, num):
+    loader.set_epoch(2)
+    expected = [batch.rows.tolist() for _ in range(2) for batch in loader]
+    loader.set_epoch(2)
+    batches, found = iter(loader), []
+    for _ in range(min(num, len(loader))):
+        found.append(next(batches).rows.tolist())
+    if num > len(loader):
+        assert next(batches, None) is None
+    state = json.loads(json.dumps(loader.state_dict()))
+    other = StreamLoader(path, split="all", batch_size=90)
+    other.load_state_dict(state)
+    assert other.state_dict() == state
+    while len(found) < len(expected):
+        found += [batch.rows.tolist() for batch in other]
+    assert found == expected
+
+
+@pytest.fixture(scope="module")
+def ranks(path):
+    """The loaders of every rank of so many; opened once, since each test sets where they stand."""
+
+    @lru_cache
+    def of(world_size):
+        size = {1: 70, 2: 64, 3: 25, 4: 31, 8: 11}[world_size]
+        return [
+            StreamLoader(path, split="all", batch_size=size, rank=rank, world_size=world_size)
+            for rank in range(world_size)
+        ]
+
+    return of
+
+
+@settings(deadline=None, max_examples=10)
+@given(stages=st.lists(st.tuples(WORLDS, st.integers(0, 3)), max_size=3))
+def test_other_rank_counts_go_on_without_losing_or_repeating(sample, ranks, stages):
+    state, rows = None, []
+    for world_size, num in [*stages, (2, None)]:
+        states = []
+        for loader in ranks(world_size):
+            if state is None:
+                loader.set_epoch(0)
+            else:
+                loader.load_state_dict(state)
+            rows += rows_of(islice(loader, num))
+            states.append(loader.state_dict())
+        assert all(found == states[0] for found in states)
+        state = states[0]
+    assert sorted(rows) == sample.served
+    assert (state["epoch"], state["sample_in_epoch"]) == (1, 0)
+
+
+def test_the_state_of_a_batch_does_not_depend_on_what_was_read_since(loader):
+    loader.set_epoch(0)
+    batches = list(loader)
+    for at, batch in enumerate(batches[:-1]):
+        loader.load_state_dict(loader.state_after(batch))
+        assert next(iter(loader)).rows.equal(batches[at + 1].rows)
+    assert loader.state_after(batches[-1])["epoch"] == 1
+
+
+def test_a_short_last_batch_that_is_dropped_is_left_out_of_the_state_too(path):
+    loader = StreamLoader(path, split="all", batch_size=100, drop_last=True)
+    batches = list(zip(range(10), loader, strict=False))
+    assert len(batches) == len(loader) == 10
+    loader.load_state_dict(loader.state_after(batches[-1][1]))
+    assert next(iter(loader)).epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": 1}, r"differs in seed \(state 0, here 1\)"),
+        ({"views": "random"}, r"num_samples \(state 1061, here 266\).* views \(state 'all'"),
+        ({"where": ds.field("row") < 600}, "differs in rows"),
+        ({"split": "train"}, "differs in rows"),
+        ({"pool_shards": 3}, r"pool_shards \(state 2, here 3\)"),
+        ({"balance": True}, "balance"),
+    ],
+)
+def test_a_state_of_another_loader_is_refused(path, loader, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        StreamLoader(path, **{"split": "all", **arguments}).load_state_dict(loader.state_dict())
+
+
+def test_a_state_of_another_store_is_refused(other, loader):
+    with pytest.raises(ValueError, match="rows"):
+        StreamLoader(other, split="all").load_state_dict(loader.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_in_epoch": 10**6}, "sample_in_epoch in 0..1061"),
+        ({"epoch": -1}, "an epoch from 0"),
+        ({"format": 0}, "format"),
+    ],
+)
+def test_a_damaged_state_is_refused(loader, change, message):
+    with pytest.raises(ValueError, match=message):
+        loader.load_state_dict({**loader.state_dict(), **change})
+    with pytest.raises(ValueError, match=r"state needs \['balance'"):
+        loader.load_state_dict({"epoch": 1})
+
+
+TRAIN = """
+import pathlib, pickle, sys, time
+from inrgen import StreamLoader
+
+store, saved, log = sys.argv[1:]
+loader = StreamLoader(store, split="all", batch_size=40)
+if pathlib.Path(saved).exists():
+    loader.load_state_dict(pickle.loads(pathlib.Path(saved).read_bytes()))
+for batch in loader:
+    with open(log, "a") as file:
+        file.write(" ".join(map(str, batch.rows.tolist())) + "\\n")
+    new = pathlib.Path(saved + ".new")
+    new.write_bytes(pickle.dumps(loader.state_dict()))
+    new.rename(saved)
+    print(batch.done, flush=True)
+    time.sleep(0.01)
+"""
+
+
+def test_a_killed_trainer_goes_on_in_a_new_process(sample, path, tmp_path):
+    saved, log = tmp_path / "state", tmp_path / "log"
+    command = [sys.executable, "-c", TRAIN, str(path), str(saved), str(log)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    for _ in range(9):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = pickle.loads(saved.read_bytes())["sample_in_epoch"]
+    assert 9 * 40 <= done < 1061
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    lines = log.read_text().splitlines()
+    # killed between writing a batch down and saving the state, that batch alone comes again
+    extra = len(lines) - -(-1061 // 40)
+    assert extra in (0, 1)
+    kept = lines[: done // 40] + lines[done // 40 + extra :]
+    assert sorted(int(row) for line in kept for row in line.split()) == sample.served
+
+
+@pytest.fixture(scope="module")
+def expected(loader):
+    loader.set_epoch(0)
+    return [batch.rows.tolist() for _ in range(3) for batch in loader]
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_worker_processes_make_the_same_batches(path, expected, context):
+    loader = StreamLoader(path, split="all", batch_size=90)
+    batches = DataLoader(loader, batch_size=None, num_workers=2, multiprocessing_context=context)
+    found = [batch.rows.tolist() for _ in range(2) for batch in batches]
+    assert found == expected[: 2 * len(loader)]
+
+
+def test_workers_that_persist_go_on_to_the_next_epoch(path, expected):
+    loader = StreamLoader(path, split="all", batch_size=90)
+    batches = DataLoader(loader, batch_size=None, num_workers=2, persistent_workers=True)
+    found = [batch.rows.tolist() for _ in range(3) for batch in batches]
+    assert found == expected
+
+
+def test_workers_go_on_from_a_state_and_from_each_others_batches(path, expected):
+    loader = StreamLoader(path, split="all", batch_size=90)
+    found = []
+    for num_workers in (2, 1, 0):
+        for batch in DataLoader(loader, batch_size=None, num_workers=num_workers):
+            found.append(batch.rows.tolist())
+            if num_workers and len(found) % 4 == 0:
+                loader.load_state_dict(loader.state_after(batch))
+                break
+    assert found == expected[: len(loader)]
+
+
+# torchdata 0.11 calls what torch 2.13 would rather not have called
+VITAL = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+
+
+@VITAL
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num", [0, 5, 11, 12, 13])
+def test_stateful_data_loader_goes_on(path, expected, num_workers, num):
+    """num batches are taken, in the second epoch from the 13th on; 12 is the end of the first."""
+
+    def start():
+        loader = StreamLoader(path, split="all", batch_size=90)
+        return StatefulDataLoader(loader, batch_size=None, num_workers=num_workers)
+
+    first, found = start(), []
+    while True:
+        for batch in first:
+            found.append(batch.rows.tolist())
+            if len(found) == num:
+                break
+        if len(found) >= num:
+            break
+    state = first.state_dict()
+    second = start()
+    second.load_state_dict(state)
+    while len(found) < 24:
+        found += [batch.rows.tolist() for batch in second]
+    assert found[:24] == expected[:24]
+
+
+@VITAL
+def test_the_state_of_one_worker_is_refused_elsewhere(path, loader):
+    batches = StatefulDataLoader(
+        StreamLoader(path, split="all", batch_size=90), batch_size=None, num_workers=2
+    )
+    next(iter(batches))
+    snapshot = batches.state_dict()["_snapshot"]["_worker_snapshots"]["worker_0"]
+    with pytest.raises(ValueError, match="state is of one worker process and fits no other"):
+        loader.load_state_dict(snapshot["dataset_state"])

@@ -1,0 +1,166 @@
+"""What a pass over a store serves."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+import torch
+
+from inrgen.core.rng import hash_items
+from inrgen.loaders.shards import Gatherer
+from inrgen.loaders.stream import StreamLoader
+from inrgen.store.reader import open_store
+
+
+def rows_of(batches):
+    return [row for batch in batches for row in batch.rows.tolist()]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 256, 5000])
+def test_a_pass_serves_every_row_with_weights_once(sample, path, batch_size):
+    loader = StreamLoader(path, split="all", batch_size=batch_size)
+    batches = list(loader)
+    assert sorted(rows_of(batches)) == sample.served
+    assert len(loader) == len(batches)
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+
+
+def test_a_batch_says_what_its_rows_are(sample, path):
+    for batch in StreamLoader(path, split="all", batch_size=100):
+        records = [sample.records[row] for row in batch.rows]
+        np.testing.assert_array_equal(batch.params.flat(), sample.flat[batch.rows])
+        assert batch.labels.tolist() == [record.label for record in records]
+        assert batch.views.tolist() == [record.view for record in records]
+        assert batch.items.equal(hash_items(record.item_id for record in records))
+        assert batch.stores.eq(0).all()
+        assert batch.soft_labels is None
+        assert batch.second is None
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
+def test_ranks_share_a_pass(sample, path, world_size):
+    ranks = [
+        rows_of(StreamLoader(path, split="all", batch_size=30, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    assert sorted(sum(ranks, [])) == sample.served
+    assert max(map(len, ranks)) - min(map(len, ranks)) <= 1
+
+
+def test_passes_differ_and_repeat_with_the_seed(path):
+    loader = StreamLoader(path, batch_size=100)
+    first, second = rows_of(loader), rows_of(loader)
+    assert first != second
+    assert sorted(first) == sorted(second)
+    again = StreamLoader(path, batch_size=33)
+    again.set_epoch(1)
+    assert rows_of(again) == second
+    assert rows_of(StreamLoader(path, batch_size=100, seed=1)) != first
+
+
+def test_a_pass_that_is_broken_off_is_over(path):
+    loader = StreamLoader(path, batch_size=100)
+    next(iter(loader))
+    assert next(iter(loader)).epoch == 1
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_splits(sample, path, split):
+    expected = [row for row in sample.served if sample.records[row].split == split]
+    assert sorted(rows_of(StreamLoader(path, split=split))) == expected
+
+
+def test_chosen_views(sample, path):
+    expected = [row for row in sample.served if row % sample.views in (0, 3)]
+    assert sorted(rows_of(StreamLoader(path, split="all", views=[3, 0]))) == expected
+
+
+def test_one_random_view_of_each_item_every_epoch(sample, path):
+    loader = StreamLoader(path, split="all", views="random", batch_size=50)
+    items = sample.rows // sample.views
+    seen = Counter()
+    for _ in range(30):
+        rows = rows_of(loader)
+        assert sorted(row // sample.views for row in rows) == list(range(items))
+        seen.update(rows)
+    assert set(seen) <= set(sample.served)
+    # 30 throws of a die with four sides: a side that never comes up has 1 chance in 5,600
+    assert len(seen) > 0.99 * len(sample.served)
+
+
+def test_pairs_are_two_different_views_of_each_item(sample, path):
+    loader = StreamLoader(path, split="all", views="pairs", batch_size=50)
+    batches = list(loader)
+    # items 2 and 125 lack views, and still have two
+    assert sorted(row // sample.views for row in rows_of(batches)) == list(
+        range(sample.rows // sample.views)
+    )
+    seen = Counter()
+    for batch in batches:
+        assert batch.items.equal(batch.second.items)
+        assert not batch.views.eq(batch.second.views).any()
+        np.testing.assert_array_equal(batch.second.params.flat(), sample.flat[batch.second.rows])
+        seen.update(zip(batch.views.tolist(), batch.second.views.tolist(), strict=True))
+    assert len(seen) == 12
+    only = StreamLoader(path, split="all", views="pairs", where=ds.field("row") < 10)
+    assert sorted(row // 4 for row in rows_of(only)) == [0, 1]
+
+
+def test_where_chooses_rows_and_other_shards_are_not_touched(sample, path, monkeypatch):
+    read = set()
+    copy = Gatherer._copy
+    monkeypatch.setattr(
+        Gatherer,
+        "_copy",
+        lambda self, shard, rows, flat, places: (
+            read.update((rows // 256).tolist()) or copy(self, shard, rows, flat, places)
+        ),
+    )
+    where = (ds.field("psnr_db") >= 300) & (ds.field("psnr_db") < 520)
+    loader = StreamLoader(path, split="all", where=where)
+    assert sorted(rows_of(loader)) == [row for row in sample.served if 300 <= row < 520]
+    assert read == {1, 2}
+
+
+def test_several_stores(sample, path, other):
+    loader = StreamLoader([path, open_store(other)], split="all", batch_size=64)
+    seen = Counter()
+    for batch in loader:
+        seen.update(zip(batch.stores.tolist(), batch.rows.tolist(), strict=True))
+    expected = [(0, row) for row in sample.served]
+    expected += [(1, row) for row in range(300) if row not in sample.unserved]
+    assert sorted(seen) == expected
+    assert set(seen.values()) == {1}
+
+
+def test_only_key_columns_are_kept(path):
+    selection = StreamLoader(path, split="all")._contents.selection
+    for column in (selection.keys.rows, selection.keys.labels, selection.keys.items):
+        assert column.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "trian"}, r"split='trian'.*the splits there are \['test', 'train', 'val'\]"),
+        ({"views": "some"}, "views must be one of .* got 'some'"),
+        ({"views": [4]}, r"views must be numbers in 0..3; got \[4\]"),
+        ({"views": []}, "views must be numbers"),
+        ({"where": ds.field("psnr_db") > 1e9}, "no row .* is left to serve"),
+        ({"batch_size": 0}, "batch_size and pool_shards must be at least 1; got 0"),
+        ({"rank": 2, "world_size": 2}, r"rank must be in 0..world_size - 1; got 2 of 2"),
+        ({"on_bad_shard": "ignore"}, "on_bad_shard must be 'raise' or 'skip'"),
+        ({"weights": [1.0, 2.0]}, "weights needs a positive number for each of 1 stores"),
+        ({"spec_id": "2-2-2_0"}, "spec_id must be one of"),
+    ],
+)
+def test_wrong_arguments_are_named(path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        StreamLoader(path, **arguments)
+
+
+def test_another_dtype_or_device_is_the_trainers_choice(path):
+    batch = next(iter(StreamLoader(path, device=torch.device("cpu"))))
+    assert batch.params.dtype == torch.float32
+    assert batch.params.device == batch.labels.device == torch.device("cpu")
