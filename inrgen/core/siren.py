@@ -21,13 +21,14 @@ class InitConfig:
         family); "siren" draws +-1 / fan_in (arXiv 2006.09661, section 3.2).
     hidden_bias: biases of the hidden layers: "zero", or "torch" for +-1 / sqrt(fan_in).
     last_layer: "torch" draws weight and bias in +-1 / sqrt(fan_in) (torch's linear default);
-        "siren" draws the weight in +-sqrt(6 / fan_in) / omega and the bias as "torch" does.
+        "siren" draws the weight in +-sqrt(6 / fan_in) / omega and the bias as "torch" does;
+        "small" draws that weight, and the bias is zero.
     shared: every item starts a view from the same weights, so that views differ and items do not.
     """
 
     first_layer: Literal["small", "siren"] = "small"
     hidden_bias: Literal["zero", "torch"] = "zero"
-    last_layer: Literal["torch", "siren"] = "torch"
+    last_layer: Literal["torch", "siren", "small"] = "torch"
     shared: bool = False
 
 
@@ -42,7 +43,8 @@ def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
         weight = 1.0 / fan_in
     if is_last and init.last_layer == "torch":
         weight = torch_bound
-    return weight, torch_bound if is_last or init.hidden_bias == "torch" else 0.0
+    has_bias = init.last_layer != "small" if is_last else init.hidden_bias == "torch"
+    return weight, torch_bound if has_bias else 0.0
 
 
 def init_keys(

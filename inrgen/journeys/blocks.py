@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from inrgen.fit.ray_pool import PoolConfig, run_tasks
 from inrgen.journeys.plan import BuildPlan, opened_source
 from inrgen.sources.base import BadSignal, Signal, Source
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.items import items_digest
 from inrgen.store.layout import Layout
 from inrgen.store.salvage import salvage_block
 from inrgen.store.writer import StagedBlock, stage_block
@@ -23,6 +25,7 @@ class BlockTask:
 
     store: str
     source: SourceConfig
+    items_sha256: str
     job: ViewsJob
     engine: str
     threads: int | None
@@ -47,11 +50,12 @@ def block_tasks(
 ) -> list[BlockTask]:
     """A task a block; alone in its process it may use every core, among workers one."""
     data = plan.source.data
-    source = plan.source if data is None else replace(plan.source, data=str(Path(data).absolute()))
+    source = replace(plan.source, data=None if data is None else str(Path(data).absolute()))
     return [
         BlockTask(
             store=store,
             source=source,
+            items_sha256=plan.items_sha256,
             job=plan.job,
             engine=plan.engine,
             threads=None if means.workers == 0 else 1,
@@ -60,6 +64,18 @@ def block_tasks(
         )
         for block in blocks
     ]
+
+
+@lru_cache(maxsize=1)
+def _same_source(config: SourceConfig, items_sha256: str) -> Source:
+    """A worker's own view of the source, which must list the items that the plan was made of."""
+    source = opened_source(config)
+    if items_digest(source.items) != items_sha256:
+        raise ValueError(
+            f"the items of {config.name} at {config.data} are not those that the build began with: "
+            "files came or went meanwhile, or workers see another folder"
+        )
+    return source
 
 
 def _signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
@@ -72,7 +88,7 @@ def _signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
 
 def _fit_items(task: BlockTask, indices: range) -> FittedRows:
     """All views of a run of items."""
-    source = opened_source(task.source)
+    source = _same_source(task.source, task.items_sha256)
     return fit_block(
         task.job,
         make_engine(task.engine, task.threads),
