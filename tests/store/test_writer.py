@@ -108,6 +108,7 @@ def _fill_until_full(sample, path):
     with pytest.raises(OSError, match=str(path)) as caught:
         sample.build(path)
     assert caught.value.errno is not None
+    assert not list((path / STAGING).glob("*")), "the part that was written still takes up room"
 
 
 def test_a_file_size_limit_leaves_a_store_that_resumes(sample, store, tmp_path):
