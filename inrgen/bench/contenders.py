@@ -22,7 +22,7 @@ from inrgen.fit.engines import make_engine
 
 Contender = Callable[[InrSpec, FitConfig, FitBatch], Params]
 
-# Of 8, 16, 32 and 64 INRs at a time the fastest for compiled torch at the reference job.
+# INRs at a time: few enough for their activations to stay in a processor's caches.
 _COMPILED_AT_ONCE = 16
 _JAX_AT_ONCE = 16
 

@@ -16,10 +16,10 @@ from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch, FitResult
 from inrgen.fit.schedule import stop_loss, update_scalars
 
-# Activations of one hidden layer of a micro-batch: on a CPU few enough to stay in its caches,
+# INRs at once, and values of one layer's activations: on a CPU few enough to stay in its caches,
 # on a GPU enough to fill it.
-_VALUES_AT_ONCE = {"cpu": 512 * 1024, "cuda": 64 * 1024 * 1024}
-_MOST_AT_ONCE = {"cpu": 16, "cuda": 4096}
+_CPU_AT_ONCE, _CPU_VALUES = 16, 512 * 1024
+_GPU_AT_ONCE, _GPU_VALUES = 4096, 64 * 1024 * 1024
 
 
 @contextmanager
@@ -128,11 +128,12 @@ class TorchEngine:
         return "torch"
 
     def _micro_batch(self, spec: InrSpec, num_points: int) -> int:
-        kind = torch.device(self.device).type
-        if kind == "cpu" and not _fill_cache_lines(spec, num_points):
+        values = num_points * max(spec.widths)
+        if torch.device(self.device).type != "cpu":
+            return max(1, min(_GPU_AT_ONCE, _GPU_VALUES // values))
+        if not _fill_cache_lines(spec, num_points):
             return 1
-        fits = _VALUES_AT_ONCE[kind] // (num_points * max(spec.widths))
-        return max(1, min(_MOST_AT_ONCE[kind], fits))
+        return max(1, min(_CPU_AT_ONCE, _CPU_VALUES // values))
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch by config; tensors in and out are on the CPU."""
