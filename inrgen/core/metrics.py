@@ -15,9 +15,10 @@ def psnr_db(
     """Peak signal-to-noise ratio of each INR in dB, unclipped.
 
     The peak is the width of the convention's value range (1 for [0, 1], 2 for [-1, 1]), not that
-    of the one image, so figures compare across items. A perfect fit is +inf.
+    of the one image, so figures compare across items. A perfect fit is +inf. Worked out in float64
+    whatever comes in; for an exact figure evaluate the INR in float64 too.
     """
-    mse = (prediction - target).square().mean(dim=(1, 2))
+    mse = (prediction.double() - target.double()).square().mean(dim=(1, 2))
     return 10.0 * torch.log10(value_width**2 / mse)
 
 

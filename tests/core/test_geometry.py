@@ -181,8 +181,8 @@ def test_gradients_flow_and_autocast_changes_nothing(make_params):
 def test_errors_name_what_is_wrong():
     with pytest.raises(ValueError, match="matrix needs 2 coordinates"):
         geometry.rotation(SPEC, torch.eye(3)[None])
+    singular = torch.stack([torch.eye(2), torch.zeros(2, 2)])
     with pytest.raises(ValueError, match="matrix must be invertible; row 1"):
-        singular = torch.stack([torch.eye(2), torch.zeros(2, 2)])
         geometry.affine(SPEC, singular, torch.zeros(2, 2))
     with pytest.raises(ValueError, match="factor must be positive"):
         geometry.scaling(SPEC, torch.tensor([1.0, -1.0]))

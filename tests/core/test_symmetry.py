@@ -157,8 +157,8 @@ def test_errors_name_what_is_wrong(make_params):
         symmetry.negate(params, (torch.ones(3, 32),))
     with pytest.raises(ValueError, match="permutations"):
         symmetry.permute(params, (torch.zeros(3, 31).long(), torch.zeros(3, 32).long()))
+    other = replace(element(SPEC, 3, 0), omega=(30.0, 1.0))
     with pytest.raises(ValueError, match="omega"):
-        other = replace(element(SPEC, 3, 0), omega=(30.0, 1.0))
         symmetry.compose(element(SPEC, 3, 0), other)
-    with pytest.raises(ValueError, match="phase.*relu"):
+    with pytest.raises(ValueError, match=r"phase.*relu"):
         symmetry.require_activation(replace(SPEC, activation="relu"), "a phase shift", ("sine",))

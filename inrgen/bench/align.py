@@ -1,0 +1,283 @@
+"""Alignment: how fast pairs are matched, how much nearer they come, and how much better they teach.
+
+Three tables. Speed against the published way, one pair at a time through scipy's solver. Distances
+and midpoint errors of views of one image. Accuracy of a plain MLP on weights aligned to a template.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from inrgen.bench.fitted import FittedViews, fit_views
+from inrgen.bench.probe import LabelledRows, ProbeConfig, probe_accuracy
+from inrgen.core import rng
+from inrgen.core.grid import grid_coords
+from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.metrics import function_distance
+from inrgen.core.mixing import midpoint_error
+from inrgen.core.params import Params
+from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.spec import InrSpec
+from inrgen.core.symmetry import Kind
+from inrgen.core.template import iterated_mean
+from inrgen.sources.base import Split
+from inrgen.transforms.mix import MixUp
+
+KINDS: tuple[Kind, ...] = ("permutation", "signed", "phase")
+SHORT: dict[Kind, str] = {"permutation": "perm", "signed": "signed"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlignBenchConfig:
+    """What to measure.
+
+    data: the folder that holds Fashion-MNIST; None fits the digits of scikit-learn.
+    items: images fitted twice, for the pairs of the first two tables.
+    num_steps: updates of those fits; None takes the published recipe's.
+    widths: hidden widths to time, two layers each; 32 on fitted views, others on random weights.
+    batch: INRs of the alignment and MixUp that is timed as a loader would do it.
+    probe_items: images to learn from, in the third table; 0 leaves it out. An eighth as many are
+        held for choosing the epoch and a quarter for the test.
+    probe_steps: updates of the probe's fits.
+    repeats: of each timing, of which the fastest counts.
+    """
+
+    data: str | None = None
+    items: int = 64
+    num_steps: int | None = None
+    widths: tuple[int, ...] = (32, 128)
+    batch: int = 256
+    probe_items: int = 0
+    probe_steps: int = 250
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    repeats: int = 3
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeedRow:
+    """The time of one way to match pairs; speedup is over scipy's, one pair at a time."""
+
+    job: str
+    method: str
+    pairs: int
+    ms_a_pair: float
+    speedup: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvidenceRow:
+    """Means over pairs of views of one image: squared distance, and midpoint RMS error."""
+
+    alignment: str
+    num_pairs: int
+    squared_distance: float
+    midpoint_rms: float
+    function_rms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeRow:
+    """Test accuracy of the probe after num_train images, in %."""
+
+    alignment: str
+    num_train: int
+    accuracy_percent: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlignReport:
+    """All that `bench align` found."""
+
+    speed: tuple[SpeedRow, ...]
+    evidence: tuple[EvidenceRow, ...]
+    probe: tuple[ProbeRow, ...]
+
+
+def run(config: AlignBenchConfig) -> AlignReport:
+    """Fit, match and measure; minutes, most of them for fitting."""
+    views = fit_views(
+        config.data, "train", config.items, 2, num_steps=config.num_steps, seed=config.seed
+    )
+    speed: list[SpeedRow] = []
+    for width in config.widths:
+        speed += _measure_speed(config, views, width)
+    return AlignReport(
+        speed=tuple(speed),
+        evidence=tuple(_measure_evidence(views)),
+        probe=tuple(_measure_probe(config)) if config.probe_items else (),
+    )
+
+
+def table(report: AlignReport) -> str:
+    """The report as text, a line a row."""
+    lines = ["job             method              pairs  ms a pair  over scipy"]
+    lines += [
+        f"{r.job:15} {r.method:18} {r.pairs:6d} {r.ms_a_pair:10.4f} {r.speedup:10.1f}x"
+        for r in report.speed
+    ]
+    lines += ["", "alignment        pairs  squared distance  midpoint RMS  function RMS"]
+    lines += [
+        f"{r.alignment:15} {r.num_pairs:6d} {r.squared_distance:17.4f} {r.midpoint_rms:13.4f}"
+        f" {r.function_rms:13.4f}"
+        for r in report.evidence
+    ]
+    if report.probe:
+        lines += ["", "probe on         images  test accuracy"]
+        lines += [
+            f"{r.alignment:15} {r.num_train:7d} {r.accuracy_percent:13.1f}%" for r in report.probe
+        ]
+    return "\n".join(lines)
+
+
+def _fastest_s(repeats: int, work: Callable[[], object]) -> float:
+    work()  # compiled code is compiled by the first call
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _measure_speed(config: AlignBenchConfig, views: FittedViews, width: int) -> list[SpeedRow]:
+    """One pair at a time through scipy, ours in one call, and alignment with MixUp of a batch."""
+    if width == 32:
+        spec, one, two = views.spec, *_pairs(views)
+    else:
+        spec = InrSpec(widths=(2, width, width, 1), omega=(30.0, 30.0))
+        num = max(4, config.items * 32 * 32 // width**2)
+        both = (rng.keys(seed, "bench", torch.arange(num)) for seed in (0, 1))
+        one, two = (initialise(spec, InitConfig(hidden_bias="torch"), keys) for keys in both)
+    few = slice(0, min(len(one), 32))
+    rows = [p.to(dtype=torch.float64) for p in (one[few], two[few])]
+    base_s = _fastest_s(config.repeats, lambda: match_one_by_one(*rows)) / len(rows[0])
+    found = [("scipy, one by one", len(rows[0]), base_s)]
+    for kind in KINDS:
+        search = MatchConfig(kind=kind)
+
+        def work(search: MatchConfig = search) -> object:
+            return match(spec, one, two, search)
+
+        found.append((kind, len(one), _fastest_s(config.repeats, work) / len(one)))
+    if width == 32:
+        mixup, keys = MixUp(), rng.keys(0, "bench", torch.arange(config.batch))
+        batch = one[torch.arange(config.batch) % len(one)]
+        draw = mixup.draw(spec, keys, len(two))
+        seconds = _fastest_s(config.repeats, lambda: mixup.apply(batch, two[draw.partner], draw))
+        found.append(("signed + MixUp", config.batch, seconds / config.batch))
+    return [
+        SpeedRow(job=spec.job, method=name, pairs=n, ms_a_pair=1e3 * s, speedup=base_s / s)
+        for name, n, s in found
+    ]
+
+
+def match_one_by_one(one: Params, two: Params) -> list[list[np.ndarray]]:
+    """The published algorithm as published code runs it: a pair at a time, scipy's solver.
+
+    Git Re-Basin (arXiv 2209.04836), algorithm 1, with layers in their order.
+    """
+    found = []
+    for row in range(len(one)):
+        w1, w2 = ([w[row].numpy() for w in p.weights] for p in (one, two))
+        b1, b2 = ([b[row].numpy() for b in p.biases] for p in (one, two))
+        last = len(w1) - 2
+        perm = [np.arange(len(b)) for b in b1[:-1]]
+        progress = True
+        while progress:
+            progress = False
+            for l in range(last + 1):
+                incoming = w2[l] if l == 0 else w2[l][:, perm[l - 1]]
+                outgoing = w2[l + 1] if l == last else w2[l + 1][perm[l + 1]]
+                gain = w1[l] @ incoming.T + np.outer(b1[l], b2[l]) + w1[l + 1].T @ outgoing
+                _, best = linear_sum_assignment(gain, maximize=True)
+                units = np.arange(len(best))
+                better = gain[units, best].sum() > gain[units, perm[l]].sum() + 1e-12
+                progress = progress or bool(better)
+                perm[l] = best
+        found.append(perm)
+    return found
+
+
+def _pairs(views: FittedViews) -> tuple[Params, Params]:
+    """The two views of each image."""
+    rows = torch.arange(0, len(views.params), 2)
+    return views.params[rows], views.params[rows + 1]
+
+
+def _measure_evidence(views: FittedViews) -> list[EvidenceRow]:
+    """Views of one image against each other, under each alignment."""
+    spec, (one, two) = views.spec, _pairs(views)
+    coords = grid_coords(spec, views.grid)
+    trials = [("none", one, two)]
+    for kind in KINDS:
+        trials.append((kind, one, match(spec, one, two, MatchConfig(kind=kind)).aligned))
+    for kind in KINDS[:2]:
+        search = MatchConfig(kind=kind)
+        template = iterated_mean(spec, views.params, config=search)
+        first, second = (match(spec, template, side, search).aligned for side in (one, two))
+        trials.append((f"template, {SHORT[kind]}", first, second))
+    return [
+        EvidenceRow(
+            alignment=name,
+            num_pairs=len(a),
+            squared_distance=float(squared_distance(a, b).mean()),
+            midpoint_rms=float(midpoint_error(spec, a, b, coords).mean()),
+            function_rms=float(function_distance(spec, a, b, coords).mean()),
+        )
+        for name, a, b in trials
+    ]
+
+
+def _measure_probe(config: AlignBenchConfig) -> list[ProbeRow]:
+    """Raw weights, and weights aligned to the iterated mean of those to learn from."""
+    num = config.probe_items
+    train = _fit_for_probe(config, "train", num + num // 8)
+    test = _fit_for_probe(config, "test", num // 4)
+    return probe_alignments(train, test, num, config.probe)
+
+
+def _fit_for_probe(config: AlignBenchConfig, split: Split, num: int) -> FittedViews:
+    return fit_views(
+        config.data,
+        split,
+        num,
+        1,
+        num_steps=config.probe_steps,
+        seed=config.seed,
+        small_last_layer=True,
+    )
+
+
+def probe_alignments(
+    train: FittedViews, test: FittedViews, num_train: int, config: ProbeConfig
+) -> list[ProbeRow]:
+    """The probe on raw, permutation-aligned and signed-aligned weights.
+
+    The template comes from the first num_train of train alone; the rest of train chooses the
+    epoch.
+    """
+
+    def accuracy(first: Float[Tensor, "b p"], second: Float[Tensor, "c p"]) -> float:
+        learn = LabelledRows(flat=first[:num_train], labels=train.labels[:num_train])
+        choose = LabelledRows(flat=first[num_train:], labels=train.labels[num_train:])
+        return probe_accuracy(learn, choose, LabelledRows(flat=second, labels=test.labels), config)
+
+    figures = [("none", accuracy(train.params.flat(), test.params.flat()))]
+    for kind in KINDS[:2]:
+        search = MatchConfig(kind=kind)
+        template = iterated_mean(train.spec, train.params[slice(num_train)], config=search)
+        first, second = (
+            match(v.spec, template, v.params, search).aligned.flat() for v in (train, test)
+        )
+        figures.append((f"template, {SHORT[kind]}", accuracy(first, second)))
+    return [
+        ProbeRow(alignment=name, num_train=num_train, accuracy_percent=100 * share)
+        for name, share in figures
+    ]

@@ -1,0 +1,50 @@
+"""The alignment bench measures what it says, on digits."""
+
+from dataclasses import asdict
+
+import pytest
+
+from inrgen.bench.align import AlignBenchConfig, run, table
+from inrgen.bench.probe import ProbeConfig
+
+
+@pytest.fixture(scope="module")
+def report():
+    return run(
+        AlignBenchConfig(
+            items=12,
+            num_steps=60,
+            widths=(32, 48),
+            batch=16,
+            probe_items=200,
+            probe_steps=60,
+            probe=ProbeConfig(epochs=3, hidden=64),
+            repeats=1,
+        )
+    )
+
+
+def test_every_richer_alignment_comes_nearer(report):
+    distance = {row.alignment: row.squared_distance for row in report.evidence}
+    assert distance["none"] > distance["permutation"] > distance["signed"]
+    assert distance["template, signed"] < distance["none"]
+    # A symmetry moves no function, so their distance is one and the same down the table.
+    functions = [row.function_rms for row in report.evidence]
+    assert max(functions) - min(functions) < 1e-4
+    assert all(row.num_pairs == 12 for row in report.evidence)
+
+
+def test_times_and_accuracies_are_there(report):
+    assert {row.job for row in report.speed} == {"2-32-32-1", "2-48-48-1"}
+    assert all(row.ms_a_pair > 0 for row in report.speed)
+    assert [row.speedup for row in report.speed if row.method.startswith("scipy")] == [1.0, 1.0]
+    assert all(0 <= row.accuracy_percent <= 100 for row in report.probe)
+    assert [row.num_train for row in report.probe] == [200] * 3
+
+
+def test_the_table_has_a_line_a_row(report):
+    text = table(report)
+    for rows in asdict(report).values():
+        assert len(rows) > 0
+    assert "signed + MixUp" in text
+    assert len(text.splitlines()) == sum(len(r) for r in asdict(report).values()) + 5

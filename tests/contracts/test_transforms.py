@@ -1,0 +1,174 @@
+"""The laws that every transform obeys; a new one joins by one parameter."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from inrgen.core import geometry, rng
+from inrgen.core.params import Params
+from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.spec import InrSpec
+from inrgen.transforms.chain import Chain
+from inrgen.transforms.draws import rebuild, rows_of, tensors_of
+from inrgen.transforms.exact import Permute, RandomSymmetry, ReluScale, SirenBias, SirenNegation
+from inrgen.transforms.geometric import Affine, Reflect, Rotate, Scale, Translate
+from inrgen.transforms.mix import SelfMixUp
+from inrgen.transforms.noisy import Dropout, GaussianNoise, QuantileDropout
+
+PLANE = InrSpec(
+    widths=(2, 9, 7, 3), omega=(30.0, 20.0), output_offset=0.5, coord_center=(0.1, -0.2)
+)
+SOLID = InrSpec(
+    widths=(3, 8, 1),
+    omega=(25.0,),
+    coord_order="xyz",
+    coord_center=(0.0, 0.1, 0.0),
+    value_kind="signed_distance",
+)
+RELU = replace(PLANE, activation="relu")
+
+EXACT = [
+    (PLANE, Permute()),
+    (PLANE, SirenNegation()),
+    (PLANE, SirenBias()),
+    (PLANE, SirenBias(published=True, wrap=True)),
+    (SOLID, RandomSymmetry(max_phase=3)),
+    (RELU, RandomSymmetry()),
+    (RELU, ReluScale()),
+    (PLANE, Chain(transforms=(Permute(), SirenBias()), probabilities=(0.5, 0.5))),
+]
+MOTIONS = [
+    (PLANE, Translate()),
+    (PLANE, Translate(published=True)),
+    (PLANE, Rotate()),
+    (PLANE, Rotate(published=True)),
+    (SOLID, Rotate(bound_deg=90)),
+    (SOLID, Rotate(around="uniform")),
+    (SOLID, Rotate(around="z", bound_deg=180)),
+    (PLANE, Scale()),
+    (PLANE, Scale(published=True)),
+    (SOLID, Scale()),
+    (SOLID, Scale(values="keep")),
+    (SOLID, Reflect()),
+    (PLANE, Reflect(axes=(1,))),
+    (PLANE, Affine(bound=0.1)),
+    (SOLID, Affine()),
+]
+OTHERS = [
+    (PLANE, GaussianNoise()),
+    (PLANE, Dropout()),
+    (SOLID, Dropout(rescale=False)),
+    (PLANE, QuantileDropout()),
+    (PLANE, SelfMixUp(change=Permute())),
+    (PLANE, Chain(transforms=(Translate(), GaussianNoise()), probabilities=(0.5, 0.5))),
+]
+ALL = EXACT + MOTIONS + OTHERS
+UNDOABLE = [(s, t) for s, t in ALL if hasattr(t, "undo") and (s, t) not in OTHERS]
+
+
+def each(cases):
+    return pytest.mark.parametrize(
+        ("spec", "transform"), cases, ids=[f"{s.job}-{s.activation}-{t}" for s, t in cases]
+    )
+
+
+def make_keys(num: int = 12) -> torch.Tensor:
+    return rng.keys(3, "transform", torch.arange(num))
+
+
+def make_params(spec: InrSpec, num: int = 12, dtype=torch.float64) -> Params:
+    init = InitConfig(hidden_bias="torch")
+    return initialise(spec, init, rng.keys(0, "weights", torch.arange(num))).to(dtype=dtype)
+
+
+def make_coords(spec: InrSpec) -> torch.Tensor:
+    keys = rng.keys(1, "points", torch.arange(20))
+    return rng.uniform(keys, (spec.d_in,), -1.0, 1.0, torch.float64)
+
+
+@each(ALL)
+def test_each_inr_has_a_draw_of_its_own_whatever_the_batch(spec, transform):
+    params, keys = make_params(spec), make_keys()
+    draw = transform.draw(spec, keys)
+    together = transform.apply(params, draw).flat()
+    rows = torch.tensor([7, 2])
+    for name, tensor in tensors_of(transform.draw(spec, keys[rows])).items():
+        assert torch.equal(tensor, tensors_of(draw)[name][rows]), name
+    few = transform.apply(params[rows], transform.draw(spec, keys[rows])).flat()
+    assert torch.equal(few, together[rows])
+    picked = transform.apply(params[rows], rows_of(draw, rows)).flat()
+    assert torch.equal(picked, together[rows])
+    # The same weights under twelve keys come out in more than one way.
+    same = transform.apply(params[[0] * 12], draw).flat()
+    assert len(same.unique(dim=0)) > 1
+
+
+@each(ALL)
+def test_apply_writes_into_nothing_and_keeps_dtype(spec, transform):
+    for dtype in (torch.float32, torch.float64):
+        params = make_params(spec, dtype=dtype)
+        kept, draw = params.flat().clone(), transform.draw(spec, make_keys())
+        drawn = {name: tensor.clone() for name, tensor in tensors_of(draw).items()}
+        moved = transform.apply(params, draw)
+        assert moved.flat().dtype == dtype
+        assert torch.equal(params.flat(), kept)
+        for name, tensor in tensors_of(draw).items():
+            assert torch.equal(tensor, drawn[name]), name
+
+
+@each(ALL)
+def test_a_stored_draw_replays(spec, transform, tmp_path):
+    params = make_params(spec)
+    draw = transform.draw(spec, make_keys())
+    torch.save(tensors_of(draw), tmp_path / "draw.pt")
+    stored = torch.load(tmp_path / "draw.pt", weights_only=True)
+    replayed = transform.apply(params, rebuild(transform, spec, stored))
+    assert torch.equal(replayed.flat(), transform.apply(params, draw).flat())
+    if stored:
+        stored.popitem()
+        with pytest.raises(ValueError, match="tensors needs exactly"):
+            rebuild(transform, spec, stored)
+
+
+@each(ALL)
+def test_gradients_flow_and_autocast_changes_nothing(spec, transform):
+    leaf = make_params(spec, dtype=torch.float32).flat().requires_grad_()
+    draw = transform.draw(spec, make_keys())
+    moved = transform.apply(Params.from_flat(spec, leaf), draw).flat()
+    moved.square().sum().backward()
+    assert leaf.grad is not None
+    assert bool(leaf.grad.isfinite().all())
+    assert bool((leaf.grad != 0).any())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        again = transform.apply(Params.from_flat(spec, leaf), draw).flat()
+    assert torch.equal(again, moved)
+
+
+@each(EXACT)
+def test_exact_transforms_keep_the_function(spec, transform):
+    params, coords = make_params(spec), make_coords(spec)
+    moved = transform.apply(params, transform.draw(spec, make_keys()))
+    assert_close(evaluate(spec, moved, coords), evaluate(spec, params, coords), rtol=0, atol=1e-12)
+    single = params.to(dtype=torch.float32)
+    moved = transform.apply(single, transform.draw(spec, make_keys()))
+    before = evaluate(spec, single, coords.float())
+    assert_close(evaluate(spec, moved, coords.float()), before, rtol=0, atol=1e-4)
+
+
+@each(MOTIONS)
+def test_motions_move_the_signal_by_their_draw(spec, transform):
+    params, coords = make_params(spec), make_coords(spec)
+    draw = transform.draw(spec, make_keys())
+    old = evaluate(spec, params, geometry.pull_back(draw, coords))
+    new = evaluate(spec, transform.apply(params, draw), coords)
+    assert_close(new, draw.value_scale[:, None, None] * old, rtol=0, atol=1e-11)
+
+
+@each(UNDOABLE)
+def test_undo_takes_apply_back(spec, transform):
+    params = make_params(spec).map(lambda t: t * 0.1)  # biases within half a period
+    draw = transform.draw(spec, make_keys())
+    back = transform.undo(transform.apply(params, draw), draw)
+    assert_close(back.flat(), params.flat(), rtol=0, atol=1e-12)

@@ -1,0 +1,85 @@
+"""Draws belong to names: not to batches, order or devices."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from inrgen.core import rng
+
+ITEMS = rng.hash_items(f"train/{i:05d}" for i in range(4000))
+PINNED_KEYS = [6896870531736059493, -8201500904943600279]
+PINNED_BITS = [-3721461500127506499, -9207763350606933180]
+PINNED_UNIFORM = 0.7982591390609741
+
+
+def test_names_and_draws_are_pinned():
+    """A stored data set names its randomness, so these numbers may never change."""
+    keys = rng.keys(7, "init", rng.hash_items(["train/00000", "cow.obj"]), 3, 2)
+    assert keys.tolist() == PINNED_KEYS
+    assert rng.bits(keys, 2)[0].tolist() == PINNED_BITS
+    assert_close(rng.uniform(keys)[0], torch.tensor(PINNED_UNIFORM), rtol=0, atol=0)
+
+
+def test_every_part_of_a_name_counts():
+    base = rng.keys(0, "a", ITEMS, 0, 0)
+    for other in (
+        rng.keys(1, "a", ITEMS, 0, 0),
+        rng.keys(0, "b", ITEMS, 0, 0),
+        rng.keys(0, "a", ITEMS, 1, 0),
+        rng.keys(0, "a", ITEMS, 0, 1),
+        rng.fold(base, 0),
+    ):
+        assert not bool(torch.isin(other, base).any())
+    assert len(base.unique()) == len(ITEMS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_draw_does_not_see_its_batch(dtype):
+    keys = rng.keys(0, "draw", ITEMS)
+    rows = torch.tensor([3999, 5, 17])
+    for draw in (
+        lambda k: rng.uniform(k, (3, 5), dtype=dtype),
+        lambda k: rng.normal(k, (7,), dtype=dtype),
+        lambda k: rng.integers(k, (4,), -3, 9),
+        lambda k: rng.bits(k, 6),
+    ):
+        whole = draw(keys)
+        assert torch.equal(draw(keys[rows]), whole[rows])
+        assert torch.equal(draw(keys[:1])[0], whole[0])
+    assert torch.equal(rng.bits(keys, 2, start=4), rng.bits(keys, 6)[:, 4:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_draws_have_their_distribution(dtype):
+    keys = rng.keys(0, "moments", ITEMS)
+    unit = rng.uniform(keys, (50,), dtype=dtype).double()
+    normal = rng.normal(keys, (50,), dtype=dtype).double()
+    count = unit.numel()
+    assert abs(float(unit.mean()) - 0.5) < 5 / math.sqrt(12 * count)
+    assert abs(float(unit.var()) - 1 / 12) < 0.001
+    assert abs(float(normal.mean())) < 5 / math.sqrt(count)
+    assert abs(float(normal.var()) - 1) < 0.02
+    assert abs(float(normal.pow(4).mean()) - 3) < 0.1
+    assert bool(normal.isfinite().all())
+    # Neighbouring positions and neighbouring items do not go together.
+    centred = unit - 0.5
+    for a, b in ((centred[:, 1:], centred[:, :-1]), (centred[1:], centred[:-1])):
+        assert abs(float((a * b).mean()) * 12) < 5 / math.sqrt(count)
+    whole = rng.integers(keys, (50,), -2, 3)
+    shares = torch.bincount(whole.flatten() + 2).double() / count
+    assert_close(shares, torch.full((5,), 0.2, dtype=torch.float64), rtol=0, atol=0.005)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (1.0, 2.0), (-0.25, 0.25), (16.0, 17.0)])
+def test_uniform_numbers_stay_below_their_end(low, high):
+    for dtype in (torch.float32, torch.float64):
+        drawn = rng.uniform(rng.keys(0, "ends", ITEMS), (500,), low, high, dtype)
+        assert float(drawn.min()) >= low
+        assert float(drawn.max()) < high
+
+
+def test_integers_need_a_range():
+    with pytest.raises(ValueError, match="integers needs low < high"):
+        rng.integers(ITEMS, (), 3, 3)

@@ -1,0 +1,128 @@
+"""MixUp keeps to its partners, its proportion and its pairing."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from inrgen.core import rng, symmetry
+from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.mixing import mix, mix_labels, one_hot
+from inrgen.core.params import Params
+from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.spec import InrSpec
+from inrgen.transforms.draws import rebuild, tensors_of
+from inrgen.transforms.exact import Permute, SirenNegation
+from inrgen.transforms.mix import MixUp, SelfMixUp
+from inrgen.transforms.pairs import contrastive_pair, mix_pairs
+
+SPEC = InrSpec(widths=(2, 8, 8, 1), omega=(30.0, 30.0))
+
+
+def keys_of(num: int, name: str = "mix") -> torch.Tensor:
+    return rng.keys(0, name, torch.arange(num))
+
+
+def params_of(num: int) -> Params:
+    return initialise(SPEC, InitConfig(hidden_bias="torch"), keys_of(num, "weights"))
+
+
+def test_partners_come_from_the_rows_in_use():
+    draw = MixUp().draw(SPEC, keys_of(3000), num_rows=7)
+    assert draw.partner.unique().tolist() == list(range(7))
+    assert 0.0 <= float(draw.lam.min()) < 0.01
+    assert 0.99 < float(draw.lam.max()) < 1.0
+    few = MixUp().draw(SPEC, keys_of(3000)[5:9], num_rows=7)
+    assert torch.equal(few.partner, draw.partner[5:9])
+    with pytest.raises(ValueError, match="num_rows"):
+        MixUp().draw(SPEC, keys_of(2), num_rows=0)
+
+
+@pytest.mark.parametrize("beta", [0.2, 0.5, 1.0])
+def test_lam_follows_the_beta_distribution(beta):
+    lam = MixUp(beta=beta).draw(SPEC, keys_of(20000), num_rows=2).lam.double()
+    assert abs(float(lam.mean()) - 0.5) < 0.01
+    assert abs(float(lam.var()) - 1 / (4 * (2 * beta + 1))) < 0.005
+
+
+@pytest.mark.parametrize("pairing", ["direct", "random", "aligned"])
+def test_weights_and_labels_mix_in_one_proportion(pairing):
+    params, mixup = params_of(20), MixUp(pairing=pairing)
+    draw = mixup.draw(SPEC, keys_of(20), 20)
+    partners = params[draw.partner]
+    mixed = mixup.apply(params, partners, draw)
+    moved = symmetry.apply(partners, draw.permutation)
+    if pairing == "aligned":
+        moved = match(SPEC, params, moved).aligned
+    if pairing != "direct":
+        assert not torch.equal(moved.flat(), partners.flat())
+    assert torch.equal(mixed.flat(), mix(params, moved, draw.lam).flat())
+    coords = torch.rand(9, 2, generator=torch.Generator().manual_seed(0))
+    assert_close(evaluate(SPEC, moved, coords), evaluate(SPEC, partners, coords), rtol=0, atol=1e-5)
+    labels = one_hot(torch.arange(20) % 3, 3)
+    soft = mix_labels(labels, labels[draw.partner], draw.lam)
+    assert_close(soft.sum(1), torch.ones(20))
+    replayed = rebuild_draw(mixup, draw)
+    assert torch.equal(mixup.apply(params, partners, replayed).flat(), mixed.flat())
+
+
+def rebuild_draw(mixup, draw):
+    """Through stored tensors, for a MixUp over twenty rows."""
+
+    class Among:
+        def draw(self, spec, keys):
+            return mixup.draw(spec, keys, 20)
+
+        def apply(self, params, draw):
+            return params
+
+    return rebuild(Among(), SPEC, tensors_of(draw))
+
+
+def test_alignment_brings_partners_nearer():
+    params = params_of(40)
+    partners = params[torch.arange(40).flip(0)]
+    halves = MixUp().draw(SPEC, keys_of(40), 40)
+    apart = [
+        squared_distance(params, MixUp(pairing=p).apply(params, partners, halves)).mean()
+        for p in ("aligned", "direct")
+    ]
+    assert float(apart[0]) < 0.8 * float(apart[1])
+
+
+def test_gradients_flow_to_both():
+    leaf = params_of(6).flat().requires_grad_()
+    params = Params.from_flat(SPEC, leaf)
+    draw = MixUp().draw(SPEC, keys_of(6), 6)
+    other = params_of(12)[torch.arange(6, 12)].flat().requires_grad_()
+    MixUp().apply(params, Params.from_flat(SPEC, other), draw).flat().sum().backward()
+    for tensor in (leaf, other):
+        assert tensor.grad is not None
+        assert bool((tensor.grad != 0).any())
+
+
+def test_a_self_mixture_is_of_one_function():
+    params = params_of(10)
+    still = SelfMixUp(change=SirenNegation(probability=0.0))
+    same = still.apply(params, still.draw(SPEC, keys_of(10)))
+    assert_close(same.flat(), params.flat())
+
+
+def test_a_contrastive_pair_has_two_draws_and_one_mixture():
+    params, keys = params_of(10), keys_of(10)
+    first, second = contrastive_pair(Permute(), SPEC, params, keys)
+    assert not torch.equal(first.flat(), second.flat())
+    assert torch.equal(contrastive_pair(Permute(), SPEC, params, keys)[1].flat(), second.flat())
+    mixup = MixUp(pairing="direct")
+    draw = mixup.draw(SPEC, keys, 10)
+    for side, mixed in zip(
+        (first, second), mix_pairs(mixup, SPEC, (first, second), keys), strict=True
+    ):
+        assert torch.equal(mixed.flat(), mix(side, side[draw.partner], draw.lam).flat())
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="beta"):
+        MixUp(beta=2.0)
+    with pytest.raises(ValueError, match="beta"):
+        SelfMixUp(change=Permute(), beta=0.0)
+    assert MixUp(matching=MatchConfig(kind="permutation")).matching.kind == "permutation"
