@@ -10,8 +10,9 @@ import numpy as np
 from inrgen.fit.block import FittedRows, ViewsJob, fit_block
 from inrgen.fit.engines import make_engine
 from inrgen.fit.ray_pool import PoolConfig, run_tasks
-from inrgen.journeys.plan import BuildPlan, opened_source
+from inrgen.journeys.plan import BuildPlan
 from inrgen.sources.base import BadSignal, Signal, Source
+from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
 from inrgen.store.layout import Layout
@@ -68,8 +69,11 @@ def block_tasks(
 
 @lru_cache(maxsize=1)
 def _same_source(config: SourceConfig, items_sha256: str) -> Source:
-    """A worker's own view of the source, which must list the items that the plan was made of."""
-    source = opened_source(config)
+    """A worker's own view of the source, which must list the items that the plan was made of.
+
+    Kept, so that a worker reads files once however many blocks it gets.
+    """
+    source = open_source(config)
     if items_digest(source.items) != items_sha256:
         raise ValueError(
             f"the items of {config.name} at {config.data} are not those that the build began with: "

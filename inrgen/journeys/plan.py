@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from inrgen.fit.block import ViewsJob
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engines import EngineChoice, resolve_engine
 from inrgen.fit.recipes import RecipeName, recipe
-from inrgen.sources.base import Source, SourceFacts
+from inrgen.sources.base import SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
@@ -100,12 +99,6 @@ class BuildPlan:
         }
 
 
-@lru_cache(maxsize=1)
-def opened_source(config: SourceConfig) -> Source:
-    """A source, whose files each process reads once however many of its blocks it gets."""
-    return open_source(config)
-
-
 def _networks(config: BuildConfig, facts: SourceFacts) -> tuple[InrSpec, FitConfig]:
     """The recipe, with the changes that were asked for."""
     chosen = recipe(config.recipe, facts)
@@ -127,7 +120,7 @@ def _networks(config: BuildConfig, facts: SourceFacts) -> tuple[InrSpec, FitConf
 
 def plan_build(config: BuildConfig) -> BuildPlan:
     """Read the source's list of items and settle everything that the result depends on."""
-    source = opened_source(config.source)
+    source = open_source(config.source)
     spec, fit = _networks(config, source.facts)
     return BuildPlan(
         source=config.source,
@@ -162,7 +155,7 @@ def plan_again(store: Store, data: str | None) -> BuildPlan:
     noted, source = store.identity, source_again(store, data)
     plan = BuildPlan(
         source=source,
-        items_sha256=items_digest(opened_source(source).items),
+        items_sha256=items_digest(open_source(source).items),
         recipe=noted["recipe"],
         job=ViewsJob(
             spec=store.spec,

@@ -7,7 +7,8 @@ from typing import Any
 import tyro
 
 from inrgen.figures.render import render_store
-from inrgen.journeys.plan import opened_source, source_again
+from inrgen.journeys.plan import source_again
+from inrgen.sources.catalog import open_source
 from inrgen.store.reader import open_store
 
 
@@ -55,6 +56,6 @@ class RenderSummary:
 def render(config: RenderConfig) -> RenderSummary:
     """Draw a store. Raises ValueError for rows that do not exist or hold no weights."""
     store = open_store(config.store)
-    source = opened_source(source_again(store, config.data)) if config.originals else None
+    source = open_source(source_again(store, config.data)) if config.originals else None
     pictures, quality = render_store(store, source, config.rows or config.count, config.out)
     return RenderSummary(reconstructions=pictures, quality=quality)
