@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import torch
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.fit.gpu_layout import why_not
+from inrgen.fit.gpu_layout import Mode, why_not
 from inrgen.fit.gpu_portable import fit_portable
 
 Precision = Literal["auto", "float32", "mixed", "tf32"]
@@ -20,6 +21,17 @@ Precision = Literal["auto", "float32", "mixed", "tf32"]
 _TF32_UP_TO_DB = 50.0
 
 _log = logging.getLogger(__name__)
+
+
+def _why_not(spec: InrSpec, mode: Mode) -> str:
+    """Why the kernel cannot fit a spec here; "" where it can."""
+    if reason := why_not(spec):
+        return reason
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed"
+    from inrgen.fit.gpu_launch import shape_of
+
+    return "" if shape_of(spec, mode) else f"its {mode} state is too large for the registers"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,18 +56,24 @@ class GpuEngine:
         device = torch.device(self.device)
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device needs a CUDA device for engine 'gpu'; got {self.device!r}")
-        reason = why_not(spec)
-        if not reason and importlib.util.find_spec("triton") is None:
-            reason = "triton is not installed"
+        # Kernels and graphs start on the current device, whatever device their tensors are on.
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            return self._fit(spec, config, batch, device)
+
+    def _fit(
+        self, spec: InrSpec, config: FitConfig, batch: FitBatch, device: torch.device
+    ) -> FitResult:
+        mode = self._mode(config)
+        reason = _why_not(spec, mode)
         if reason:
             _log.info("%s goes through batched torch, not the kernel: %s", spec.job, reason)
             return fit_portable(spec, config, batch, device)
         # Triton is there on GPU machines only, so nothing above may import it.
         from inrgen.fit.gpu_launch import fit_fused
 
-        return fit_fused(spec, config, batch, device, self._mode(config))
+        return fit_fused(spec, config, batch, device, mode)
 
-    def _mode(self, config: FitConfig) -> Literal["float32", "mixed", "tf32"]:
+    def _mode(self, config: FitConfig) -> Mode:
         if self.precision != "auto":
             return self.precision
         target = config.stop_psnr_db

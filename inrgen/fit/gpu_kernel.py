@@ -237,12 +237,41 @@ def _gradients(
 
 @no_type_check
 @triton.jit
-def _adam(theta, first, second, gradient, size, epsilon, decay, beta1, new1, beta2, new2):
-    """One update with schedule.update_scalars' size, epsilon and decay."""
-    first = beta1 * first + new1 * gradient
-    second = beta2 * second + new2 * (gradient * gradient)
-    theta = decay * theta - size * first / (tl.sqrt(second) + epsilon)
-    return theta, first, second
+def _adam(
+    theta, first, second, gradient, first_ptr, second_ptr, schedule_ptr, step,
+    beta1, new1, beta2, new2, HELD: tl.constexpr,
+):  # fmt: skip
+    """One update with schedule.update_scalars' size, epsilon and decay.
+
+    The moments are first and second where HELD, and otherwise in memory, where the first update
+    finds nothing and starts from zero.
+    """
+    size = tl.load(schedule_ptr + 3 * step)
+    epsilon = tl.load(schedule_ptr + 3 * step + 1)
+    decay = tl.load(schedule_ptr + 3 * step + 2)
+    if HELD:
+        mean, square = first, second
+    else:
+        mean = tl.load(first_ptr, mask=step > 0, other=0.0)
+        square = tl.load(second_ptr, mask=step > 0, other=0.0)
+    mean = beta1 * mean + new1 * gradient
+    square = beta2 * square + new2 * (gradient * gradient)
+    if HELD:
+        first, second = mean, square
+    else:
+        tl.store(first_ptr, mean)
+        tl.store(second_ptr, square)
+    return decay * theta - size * mean / (tl.sqrt(square) + epsilon), first, second
+
+
+@no_type_check
+@triton.jit
+def _no_moments(like, HELD: tl.constexpr):
+    """Moments before the first update; a mere 0 where they are not held."""
+    if HELD:
+        return tl.zeros_like(like)
+    else:
+        return tl.full((), 0.0, tl.float32)
 
 
 @no_type_check
@@ -258,37 +287,39 @@ def _is_finite(x):
     do_not_specialize=["num_inrs", "num_points", "num_looked_at", "coords_step", "num_steps"]
 )
 def fit_kernel(
-    theta_ptr, loss_ptr, steps_ptr, next_ptr, coords_ptr, values_ptr, signal_ptr, key_ptr,
-    schedule_ptr, num_inrs, num_points, num_looked_at, coords_step, num_steps, stop,
+    theta_ptr, moments_ptr, loss_ptr, steps_ptr, next_ptr, coords_ptr, values_ptr, signal_ptr,
+    key_ptr, schedule_ptr, num_inrs, num_points, num_looked_at, coords_step, num_steps, stop,
     offset, omega0, omega1, omega2, beta1, new1, beta2, new2,
     D_IN: tl.constexpr, D_OUT: tl.constexpr, H: tl.constexpr, DEEP: tl.constexpr,
     TILE: tl.constexpr, DRAWS: tl.constexpr, FORWARD: tl.constexpr, BACKWARD: tl.constexpr,
-    SUMS: tl.constexpr, THIN: tl.constexpr,
+    SUMS: tl.constexpr, THIN: tl.constexpr, HELD: tl.constexpr,
 ):  # fmt: skip
     """Fit the INRs of theta (b, rows, H) in place; fill loss (b,) and steps (b,).
 
     next_ptr holds the number of the next INR to take. coords is (c, D_IN, n) with coords_step
     floats from a signal's to the next's, 0 where all share them; values is (s, D_OUT, n).
+    moments is (programs, 2, rows, H), or nothing where HELD: then they stay in registers.
     """
     columns = tl.arange(0, H)[None, :]
     thin_at = tl.arange(0, _THIN)[:, None] * H + columns
     square_at = tl.arange(0, H)[:, None] * H + columns
+    rows = _THIN + 2 * H if DEEP else _THIN + H
+    w1_at, w2_at = _THIN * H + square_at, (_THIN + H) * H + square_at
+    first_ptr = moments_ptr + tl.program_id(0).to(tl.int64) * (2 * rows * H)
+    second_ptr = first_ptr + rows * H
     count = (num_looked_at * D_OUT).to(tl.float32)
     item = tl.atomic_add(next_ptr, 1)
     while item < num_inrs:
-        if DEEP:
-            rows_ptr = theta_ptr + item.to(tl.int64) * ((_THIN + 2 * H) * H)
-        else:
-            rows_ptr = theta_ptr + item.to(tl.int64) * ((_THIN + H) * H)
+        rows_ptr = theta_ptr + item.to(tl.int64) * (rows * H)
         signal = tl.load(signal_ptr + item)
         key = tl.load(key_ptr + item).to(tl.uint64, bitcast=True)
         thin = tl.load(rows_ptr + thin_at)
-        w1 = tl.load(rows_ptr + _THIN * H + square_at)
-        first, second = tl.zeros((_THIN, H), tl.float32), tl.zeros((_THIN, H), tl.float32)
-        first1, second1 = tl.zeros((H, H), tl.float32), tl.zeros((H, H), tl.float32)
+        w1 = tl.load(rows_ptr + w1_at)
+        first, second = _no_moments(thin, HELD), _no_moments(thin, HELD)
+        first1, second1 = _no_moments(w1, HELD), _no_moments(w1, HELD)
         if DEEP:
-            w2 = tl.load(rows_ptr + (_THIN + H) * H + square_at)
-            first2, second2 = tl.zeros((H, H), tl.float32), tl.zeros((H, H), tl.float32)
+            w2 = tl.load(rows_ptr + w2_at)
+            first2, second2 = _no_moments(w2, HELD), _no_moments(w2, HELD)
         else:
             w2 = 0.0
         step = tl.full((), 0, tl.int32)
@@ -305,21 +336,19 @@ def fit_kernel(
             # A loss that is not finite is never above the target and below infinity.
             going = (step < num_steps) & (loss > stop) & (loss < float("inf"))
             if going:
-                size = tl.load(schedule_ptr + 3 * step)
-                epsilon = tl.load(schedule_ptr + 3 * step + 1)
-                decay = tl.load(schedule_ptr + 3 * step + 2)
                 scale = 2.0 / count
                 thin, first, second = _adam(
-                    thin, first, second, g * scale, size, epsilon, decay, beta1, new1, beta2, new2
-                )
+                    thin, first, second, g * scale, first_ptr + thin_at, second_ptr + thin_at,
+                    schedule_ptr, step, beta1, new1, beta2, new2, HELD,
+                )  # fmt: skip
                 w1, first1, second1 = _adam(
-                    w1, first1, second1, g1 * scale,
-                    size, epsilon, decay, beta1, new1, beta2, new2,
+                    w1, first1, second1, g1 * scale, first_ptr + w1_at, second_ptr + w1_at,
+                    schedule_ptr, step, beta1, new1, beta2, new2, HELD,
                 )  # fmt: skip
                 if DEEP:
                     w2, first2, second2 = _adam(
-                        w2, first2, second2, g2 * scale,
-                        size, epsilon, decay, beta1, new1, beta2, new2,
+                        w2, first2, second2, g2 * scale, first_ptr + w2_at, second_ptr + w2_at,
+                        schedule_ptr, step, beta1, new1, beta2, new2, HELD,
                     )  # fmt: skip
                 step += 1
             going = going & (step < num_steps)
@@ -328,9 +357,9 @@ def fit_kernel(
             finite = finite & (_is_finite(w2) == 1)
         nan = float("nan")
         tl.store(rows_ptr + thin_at, tl.where(finite, thin, nan))
-        tl.store(rows_ptr + _THIN * H + square_at, tl.where(finite, w1, nan))
+        tl.store(rows_ptr + w1_at, tl.where(finite, w1, nan))
         if DEEP:
-            tl.store(rows_ptr + (_THIN + H) * H + square_at, tl.where(finite, w2, nan))
+            tl.store(rows_ptr + w2_at, tl.where(finite, w2, nan))
         tl.store(loss_ptr + item, tl.where(finite, loss, nan))
         tl.store(steps_ptr + item, step)
         item = tl.atomic_add(next_ptr, 1)

@@ -6,12 +6,17 @@ one for the last bias. Then each hidden weight as (in, out), H rows each. Paddin
 while it is fitted: its features are sin(0), its gradients products with zeros.
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core.spec import InrSpec
+
+# How operands of products are rounded; gpu_launch.ROUNDINGS says what each does.
+Mode = Literal["float32", "mixed", "tf32"]
 
 # Rows of the thin block: three inputs, three hidden biases, four outputs, one last bias.
 THIN_ROWS = 16
