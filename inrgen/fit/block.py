@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from inrgen.core.siren import evaluate, init_keys, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import Engine, FitBatch
+from inrgen.fit.shape_quality import ShapeQuality, measure_shape
 from inrgen.sources.base import BadSignal, Item, Signal
 from inrgen.store.records import FitRecord, FitStatus
 
@@ -54,6 +56,12 @@ class _Outcome:
     reason: str = ""
     duration_s: float = 0.0
     grid: tuple[int, ...] = ()
+    shape: ShapeQuality = field(default_factory=ShapeQuality)
+
+    def columns(self) -> dict[str, Any]:
+        """All of it as a record has it, side by side."""
+        own = {name: value for name, value in asdict(self).items() if name != "shape"}
+        return own | asdict(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +169,10 @@ def _fit_group(
         loss, quality = float(result.final_loss[at]), float(psnr[at])
         num_steps, of = int(result.num_steps[at]), at // job.views
         status, reason = _status(job, loss, quality, num_steps)
+        check = signals[of].check
+        measured = ShapeQuality()
+        if check is not None and status != "non_finite":
+            measured = measure_shape(job.spec, result.params[[at]], check)
         outcomes.append(
             _Outcome(
                 source_sha256=digests[of],
@@ -171,6 +183,7 @@ def _fit_group(
                 reason=reason,
                 duration_s=seconds,
                 grid=signals[of].grid,
+                shape=measured,
             )
         )
     failed = [outcome.status == "non_finite" for outcome in outcomes]
@@ -217,8 +230,7 @@ def fit_block(
             label_name=items[row // job.views].label_name,
             seed=job.seed,
             engine=engine.name,
-            iou=math.nan,
-            **asdict(outcomes[row]),
+            **outcomes[row].columns(),
         )
         for row in range(len(flat))
     )

@@ -86,10 +86,11 @@ _SHAPE_INIT = InitConfig(first_layer="siren", hidden_bias="torch", last_layer="s
 def published_shape(facts: SourceFacts) -> Recipe:
     """3-32-32-32-1, Adam at 2e-3 falling to zero over 2,000 steps of 2,048 points.
 
-    The augmentation study publishes neither widths nor sampling of its 3-D networks; these are ours,
-    chosen by measurement: the smallest whose shapes can be recognised, and 2,273 weights. Median IoU
-    on 14 closed meshes, SIREN's initialisation, distances clipped at 0.1: 3-16-16-1 0.917, 3-24-24-1
-    0.955, 3-32-32-1 0.962 (but 0.72 at worst, on thin legs), 3-32-32-32-1 0.984 (0.84 at worst).
+    The augmentation study publishes neither widths nor sampling of its 3-D networks; these are
+    ours, chosen by measurement: the smallest whose shapes can be recognised, with 2,273 weights.
+    Median IoU on 14 closed meshes (SIREN's initialisation, distances clipped at 0.1): 3-16-16-1
+    0.917, 3-24-24-1 0.955, 3-32-32-1 0.962 (but 0.72 at worst, on thin legs), 3-32-32-32-1 0.984
+    (0.84 at worst).
     """
     fit = FitConfig(
         num_steps=2000, lr=2e-3, schedule="cosine", points_per_step=2048, init=_SHAPE_INIT
@@ -111,10 +112,10 @@ def sharp_shape(facts: SourceFacts) -> Recipe:
 
 
 def inr2vec(facts: SourceFacts) -> Recipe:
-    """3-512-512-512-512-1 from one initialisation that all items share, as inr2vec has its networks.
+    """3-512-512-512-512-1 from one initialisation that all items share, 790 thousand weights.
 
-    The architecture is that of arXiv 2302.05438; the loss here is on clipped distances and not on
-    logits, and the fit is ours. 790 thousand weights.
+    The architecture and the sharing are inr2vec's (arXiv 2302.05438); the loss here is on clipped
+    distances and not on logits, and the fit is ours.
     """
     init = replace(_SHAPE_INIT, shared=True)
     fit = FitConfig(num_steps=500, lr=1e-4, schedule="cosine", points_per_step=4096, init=init)

@@ -14,7 +14,11 @@ def facts(d_out: int = 1, **other) -> SourceFacts:
     return SourceFacts(**{"name": "s", "value_kind": "intensity", "d_in": 2} | other, d_out=d_out)
 
 
-@pytest.mark.parametrize("name", get_args(RecipeName))
+IMAGE_RECIPES = ["published", "fast", "sharp"]
+SHAPE = {"value_kind": "truncated_distance", "d_in": 3, "value_range": (-0.1, 0.1)}
+
+
+@pytest.mark.parametrize("name", IMAGE_RECIPES)
 @pytest.mark.parametrize("d_out", [1, 3])
 def test_every_recipe_fits_the_outputs_of_its_source(name, d_out):
     made = recipe(name, facts(d_out))
@@ -42,6 +46,29 @@ def test_fast_differs_from_published_in_its_steps_alone():
     assert fast.spec == published.spec
 
 
-def test_shapes_have_no_recipe_of_images():
-    with pytest.raises(ValueError, match="s gives signed_distance over 3"):
-        recipe("published", facts(value_kind="signed_distance", d_in=3))
+@pytest.mark.parametrize("name", get_args(RecipeName))
+def test_every_recipe_of_shapes_keeps_the_kind_and_range_of_its_source(name):
+    made = recipe(name, facts(**SHAPE))
+    assert made.name == name
+    assert (made.spec.value_kind, made.spec.value_range) == ("truncated_distance", (-0.1, 0.1))
+    assert (made.spec.coord_order, made.spec.coord_center) == ("xyz", (0.0, 0.0, 0.0))
+    assert FitConfig.from_dict(made.fit.to_dict()) == made.fit
+
+
+def test_inr2vec_has_its_shape_and_shares_its_start():
+    made = recipe("inr2vec", facts(**SHAPE))
+    assert made.spec.widths == (3, 512, 512, 512, 512, 1)
+    assert made.fit.init.shared
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "d_in", "message"),
+    [
+        ("published", "intensity", 3, "s gives intensity over 3"),
+        ("published", "signed_distance", 2, "s gives signed_distance over 2"),
+        ("inr2vec", "intensity", 2, "for images; got 'inr2vec'"),
+    ],
+)
+def test_signals_without_a_recipe_are_refused(name, kind, d_in, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(name, facts(value_kind=kind, d_in=d_in))
