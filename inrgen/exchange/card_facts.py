@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inrgen.core.spec import InrSpec
+from inrgen.core.splits import SPLITS
 from inrgen.store.reader import Store
 from inrgen.store.records import SERVED
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_SPLITS = ("train", "val", "test")
 _STATUSES = ("ok", "below_target", "non_finite", "bad_input")
 _COLUMNS = ["item_id", "split", "label", "label_name", "psnr_db", "status", "engine", "seed"]
 
@@ -104,7 +104,7 @@ def read_card_facts(store: Store) -> CardFacts:
         about=store.about,
         rows=table.num_rows,
         rows_planned=sum(layout.rows for layout in store.layouts.values()),
-        splits=tuple(_split_facts(table, split) for split in _SPLITS if split in there),
+        splits=tuple(_split_facts(table, split) for split in SPLITS if split in there),
         labels=_label_facts(table),
         engines=tuple(sorted(table["engine"].unique().to_pylist())),
         seeds=tuple(sorted(table["seed"].unique().to_pylist())),

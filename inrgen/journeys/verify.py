@@ -9,6 +9,7 @@ import tyro
 from inrgen.journeys.blocks import Means, block_tasks, repair_block, run_blocks
 from inrgen.journeys.plan import plan_again
 from inrgen.journeys.progress import show_progress
+from inrgen.store.documents import restore_documents
 from inrgen.store.findings import VerifyReport
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
@@ -81,7 +82,8 @@ def verify(config: VerifyConfig) -> VerifySummary:
     """Check a store; with repair, mend it and check again."""
     report = verify_store(config.store)
     refitted = 0
-    if config.repair and report.bad_blocks:
-        refitted = _repair(config, report)
+    if config.repair and not report.ok:
+        restore_documents(config.store)
+        refitted = _repair(config, report) if report.bad_blocks else 0
         report = verify_store(config.store)
     return VerifySummary(store=str(config.store), report=report, rows_refitted=refitted)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
 
-from inrgen.sources.base import Signal, SourceFacts, Split
+from inrgen.core.splits import Split
+from inrgen.sources.base import Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import ItemRun, NumberedItems
 from inrgen.sources.pixels import picture_signal

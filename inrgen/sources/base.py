@@ -3,16 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from jaxtyping import Float
 from torch import Tensor
 
 from inrgen.core.spec import ValueKind
+from inrgen.core.splits import Split
 from inrgen.sources.shape_check import ShapeCheck
-
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class BadSignal(Exception):

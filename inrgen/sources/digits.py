@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from inrgen.core.splits import SPLITS
 from inrgen.sources.arrays import ArraySource, LabelledPixels, SplitPart, array_source
-from inrgen.sources.base import SPLITS
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import bucket_split
 

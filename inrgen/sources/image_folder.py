@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from inrgen.sources.base import SPLITS, BadSignal, Item, Signal, SourceFacts, Split
+from inrgen.core.splits import SPLITS, Split
+from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import bucket_split
 from inrgen.sources.pictures import decode, is_gray, one_bad_picture

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Int
 
 from inrgen.core.rng import hash_name
-from inrgen.sources.base import Item, Split
+from inrgen.core.splits import Split
+from inrgen.sources.base import Item
 
 
 def bucket_split(item_id: str) -> Split:

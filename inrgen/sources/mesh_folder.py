@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from inrgen.sources.base import SPLITS, BadSignal, Item, Signal, SourceFacts, Split
+from inrgen.core.splits import SPLITS, Split
+from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import bucket_split
 from inrgen.sources.mesh_files import FOREIGN_SUFFIXES, MESH_SUFFIXES

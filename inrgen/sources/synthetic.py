@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from inrgen.core import rng
-from inrgen.sources.base import SPLITS, BadSignal, Item, Signal, SourceFacts
+from inrgen.core.splits import SPLITS
+from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inrgen.sources.base import Signal, SourceFacts, Split
+from inrgen.core.splits import Split
+from inrgen.sources.base import Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import ItemRun, NumberedItems, bucket_split
 from inrgen.sources.pictures import decode, is_gray, one_bad_picture

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-Split = Literal["train", "val", "test"]
+from inrgen.core.splits import Split
+
 FitStatus = Literal["ok", "below_target", "non_finite", "bad_input"]
 
 # The statuses whose rows hold weights; the rows of the others are NaN.

@@ -79,6 +79,15 @@ def test_damage_is_found_and_repaired_bit_for_bit(damage, store, whole):
     assert torch.equal(weights(store), weights(whole))
 
 
+@pytest.mark.parametrize("name", ["zarr.json", "zarr-copy.json"])
+def test_a_damaged_document_is_restored_without_a_fit(name, store, whole):
+    flip(store / name, 99)
+    mended = verify(VerifyConfig(store=store, repair=True))
+    assert not mended.failed, mended.text()
+    assert mended.rows_refitted == 0
+    assert (store / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_a_flipped_byte_costs_its_chunk_alone(store, whole):
     flip(paths(store, 1)[0], 12345)
     others = [paths(store, block) for block in (0, 2)]
