@@ -183,6 +183,4 @@ def test_a_second_start_compiles_nothing_whatever_the_network(tmp_path):
     racing = [start(8), start(8)]
     first = [process.communicate(timeout=300)[0].split() for process in racing]
     assert first[0][2] == first[1][2]
-    again = start(8).communicate(timeout=300)[0].split()
-    assert again == ["1", "0", first[0][2]]
     assert start(19).communicate(timeout=300)[0].split()[:2] == ["1", "0"]
