@@ -3,6 +3,7 @@
 import math
 import os
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,24 +13,27 @@ from shutil import which
 from inrgen.bench.apart import Finish, Team, Turn, at_work
 from inrgen.bench.fit_jobs import JOBS
 from inrgen.bench.peak import measure_peak_gflop_s
+from inrgen.bench.report import BenchReport
 
 _ENGINES = ("sequential", "torch", "compiled", "jax", "cpu")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitBench:
-    """Engines side by side on the same fits, taking turns so that they share what the machine does.
+    """Measure engines side by side on the same fits, taking turns, so that they share the machine.
 
-    jobs: networks by their widths: 2-32-32-1 (28 x 28 pixels, all of them each step), 3-32-32-1 and
-        3-64-64-64-1 (2,048 points drawn each step), 2-256-256-256-3 (2,048 of 256 x 256 pixels).
-    engines: inrgen's own, torch and cpu, and what they are measured against: sequential (a torch
-        module and optimiser for each image), compiled (batches through torch.compile) and jax
-        (vmap and scan). jax is left out where it is not installed, compiled where there is no C++
-        compiler.
-    compiled_jobs: the jobs that compiled takes part in; each costs it about half a minute first.
-    workers: processes a row, with one thread on a core of its own each; 0 is one for each core.
-    repeats: timed turns of each row; figures are medians over them.
-    seconds: about how long a turn takes.
+    Attributes:
+        jobs: networks by their widths: 2-32-32-1 (28 x 28 pixels, all of them each step), 3-32-32-1
+            and 3-64-64-64-1 (2,048 points drawn each step), 2-256-256-256-3 (2,048 of 256 x 256
+            pixels).
+        engines: inrgen's own, torch and cpu, and what they are measured against: sequential (a
+            torch module and optimiser for each image), compiled (batches through torch.compile)
+            and jax (vmap and scan). jax is left out where it is not installed, compiled where
+            there is no C++ compiler.
+        compiled_jobs: the jobs that compiled takes part in; each costs it half a minute first.
+        workers: processes a row, with one thread on a core of its own each; 0 is one for each core.
+        repeats: timed turns of each row; figures are medians over them.
+        seconds: about how long a turn takes.
     """
 
     jobs: tuple[str, ...] = tuple(JOBS)
@@ -74,6 +78,11 @@ class FitRate:
     peak_fraction: float
     psnr_db: float
     peak_memory_bytes: int
+
+
+def _say(line: str) -> None:
+    """Report progress where it is not mixed up with results."""
+    sys.stderr.write(f"{line}\n")
 
 
 def _silent(line: str) -> None:
@@ -215,3 +224,9 @@ def table(rows: Sequence[FitRate]) -> str:
         size = max(map(len, column))
         padded.append([text.ljust(size) if at < 2 else text.rjust(size) for text in column])
     return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))
+
+
+def bench_fit(config: FitBench) -> BenchReport:
+    """The benchmark as a command, which says on stderr what it is at."""
+    rows = run(config, _say)
+    return BenchReport(rows=rows, table=table(rows))
