@@ -24,9 +24,9 @@ from inrgen.core.mixing import midpoint_error
 from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, initialise
 from inrgen.core.spec import InrSpec
+from inrgen.core.splits import Split
 from inrgen.core.symmetry import Kind
 from inrgen.core.template import iterated_mean
-from inrgen.sources.base import Split
 from inrgen.transforms.mix import MixUp
 
 KINDS: tuple[Kind, ...] = ("permutation", "signed", "phase")

@@ -11,10 +11,10 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
+from inrgen.core.splits import Split
 from inrgen.fit.engine import FitBatch
 from inrgen.fit.engines import make_engine, resolve_engine
 from inrgen.fit.recipes import RecipeName, recipe
-from inrgen.sources.base import Split
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 

@@ -39,7 +39,7 @@ class DiversityRow:
 
 def _draw_pairs(
     items: Int[Tensor, " b"], num_pairs: int, seed: int
-) -> dict[str, tuple[Int[Tensor, " q"], Int[Tensor, " q"]]]:
+) -> dict[str, tuple[Int[Tensor, " _q"], Int[Tensor, " _q"]]]:
     """Rows of views of one item, and of different items: up to num_pairs of each, at random."""
     keys = rng.keys(seed, "diversity", torch.arange(num_pairs, device=items.device))
     # Neighbours after sorting by item are views of one item wherever an item has two.

@@ -60,7 +60,7 @@ class Matching:
 
     symmetry carries the INR to aligned; before and after are its squared distances from the
     reference, summed over all weights and biases. A pair that holds a value that is not finite
-    has the identity, and NaN distances.
+    has the identity, and distances that are not finite.
     """
 
     symmetry: Symmetry

@@ -91,7 +91,12 @@ def uniform(
     """Uniform numbers in [low, high): one block of the given shape a key."""
     digits = 53 if dtype == torch.float64 else 24
     unit = _shift_right(bits(keys, math.prod(shape)), 64 - digits).to(dtype) * 2.0**-digits
-    return (low + (high - low) * unit).reshape(len(keys), *shape)
+    value = low + (high - low) * unit
+    if high > low:
+        # Rounding takes the last numbers below the end up to it, where the end is far from zero.
+        end = torch.tensor(high, dtype=dtype)
+        value = value.clamp(max=torch.nextafter(end, torch.full_like(end, low)).item())
+    return value.reshape(len(keys), *shape)
 
 
 def normal(

@@ -102,9 +102,8 @@ def medoid(spec: InrSpec, params: Params, config: MatchConfig | None = None) -> 
 
     It costs b^2 matchings: give it a few dozen INRs. Those that are not finite do not count.
     """
-    distances = pairwise_distances(spec, params, config)
-    finite = params.flat().isfinite().all(dim=1)
-    if not bool(finite.any()):
+    finite = params.flat().isfinite().all(dim=1).nonzero()[:, 0]
+    if len(finite) == 0:
         raise ValueError(f"params needs at least 1 INR that is finite; got 0 of {len(params)}")
-    sums = distances.nan_to_num(0.0).sum(dim=1)
-    return sums.masked_fill(~finite.to(sums.device), torch.inf).argmin()
+    sums = pairwise_distances(spec, params[finite], config).sum(dim=1)
+    return finite[sums.argmin()]

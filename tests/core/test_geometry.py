@@ -39,7 +39,7 @@ def rotations(d_in: int, num: int = 3) -> torch.Tensor:
     return geometry.rotation_3d(numbers((3,), seed=1, num=num), angle)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_each_motion_moves_the_signal_as_it_says(data, any_spec, make_params, make_coords):
     spec = data.draw(any_spec())

@@ -46,7 +46,7 @@ def parts(g: Symmetry) -> list[Symmetry]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_an_element_keeps_the_function(data, any_spec, make_params, make_coords):
     spec = data.draw(any_spec())
@@ -81,7 +81,7 @@ def test_tanh_keeps_signs_and_relu_keeps_scales(data, any_spec, make_params, mak
     assert_close(back.flat(), params.flat())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_elements_form_a_group(data, any_spec, make_params):
     spec = data.draw(any_spec())
