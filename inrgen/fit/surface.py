@@ -36,4 +36,16 @@ def level_set(spec: InrSpec, values: Float[np.ndarray, "r r r"], level: float = 
     low, high = spec.coord_range
     step = (high - low) / (values.shape[0] - 1)
     vertices, faces, _, _ = marching_cubes(values, level, spacing=(step,) * 3, method="lewiner")
-    return Mesh(vertices=vertices.astype(np.float64) + low, faces=faces[:, ::-1].astype(np.int64))
+    return Mesh(vertices=vertices.astype(np.float64) + low, faces=faces.astype(np.int64))
+
+
+def surface_level(spec: InrSpec, resolution: int) -> float:
+    """The value that stands for the surface: 0, or what an unsigned distance can still show.
+
+    An unsigned distance only touches 0, so its surface is drawn as a shell one step of the grid
+    away on either side.
+    """
+    if spec.value_kind not in ("signed_distance", "truncated_distance", "unsigned_distance"):
+        raise ValueError(f"a surface needs distances; {spec.spec_id} holds {spec.value_kind}")
+    step = (spec.coord_range[1] - spec.coord_range[0]) / (resolution - 1)
+    return step if spec.value_kind == "unsigned_distance" else 0.0

@@ -82,3 +82,12 @@ class SourceConfig:
             )
         shape = {**facts["shape"], "near_widths": tuple(facts["shape"]["near_widths"])}
         return SourceConfig(**{**facts, "shape": ShapeConfig(**shape)})
+
+    @staticmethod
+    def from_identity(facts: dict[str, Any], data: str | None) -> "SourceConfig":
+        """The config that an identity was taken of, with the data where they are now."""
+        shape = ShapeConfig()
+        if "shape" in facts:
+            noted = {name: value for name, value in facts["shape"].items() if name != "axes"}
+            shape = ShapeConfig(**{**noted, "near_widths": tuple(noted["near_widths"])})
+        return SourceConfig(**{**facts, "shape": shape}, data=data)

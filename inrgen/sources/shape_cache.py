@@ -83,7 +83,7 @@ def prepared(path: Path, item_id: str, config: ShapeConfig) -> Signal:
         return prepare(path, item_id, config)
     kept = Path(config.cache) / f"{_name(path, item_id, config)}.npz"
     try:
-        with np.load(kept, allow_pickle=False) as held:
+        with kept.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return _from_arrays(held)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         signal = prepare(path, item_id, config)

@@ -1,0 +1,122 @@
+"""Meshes beside the surfaces of the INRs that were fitted to them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from inrgen.figures.solids import Camera, draw_solid
+from inrgen.figures.style import INK, save_figure, set_heading
+from inrgen.fit.surface import grid_values, level_set, surface_level
+from inrgen.sources.base import BadSignal, Source
+from inrgen.sources.mesh import Mesh
+from inrgen.store.reader import Store
+from inrgen.store.records import SERVED
+
+_COLUMNS = ["item_id", "view", "row", "spec_id", "label_name", "status", "iou", "chamfer"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SolidPair:
+    """A mesh and an INR's surface, either of which may be missing, and what to write at them."""
+
+    original: Mesh | None
+    reconstruction: Mesh | None
+    title: str
+    caption: str
+
+
+def _title(record: dict) -> str:
+    name = record["item_id"].rpartition("/")[2]
+    name = name if len(name) <= 20 else f"…{name[-19:]}"
+    return f"{name}\nview {record['view']}"
+
+
+def _caption(record: dict) -> str:
+    said = [] if math.isnan(record["iou"]) else [f"IoU {record['iou']:.3f}"]
+    if not math.isnan(record["chamfer"]):
+        said.append(f"Chamfer {100 * record['chamfer']:.2f} %")
+    return ", ".join(said)
+
+
+def _original(source: Source | None, index: int | None) -> Mesh | None:
+    """The mesh in the INR's coordinates, or None where the source has it no longer."""
+    if source is None or index is None:
+        return None
+    try:
+        check = source.load(index).check
+    except BadSignal:
+        return None
+    return check.mesh if check is not None else None
+
+
+def solid_pairs(
+    store: Store, source: Source | None, rows: Sequence[int], resolution: int = 96
+) -> list[SolidPair]:
+    """Surfaces of rows by marching cubes on a cubic grid, with meshes from source.
+
+    Raises ValueError for a store of other signals, and for rows without weights.
+    """
+    spec = store.spec
+    if spec.d_in != 3 or not spec.value_kind.endswith("_distance"):
+        raise ValueError(f"surfaces need distances over three coordinates; got {spec.spec_id}")
+    table = store.records.to_table(columns=_COLUMNS).to_pylist()
+    by_row = {r["row"]: r for r in table}
+    without = [row for row in rows if by_row.get(row, {}).get("status") not in SERVED]
+    if without:
+        raise ValueError(f"rows must hold weights; these do not: {without}")
+    places = {item.item_id: i for i, item in enumerate(source.items)} if source else {}
+    pairs = []
+    for row in rows:
+        record = by_row[row]
+        values = grid_values(spec, store.read([row]), resolution)
+        pairs.append(
+            SolidPair(
+                original=_original(source, places.get(record["item_id"])),
+                reconstruction=level_set(spec, values, surface_level(spec, resolution)),
+                title=_title(record),
+                caption=_caption(record),
+            )
+        )
+    return pairs
+
+
+def solids_figure(
+    pairs: Sequence[SolidPair], heading: str = "", camera: Camera | None = None
+) -> Figure:
+    """Each pair as a column: the mesh above, the surface of its INR below, with its quality."""
+    if not pairs:
+        raise ValueError("a figure needs at least one pair; got none")
+    view = camera or Camera()
+    figure = Figure(figsize=(2.1 * len(pairs) + 0.6, 5.4), layout="constrained")
+    panels = figure.subplots(2, len(pairs), squeeze=False)
+    for column, pair in zip(panels.T, pairs, strict=True):
+        for axes, mesh in zip(column, (pair.original, pair.reconstruction), strict=True):
+            axes.axis("off")
+            if mesh is None:
+                axes.text(0.5, 0.5, "none", ha="center", va="center", color=INK)
+            else:
+                draw_solid(axes, mesh, view)
+        column[0].set_title(pair.title, fontsize=9, color=INK)
+        column[1].set_title(pair.caption, fontsize=8, color=INK, y=-0.06)
+    for axes, name in zip(panels[:, 0], ("mesh", "INR"), strict=True):
+        axes.text(-0.04, 0.5, name, rotation=90, transform=axes.transAxes, ha="right", va="center")
+    if heading:
+        set_heading(figure, heading)
+    return figure
+
+
+def render_shapes(
+    store: Store,
+    source: Source | None,
+    rows: Sequence[int],
+    out: str | Path,
+    camera: Camera | None = None,
+) -> Path:
+    """Write meshes and the surfaces of their INRs into out (.png, .pdf, .svg)."""
+    name = store.identity.get("source", {}).get("name", "")
+    recipe = store.identity.get("recipe", "")
+    what = ", ".join(filter(None, [name, store.spec.job, recipe and f"recipe {recipe}"]))
+    return save_figure(solids_figure(solid_pairs(store, source, rows), what, camera), out)

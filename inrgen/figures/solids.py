@@ -1,0 +1,58 @@
+"""Pictures of surfaces, drawn without a display or a GPU: shaded triangles, the farthest first."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+
+from inrgen.sources.mesh import Mesh
+
+# Colours of a face turned towards the light and away from it.
+_LIT = np.array([0.96, 0.95, 0.92])
+_DARK = np.array([0.16, 0.22, 0.34])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Camera:
+    """Where a surface is seen from, in degrees: turned about the up axis, raised above the ground.
+
+    up: 2 where z points up, as ModelNet mostly has it, 1 where y does.
+    """
+
+    azimuth_deg: float = 35.0
+    elevation_deg: float = 25.0
+    up: int = 2
+
+    def axes(self) -> Float[np.ndarray, "3 3"]:
+        """Unit vectors to the right, upwards, and towards the camera, as rows."""
+        a, e = np.deg2rad([self.azimuth_deg, self.elevation_deg])
+        right = np.array([np.cos(a), np.sin(a), 0.0])
+        toward = np.array([np.sin(a) * np.cos(e), -np.cos(a) * np.cos(e), np.sin(e)])
+        turned = np.stack([right, np.cross(toward, right), toward])
+        # z up becomes y up by going round the axes, which keeps the handedness
+        return turned if self.up == 2 else turned[:, [1, 2, 0]]
+
+
+def draw_solid(axes: Axes, mesh: Mesh, camera: Camera) -> None:
+    """Draw a mesh of coordinates in [-1, 1]^3, without perspective, lit from beside the camera.
+
+    Both sides of a face are lit alike, since the faces of meshes in the wild turn either way.
+    """
+    seen = mesh.vertices @ camera.axes().T
+    corners = seen[mesh.faces]
+    cross = mesh.cross @ camera.axes().T
+    length = np.linalg.norm(cross, axis=1, keepdims=True)
+    normals = cross / np.where(length > 0, length, 1.0)
+    light = np.array([-0.35, 0.55, 0.75]) / np.linalg.norm([-0.35, 0.55, 0.75])
+    shade = np.abs(normals @ light)[:, None] ** 0.8
+    order = np.argsort(corners[:, :, 2].mean(axis=1))
+    colours = (_DARK + shade * (_LIT - _DARK))[order]
+    axes.add_collection(
+        PolyCollection(
+            list(corners[order, :, :2]), facecolors=colours, edgecolors=colours, linewidths=0.3
+        )
+    )
+    axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
+    axes.axis("off")

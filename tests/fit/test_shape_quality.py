@@ -1,0 +1,112 @@
+"""What is measured of a fit to a shape is what it says, and a fit by recipe is a good one."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from inrgen.core.grid import grid_coords
+from inrgen.core.params import Params
+from inrgen.core.siren import InitConfig, initialise
+from inrgen.fit.block import ViewsJob, fit_block
+from inrgen.fit.engines import make_engine
+from inrgen.fit.recipes import recipe
+from inrgen.fit.shape_quality import chamfer, measure_shape
+from inrgen.fit.surface import grid_values, level_set, surface_level
+from inrgen.sources.catalog import open_source
+from inrgen.sources.closed_form import sphere_distance
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.mesh import Mesh
+from inrgen.sources.shape_config import ShapeConfig
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("meshes")
+    trimesh.creation.icosphere(subdivisions=3, radius=5.0).apply_translation([7, 0, 0]).export(
+        folder / "ball.off"
+    )
+    (folder / "zero.off").write_text("")
+    shape = ShapeConfig(num_points=20_000)
+    return open_source(SourceConfig(name="mesh-folder", data=str(folder), shape=shape))
+
+
+@pytest.fixture(scope="module")
+def made(source):
+    return recipe("published", source.facts)
+
+
+def ball_at(source):
+    return [item.item_id for item in source.items].index("ball.off")
+
+
+def exact_sphere(spec, radius):
+    return sphere_distance(grid_coords(spec, (64, 64, 64)).double(), radius).reshape(64, 64, 64)
+
+
+def test_a_level_set_lies_where_the_values_cross(made):
+    found = level_set(made.spec, exact_sphere(made.spec, 0.6).numpy())
+    radii = np.linalg.norm(found.vertices, axis=1)
+    np.testing.assert_allclose(radii, 0.6, atol=1e-3)
+    outwards = np.einsum("fd,fd->f", found.cross, found.corners.mean(axis=1))
+    assert (outwards > 0).mean() > 0.99
+    assert level_set(made.spec, np.ones((4, 4, 4))) is None
+
+
+def test_grid_values_are_those_of_the_inr_however_many_at_once(made, monkeypatch):
+    params = initialise(made.spec, InitConfig(first_layer="siren"), torch.tensor([1]))
+    whole = grid_values(made.spec, params, 9)
+    monkeypatch.setattr("inrgen.fit.surface._ACTIVATIONS_AT_ONCE", 1000)
+    np.testing.assert_allclose(grid_values(made.spec, params, 9), whole, atol=1e-6)
+
+
+def test_chamfer_is_nothing_for_equal_surfaces_and_the_gap_between_nested_spheres():
+    small, large = (
+        Mesh(vertices=np.asarray(m.vertices), faces=np.asarray(m.faces, dtype=np.int64))
+        for m in (trimesh.creation.icosphere(4, r) for r in (0.5, 0.6))
+    )
+    assert chamfer(small, small) < 1e-12
+    assert chamfer(small, large) == pytest.approx(0.1, abs=2e-3)
+
+
+def test_an_inr_without_inside_overlaps_nothing_and_has_no_surface(source, made):
+    check = source.load(ball_at(source)).check
+    zero = Params.from_flat(made.spec, torch.zeros(1, made.spec.num_params))
+    outside = replace(made.spec, output_offset=0.1)
+    quality = measure_shape(outside, zero, check)
+    assert quality.iou == 0.0
+    assert math.isnan(quality.chamfer)
+    assert quality.near_error == pytest.approx(np.abs(0.1 - check.near_values).mean(), rel=1e-5)
+
+
+def test_surfaces_need_distances(made):
+    assert surface_level(made.spec, 101) == 0.0
+    unsigned = replace(made.spec, value_kind="unsigned_distance", value_range=(0.0, 0.1))
+    assert surface_level(unsigned, 101) == pytest.approx(0.02)
+    with pytest.raises(ValueError, match="holds intensity"):
+        surface_level(replace(made.spec, value_kind="intensity"), 64)
+
+
+def test_a_ball_is_fitted_well_and_an_empty_file_is_a_row_with_a_reason(source, made):
+    job = ViewsJob(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=2)
+    loaded = []
+    for at in range(len(source.items)):
+        try:
+            loaded.append(source.load(at))
+        except Exception as error:
+            loaded.append(error)
+    fitted = fit_block(job, make_engine("cpu", 1), source.items, loaded, first_row=0)
+    by_name = {(r.item_id, r.view): r for r in fitted.records}
+    for view in range(2):
+        ball = by_name["ball.off", view]
+        assert ball.status == "ok"
+        assert ball.iou > 0.97
+        assert ball.chamfer < 0.01
+        assert ball.near_error < 0.01
+        assert ball.center == pytest.approx((7.0, 0.0, 0.0))
+        assert ball.scale == pytest.approx(0.9 / 5.0, rel=1e-3)
+        assert by_name["zero.off", view].status == "bad_input"
+        assert math.isnan(by_name["zero.off", view].iou)
