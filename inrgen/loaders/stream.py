@@ -23,9 +23,9 @@ from inrgen.store.mapped import MappedShards
 from inrgen.transforms.base import Transform
 
 # Rows gathered in one go: enough that the cost of going from shard to shard does not show.
-_WINDOW_ROWS = 4096
-# Rows made ahead of the trainer, at least; batches of a window share its memory.
-_AHEAD_ROWS = 8192
+_WINDOW_ROWS = 2048
+# Rows made ahead of the trainer; batches of a window share its memory.
+_AHEAD_ROWS = 4096
 
 
 class StreamLoader(IterableDataset[Batch]):

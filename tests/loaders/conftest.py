@@ -12,6 +12,9 @@ from inrgen.store.records import FitRecord
 from inrgen.store.writer import StoreWriter, stage_block
 
 
+STATUSES = {7: "below_target", 9: "bad_input", 501: "non_finite", 502: "bad_input"}
+
+
 class Sample:
     """Made-up rows with their records, in blocks of 256; the last block is short.
 
@@ -20,8 +23,7 @@ class Sample:
 
     spec = InrSpec(widths=(2, 3, 1), omega=(30.0,))
     views = 4
-    statuses = {7: "below_target", 9: "bad_input", 501: "non_finite", 502: "bad_input"}
-    unserved = {9, 501, 502}
+    unserved = (9, 501, 502)
 
     def __init__(self, rows: int, seed: int) -> None:
         self.rows, self.seed = rows, seed
@@ -34,7 +36,7 @@ class Sample:
 
     def _record(self, row: int) -> FitRecord:
         item, view = divmod(row, self.views)
-        status = self.statuses.get(row, "ok")
+        status = STATUSES.get(row, "ok")
         return FitRecord(
             item_id=f"train/{item:05d}",
             view=view,

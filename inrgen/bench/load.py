@@ -1,0 +1,106 @@
+"""How fast rows come out of a store, beside other ways to read the same weights, in one run."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inrgen.bench.load_ways import WAYS, Material, prepare
+from inrgen.core.spec import InrSpec
+
+_BASE = "zarr, whole shards"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadBench:
+    """Reads the same made-up weights in several ways, which take turns.
+
+    "inrgen, first epoch" checks every shard as it comes, which later epochs need not;
+    "zarr, whole shards" reads shards in random order with zarr alone and shuffles nothing within;
+    "mapped gather" takes random rows of one file in memory, without a store; "a file each" loads
+    and stacks one torch file an INR. All data is in the page cache: disks are not measured.
+
+    Attributes:
+        rows: INRs in the store.
+        hidden: widths of the hidden layers of an INR from two coordinates to one value.
+        batch_size: rows a batch.
+        num_files: INRs that are also written to files of their own; these are read far slower.
+        repeats: turns of each way; figures are medians over them.
+    """
+
+    rows: int = 40_000
+    hidden: tuple[int, ...] = (32, 32)
+    batch_size: int = 512
+    num_files: int = 1_000
+    repeats: int = 5
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.batch_size, self.num_files, self.repeats) < 1:
+            raise ValueError("rows, batch_size, num_files and repeats must be positive")
+        if self.num_files > self.rows:
+            raise ValueError(f"num_files must be at most rows={self.rows}; got {self.num_files}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadRate:
+    """One way of reading.
+
+    rows_per_s: the median of the turns; spread: (greatest - least) / median.
+    times_zarr: the median of the ratios to plain zarr in the same turn.
+    """
+
+    way: str
+    job: str
+    rows_per_s: float
+    spread: float
+    times_zarr: float
+
+
+def _silent(line: str) -> None:
+    """Say nothing of the progress."""
+
+
+def run(config: LoadBench, progress: Callable[[str], None] = _silent) -> list[LoadRate]:
+    """Every way at the same rows, taking turns, so that they share what the machine does."""
+    spec = InrSpec(widths=(2, *config.hidden, 1), omega=(30.0,) * len(config.hidden))
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory(prefix="inrgen-bench-") as folder:
+        material = Material(
+            folder=Path(folder),
+            spec=spec,
+            rows=config.rows,
+            num_files=config.num_files,
+            batch_size=config.batch_size,
+        )
+        progress(f"writing {config.rows:,} rows")
+        prepare(material, views=next(v for v in (10, 5, 2, 1) if config.rows % v == 0))
+        for turn in range(config.repeats):
+            progress(f"turn {turn + 1} of {config.repeats}")
+            for way, make in WAYS.items():
+                read = make(material, turn)
+                began = time.perf_counter()
+                num_rows = read()
+                rates[way].append(num_rows / (time.perf_counter() - began))
+    return [
+        LoadRate(
+            way=way,
+            job=spec.job,
+            rows_per_s=statistics.median(found),
+            spread=(max(found) - min(found)) / statistics.median(found),
+            times_zarr=statistics.median(a / b for a, b in zip(found, rates[_BASE], strict=True)),
+        )
+        for way, found in rates.items()
+    ]
+
+
+def table(rows: Sequence[LoadRate]) -> str:
+    """The rates as people read them."""
+    lines = [f"{'way':<22}{'job':<12}{'rows/s':>12}{'spread':>9}{'x zarr':>9}"]
+    lines += [
+        f"{row.way:<22}{row.job:<12}{row.rows_per_s:>12,.0f}{row.spread:>9.0%}"
+        f"{row.times_zarr:>9.3g}"
+        for row in rows
+    ]
+    return "\n".join(lines)

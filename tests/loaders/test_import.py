@@ -1,0 +1,41 @@
+"""The package's face is there at once, and what it needs is imported when it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import inrgen
+
+
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_importing_inrgen_imports_neither_torch_nor_zarr():
+    heavy = ("torch", "zarr", "pyarrow", "numpy", "numba")
+    assert run(f"import inrgen, sys; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
+
+
+def test_the_loader_does_without_zarr_ray_and_dask():
+    code = (
+        "import sys, inrgen; inrgen.StreamLoader; print({'zarr', 'ray', 'dask'} & set(sys.modules))"
+    )
+    assert run(code) == "set()\n"
+
+
+def test_the_names_it_gives():
+    from inrgen.core.params import Params
+    from inrgen.core.spec import InrSpec
+    from inrgen.loaders.stream import StreamLoader
+    from inrgen.store.reader import open_store
+
+    assert inrgen.Params is Params
+    assert inrgen.InrSpec is InrSpec
+    assert inrgen.StreamLoader is StreamLoader
+    assert inrgen.open_store is open_store
+    assert set(inrgen.__all__) <= set(dir(inrgen))
+    with pytest.raises(AttributeError, match="has no attribute 'Streamer'"):
+        inrgen.Streamer  # noqa: B018

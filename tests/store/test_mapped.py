@@ -1,0 +1,63 @@
+"""Mapped shards give the rows that the reader gives."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inrgen.store.errors import DamagedStore
+from inrgen.store.layout import shard_key
+from inrgen.store.mapped import MappedShards
+from inrgen.store.reader import open_store
+
+
+@pytest.fixture(scope="module")
+def mapped_store(sample, tmp_path_factory):
+    return sample.build(tmp_path_factory.mktemp("mapped") / "store")
+
+
+def copied(shards, sample, rows):
+    """The rows by copy, block by block, into a batch that starts as zeros."""
+    rows = np.asarray(rows, dtype=np.int64)
+    target = np.zeros((len(rows), sample.spec.num_params), dtype=np.float32)
+    blocks = rows // sample.layout.shard_rows
+    for block in np.unique(blocks).tolist():
+        places = np.flatnonzero(blocks == block)
+        shards.copy(block, rows[places], target, places)
+    return target
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.lists(st.integers(0, 10**6), max_size=40), max_open=st.integers(1, 3))
+def test_any_rows_with_few_or_many_shards_open(sample, mapped_store, rows, max_open):
+    shards = MappedShards(open_store(mapped_store), sample.spec_id, max_open=max_open)
+    rows = [row % sample.layout.rows for row in rows]
+    for _ in range(2):
+        np.testing.assert_array_equal(copied(shards, sample, rows), sample.flat[rows])
+    assert len(shards._open) <= max_open
+
+
+def test_another_process_can_have_a_copy(sample, mapped_store):
+    shards = MappedShards(open_store(mapped_store), sample.spec_id)
+    copied(shards, sample, [3, sample.layout.rows - 2])
+    data = pickle.dumps(shards)
+    assert len(data) < 5_000
+    np.testing.assert_array_equal(copied(pickle.loads(data), sample, [7]), sample.flat[[7]])
+
+
+def test_a_shard_is_checked_again_after_its_file_has_changed(sample, store):
+    shards = MappedShards(open_store(store), sample.spec_id, max_open=1)
+    copied(shards, sample, [0, 300])
+    path = store / shard_key(sample.spec_id, 0)
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+    with pytest.raises(DamagedStore, match=r"rows 0\.\.\d+ in .* do not match"):
+        copied(shards, sample, [0])
+    path.unlink()
+    shards.prefetch(0)
+    with pytest.raises(DamagedStore, match="is lost"):
+        copied(shards, sample, [0])
