@@ -24,9 +24,10 @@ VERBS = {
     "info": ("inrgen.journeys.info", "InfoConfig", "info"),
     "verify": ("inrgen.journeys.verify", "VerifyConfig", "verify"),
     "render": ("inrgen.journeys.render", "RenderConfig", "render"),
+    "extract": ("inrgen.journeys.extract", "ExtractConfig", "extract"),
     "card": ("inrgen.journeys.card", "CardConfig", "card"),
     "bench fit": ("inrgen.bench.fit", "FitBench", "bench_fit"),
-    "bench align": ("inrgen.bench.align", "AlignBench", "bench_align"),
+    "bench align": ("inrgen.bench.align", "AlignBenchConfig", "run"),
     "bench load": ("inrgen.bench.load", "LoadBench", "bench_load"),
 }
 RESUMABLE = {"build"}

@@ -6,7 +6,8 @@ and midpoint errors of views of one image. Accuracy of a plain MLP on weights al
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,17 +36,21 @@ SHORT: dict[Kind, str] = {"permutation": "perm", "signed": "signed"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlignBenchConfig:
-    """What to measure.
+    """Measure how fast pairs are matched, how much nearer they come, and how they then teach.
 
-    data: the folder that holds Fashion-MNIST; None fits the digits of scikit-learn.
-    items: images fitted twice, for the pairs of the first two tables.
-    num_steps: updates of those fits; None takes the published recipe's.
-    widths: hidden widths to time, two layers each; 32 on fitted views, others on random weights.
-    batch: INRs of the alignment and MixUp that is timed as a loader would do it.
-    probe_items: images to learn from, in the third table; 0 leaves it out. An eighth as many are
-        held for choosing the epoch and a quarter for the test.
-    probe_steps: updates of the probe's fits.
-    repeats: of each timing, of which the fastest counts.
+    Attributes:
+        data: the folder that holds Fashion-MNIST; by default the digits of scikit-learn are fitted.
+        items: images fitted twice, for the pairs of the first two tables.
+        num_steps: updates of those fits, instead of the published recipe's.
+        widths: hidden widths to time, two layers each; 32 on fitted views, others on random
+            weights.
+        batch: INRs of the alignment and MixUp that is timed as a loader would do it.
+        probe_items: images to learn from, in the third table; 0 leaves it out. An eighth as many
+            are held for choosing the epoch and a quarter for the test.
+        probe_steps: updates of the probe's fits.
+        probe: how the probe is trained.
+        repeats: of each timing, of which the fastest counts.
+        seed: names all randomness.
     """
 
     data: str | None = None
@@ -98,6 +103,18 @@ class AlignReport:
     speed: tuple[SpeedRow, ...]
     evidence: tuple[EvidenceRow, ...]
     probe: tuple[ProbeRow, ...]
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """The three tables."""
+        return table(self)
+
+    def document(self) -> dict[str, Any]:
+        """The rows of each table as plain values."""
+        return asdict(self)
 
 
 def run(config: AlignBenchConfig) -> AlignReport:

@@ -9,7 +9,17 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeConfig:
-    """A small classifier with strong regularisation, stopped at its best validation epoch."""
+    """A small classifier with strong regularisation, stopped at its best validation epoch.
+
+    Attributes:
+        hidden: width of both hidden layers.
+        dropout: share of hidden units dropped in training.
+        lr: learning rate of AdamW.
+        weight_decay: of AdamW, as torch has it.
+        batch: rows of an update.
+        epochs: passes over the training rows.
+        seed: names all randomness of the training.
+    """
 
     hidden: int = 512
     dropout: float = 0.5
