@@ -1,6 +1,7 @@
 """How fast rows come out of a store, beside other ways to read the same weights, in one run."""
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inrgen.bench.load_ways import WAYS, Material, prepare
+from inrgen.bench.report import BenchReport
 from inrgen.core.spec import InrSpec
 
 _BASE = "zarr, whole shards"
@@ -104,3 +106,14 @@ def table(rows: Sequence[LoadRate]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def _say(line: str) -> None:
+    """Progress goes to stderr: stdout is for the table alone."""
+    sys.stderr.write(line + "\n")
+
+
+def bench_load(config: LoadBench) -> BenchReport:
+    """The benchmark as a command, which says on stderr what it is at."""
+    rows = run(config, _say)
+    return BenchReport(rows=rows, table=table(rows))

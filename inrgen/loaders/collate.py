@@ -1,7 +1,7 @@
 """From rows to a batch: moved to a device, changed at random, mixed, normalised."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,24 +12,7 @@ from inrgen.core.mixing import one_hot
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
-
-Draw = TypeVar("Draw")
-
-
-class Mixer(Protocol[Draw]):
-    """A way to mix each INR with a partner, such as MixUp."""
-
-    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Draw:
-        """Choose for each INR from its own key; see no weights."""
-        ...
-
-    def apply(self, first: Params, second: Params, draw: Draw) -> Params:
-        """Mix INR r of first with INR r of second."""
-        ...
-
-    def share(self, draw: Draw) -> Float[Tensor, " b"]:
-        """How much of each mixed INR's label is that of first, from 0 to 1."""
-        ...
+from inrgen.transforms.mix import MixUp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +76,7 @@ class Collate:
     spec: InrSpec
     device: torch.device
     transforms: tuple[Transform[Any], ...] = ()
-    mixup: Mixer[Any] | None = None
+    mixup: MixUp | None = None
     num_classes: int = 0
     normalise_by: tuple[Params, Params] | None = None
 
@@ -117,9 +100,10 @@ class Collate:
         if self.mixup is not None:
             assert partners is not None, "mixing needs partners"
             partners = partners.map(self._move)
-            draw = self.mixup.draw(self.spec, served.mixing)
+            # the loader has chosen the partners, so that they do not depend on the batch
+            draw = self.mixup.draw(self.spec, served.mixing, num_rows=1)
             params = self.mixup.apply(params, self._transformed(partners), draw)
-            share = self.mixup.share(draw)[:, None]
+            share = draw.lam[:, None]
             ours, theirs = (one_hot(s.labels, self.num_classes) for s in (served, partners))
             soft = share * ours + (1.0 - share) * theirs
         return Batch(

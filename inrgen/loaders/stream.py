@@ -5,25 +5,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.ahead import read_ahead
-from inrgen.loaders.collate import Batch, Collate, Mixer, Served
+from inrgen.loaders.collate import Batch, Collate
 from inrgen.loaders.contents import Stores, Views, read_contents
 from inrgen.loaders.order import Share
 from inrgen.loaders.position import Passes, Position, this_worker
-from inrgen.loaders.samples import EpochSamples, Picks, named_keys
+from inrgen.loaders.produce import Producer
 from inrgen.loaders.shards import Gatherer, OnBadShard
 from inrgen.loaders.state import check_state, make_state
 from inrgen.store.mapped import MappedShards
 from inrgen.transforms.base import Transform
+from inrgen.transforms.mix import MixUp
 
-# Rows gathered in one go: enough that the cost of going from shard to shard does not show.
-_WINDOW_ROWS = 2048
 # Rows made ahead of the trainer; batches of a window share its memory.
 _AHEAD_ROWS = 4096
 
@@ -78,7 +76,7 @@ class StreamLoader(IterableDataset[Batch]):
         where: Any = None,
         batch_size: int = 256,
         transforms: Transform[Any] | Sequence[Transform[Any]] = (),
-        mixup: Mixer[Any] | None = None,
+        mixup: MixUp | None = None,
         normalise_by: tuple[Params, Params] | None = None,
         balance: bool = False,
         weights: Sequence[float] | None = None,
@@ -114,8 +112,7 @@ class StreamLoader(IterableDataset[Batch]):
         selection = self._contents.selection
         self._batch_size, self._drop_last = batch_size, drop_last
         self._rank, self._world_size = rank, world_size
-        self._seed, self._pool_shards = seed, pool_shards
-        self._collate = Collate(
+        collate = Collate(
             spec=self._contents.spec,
             device=torch.device(device),
             transforms=tuple(transforms) if isinstance(transforms, Sequence) else (transforms,),
@@ -128,6 +125,13 @@ class StreamLoader(IterableDataset[Batch]):
             for store, of in zip(self._contents.stores, self._contents.spec_ids, strict=True)
         ]
         self._gatherer = Gatherer(selection, readers, on_bad_shard)
+        self._producer = Producer(
+            contents=self._contents,
+            gatherer=self._gatherer,
+            collate=collate,
+            seed=seed,
+            pool_shards=pool_shards,
+        )
         self._facts = {**self._contents.facts, "seed": seed, "pool_shards": pool_shards}
         self._passes = Passes()
         self._now: Position | None = None
@@ -197,7 +201,8 @@ class StreamLoader(IterableDataset[Batch]):
         _, num_workers = this_worker()
         self._now = position
         depth = max(2, _AHEAD_ROWS // self._batch_size)
-        for number, batch in read_ahead(self._produce(position), depth):
+        batches = self._producer.batches(position, self._share(position))
+        for number, batch in read_ahead(batches, depth):
             self._now = replace(position, batches=number + num_workers)
             self._warn()
             if len(batch):
@@ -220,72 +225,3 @@ class StreamLoader(IterableDataset[Batch]):
             if shard not in self._warned:
                 self._warned.add(shard)
                 warnings.warn(f"a shard is skipped: {error}", RuntimeWarning, stacklevel=3)
-
-    def _produce(self, position: Position) -> Iterator[tuple[int, Batch]]:
-        """This worker's batches from a position on, with their numbers; windows of several."""
-        quotas = self._contents.quotas
-        samples = EpochSamples(
-            self._contents.selection,
-            seed=self._seed,
-            epoch=position.epoch,
-            pool_shards=self._pool_shards,
-            times=None if quotas is None else quotas.times(self._seed, position.epoch),
-            on_pool=self._gatherer.prefetch,
-        )
-        share = self._share(position)
-        worker, num_workers = this_worker()
-        first = position.batches + (worker - position.batches) % num_workers
-        numbers = range(first, share.num_batches, num_workers)
-        window = max(1, _WINDOW_ROWS // self._batch_size)
-        for at in range(0, len(numbers), window):
-            yield from self._window(samples, share, position.epoch, numbers[at : at + window])
-
-    def _window(
-        self, samples: EpochSamples, share: Share, epoch: int, numbers: range
-    ) -> Iterator[tuple[int, Batch]]:
-        """Gather the rows of several batches in one go and cut them into batches."""
-        parts = [share.batch(number) for number in numbers]
-        wanted = np.concatenate(parts)
-        picks = samples.picks(samples.units(wanted), self._contents.choice)
-        if self._collate.mixup is not None:
-            picks += samples.picks(samples.partners(wanted), self._contents.choice)
-        served, goods = zip(*(self._serve(pick, epoch) for pick in picks), strict=True)
-        good = torch.from_numpy(np.logical_and.reduce(goods))
-        stop = 0
-        for number, part in zip(numbers, parts, strict=True):
-            start, stop = stop, stop + len(part)
-            keep = good[start:stop]
-            cut = [one.map(lambda tensor: tensor[start:stop]) for one in served]  # noqa: B023
-            if not bool(keep.all()):
-                cut = [one.map(lambda tensor: tensor[keep]) for one in cut]  # noqa: B023
-            yield number, self._batch(cut, epoch, share.done_after(number + 1))
-
-    def _batch(self, cut: list[Served], epoch: int, done: int) -> Batch:
-        first, second = cut[0], cut[1] if len(cut) == 2 else None
-        if self._contents.choice == "pairs" and second is not None:
-            other = self._collate.batch(second, None, epoch, done)
-            return replace(self._collate.batch(first, None, epoch, done), second=other)
-        return self._collate.batch(first, second, epoch, done)
-
-    def _serve(self, picks: Picks, epoch: int) -> tuple[Served, np.ndarray]:
-        """Rows with their labels and keys, and which of them could be had."""
-        selection, collate = self._contents.selection, self._collate
-        flat, good = self._gatherer.gather(picks, self.spec.num_params)
-        columns = selection.keys
-
-        def keys(operation: str, needed: bool) -> torch.Tensor:
-            if not needed:
-                return torch.zeros(len(picks.index), dtype=torch.int64)
-            return named_keys(selection, picks, self._seed, operation, epoch)
-
-        served = Served(
-            flat=torch.from_numpy(flat),
-            labels=torch.from_numpy(columns.labels[picks.index]),
-            rows=torch.from_numpy(columns.rows[picks.index]),
-            stores=torch.from_numpy(selection.shard_stores[picks.shards]),
-            views=torch.from_numpy(columns.views[picks.index].astype(np.int64)),
-            items=torch.from_numpy(columns.items[picks.index]),
-            changing=keys("transform", bool(collate.transforms)),
-            mixing=keys("mixup", collate.mixup is not None),
-        )
-        return served, good

@@ -11,7 +11,6 @@ from inrgen.store.layout import Layout
 from inrgen.store.records import FitRecord
 from inrgen.store.writer import StoreWriter, stage_block
 
-
 STATUSES = {7: "below_target", 9: "bad_input", 501: "non_finite", 502: "bad_input"}
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from inrgen.core import rng
-from inrgen.core.mixing import mix
 from inrgen.core.params import Params
 from inrgen.loaders.stream import StreamLoader
 from inrgen.transforms.exact import Permute
+from inrgen.transforms.mix import MixUp
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,7 @@ class Shift:
         return params.map(lambda t: t + draw.reshape(-1, *[1] * (t.ndim - 1)))
 
 
-@dataclass(frozen=True)
-class Blend:
-    """The plainest MixUp."""
-
-    def draw(self, spec, keys):
-        return rng.uniform(keys)
-
-    def apply(self, first, second, draw):
-        return mix(first, second, draw)
-
-    def share(self, draw):
-        return draw
+BLEND = MixUp(pairing="direct")
 
 
 def by_row(batches):
@@ -56,12 +45,12 @@ def same(one, other):
 ARGUMENTS = {
     "shift": {"transforms": Shift()},
     "chain": {"transforms": [Permute(), Shift(), Shift()]},
-    "mixup": {"mixup": Blend()},
-    "both": {"transforms": (Shift(),), "mixup": Blend(), "balance": True},
+    "mixup": {"mixup": BLEND},
+    "aligned": {"transforms": Permute(), "mixup": MixUp(beta=0.5)},
 }
 
 
-@pytest.mark.parametrize("name", ["shift", "chain", "mixup"])
+@pytest.mark.parametrize("name", ARGUMENTS)
 def test_changes_do_not_depend_on_batches_ranks_or_resumption(path, name):
     def load(**more):
         return StreamLoader(path, split="all", **ARGUMENTS[name], **more)
@@ -77,7 +66,7 @@ def test_changes_do_not_depend_on_batches_ranks_or_resumption(path, name):
     same(expected, by_row([*begun, *second]))
 
 
-@pytest.mark.parametrize("name", ["shift", "chain", "mixup"])
+@pytest.mark.parametrize("name", ARGUMENTS)
 def test_changes_differ_every_epoch_and_with_the_seed(path, name):
     loader = StreamLoader(path, split="all", **ARGUMENTS[name])
     passes = [by_row(loader), by_row(loader)]
@@ -109,9 +98,10 @@ def test_mixing_takes_labels_in_the_proportion_of_weights(sample, path):
     flat = torch.from_numpy(sample.flat).double()
     labels = torch.tensor([record.label for record in sample.records])
     partners = []
-    for batch in StreamLoader(path, split="all", mixup=Blend(), seed=2):
+    for batch in StreamLoader(path, split="all", mixup=BLEND, seed=2):
         torch.testing.assert_close(batch.soft_labels.sum(1), torch.ones(len(batch)))
-        share = rng.uniform(rng.keys(2, "mixup", batch.items, batch.views, 0)).double()
+        keys = rng.keys(2, "mixup", batch.items, batch.views, 0)
+        share = BLEND.draw(sample.spec, keys, 1).lam.double()
         # parameter 0 of a row is its number, so the mixture tells with whom it was made
         mixed = batch.params.flat()[:, 0].double()
         clear = share < 0.9
@@ -150,4 +140,4 @@ def test_normalising_by_what_was_served(sample, path):
 
 def test_pairs_are_not_mixed(path):
     with pytest.raises(ValueError, match="no meaning for views='pairs'"):
-        StreamLoader(path, views="pairs", mixup=Blend())
+        StreamLoader(path, views="pairs", mixup=BLEND)
