@@ -25,6 +25,8 @@ _INRS_AT_ONCE = 1 << 16
 # More programs than fit side by side do no harm: one that starts late finds the work done.
 _PROGRAMS_A_PROCESSOR = 8
 _PROGRAMS_INTERPRETED = 2
+# Of a thread, on every NVIDIA GPU since 2013.
+_MOST_REGISTERS = 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +64,12 @@ class Shape:
     held: bool = True
 
     def options(self) -> dict[str, Any]:
-        """What triton calls them; loads are few, and having several in flight takes registers."""
-        return {"num_warps": self.warps, "num_stages": 1}
+        """What triton calls them, and what keeps it from spilling.
+
+        Loads are few, and having several in flight takes registers. Told of no limit, the
+        assembler spills a few registers where that lets one more program run beside.
+        """
+        return {"num_warps": self.warps, "num_stages": 1, "maxnreg": _MOST_REGISTERS}
 
 
 # By H and hidden layers; chosen so that the compiler spills nothing for any number of inputs and
@@ -73,17 +79,20 @@ _FLOAT32_SHAPES: dict[tuple[int, int], Shape] = {
     (32, 2): Shape(tile=32, warps=4),
     (64, 2): Shape(tile=16, warps=8, held=False),
     (16, 3): Shape(tile=32, warps=4),
-    (32, 3): Shape(tile=32, warps=4, held=False),
+    (32, 3): Shape(tile=16, warps=4, held=False),
 }
 _ROUNDED_SHAPES: dict[tuple[int, int], Shape] = {
     (16, 2): Shape(tile=64, warps=4),
     (32, 2): Shape(tile=32, warps=4),
-    (64, 2): Shape(tile=32, warps=8),
-    (16, 3): Shape(tile=32, warps=4),
+    (64, 2): Shape(tile=16, warps=8),
+    (16, 3): Shape(tile=16, warps=4, held=False),
     (32, 3): Shape(tile=16, warps=4),
     (64, 3): Shape(tile=16, warps=8, held=False),
 }
-_ROUNDED_SHAPES_ONE_OUTPUT: dict[tuple[int, int], Shape] = {(32, 2): Shape(tile=64, warps=4)}
+_ROUNDED_SHAPES_ONE_OUTPUT: dict[tuple[int, int], Shape] = {
+    (32, 2): Shape(tile=64, warps=4),
+    (64, 2): Shape(tile=32, warps=8),
+}
 
 
 def shape_of(spec: InrSpec, mode: Mode) -> Shape | None:

@@ -137,7 +137,8 @@ def test_packing_is_undone_by_unpacking_and_fills_up_with_zeros(spec):
 @pytest.mark.parametrize(
     "config",
     [
-        FitConfig(stop_psnr_db=None),
+        # Adam forgives a gradient of the wrong size, except for its eps.
+        FitConfig(stop_psnr_db=None, eps=1e-2),
         FitConfig(
             stop_psnr_db=None,
             points_per_step=13,
@@ -147,7 +148,7 @@ def test_packing_is_undone_by_unpacking_and_fills_up_with_zeros(spec):
             weight_decay=0.1,
         ),
     ],
-    ids=["all points", "mini-batches, schedule and decay"],
+    ids=["all points, large eps", "mini-batches, schedule and decay"],
 )
 def test_the_kernel_fits_as_a_float64_loop_does(spec, config):
     # 40 points fill one tile and another in part.
