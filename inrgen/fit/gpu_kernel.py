@@ -2,7 +2,11 @@
 
 A program takes the next INR that nobody has, fits it to the end and takes another, so fits that
 stop early leave nobody idle. Hidden products go through tl.dot, a tile of points by H features;
-the thin first and last layers are float32 sums. Layouts are gpu_layout's.
+the thin first and last layers keep float32's accuracy forward in every mode. Layouts are
+gpu_layout's.
+
+Triton has no lists, so what there is one of for each input or output is spelled out, and the
+functions are as long as that makes them.
 
 Only triton reads this file, so a machine without it must not import it.
 """
