@@ -1,6 +1,7 @@
 """What is measured of a fit to a shape is what it says, and a fit by recipe is a good one."""
 
 import math
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -110,3 +111,17 @@ def test_a_ball_is_fitted_well_and_an_empty_file_is_a_row_with_a_reason(source, 
         assert ball.scale == pytest.approx(0.9 / 5.0, rel=1e-3)
         assert by_name["zero.off", view].status == "bad_input"
         assert math.isnan(by_name["zero.off", view].iou)
+
+
+def test_real_shapes_are_fitted_well_by_the_default_recipe(real_data, tmp_path, made):
+    with tarfile.open(real_data / "watertight_shapes.tar.gz") as archive:
+        names = [m for m in archive.getmembers() if "/test/" in m.name and m.name.endswith(".off")]
+        archive.extractall(tmp_path, members=names[::3], filter="data")
+    shape = ShapeConfig(num_points=50_000)
+    source = open_source(SourceConfig(name="mesh-folder", data=str(tmp_path), shape=shape))
+    job = ViewsJob(spec=made.spec, fit=made.fit, seed=0, views=1)
+    signals = [source.load(at) for at in range(len(source.items))]
+    records = fit_block(job, make_engine("cpu", 1), source.items, signals, first_row=0).records
+    assert all(record.sign_method == "winding number (closed)" for record in records)
+    assert np.median([record.iou for record in records]) > 0.95
+    assert np.median([record.chamfer for record in records]) < 0.01
