@@ -7,6 +7,11 @@ import pytest
 
 # Ray then leaves the home folder alone.
 os.environ["RAY_AUTH_MODE"] = "disabled"
+# Kernels run through Triton's interpreter here; compiled ones are kept within the project.
+os.environ["TRITON_INTERPRET"] = "1"
+os.environ["TRITON_CACHE_DIR"] = str(
+    Path(__file__).resolve().parents[1] / ".pytest_cache" / "triton"
+)
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

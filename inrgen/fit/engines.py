@@ -7,14 +7,15 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import Engine
 
-EngineChoice = Literal["auto", "torch", "cpu"]
+EngineChoice = Literal["auto", "torch", "cpu", "gpu"]
 
 
 def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
     """The engine that a build will use, decided once, when it is planned.
 
     "auto" is the fused CPU engine wherever it can fit the spec: in `bench fit` it was the fastest
-    at every width from 32 to 256, with all points and with mini-batches.
+    at every width from 32 to 256, with all points and with mini-batches. "gpu" is taken when it is
+    asked for: whether a worker has a GPU shows only where it runs.
 
     Raises:
         ValueError: the name is unknown, or the engine cannot fit this spec here.
@@ -22,8 +23,8 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
     can_fuse = spec.activation == "sine" and find_spec("numba") is not None
     if name == "auto":
         return "cpu" if can_fuse else "torch"
-    if name not in ("torch", "cpu"):
-        raise ValueError(f"engine must be auto, torch or cpu; got {name!r}")
+    if name not in ("torch", "cpu", "gpu"):
+        raise ValueError(f"engine must be auto, torch, cpu or gpu; got {name!r}")
     if name == "cpu" and not can_fuse:
         raise ValueError(
             f"engine cpu needs numba and sine activations; got {spec.activation!r} "
@@ -50,4 +51,8 @@ def make_engine(name: str, threads: int | None = None) -> Engine:
         from inrgen.fit.cpu_engine import CpuEngine
 
         return CpuEngine(threads=threads)
-    raise ValueError(f"engine must be torch or cpu; got {name!r}")
+    if name == "gpu":
+        from inrgen.fit.gpu_engine import GpuEngine
+
+        return GpuEngine()
+    raise ValueError(f"engine must be torch, cpu or gpu; got {name!r}")

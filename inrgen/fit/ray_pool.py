@@ -83,10 +83,13 @@ def run_tasks(
         on_wait: called about once a second while nothing finishes.
 
     Raises:
+        ValueError: nothing answers at config.address, or no node has the share of a GPU asked for.
         ChildProcessError: a task's workers were lost more than config.retries times.
     """
     ours = _start(config)
     try:
+        if config.gpus_per_task and not ray.cluster_resources().get("GPU"):
+            raise ValueError("engine gpu needs a GPU; the Ray cluster has none")
         remote = ray.remote(num_cpus=1, num_gpus=config.gpus_per_task, max_retries=config.retries)(
             function
         )

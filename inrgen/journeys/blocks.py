@@ -40,10 +40,12 @@ class Means:
 
     workers: tasks at a time, one core each; 0 is this process, None every core that Ray has.
     address: a running Ray cluster; None starts one here.
+    gpus_per_task: the share of a GPU that a task holds; 0 for engines on the CPU.
     """
 
     workers: int | None
     address: str | None = None
+    gpus_per_task: float = 0.0
 
 
 def block_tasks(
@@ -138,5 +140,7 @@ def run_blocks(
     """Blocks as they are done: in this process for workers=0, through Ray otherwise."""
     if means.workers == 0 or not tasks:
         return map(function, tasks)
-    pool = PoolConfig(workers=means.workers, address=means.address)
+    pool = PoolConfig(
+        workers=means.workers, address=means.address, gpus_per_task=means.gpus_per_task
+    )
     return run_tasks(function, tasks, pool, on_wait)

@@ -24,8 +24,8 @@ from inrgen.store.reader import Store
 class BuildConfig:
     """Fit many views of every item of a source into a store; the same command again resumes.
 
-    The result depends on the source and on all that comes before workers; workers and address
-    change only how long it takes.
+    The result depends on the source and on all that comes before workers; the rest changes only
+    how long it takes.
 
     Attributes:
         source: the data set.
@@ -45,6 +45,7 @@ class BuildConfig:
         workers: fits at a time, one core each; 0 is this process alone, without Ray; by default
             every core that Ray has.
         address: a running Ray cluster, "auto" or "HOST:PORT"; by default one is started here.
+        gpu_share: for engine gpu: the share of a GPU that each fit at a time holds.
     """
 
     source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
@@ -61,12 +62,15 @@ class BuildConfig:
     min_psnr: float | None = None
     workers: int | None = None
     address: str | None = None
+    gpu_share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ValueError(f"views must be at least 1; got {self.views}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
+        if not 0 < self.gpu_share <= 1:
+            raise ValueError(f"gpu_share must be over 0 and at most 1; got {self.gpu_share}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

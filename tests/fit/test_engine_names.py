@@ -12,7 +12,7 @@ SPEC = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
 TANH = replace(SPEC, activation="tanh")
 
 
-@pytest.mark.parametrize("name", ["torch", "cpu"])
+@pytest.mark.parametrize("name", ["torch", "cpu", "gpu"])
 def test_an_engine_answers_to_its_name(name):
     assert resolve_engine(name, SPEC, FitConfig()) == name
     assert make_engine(name, threads=1).name == name
