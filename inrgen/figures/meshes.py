@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from inrgen.figures.solids import Camera, draw_solid
-from inrgen.figures.style import INK, save_figure, set_heading
+from inrgen.figures.style import INK, set_heading
 from inrgen.fit.surface import grid_values, level_set, surface_level
 from inrgen.sources.base import BadSignal, Source
 from inrgen.sources.mesh import Mesh
@@ -106,17 +105,3 @@ def solids_figure(
     if heading:
         set_heading(figure, heading)
     return figure
-
-
-def render_shapes(
-    store: Store,
-    source: Source | None,
-    rows: Sequence[int],
-    out: str | Path,
-    camera: Camera | None = None,
-) -> Path:
-    """Write meshes and the surfaces of their INRs into out (.png, .pdf, .svg)."""
-    name = store.identity.get("source", {}).get("name", "")
-    recipe = store.identity.get("recipe", "")
-    what = ", ".join(filter(None, [name, store.spec.job, recipe and f"recipe {recipe}"]))
-    return save_figure(solids_figure(solid_pairs(store, source, rows), what, camera), out)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from inrgen.core.grid import grid_coords
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
+from inrgen.figures.meshes import solid_pairs, solids_figure
 from inrgen.figures.pictures import PicturePair, reconstructions_figure
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.style import save_figure
@@ -141,12 +142,13 @@ def render_store(
     name = store.identity.get("source", {}).get("name", "")
     recipe = store.identity.get("recipe", "")
     what = ", ".join(filter(None, [name, store.spec.job, recipe and f"recipe {recipe}"]))
-    pictures = reconstructions_figure(
-        picture_pairs(store, source, chosen), heading=f"{what}; {len(chosen)} of its INRs{spread}"
-    )
-    quality = quality_figure(quality_data(store), heading=what)
+    heading = f"{what}; {len(chosen)} of its INRs{spread}"
+    if store.spec.d_in == 3:
+        pictures = solids_figure(solid_pairs(store, source, chosen), heading)
+    else:
+        pictures = reconstructions_figure(picture_pairs(store, source, chosen), heading)
     folder = Path(out)
     return (
         save_figure(pictures, folder / "reconstructions.png"),
-        save_figure(quality, folder / "quality.png"),
+        save_figure(quality_figure(quality_data(store), what), folder / "quality.png"),
     )

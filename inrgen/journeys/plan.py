@@ -31,8 +31,9 @@ class BuildConfig:
         source: the data set.
         out: the store's folder; made where there is none.
         views: fits of each item, each from a random initialisation of its own.
-        recipe: "published" as the augmentation study fits, "fast" for about the same weights in
-            less time, "sharp" for reconstruction (its weights teach a classifier little).
+        recipe: published as the augmentation study fits, fast for weights that teach as well in
+            less time, sharp for reconstruction (its weights teach a classifier little), inr2vec
+            for shapes in that study's large network.
         engine: what does the fitting; auto takes the fastest that can.
         seed: names all randomness of the build.
         stop_psnr: a fit stops early at this PSNR, in dB, instead of the recipe's (40 dB, but for
@@ -147,7 +148,7 @@ def source_again(store: Store, data: str | None) -> SourceConfig:
     noted = store.identity.get("source")
     if not isinstance(noted, dict):
         raise ValueError(f"{store.path} was not made by `inrgen build`: it notes no source")
-    return SourceConfig(**noted, data=data)
+    return SourceConfig.from_identity(noted, data)
 
 
 def plan_again(store: Store, data: str | None) -> BuildPlan:
