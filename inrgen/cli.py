@@ -28,6 +28,7 @@ VERBS = {
     "card": ("inrgen.journeys.card", "CardConfig", "card"),
     "bench fit": ("inrgen.bench.fit", "FitBench", "bench_fit"),
     "bench align": ("inrgen.bench.align", "AlignBenchConfig", "run"),
+    "bench recipe": ("inrgen.bench.recipe", "RecipeBench", "bench_recipe"),
     "bench load": ("inrgen.bench.load", "LoadBench", "bench_load"),
 }
 RESUMABLE = {"build"}

@@ -1,9 +1,10 @@
-"""Fitted views of small images, in memory: what alignment is measured on."""
+"""Fitted views of small images, in memory: what alignment and recipes are measured on."""
 
+import time
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
@@ -12,22 +13,104 @@ from inrgen.core.params import Params
 from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
-from inrgen.fit.engine import FitBatch
+from inrgen.fit.block import measure_psnr_db
+from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.engines import make_engine, resolve_engine
-from inrgen.fit.recipes import RecipeName, recipe
+from inrgen.fit.recipes import Recipe, RecipeName, recipe
+from inrgen.sources.base import BadSignal, SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Images:
+    """The signals of a source, all on one grid, with the hashes of their ids and their labels."""
+
+    facts: SourceFacts
+    values: Float[Tensor, "s n d_out"]
+    grid: tuple[int, ...]
+    hashes: Int[Tensor, " s"]
+    labels: Int[Tensor, " s"]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FittedViews:
-    """INRs of the first items of a split, all views of an item together."""
+    """INRs of some images, all views of an image together, and the time that fitting took."""
 
     spec: InrSpec
     params: Params
     items: Int[Tensor, " b"]
     labels: Int[Tensor, " b"]
     grid: tuple[int, ...]
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def take(self, rows: Int[Tensor, " r"]) -> "FittedViews":
+        """The INRs at rows."""
+        return replace(
+            self, params=self.params[rows], items=self.items[rows], labels=self.labels[rows]
+        )
+
+
+def load_images(config: SourceConfig) -> Images:
+    """Read every image of a source.
+
+    Raises ValueError for signals that are no images of one size, and for one that is unreadable.
+    """
+    source = open_source(config)
+    signals = []
+    for index, item in enumerate(source.items):
+        try:
+            signals.append(source.load(index))
+        except BadSignal as bad:
+            raise ValueError(
+                f"{config.name} has an unreadable item, {item.item_id}: {bad}"
+            ) from bad
+    grids = {signal.grid for signal in signals}
+    if len(grids) > 1 or () in grids:
+        raise ValueError(f"{config.name} needs images of one size here; got {sorted(grids)[:3]}")
+    return Images(
+        facts=source.facts,
+        values=torch.stack([signal.values for signal in signals]),
+        grid=signals[0].grid,
+        hashes=rng.hash_items(item.item_id for item in source.items),
+        labels=torch.tensor([item.label for item in source.items]),
+    )
+
+
+def fit_images(images: Images, plan: Recipe, engine: Engine, views: int, seed: int) -> FittedViews:
+    """Fit so many views of each image by a recipe."""
+    hashes = images.hashes.repeat_interleave(views)
+    view = torch.arange(views).repeat(len(images))
+    signal_of = torch.arange(len(images)).repeat_interleave(views)
+    began = time.perf_counter()
+    batch = FitBatch(
+        coords=grid_coords(plan.spec, images.grid)[None],
+        values=images.values,
+        signal_of=signal_of,
+        keys=rng.keys(seed, "fit", hashes, view),
+        start=initialise(plan.spec, plan.fit.init, init_keys(seed, plan.fit.init, hashes, view)),
+    )
+    params = engine.fit(plan.spec, plan.fit, batch).params
+    return FittedViews(
+        spec=plan.spec,
+        params=params,
+        items=signal_of,
+        labels=images.labels.repeat_interleave(views),
+        grid=images.grid,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def fitted_psnr_db(images: Images, fitted: FittedViews) -> Float[Tensor, " b"]:
+    """How well each INR stands for its image; NaN where its fit failed."""
+    coords = grid_coords(fitted.spec, images.grid)[None]
+    return measure_psnr_db(fitted.spec, fitted.params, coords, images.values, fitted.items)
 
 
 def fit_views(
@@ -46,28 +129,11 @@ def fit_views(
     project's first study of learnability did; the published one is torch's default.
     """
     name = "digits" if data is None else "fashion-mnist"
-    source = open_source(SourceConfig(name=name, data=data, split=split, limit=num_items))
-    plan = recipe(recipe_name, source.facts)
+    images = load_images(SourceConfig(name=name, data=data, split=split, limit=num_items))
+    plan = recipe(recipe_name, images.facts)
     fit = plan.fit if num_steps is None else replace(plan.fit, num_steps=num_steps)
     if small_last_layer:
         fit = replace(fit, init=replace(fit.init, last_layer="siren"))
-    signals = [source.load(index) for index in range(len(source.items))]
-    grid = signals[0].grid
-    hashes = rng.hash_items(item.item_id for item in source.items).repeat_interleave(views)
-    view = torch.arange(views).repeat(len(signals))
-    keys = rng.keys(seed, "fit", hashes, view)
-    batch = FitBatch(
-        coords=grid_coords(plan.spec, grid)[None],
-        values=torch.stack([signal.values for signal in signals]),
-        signal_of=torch.arange(len(signals)).repeat_interleave(views),
-        keys=keys,
-        start=initialise(plan.spec, fit.init, init_keys(seed, fit.init, hashes, view)),
-    )
+    plan = replace(plan, fit=fit)
     engine = make_engine(resolve_engine("auto", plan.spec, fit))
-    return FittedViews(
-        spec=plan.spec,
-        params=engine.fit(plan.spec, fit, batch).params,
-        items=batch.signal_of,
-        labels=torch.tensor([i.label for i in source.items]).repeat_interleave(views),
-        grid=grid,
-    )
+    return fit_images(images, plan, engine, views, seed)

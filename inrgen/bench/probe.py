@@ -1,9 +1,11 @@
 """How well weights teach: the test accuracy of a plain MLP on standardised flat weights."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -12,7 +14,7 @@ class ProbeConfig:
     """A small classifier with strong regularisation, stopped at its best validation epoch.
 
     Attributes:
-        hidden: width of both hidden layers.
+        hidden: width of its hidden layers.
         dropout: share of hidden units dropped in training.
         lr: learning rate of AdamW.
         weight_decay: of AdamW, as torch has it.
@@ -38,6 +40,30 @@ class LabelledRows:
     labels: Int[Tensor, " b"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accuracy:
+    """Test accuracy of a probe in %, and its standard error over test rows.
+
+    The error says how far another draw of test rows would move the figure; other rows to learn
+    from would move it further.
+    """
+
+    percent: float
+    standard_error: float
+
+
+def mean_accuracy(
+    config: ProbeConfig, repeats: int, hits: Callable[[ProbeConfig], Bool[Tensor, " b"]]
+) -> Accuracy:
+    """Train so often, with one seed after the other; each test row counts with its share."""
+    turns = [hits(replace(config, seed=config.seed + turn)) for turn in range(repeats)]
+    shares = torch.stack(turns).double().mean(dim=0)
+    return Accuracy(
+        percent=100.0 * float(shares.mean()),
+        standard_error=100.0 * float(shares.std(correction=0)) / math.sqrt(len(shares)),
+    )
+
+
 def probe_accuracy(
     train: LabelledRows, val: LabelledRows, test: LabelledRows, config: ProbeConfig
 ) -> float:
@@ -45,19 +71,20 @@ def probe_accuracy(
 
     Weights are standardised by the train rows. torch's global generator is left as it was.
     """
+    return float(mlp_hits(train, val, test, config).double().mean())
+
+
+def mlp_hits(
+    train: LabelledRows, val: LabelledRows, test: LabelledRows, config: ProbeConfig
+) -> Bool[Tensor, " b"]:
+    """Which test rows the MLP classifies rightly, at the epoch that was best on val."""
     center, spread = train.flat.mean(dim=0), train.flat.std(dim=0) + 1e-8
 
-    def inputs(rows: LabelledRows) -> Tensor:
-        return (rows.flat - center) / spread
+    def standardised(rows: LabelledRows) -> LabelledRows:
+        return LabelledRows(flat=(rows.flat - center) / spread, labels=rows.labels)
 
-    def accuracy(rows: LabelledRows) -> float:
-        model.eval()
-        with torch.no_grad():
-            return float((model(inputs(rows)).argmax(dim=1) == rows.labels).double().mean())
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = nn.Sequential(
+    def make() -> nn.Module:
+        return nn.Sequential(
             nn.Linear(train.flat.shape[1], config.hidden),
             nn.GELU(),
             nn.Dropout(config.dropout),
@@ -66,16 +93,44 @@ def probe_accuracy(
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, int(train.labels.max()) + 1),
         )
+
+    return trained_hits(make, standardised(train), standardised(val), standardised(test), config)
+
+
+def trained_hits(
+    make: Callable[[], nn.Module],
+    train: LabelledRows,
+    val: LabelledRows,
+    test: LabelledRows,
+    config: ProbeConfig,
+) -> Bool[Tensor, " b"]:
+    """Train what make gives, from flat rows to logits; which test rows it then classifies rightly.
+
+    The answers are those of the epoch that was best on val. torch's global generator is left as
+    it was.
+    """
+
+    def hits(rows: LabelledRows) -> Bool[Tensor, " b"]:
+        model.eval()
+        with torch.no_grad():
+            logits = torch.cat([model(part) for part in rows.flat.split(1024)])
+        return logits.argmax(dim=1) == rows.labels
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = make()
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
-        x, best = inputs(train), (-1.0, 0.0)
+        best, found = -1.0, torch.zeros_like(test.labels, dtype=torch.bool)
         for _ in range(config.epochs):
             model.train()
-            for rows in torch.randperm(len(x)).split(config.batch):
-                loss = nn.functional.cross_entropy(model(x[rows]), train.labels[rows])
+            for rows in torch.randperm(len(train.flat)).split(config.batch):
+                loss = nn.functional.cross_entropy(model(train.flat[rows]), train.labels[rows])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
-            best = max(best, (accuracy(val), accuracy(test)))
-    return best[1]
+            share = float(hits(val).double().mean())
+            if share > best:
+                best, found = share, hits(test)
+    return found

@@ -1,0 +1,150 @@
+"""Recipes as people type them: a name, and what differs from it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from inrgen.fit.config import Schedule
+from inrgen.fit.recipes import Recipe, RecipeName, recipe
+from inrgen.sources.base import SourceFacts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """One thing that may differ: where it is kept, what it may be, and how its text is read.
+
+    read raises ValueError for a text that is not what wants says.
+    """
+
+    place: Literal["spec", "fit", "init"]
+    field: str
+    wants: str
+    read: Callable[[str], Any]
+
+
+def _number(text: str, is_right: Callable[[float], bool]) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and is_right(value)):
+        raise ValueError
+    return value
+
+
+def _positive(text: str) -> float:
+    return _number(text, lambda value: value > 0)
+
+
+def _not_negative(text: str) -> float:
+    return _number(text, lambda value: value >= 0)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _stop(text: str) -> float | None:
+    return None if text == "never" else _positive(text)
+
+
+def _choice(place: Literal["fit", "init"], field: str, words: dict[str, Any]) -> Key:
+    def read(text: str) -> Any:
+        if text not in words:
+            raise ValueError
+        return words[text]
+
+    return Key(place=place, field=field, wants=f"one of {', '.join(words)}", read=read)
+
+
+def _same(*words: str) -> dict[str, Any]:
+    return {word: word for word in words}
+
+
+KEYS: dict[str, Key] = {
+    "init": _choice("init", "first_layer", _same("small", "siren")),
+    "bias": _choice("init", "hidden_bias", _same("zero", "torch")),
+    "last": _choice("init", "last_layer", _same("torch", "siren", "small")),
+    "shared": _choice("init", "shared", {"yes": True, "no": False}),
+    "steps": Key(place="fit", field="num_steps", wants="a whole number from 1 on", read=_count),
+    "lr": Key(place="fit", field="lr", wants="a positive number", read=_positive),
+    "decay": Key(place="fit", field="weight_decay", wants="a number from 0 on", read=_not_negative),
+    "schedule": _choice("fit", "schedule", _same(*get_args(Schedule))),
+    "stop": Key(
+        place="fit", field="stop_psnr_db", wants="a positive number of dB, or never", read=_stop
+    ),
+    "omega": Key(place="spec", field="omega", wants="a positive number", read=_positive),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """A recipe by name, and the values that replace its own, by the keys they are typed with."""
+
+    text: str
+    base: RecipeName
+    changes: dict[str, Any]
+
+    def plan(self, facts: SourceFacts) -> Recipe:
+        """The recipe for what a source's signals are; it keeps the name of its base."""
+        made = recipe(self.base, facts)
+
+        def chosen(place: str) -> dict[str, Any]:
+            return {KEYS[k].field: v for k, v in self.changes.items() if KEYS[k].place == place}
+
+        spec = chosen("spec")
+        if "omega" in spec:
+            spec = {"omega": (spec["omega"],) * made.spec.num_hidden}
+        init = replace(made.fit.init, **chosen("init"))
+        return replace(
+            made,
+            spec=replace(made.spec, **spec),
+            fit=replace(made.fit, init=init, **chosen("fit")),
+        )
+
+
+def parse_variant(text: str) -> Variant:
+    """Read a recipe: [NAME][,KEY=VALUE]..., without spaces, such as fast,lr=2e-3 or steps=120.
+
+    NAME is published (if it is left out), fast or sharp. Keys, each once, in any order:
+
+        init=small|siren          the first layer's start; small is the hidden layers' bound
+        bias=zero|torch           how biases of hidden layers start
+        last=torch|siren|small    how the last layer starts (InitConfig says what these are)
+        shared=yes|no             whether all images start from the same weights
+        steps=N, lr=X, decay=X    updates, Adam's learning rate, decoupled weight decay
+        schedule=constant|cosine  of the learning rate
+        stop=X|never              the PSNR in dB at which a fit stops early
+        omega=X                   the sine frequency of every hidden layer
+
+    Raises ValueError naming the key, what it needs and what it got.
+    """
+    first, *rest = text.split(",")
+    if "=" in first:
+        name, pairs = "published", [first, *rest]
+    else:
+        name, pairs = first, rest
+    base = next((known for known in get_args(RecipeName) if known == name), None)
+    if base is None:
+        raise ValueError(
+            f"a recipe starts with one of {', '.join(get_args(RecipeName))} or with key=value; "
+            f"got {name!r} in {text!r}"
+        )
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or key not in KEYS:
+            raise ValueError(
+                f"a recipe's parts are key=value with a key among {', '.join(KEYS)}; "
+                f"got {pair!r} in {text!r}"
+            )
+        if key in changes:
+            raise ValueError(f"recipe key {key} may be given once; got it again in {text!r}")
+        try:
+            changes[key] = KEYS[key].read(value if value == value.strip() else "")
+        except ValueError:
+            raise ValueError(
+                f"recipe key {key} needs {KEYS[key].wants}; got {value!r} in {text!r}"
+            ) from None
+    return Variant(text=text, base=base, changes=changes)

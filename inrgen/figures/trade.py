@@ -1,0 +1,94 @@
+"""What recipes give and cost: accuracy of classifiers beside PSNR, and beside the time to fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from inrgen.figures.style import INK, set_heading, tidy
+
+# Okabe and Ito's colours, less the yellow that is faint on white; they come round again past six.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A figure, and the ends of the bar drawn through it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TradePoint:
+    """One recipe: seconds for 10,000 INRs, PSNR in dB, and accuracies in % by classifier."""
+
+    name: str
+    seconds: float
+    psnr_db: Measured
+    accuracy: dict[str, Measured]
+
+
+def _bars(figure: Measured) -> list[list[float]]:
+    """What lies below and above the value, as errorbar takes it."""
+    return [[figure.value - figure.low], [figure.high - figure.value]]
+
+
+def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], against: str) -> None:
+    for at, point in enumerate(points):
+        by_psnr = against == "psnr"
+        x = point.psnr_db.value if by_psnr else point.seconds
+        for marker, classifier in zip(_MARKERS, classifiers, strict=False):
+            share = point.accuracy[classifier]
+            axes.errorbar(
+                x,
+                share.value,
+                xerr=_bars(point.psnr_db) if by_psnr else None,
+                yerr=_bars(share),
+                color=_COLOURS[at % len(_COLOURS)],
+                marker=marker,
+                markersize=7,
+                linewidth=1,
+                alpha=0.9,
+            )
+    tidy(axes)
+    axes.set_ylabel("test accuracy (%)")
+
+
+def trade_figure(points: Sequence[TradePoint], heading: str = "") -> Figure:
+    """Accuracy against PSNR, and against seconds; a colour a recipe, a marker a classifier.
+
+    Raises ValueError where recipes were not measured by the same classifiers, at most four.
+    """
+    classifiers = list(points[0].accuracy) if points else []
+    if not 1 <= len(classifiers) <= len(_MARKERS) or any(
+        list(point.accuracy) != classifiers for point in points
+    ):
+        raise ValueError(
+            f"points need the same 1 to {len(_MARKERS)} classifiers each; "
+            f"got {[list(point.accuracy) for point in points]}"
+        )
+    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw(left, points, classifiers, "psnr")
+    _draw(right, points, classifiers, "seconds")
+    left.set_xlabel("PSNR (dB): mean, 5th to 95th percentile")
+    right.set_xlabel("seconds to fit 10,000 INRs")
+    right.set_xscale("log")
+    recipes = [
+        Line2D([], [], color=_COLOURS[at % len(_COLOURS)], linewidth=3, label=point.name)
+        for at, point in enumerate(points)
+    ]
+    markers = [
+        Line2D([], [], color=INK, marker=marker, linestyle="", label=classifier)
+        for marker, classifier in zip(_MARKERS, classifiers, strict=False)
+    ]
+    figure.legend(
+        handles=[*recipes, *markers], loc="outside lower center", ncols=3, fontsize=9, frameon=False
+    )
+    set_heading(figure, heading)
+    return figure
