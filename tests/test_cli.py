@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -48,16 +49,27 @@ def store(tmp_path, capsys) -> Path:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_for_every_option(verb, capsys):
-    status, out, _ = run(capsys, verb, "--help")
+    status, out, _ = run(capsys, *verb.split(), "--help")
     assert status == 0
-    for option in out.split("options")[1].split("--")[1:]:
-        assert len(option.split("(")[0].split()) > 2, f"{verb} --{option.split()[0]} lacks help"
+    text = " ".join(line.strip("│ ") for line in out.splitlines())
+    options = re.split(r"\s(?=--[a-z])(?!--no-)", text.split("show this help message and exit")[1])
+    for option in options[1:]:
+        said = re.sub(r"\{[^ ]*\}|\(default.*|[│╭╰─╮╯].*", "", option).split()
+        words = [word for word in said if word.islower() and not word.startswith("--")]
+        assert len(words) > 2, f"{verb} lacks help for {option}"
 
 
 def test_help_lists_every_verb(capsys):
     status, out, _ = run(capsys, "--help")
     assert status == 0
     assert all(verb in out for verb in VERBS)
+
+
+def test_a_group_of_verbs_lists_its_own(capsys):
+    status, out, _ = run(capsys, "bench", "--help")
+    assert status == 0
+    assert all(name in out for name in ("fit", "align", "load"))
+    assert "verify" not in out
 
 
 def test_build_prints_json_and_nothing_else(tmp_path, capsys):
@@ -83,6 +95,8 @@ def test_info_says_what_is_in_a_store(store, capsys):
     [
         (["digit"], ["source", "digits", "'digit'"]),
         (["digits", "--lr", -1], ["lr", "-1"]),
+        (["digits", "--lr", "inf"], ["lr", "inf"]),
+        (["digits", "--stop-psnr", "nan"], ["stop_psnr", "nan"]),
         (["fashion-mnist"], ["data"]),
         (["image-folder", "--data", "no/such/folder"], ["no/such/folder"]),
         (["digits", "--address", "127.0.0.1:1"], ["address", "127.0.0.1:1"]),
@@ -103,13 +117,15 @@ def test_a_wrong_argument_is_one_sentence_that_names_it(options, words, tmp_path
         ("--views", "0"),
         ("--workers", "-1"),
         ("--limit", "0"),
+        ("--seed", "9223372036854775808"),
+        ("--min-psnr", "nan"),
         ("--views", "three"),
     ],
 )
 def test_a_wrong_value_is_refused_before_any_work(option, value, tmp_path, capsys):
     status, out, err = run(capsys, "build", "digits", "--out", tmp_path / "s", option, value)
     assert status == 2
-    assert option.strip("-") in err
+    assert option.strip("-").replace("-", "_") in err.replace("-", "_")
     assert value in err
     assert "Traceback" not in out + err
     assert not (tmp_path / "s").exists()

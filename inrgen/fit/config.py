@@ -1,6 +1,7 @@
 """What a fit does: initialisation, optimiser, schedule, and when it stops."""
 
 import dataclasses
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -42,8 +43,8 @@ class FitConfig:
         for name in ("num_steps", "warmup_steps", "points_per_step"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
-        if not self.lr > 0:
-            raise ValueError(f"lr must be positive; got {self.lr}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be positive and finite; got {self.lr}")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1); got {getattr(self, name)}")
@@ -51,6 +52,10 @@ class FitConfig:
             raise ValueError(f"eps must be positive; got {self.eps}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay must not be negative; got {self.weight_decay}")
+        if self.stop_psnr_db is not None and not math.isfinite(self.stop_psnr_db):
+            raise ValueError(
+                f"stop_psnr_db must be finite, or None for no stop; got {self.stop_psnr_db}"
+            )
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule must be one of {get_args(Schedule)}; got {self.schedule!r}")
 

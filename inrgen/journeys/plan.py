@@ -72,6 +72,11 @@ class BuildConfig:
             raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
         if not 0 < self.gpu_share <= 1:
             raise ValueError(f"gpu_share must be over 0 and at most 1; got {self.gpu_share}")
+        # records hold it in 64 bits
+        if not -(2**63) <= self.seed < 2**63:
+            raise ValueError(f"seed must fit into 64 bits with its sign; got {self.seed}")
+        if self.min_psnr is not None and not math.isfinite(self.min_psnr):
+            raise ValueError(f"min_psnr must be finite, or left out; got {self.min_psnr}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
