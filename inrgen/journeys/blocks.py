@@ -40,24 +40,32 @@ class Means:
 
     workers: tasks at a time, one core each; 0 is this process, None every core that Ray has.
     address: a running Ray cluster; None starts one here.
-    gpus_per_task: the share of a GPU that a task holds; 0 for engines on the CPU.
+    gpu_share: the share of a GPU that a task of engine gpu holds; others hold none.
     """
 
     workers: int | None
     address: str | None = None
-    gpus_per_task: float = 0.0
+    gpu_share: float = 1.0
+
+
+def _from_anywhere(source: SourceConfig) -> SourceConfig:
+    """The source with absolute paths: workers may stand in another folder."""
+
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).absolute())
+
+    shape = replace(source.shape, cache=absolute(source.shape.cache))
+    return replace(source, data=absolute(source.data), shape=shape)
 
 
 def block_tasks(
     plan: BuildPlan, store: str, blocks: Sequence[int], means: Means
 ) -> list[BlockTask]:
     """A task a block; alone in its process it may use every core, among workers one."""
-    data = plan.source.data
-    source = replace(plan.source, data=None if data is None else str(Path(data).absolute()))
     return [
         BlockTask(
             store=store,
-            source=source,
+            source=_from_anywhere(plan.source),
             items_sha256=plan.items_sha256,
             job=plan.job,
             engine=plan.engine,
@@ -140,7 +148,10 @@ def run_blocks(
     """Blocks as they are done: in this process for workers=0, through Ray otherwise."""
     if means.workers == 0 or not tasks:
         return map(function, tasks)
+    needs_gpu = any(task.engine == "gpu" for task in tasks)
     pool = PoolConfig(
-        workers=means.workers, address=means.address, gpus_per_task=means.gpus_per_task
+        workers=means.workers,
+        address=means.address,
+        gpus_per_task=means.gpu_share if needs_gpu else 0.0,
     )
     return run_tasks(function, tasks, pool, on_wait)

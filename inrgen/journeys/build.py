@@ -55,11 +55,7 @@ def build(config: BuildConfig) -> BuildSummary:
     spec = plan.job.spec
     about = {"inrgen_version": version("inrgen")}
     create_store(store, [(spec, plan.layout)], identity=plan.identity, about=about)
-    means = Means(
-        workers=config.workers,
-        address=config.address,
-        gpus_per_task=config.gpu_share if plan.engine == "gpu" else 0.0,
-    )
+    means = Means(workers=config.workers, address=config.address, gpu_share=config.gpu_share)
     began, fitted = time.perf_counter(), 0
     with StoreWriter(store) as writer:
         blocks = writer.pending(spec.spec_id)
