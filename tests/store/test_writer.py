@@ -86,8 +86,9 @@ def test_an_index_stands_for_its_fragments(sample, store):
         writer.finish(fragments_per_index=8)
     indexed = open_store(store).records
     assert len(indexed.files) == 3
-    # NaN is not equal to itself, so the column that has nothing else is left out
-    assert indexed.to_table().drop(["iou"]).equals(before.drop(["iou"]))
+    # unlike Arrow, this takes NaN for equal to NaN
+    np.testing.assert_equal(indexed.to_table().to_pydict(), before.to_pydict())
+    assert indexed.schema.equals(before.schema)
     rows = sample.layout.block_rows(9)
     cut = slice(rows.start, rows.stop)
     changed = [replace(record, num_steps=77) for record in sample.records[cut]]
