@@ -14,6 +14,13 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
     for name, default in defaults.items():
         if source[name] != default:
             words += [f"--{name}", source[name]]
+    for name, value in source.get("shape", {}).items():
+        # how axes are taken is noted, but there is nothing to choose
+        if name != "axes":
+            words += [
+                f"--{name.replace('_', '-')}",
+                *(value if isinstance(value, list) else [value]),
+            ]
     return words
 
 

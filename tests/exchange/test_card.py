@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 import tyro
 import yaml
 
@@ -21,6 +22,7 @@ from inrgen.exchange.card_facts import read_card_facts
 from inrgen.exchange.card_text import Wording
 from inrgen.journeys.plan import BuildConfig, plan_build
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.shape_config import ShapeConfig
 from inrgen.store.records import SERVED
 
 PLACES = {"inside": "data/store", "above": "data"}
@@ -156,7 +158,13 @@ def test_the_hub_would_show_the_records(card, tmp_path):
     assert done.stdout == "18", done.stderr
 
 
+BODIES = SourceConfig(
+    name="mesh-folder",
+    data="DIR",
+    shape=ShapeConfig(fill="sphere", margin=0.2, truncation=0.0, near_widths=(0.02, 0.1)),
+)
 CONFIGS = [
+    BuildConfig(source=BODIES, out=Path("STORE"), recipe="fast"),
     BuildConfig(source=SourceConfig(name="digits", limit=5), out=Path("STORE")),
     BuildConfig(
         source=SourceConfig(name="digits", split="val", limit=7, channels="rgb"),
@@ -174,8 +182,11 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["default", "changed"])
-def test_the_command_on_a_card_makes_the_same_store(config):
+@pytest.mark.parametrize("config", CONFIGS, ids=["shapes", "default", "changed"])
+def test_the_command_on_a_card_makes_the_same_store(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "DIR").mkdir()
+    trimesh.creation.box().export(tmp_path / "DIR" / "box.off")
     identity = plan_build(config).identity
     command = build_command(identity)
     assert command is not None
