@@ -1,6 +1,5 @@
 """A folder of pictures that Pillow opens, of any sizes, by class and split where it says so."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from PIL import Image
 from inrgen.core.splits import SPLITS, Split
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.folders import Parts, item_id_of, list_files, real_file
 from inrgen.sources.items import bucket_split
 from inrgen.sources.pictures import decode, is_gray, one_bad_picture
 from inrgen.sources.pixels import picture_signal
@@ -23,43 +23,14 @@ IMAGE_SUFFIXES = frozenset(
 
 
 @contextmanager
-def _opened(root: Path, path: Path) -> Iterator[Image.Image]:
+def _opened(root: Path, parts: Parts) -> Iterator[Image.Image]:
     """A picture with its header read. Raises BadSignal where that cannot or must not be done."""
-    with one_bad_picture():
-        real = path.resolve(strict=True)
-        if not real.is_relative_to(root):
-            raise BadSignal("is a symbolic link that leaves the folder")
-        if not real.is_file():
-            raise BadSignal("is not a regular file")
-        if real.stat().st_size == 0:
-            raise BadSignal("is an empty file")
-        with Image.open(real) as image:
-            yield image
+    real = real_file(root, parts)
+    with one_bad_picture(), Image.open(real) as image:
+        yield image
 
 
-def _list_images(root: Path) -> list[tuple[str, ...]]:
-    """The paths, as parts, of all files below root with an image's suffix, hidden ones aside."""
-    found = []
-    for folder, subfolders, names in os.walk(root, onerror=_cannot_list):
-        here = Path(folder)
-        subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
-        for name in subfolders:
-            if (here / name).is_symlink():
-                raise ValueError(
-                    f"{here / name} is a symbolic link to a folder, which image-folder does not "
-                    "follow; put the folder itself there, or name it as data"
-                )
-        for name in names:
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                found.append((here / name).relative_to(root).parts)
-    return found
-
-
-def _cannot_list(error: OSError) -> None:
-    raise ValueError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
-
-
-def _has_split_folders(root: Path, paths: list[tuple[str, ...]]) -> bool:
+def _has_split_folders(root: Path, paths: list[Parts]) -> bool:
     """Whether the folders at the top are splits. ValueError where only some of what is there is."""
     tops = {parts[0] if len(parts) > 1 else "" for parts in paths}
     splits, others = tops & set(SPLITS), sorted(tops - set(SPLITS))
@@ -77,11 +48,6 @@ def _split_of(folder: str) -> Split:
     return next(split for split in SPLITS if split == folder)
 
 
-def _item_id(parts: tuple[str, ...]) -> str:
-    """The relative POSIX path as text; bytes that are no UTF-8 are written as \\xNN."""
-    return os.fsencode("/".join(parts)).decode("utf-8", "backslashreplace")
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFolder:
     """A Source over files; paths[i], as parts below root, is the file of items[i]."""
@@ -89,21 +55,20 @@ class ImageFolder:
     facts: SourceFacts
     items: tuple[Item, ...]
     root: Path
-    paths: tuple[tuple[str, ...], ...]
+    paths: tuple[Parts, ...]
 
     def load(self, index: int) -> Signal:
         """The picture of items[index] at its own size; BadSignal where it cannot be read."""
-        path = self.root.joinpath(*self.paths[index])
-        with _opened(self.root, path) as image:
+        with _opened(self.root, self.paths[index]) as image:
             return picture_signal(decode(image), self.facts.d_out)
 
 
-def _native_channels(root: Path, paths: list[tuple[str, ...]]) -> int:
+def _native_channels(root: Path, paths: list[Parts]) -> int:
     """1 if the header of every readable picture says gray, 3 as soon as one does not."""
     first_reason, num_read = "", 0
     for parts in paths:
         try:
-            with _opened(root, root.joinpath(*parts)) as image:
+            with _opened(root, parts) as image:
                 num_read += 1
                 if not is_gray(image):
                     return 3
@@ -132,19 +97,19 @@ def open_image_folder(config: SourceConfig) -> ImageFolder:
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}")
     root = root.resolve()
-    paths = _list_images(root)
+    paths = list_files(root, IMAGE_SUFFIXES, config.name)
     if not paths:
         raise ValueError(f"{root} holds no image; those end in {' '.join(sorted(IMAGE_SUFFIXES))}")
     depth = 1 if _has_split_folders(root, paths) else 0
     classes = sorted({parts[depth] for parts in paths if len(parts) > depth + 1})
     labels = {name: label for label, name in enumerate(classes)}
-    by_split: dict[Split, list[tuple[Item, tuple[str, ...]]]] = {split: [] for split in SPLITS}
+    by_split: dict[Split, list[tuple[Item, Parts]]] = {split: [] for split in SPLITS}
     for parts in paths:
-        item_id = _item_id(parts)
+        item_id = item_id_of(parts)
         name = parts[depth] if len(parts) > depth + 1 else ""
         split = _split_of(parts[0]) if depth else bucket_split(item_id)
         item = Item(
-            item_id=item_id, split=split, label=labels.get(name, -1), label_name=_item_id((name,))
+            item_id=item_id, split=split, label=labels.get(name, -1), label_name=item_id_of((name,))
         )
         by_split[split].append((item, parts))
     chosen = [

@@ -1,6 +1,5 @@
 """Folders of meshes, by class and split where they say so."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -8,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from inrgen.core.splits import SPLITS, Split
-from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
+from inrgen.sources.base import Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.folders import Parts, item_id_of, list_files, real_file
 from inrgen.sources.items import bucket_split
 from inrgen.sources.mesh_files import FOREIGN_SUFFIXES, MESH_SUFFIXES
 from inrgen.sources.shape_cache import prepared
@@ -17,28 +17,6 @@ from inrgen.sources.shape_config import ShapeConfig
 
 # Where the split stands among the folders of a path: first, after the class, or nowhere.
 Order = Literal["split/class", "class/split", "class"]
-Parts = tuple[str, ...]
-
-
-def _cannot_list(error: OSError) -> None:
-    raise ValueError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
-
-
-def list_meshes(root: Path) -> list[Parts]:
-    """The paths, as parts, of all files below root with a mesh's suffix, hidden ones aside.
-
-    Also those in formats that inrgen does not read, so that they show. Links to folders are not
-    followed.
-    """
-    found = []
-    for folder, subfolders, names in os.walk(root, onerror=_cannot_list):
-        here = Path(folder)
-        subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
-        for name in names:
-            known = Path(name).suffix.lower() in MESH_SUFFIXES | FOREIGN_SUFFIXES
-            if known and not name.startswith("."):
-                found.append((here / name).relative_to(root).parts)
-    return sorted(found)
 
 
 def folder_order(root: Path, paths: Iterable[Parts]) -> Order:
@@ -69,22 +47,17 @@ def _split_and_class(parts: Parts, order: Order) -> tuple[Split | None, str]:
     return split, "/".join(parts[1 - at : 2 - at]) if len(parts) > 2 else ""
 
 
-def _item_id(parts: Parts) -> str:
-    """The relative POSIX path as text; bytes that are no UTF-8 are written as \\xNN."""
-    return os.fsencode("/".join(parts)).decode("utf-8", "backslashreplace")
-
-
 def list_items(paths: Sequence[Parts], order: Order) -> Iterator[tuple[Item, Parts]]:
     """An item a path. Labels are the places of class names, sorted; -1 for loose meshes."""
     found = [(parts, *_split_and_class(parts, order)) for parts in paths]
     labels = {name: at for at, name in enumerate(sorted({name for *_, name in found} - {""}))}
     for parts, split, name in found:
-        item_id = _item_id(parts)
+        item_id = item_id_of(parts)
         item = Item(
             item_id=item_id,
             split=split or bucket_split(item_id),
             label=labels.get(name, -1),
-            label_name=_item_id((name,)),
+            label_name=item_id_of((name,)),
         )
         yield item, parts
 
@@ -111,15 +84,7 @@ class MeshFolder:
 
     def load(self, index: int) -> Signal:
         """The distances to the mesh of items[index]; BadSignal where it is none."""
-        try:
-            real = self.root.joinpath(*self.paths[index]).resolve(strict=True)
-            if not real.is_relative_to(self.root):
-                raise BadSignal("is a symbolic link that leaves the folder")
-            if not real.is_file():
-                raise BadSignal("is not a regular file")
-            real.open("rb").close()
-        except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
-            raise BadSignal(f"cannot be opened: {type(error).__name__}: {error}") from error
+        real = real_file(self.root, self.paths[index])
         return prepared(real, self.items[index].item_id, self.shape)
 
 
@@ -140,7 +105,8 @@ def open_mesh_folder(config: SourceConfig) -> MeshFolder:
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}")
     root = root.resolve()
-    paths = list_meshes(root)
+    # those in formats that inrgen does not read are items, too, so that they show
+    paths = list_files(root, MESH_SUFFIXES | FOREIGN_SUFFIXES, config.name)
     if not paths:
         raise ValueError(f"{root} holds no mesh; those end in {' '.join(sorted(MESH_SUFFIXES))}")
     order = folder_order(root, paths)

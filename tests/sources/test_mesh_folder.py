@@ -150,8 +150,17 @@ def test_bad_files_are_items_with_a_reason(tmp_path):
     assert "empty file" in reasons["1.off"]
     assert "does not read" in reasons["2.fbx"]
     assert "leaves the folder" in reasons["3.off"]
-    assert "cannot be opened" in reasons["4.off"]
+    assert "cannot be read: No such file" in reasons["4.off"]
     assert "no face with an area" in reasons["6.obj"]
+    assert str(tmp_path) not in "".join(reasons.values())
+
+
+def test_a_link_to_a_folder_is_refused_rather_than_left_out(tmp_path):
+    put(tmp_path / "set", "0.off")
+    put(tmp_path / "more", "1.off")
+    (tmp_path / "set" / "more").symlink_to(tmp_path / "more")
+    with pytest.raises(ValueError, match="more is a symbolic link to a folder, which mesh-folder"):
+        opened(tmp_path / "set")
 
 
 def test_configs_come_back_from_json_and_from_identities():
