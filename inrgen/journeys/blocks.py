@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from inrgen.sources.items import items_digest
 from inrgen.store.layout import Layout
 from inrgen.store.salvage import salvage_block
 from inrgen.store.writer import StagedBlock, stage_block
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,27 +127,39 @@ def build_block(task: BlockTask) -> StagedBlock:
     return stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
 
 
-def repair_block(task: BlockTask) -> StagedBlock:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepairedBlock:
+    """A block that was staged anew, and how many of its rows were fitted for it."""
+
+    staged: StagedBlock
+    rows_refitted: int
+
+
+def repair_block(task: BlockTask) -> RepairedBlock:
     """Refit the items of a block that lost a row, keep every other row, and stage the whole."""
     spec_id, items, views = task.job.spec.spec_id, _item_range(task), task.job.views
     left = salvage_block(task.store, spec_id, task.block)
     if left.records is None:
-        return build_block(task)
+        rows = task.layout.block_rows(task.block)
+        return RepairedBlock(staged=build_block(task), rows_refitted=len(rows))
     flat, records = left.flat.copy(), list(left.records)
     kept = np.all(left.good.reshape(len(items), views), axis=1)
     for place in np.flatnonzero(~kept).tolist():
         fitted = _fit_items(task, items[place : place + 1])
         rows = slice(place * views, (place + 1) * views)
         flat[rows], records[rows] = fitted.flat, fitted.records
-    return stage_block(task.store, spec_id, task.block, flat, records)
+    return RepairedBlock(
+        staged=stage_block(task.store, spec_id, task.block, flat, records),
+        rows_refitted=int((~kept).sum()) * views,
+    )
 
 
 def run_blocks(
-    function: Callable[[BlockTask], StagedBlock],
+    function: Callable[[BlockTask], Done],
     tasks: Sequence[BlockTask],
     means: Means,
     on_wait: Callable[[], None],
-) -> Iterator[StagedBlock]:
+) -> Iterator[Done]:
     """Blocks as they are done: in this process for workers=0, through Ray otherwise."""
     if means.workers == 0 or not tasks:
         return map(function, tasks)

@@ -9,7 +9,7 @@ import tyro
 from inrgen.journeys.blocks import Means, block_tasks, repair_block, run_blocks
 from inrgen.journeys.plan import plan_again
 from inrgen.journeys.progress import show_progress
-from inrgen.store.documents import restore_documents
+from inrgen.store.documents import restore_documents, sound_facts
 from inrgen.store.findings import VerifyReport
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
@@ -66,24 +66,32 @@ def _repair(config: VerifyConfig, report: VerifyReport) -> int:
     blocks = report.bad_blocks.get(plan.job.spec.spec_id, [])
     store, means = str(config.store.absolute()), Means(workers=config.workers)
     tasks = block_tasks(plan, store, blocks, means)
+    refitted = 0
     with (
         StoreWriter(store) as writer,
         show_progress("repair", len(tasks), 0, "blocks") as progress,
     ):
-        for staged in run_blocks(repair_block, tasks, means, progress.tick):
-            writer.replace(staged)
+        for repaired in run_blocks(repair_block, tasks, means, progress.tick):
+            writer.replace(repaired.staged)
+            refitted += repaired.rows_refitted
             progress.advance(1)
         writer.finish()
-    spans = (span for finding in report.findings for span in finding.rows)
-    return len(set().union(*(range(*span) for span in spans)))
+    return refitted
+
+
+def _check(config: VerifyConfig) -> VerifyReport:
+    """Read the whole store."""
+    num_rows = sum(layout.rows for layout in sound_facts(config.store).layouts.values())
+    with show_progress("verify", num_rows, 0, "INRs") as progress:
+        return verify_store(config.store, progress.advance)
 
 
 def verify(config: VerifyConfig) -> VerifySummary:
     """Check a store; with repair, mend it and check again."""
-    report = verify_store(config.store)
+    report = _check(config)
     refitted = 0
     if config.repair and not report.ok:
         restore_documents(config.store)
         refitted = _repair(config, report) if report.bad_blocks else 0
-        report = verify_store(config.store)
+        report = _check(config)
     return VerifySummary(store=str(config.store), report=report, rows_refitted=refitted)

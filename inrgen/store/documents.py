@@ -44,6 +44,11 @@ def sound_documents(files: Files, where: object) -> dict[str, bytes]:
     )
 
 
+def sound_facts(path: str | Path) -> StoreFacts:
+    """What a store is, from whichever copy of the root is whole. Raises as sound_documents does."""
+    return parse_root(sound_documents(open_files(path), path)[ROOT_DOCUMENT], path)
+
+
 def check_documents(files: Files, sound: dict[str, bytes]) -> Iterator[Finding]:
     """Every document that is not as it was written."""
     for key, document in sound.items():

@@ -7,10 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from inrgen.store.check_block import inspect_block
-from inrgen.store.documents import sound_documents
+from inrgen.store.documents import sound_facts
 from inrgen.store.files import open_files
-from inrgen.store.layout import ROOT_DOCUMENT
-from inrgen.store.metadata import parse_root
 from inrgen.store.records import FitRecord, table_to_records
 
 
@@ -30,10 +28,9 @@ class Salvage:
 
 def salvage_block(path: str | Path, spec_id: str, block: int) -> Salvage:
     """Read a block that may be damaged or half there. Raises as verify_store does."""
-    files = open_files(path)
-    facts = parse_root(sound_documents(files, path)[ROOT_DOCUMENT], path)
+    facts = sound_facts(path)
     if spec_id not in facts.specs:
         raise ValueError(f"spec_id must be one of {sorted(facts.specs)}; got {spec_id!r}")
-    state = inspect_block(files, facts, spec_id, block)
+    state = inspect_block(open_files(path), facts, spec_id, block)
     records = None if state.table is None else tuple(table_to_records(state.table))
     return Salvage(flat=state.flat, good=state.good, records=records)

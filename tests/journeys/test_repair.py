@@ -100,6 +100,18 @@ def test_a_flipped_byte_costs_its_chunk_alone(store, whole):
     assert next(shards) == next(shards)
 
 
+def test_refitted_rows_are_counted_as_they_are_fitted(store, capsys):
+    """A lost index costs no fit, lost records cost their whole block."""
+    shard, fragment = paths(store, 2)
+    flip(shard, shard.stat().st_size - 20)
+    assert verify(VerifyConfig(store=store, repair=True)).rows_refitted == 0
+    fragment.unlink()
+    layout = open_store(store).layouts[open_store(store).spec.spec_id]
+    mended = verify(VerifyConfig(store=store, repair=True))
+    assert mended.rows_refitted == len(layout.block_rows(2))
+    assert "verify: 750 of 750 INRs" in capsys.readouterr().err
+
+
 def test_a_sound_store_is_left_alone(store):
     before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
     assert not verify(VerifyConfig(store=store, repair=True)).failed
