@@ -4,14 +4,17 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from inrgen.bench.fitted import FittedViews, Images, fit_images, fitted_psnr_db, load_images
 from inrgen.bench.probe import Accuracy, LabelledRows, ProbeConfig, mean_accuracy, mlp_hits
 from inrgen.bench.report import BenchReport
 from inrgen.bench.set_probe import set_hits
-from inrgen.bench.variants import Variant, parse_variant
+from inrgen.bench.variants import parse_variant
 from inrgen.core.matching import MatchConfig, match
 from inrgen.core.splits import Split
 from inrgen.core.symmetry import Kind
@@ -19,9 +22,12 @@ from inrgen.core.template import iterated_mean
 from inrgen.figures.style import save_figure
 from inrgen.figures.trade import Measured, TradePoint, trade_figure
 from inrgen.fit.engines import EngineChoice, make_engine, resolve_engine
+from inrgen.fit.recipes import Recipe
 from inrgen.sources.config import SourceConfig
 
 _ALIGNED: dict[str, Kind] = {"mlp_permutation": "permutation", "mlp_signed": "signed"}
+# Known before hours of fitting, and not only when the plot is saved.
+_PLOTS = (".png", ".pdf", ".svg")
 PROBES = ("mlp_raw", *_ALIGNED, "set_raw")
 
 
@@ -63,7 +69,7 @@ class RecipeBench:
     engine: EngineChoice = "auto"
     mlp: ProbeConfig = field(default_factory=ProbeConfig)
     set_model: ProbeConfig = field(
-        default_factory=lambda: ProbeConfig(hidden=64, dropout=0.2, epochs=24)
+        default_factory=lambda: ProbeConfig(hidden=64, dropout=0.2, lr=2e-3, batch=64, epochs=16)
     )
     repeats: int = 2
     plot: str | None = None
@@ -75,6 +81,8 @@ class RecipeBench:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
         if not self.recipes:
             raise ValueError("recipes needs at least one recipe; got none")
+        if self.plot is not None and Path(self.plot).suffix.lower() not in _PLOTS:
+            raise ValueError(f"plot must end in one of {', '.join(_PLOTS)}; got {self.plot!r}")
         for text in self.recipes:
             parse_variant(text)
 
@@ -127,18 +135,23 @@ def run(config: RecipeBench, progress: Callable[[str], None] = _silent) -> list[
     for split, part in images.items():
         if int(part.labels.min()) < 0:
             raise ValueError(f"source needs a label for every image; {config.source} lacks {split}")
+    # All plans first: a recipe that is not for this source is refused before the first is fitted.
+    plans = {text: parse_variant(text).plan(images["train"].facts) for text in config.recipes}
     rows = []
     for text in config.recipes:
         progress(f"{text}: fitting {sum(map(len, images.values())):,} images")
-        rows.append(_measure(config, parse_variant(text), images, progress))
+        rows.append(_measure(config, text, plans[text], images, progress))
     return rows
 
 
 def _measure(
-    config: RecipeBench, variant: Variant, images: Splits, progress: Callable[[str], None]
+    config: RecipeBench,
+    text: str,
+    plan: Recipe,
+    images: Splits,
+    progress: Callable[[str], None],
 ) -> RecipeRow:
     """Fit, measure, leave failed fits out, and learn from the others."""
-    plan = variant.plan(images["train"].facts)
     name = resolve_engine(config.engine, plan.spec, plan.fit)
     engine = make_engine(name)
     # The first fit of a shape may compile; this one is not counted.
@@ -150,15 +163,10 @@ def _measure(
     num = sum(map(len, fits.values()))
     psnr = torch.cat([fitted_psnr_db(images[split], fit) for split, fit in fits.items()])
     fits = {split: _finite(fit) for split, fit in fits.items()}
-    progress(f"{variant.text}: learning from {len(fits['train']):,} INRs")
-    kept = psnr[~psnr.isnan()]
-    low, high = (
-        torch.quantile(kept, torch.tensor([0.05, 0.95], dtype=kept.dtype)).tolist()
-        if len(kept)
-        else (math.nan, math.nan)
-    )
+    progress(f"{text}: learning from {len(fits['train']):,} INRs")
+    psnr_db, low, high = _spread(psnr)
     return RecipeRow(
-        recipe=variant.text,
+        recipe=text,
         source=config.source,
         engine=name,
         num_train=len(images["train"]),
@@ -166,11 +174,20 @@ def _measure(
         num_test=len(images["test"]),
         num_failed=num - sum(map(len, fits.values())),
         seconds_per_10k=sum(fit.seconds for fit in fits.values()) * 10_000 / num,
-        psnr_db=float(kept.mean()),
+        psnr_db=psnr_db,
         psnr_p5_db=low,
         psnr_p95_db=high,
         accuracy=_accuracies(config, fits),
     )
+
+
+def _spread(psnr_db: Float[Tensor, " b"]) -> tuple[float, float, float]:
+    """Mean, 5th and 95th percentile of what is not NaN; NaN if nothing is."""
+    kept = psnr_db[~psnr_db.isnan()]
+    if not len(kept):
+        return math.nan, math.nan, math.nan
+    low, high = torch.quantile(kept, torch.tensor([0.05, 0.95], dtype=kept.dtype)).tolist()
+    return float(kept.mean()), low, high
 
 
 def _finite(fit: FittedViews) -> FittedViews:

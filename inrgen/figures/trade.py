@@ -56,7 +56,6 @@ def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], agai
                 alpha=0.9,
             )
     tidy(axes)
-    axes.set_ylabel("test accuracy (%)")
 
 
 def trade_figure(points: Sequence[TradePoint], heading: str = "") -> Figure:
@@ -76,9 +75,10 @@ def trade_figure(points: Sequence[TradePoint], heading: str = "") -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     _draw(left, points, classifiers, "psnr")
     _draw(right, points, classifiers, "seconds")
+    left.set_ylabel("test accuracy (%)")
     left.set_xlabel("PSNR (dB): mean, 5th to 95th percentile")
     right.set_xlabel("seconds to fit 10,000 INRs")
-    right.set_xscale("log")
+    right.set_xlim(left=0)
     recipes = [
         Line2D([], [], color=_COLOURS[at % len(_COLOURS)], linewidth=3, label=point.name)
         for at, point in enumerate(points)

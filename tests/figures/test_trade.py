@@ -1,0 +1,51 @@
+"""The plot of recipes shows each by its own figures, in both panels."""
+
+from dataclasses import replace
+
+import pytest
+
+from inrgen.figures.style import save_figure
+from inrgen.figures.trade import Measured, TradePoint, trade_figure
+
+POINTS = [
+    TradePoint(
+        name=f"recipe {at}",
+        seconds=10.0 + 30.0 * at,
+        psnr_db=Measured(value=20.0 + at, low=18.0 + at, high=21.0 + at),
+        accuracy={
+            "mlp": Measured(value=60.0 - at, low=59.0 - at, high=61.0 - at),
+            "set": Measured(value=40.0 + at, low=38.0 + at, high=42.0 + at),
+        },
+    )
+    for at in range(8)
+]
+
+
+def test_every_recipe_is_drawn_at_its_figures_with_its_bars(tmp_path):
+    figure = trade_figure(POINTS, "a heading")
+    for axes, across in zip(figure.axes, ("psnr", "seconds"), strict=True):
+        drawn = [(float(b[0].get_xdata()[0]), float(b[0].get_ydata()[0])) for b in axes.containers]
+        x = [p.psnr_db.value if across == "psnr" else p.seconds for p in POINTS]
+        assert drawn == [
+            (a, share.value)
+            for a, p in zip(x, POINTS, strict=True)
+            for share in p.accuracy.values()
+        ]
+    bars = figure.axes[0].containers[0][2]
+    ends = [tuple(map(tuple, bar.get_segments()[0])) for bar in bars]
+    assert ends == [((18.0, 60.0), (21.0, 60.0)), ((20.0, 59.0), (20.0, 61.0))]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [*(point.name for point in POINTS), "mlp", "set"]
+    assert save_figure(figure, tmp_path / "trade.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("points", [[], [replace(POINTS[0], accuracy={})]])
+def test_points_without_classifiers_are_refused(points):
+    with pytest.raises(ValueError, match="points need the same 1 to 4 classifiers"):
+        trade_figure(points)
+
+
+def test_points_of_other_classifiers_are_refused():
+    other = replace(POINTS[1], accuracy={"mlp": POINTS[1].accuracy["mlp"]})
+    with pytest.raises(ValueError, match="points need the same"):
+        trade_figure([POINTS[0], other])
