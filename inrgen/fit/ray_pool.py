@@ -120,8 +120,9 @@ def _result(reference: ray.ObjectRef, config: PoolConfig) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        # Ray mixes the cause's class into its own error; what the worker raised is what users read.
-        raise error.cause from None
+        # Ray mixes the cause's class into its own error; what the worker raised is what users read,
+        # and Ray's error beneath it says where in the worker that was.
+        raise error.cause from error
     except ray.exceptions.RayError as error:
         raise ChildProcessError(
             f"a block lost its worker more than {config.retries} times (out of memory?): "

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,9 @@ def test_no_tasks_is_no_work():
 
 @pytest.mark.usefixtures("two_cores")
 def test_a_workers_error_reaches_the_caller_as_it_was_raised():
-    with pytest.raises(ValueError, match="number must be even; got 1"):
+    with pytest.raises(ValueError, match="number must be even; got 1") as caught:
         list(run_tasks(refuse, [1], PoolConfig()))
+    assert "in refuse" in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.usefixtures("two_cores")
