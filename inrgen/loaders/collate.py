@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.mixing import one_hot
+from inrgen.core.mixing import mix_labels, one_hot
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
@@ -103,9 +103,8 @@ class Collate:
             # the loader has chosen the partners, so that they do not depend on the batch
             draw = self.mixup.draw(self.spec, served.mixing, num_rows=1)
             params = self.mixup.apply(params, self._transformed(partners), draw)
-            share = draw.lam[:, None]
             ours, theirs = (one_hot(s.labels, self.num_classes) for s in (served, partners))
-            soft = share * ours + (1.0 - share) * theirs
+            soft = mix_labels(ours, theirs, draw.lam)
         return Batch(
             params=self._normalised(params),
             labels=served.labels,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.dataset as ds
 
+from inrgen.store.records import SERVED
+
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -49,7 +51,7 @@ def measure_quality(records: ds.Dataset) -> Quality:
     columns = ["item_id", "status", "split", "psnr_db", "num_steps", "duration_s"]
     table = records.to_table(columns=columns)
     status = table["status"].to_pylist()
-    served = np.isin(np.array(status, dtype=object), ("ok", "below_target"))
+    served = np.isin(np.array(status, dtype=object), SERVED)
     psnr = table["psnr_db"].to_numpy()[served]
     psnr = psnr[~np.isnan(psnr)]
     figures = {}
