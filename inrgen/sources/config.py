@@ -1,6 +1,6 @@
 """Which data set to take signals from, and which part of it."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
@@ -67,21 +67,6 @@ class SourceConfig:
             "channels": self.channels,
         }
         return facts | ({"shape": self.shape.identity()} if self.name in MESH_SOURCES else {})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain JSON values; from_dict is its inverse."""
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(facts: dict[str, Any]) -> "SourceConfig":
-        """Rebuild a config from to_dict's values; ValueError for a missing or foreign key."""
-        known = set(SourceConfig.__dataclass_fields__)
-        if set(facts) != known:
-            raise ValueError(
-                f"a source needs exactly the keys {sorted(known)}; got {sorted(facts)}"
-            )
-        shape = {**facts["shape"], "near_widths": tuple(facts["shape"]["near_widths"])}
-        return SourceConfig(**{**facts, "shape": ShapeConfig(**shape)})
 
     @staticmethod
     def from_identity(facts: dict[str, Any], data: str | None) -> "SourceConfig":
