@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float32, Int
 from numba import njit
 
-from inrgen.store.errors import DamagedStore
 from inrgen.store.files import open_files
 from inrgen.store.layout import shard_key
 from inrgen.store.reader import Store
 from inrgen.store.shard import good_chunks, shard_shape
+from inrgen.store.shard_file import bad_chunk, map_shard
 
 
 @njit(nogil=True, cache=True)
@@ -94,30 +94,26 @@ class MappedShards:
             self._open.popitem(last=False)
         return numbers
 
+    def _identity(self, key: str) -> tuple[int, int, int] | None:
+        """What tells a file from another of the same name; None where there is none."""
+        try:
+            facts = (self._files.root / key).stat()
+        except FileNotFoundError:
+            return None
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
     def _map(self, block: int) -> Float32[np.ndarray, " n"]:
         key = shard_key(self._spec_id, block)
         shape = shard_shape(self._layout, self._num_params, block)
-        try:
-            facts = (self._files.root / key).stat()
-            data = self._files.map(key)
-        except FileNotFoundError as error:
-            raise DamagedStore(f"{self._path} is damaged: {key} is lost", key=key) from error
-        if len(data) != shape.size_bytes:
-            raise DamagedStore(
-                f"{self._path} is damaged: {key} must have {shape.size_bytes} bytes; "
-                f"it has {len(data)}",
-                key=key,
-            )
-        identity = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
-        if self._checked.get(block) != identity:
+        # before the file is mapped: a repair in between then costs one check more, and none is left
+        # out
+        identity = self._identity(key)
+        data = map_shard(self._files, self._path, key, shape)
+        if identity is None or self._checked.get(block) != identity:
             good = good_chunks(shape, data, np.arange(shape.num_chunks))
             if not good.all():
-                bad = shape.chunk_range(int(np.flatnonzero(~good)[0]))
                 first = block * self._layout.shard_rows
-                raise DamagedStore(
-                    f"{self._path} is damaged: rows {first + bad.start}..{first + bad.stop - 1} "
-                    f"in {key} do not match their checksum",
-                    key=key,
-                )
-            self._checked[block] = identity
+                raise bad_chunk(self._path, key, shape, int(np.flatnonzero(~good)[0]), first)
+            if identity is not None:
+                self._checked[block] = identity
         return data[: shape.index_start].view("<f4")

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.store.errors import DamagedStore
 from inrgen.store.files import open_files
 from inrgen.store.index import committed_blocks, record_keys
 from inrgen.store.layout import Layout, shard_key
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import FIT_SCHEMA
 from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
+from inrgen.store.shard_file import bad_chunk, map_shard
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 
@@ -114,12 +114,16 @@ class Store:
         """Weights by row, in the order asked for, float32 on the CPU; rows may repeat.
 
         Raises:
-            ValueError: a row does not exist, or its block is not committed yet.
+            ValueError: a row is no whole number, does not exist, or its block is not committed yet.
             DamagedStore: a shard is lost, or a chunk does not match its checksum.
         """
         spec_id = self._spec_id(spec_id)
         spec, layout = self.specs[spec_id], self.layouts[spec_id]
-        wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
+        wanted = np.asarray(rows).reshape(-1)
+        # a mask or fractions would else be taken for rows 0 and 1, or be cut off
+        if len(wanted) and wanted.dtype.kind not in "iu":
+            raise ValueError(f"rows must be whole numbers; got {wanted.dtype}")
+        wanted = wanted.astype(np.int64)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < layout.rows:
             raise ValueError(
                 f"rows must be in 0..{layout.rows - 1}; got {wanted.min()}..{wanted.max()}"
@@ -147,13 +151,8 @@ class Store:
         shard.checked[unchecked] = good_chunks(shard.shape, shard.data, unchecked)
         bad = chunks[~shard.checked[chunks]]
         if len(bad):
-            span = shard.shape.chunk_range(int(bad[0]))
             key = shard_key(spec_id, block)
-            raise DamagedStore(
-                f"{self.path} is damaged: rows {first + span.start}..{first + span.stop - 1} in "
-                f"{key} do not match their checksum",
-                key=key,
-            )
+            raise bad_chunk(self.path, key, shard.shape, int(bad[0]), first)
         return gather(shard.shape, shard.data, rows)
 
     def _map_shard(self, spec_id: str, block: int) -> _OpenShard:
@@ -164,18 +163,8 @@ class Store:
                 f"rows {span.start}..{span.stop - 1} of {self.path} are not there yet: "
                 f"block {block} of {spec_id} is not committed"
             )
-        key = shard_key(spec_id, block)
         shape = shard_shape(layout, self.specs[spec_id].num_params, block)
-        try:
-            data = self._files.map(key)
-        except FileNotFoundError as error:
-            raise DamagedStore(f"{self.path} is damaged: {key} is lost", key=key) from error
-        if len(data) != shape.size_bytes:
-            raise DamagedStore(
-                f"{self.path} is damaged: {key} must have {shape.size_bytes} bytes; "
-                f"it has {len(data)}",
-                key=key,
-            )
+        data = map_shard(self._files, self.path, shard_key(spec_id, block), shape)
         return _OpenShard(shape=shape, data=data, checked=np.zeros(shape.num_chunks, dtype=bool))
 
 

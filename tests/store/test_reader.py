@@ -79,3 +79,10 @@ def test_uncommitted_rows_are_refused(sample, tmp_path):
 def test_rows_out_of_range_are_refused(shared_store):
     with pytest.raises(ValueError, match=r"rows must be in 0..4256; got -1..4257"):
         open_store(shared_store).read([-1, 4257])
+
+
+@pytest.mark.usefixtures("quickly")
+@pytest.mark.parametrize("rows", [[True, False], [0.5], np.ones(3, dtype=bool)])
+def test_rows_that_are_no_numbers_of_rows_are_refused(shared_store, rows):
+    with pytest.raises(ValueError, match="rows must be whole numbers; got"):
+        open_store(shared_store).read(rows)
