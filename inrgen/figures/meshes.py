@@ -11,10 +11,10 @@ from inrgen.figures.style import INK, set_heading
 from inrgen.fit.surface import grid_values, level_set, surface_level
 from inrgen.sources.base import BadSignal, Source
 from inrgen.sources.mesh import Mesh
+from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
 
-_COLUMNS = ["item_id", "view", "row", "spec_id", "label_name", "status", "iou", "chamfer"]
+_COLUMNS = ["item_id", "view", "iou", "chamfer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,15 +61,10 @@ def solid_pairs(
     spec = store.spec
     if spec.d_in != 3 or not spec.value_kind.endswith("_distance"):
         raise ValueError(f"surfaces need distances over three coordinates; got {spec.spec_id}")
-    table = store.records.to_table(columns=_COLUMNS).to_pylist()
-    by_row = {r["row"]: r for r in table}
-    without = [row for row in rows if by_row.get(row, {}).get("status") not in SERVED]
-    if without:
-        raise ValueError(f"rows must hold weights; these do not: {without}")
+    records = served_records(store, rows, spec.spec_id, _COLUMNS)
     places = {item.item_id: i for i, item in enumerate(source.items)} if source else {}
     pairs = []
-    for row in rows:
-        record = by_row[row]
+    for row, record in zip(rows, records, strict=True):
         values = grid_values(spec, store.read([row]), resolution)
         pairs.append(
             SolidPair(

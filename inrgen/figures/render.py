@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,10 +14,11 @@ from inrgen.figures.pictures import PicturePair, reconstructions_figure
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.style import save_figure
 from inrgen.sources.base import BadSignal, Source
+from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store
 from inrgen.store.records import SERVED
 
-_COLUMNS = ["item_id", "view", "row", "spec_id", "split", "label_name", "psnr_db", "status", "grid"]
+_COLUMNS = ["item_id", "view", "label_name", "psnr_db", "grid"]
 
 
 def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]:
@@ -60,15 +60,6 @@ def _original(
     return signal.values.reshape(*grid, -1).numpy()
 
 
-def _records_by_row(store: Store, spec_id: str, rows: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """The records of rows of a spec, batch by batch: all at once they may be too many."""
-    found = []
-    for batch in store.records.to_batches(columns=_COLUMNS):
-        wanted = np.flatnonzero(np.isin(batch["row"].to_numpy(), rows))
-        found += batch.take(wanted).to_pylist()
-    return {record["row"]: record for record in found if record["spec_id"] == spec_id}
-
-
 def picture_pairs(
     store: Store, source: Source | None, rows: Sequence[int], spec_id: str | None = None
 ) -> list[PicturePair]:
@@ -79,17 +70,13 @@ def picture_pairs(
     spec = store.specs[spec_id] if spec_id else store.spec
     if spec.value_kind != "intensity" or spec.d_in != 2 or spec.d_out not in (1, 3):
         raise ValueError(f"pictures need intensities over two coordinates; got {spec.spec_id}")
-    by_row = _records_by_row(store, spec.spec_id, rows)
-    without = [row for row in rows if by_row.get(row, {}).get("status") not in SERVED]
-    if without:
-        raise ValueError(f"rows must hold weights; these do not: {without}")
-    shown = {by_row[row]["item_id"] for row in rows}
+    records = served_records(store, rows, spec.spec_id, _COLUMNS)
+    shown = {record["item_id"] for record in records}
     places: dict[str, int] = {}
     if source is not None:
         places = {item.item_id: i for i, item in enumerate(source.items) if item.item_id in shown}
     pairs = []
-    for row in rows:
-        record = by_row[row]
+    for row, record in zip(rows, records, strict=True):
         grid = tuple(record["grid"])
         values = evaluate(spec, store.read([row], spec.spec_id), grid_coords(spec, grid))[0]
         original = None

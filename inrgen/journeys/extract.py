@@ -9,9 +9,10 @@ import tyro
 
 from inrgen.fit.surface import grid_values, level_set, surface_level
 from inrgen.sources.mesh import Mesh, Placement
+from inrgen.store.lookup import served_records
 from inrgen.store.reader import open_store
-from inrgen.store.records import SERVED
 
+_COLUMNS = ["item_id", "view", "center", "scale"]
 _SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 
 
@@ -69,20 +70,6 @@ class ExtractSummary:
         return asdict(self)
 
 
-def _record(config: ExtractConfig, spec_id: str, records) -> dict:
-    """The record of the row asked for; ValueError where it has no weights."""
-    columns = ["row", "spec_id", "item_id", "view", "status", "reason", "center", "scale"]
-    rows = records.to_table(columns=columns)
-    found = [r for r in rows.to_pylist() if (r["row"], r["spec_id"]) == (config.row, spec_id)]
-    if not found:
-        raise ValueError(f"row must be one that the store holds; got {config.row}")
-    if found[0]["status"] not in SERVED:
-        raise ValueError(
-            f"row {config.row} holds no weights: {found[0]['status']}, {found[0]['reason']}"
-        )
-    return found[0]
-
-
 def _write(mesh: Mesh, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     made = trimesh.Trimesh(vertices=mesh.vertices, faces=mesh.faces, process=False)
@@ -103,7 +90,7 @@ def extract(config: ExtractConfig) -> ExtractSummary:
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {config.spec!r}")
     spec = store.specs[config.spec] if config.spec else store.spec
     level = surface_level(spec, config.resolution)
-    record = _record(config, spec.spec_id, store.records)
+    (record,) = served_records(store, [config.row], spec.spec_id, _COLUMNS)
     values = grid_values(spec, store.read([config.row], spec.spec_id), config.resolution)
     mesh = level_set(spec, values, level)
     if mesh is None:
