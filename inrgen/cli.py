@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import math
+import os
 import signal
 import sys
 import tempfile
@@ -127,10 +128,8 @@ def _run(verb: str, command: Command[Any]) -> int:
     module, _, function = VERBS[verb]
     run: Callable[[Any], Report] = getattr(importlib.import_module(module), function)
     report = run(command.config)
-    if command.json:
-        print(json.dumps(_plain(report.document()), indent=2))
-    else:
-        print(report.text())
+    said = json.dumps(_plain(report.document()), indent=2) if command.json else report.text()
+    print(said, flush=True)
     return 1 if report.failed else 0
 
 
@@ -141,22 +140,28 @@ def _stop(signum: int, frame: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what was asked, 1 if not, 2 for a wrong command line."""
-    verb, command = _parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    verb = _chosen(argv) or ""
+    name = f"inrgen {verb}".strip()
     handler = signal.signal(signal.SIGTERM, _stop)
     try:
-        return _run(verb, command)
+        return _run(*_parse(argv))
     except KeyboardInterrupt:
         again = "; run the same command again to go on" if verb in RESUMABLE else ""
-        print(f"inrgen {verb}: stopped{again}", file=sys.stderr)
+        print(f"{name}: stopped{again}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python must not fail again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError) as error:
-        print(f"inrgen {verb}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     except Exception as error:
         with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         print(
-            f"inrgen {verb}: a defect of inrgen itself, {type(error).__name__}: {error}; "
+            f"{name}: a defect of inrgen itself, {type(error).__name__}: {error}; "
             f"please report it with the details in {log.name}",
             file=sys.stderr,
         )

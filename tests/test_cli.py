@@ -154,6 +154,21 @@ def test_what_is_not_a_store_is_named(verb, tmp_path, capsys):
     assert str(tmp_path / "none") in refusal(capsys, verb, tmp_path / "none", *options)
 
 
+def test_a_flipped_bit_among_records_is_a_sentence_that_says_what_finds_it(store, capsys):
+    fragment = next((store / "records").iterdir())
+    data = bytearray(fragment.read_bytes())
+    data[200] ^= 1
+    fragment.write_bytes(data)
+    assert "inrgen verify" in refusal(capsys, "info", store)
+
+
+def test_a_reader_who_has_had_enough_is_no_error(store):
+    command = f"'{Path(sys.executable).with_name('inrgen')}' info '{store}' | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(store)
+    assert done.stderr == ""
+
+
 def idx(array: np.ndarray, magic: int | None = None) -> bytes:
     magic = 0x800 + array.ndim if magic is None else magic
     return struct.pack(f">i{array.ndim}i", magic, *array.shape) + array.tobytes()

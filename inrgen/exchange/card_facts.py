@@ -95,7 +95,7 @@ def _label_facts(table: pa.Table) -> tuple[LabelFacts, ...]:
 
 def read_card_facts(store: Store) -> CardFacts:
     """Read a few columns of the records and count; no weights are read."""
-    table = store.records.to_table(columns=_COLUMNS)
+    table = store.read_records(_COLUMNS)
     there = set(table["split"].unique().to_pylist())
     return CardFacts(
         specs=store.specs,

@@ -28,7 +28,7 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
     """
     if num < 1:
         raise ValueError(f"num must be positive; got {num}")
-    table = store.records.to_table(columns=["row", "spec_id", "psnr_db", "status"])
+    table = store.read_records(["row", "spec_id", "psnr_db", "status"])
     of = np.asarray(table["spec_id"]) == (spec_id or store.spec.spec_id)
     kept = of & np.isin(np.asarray(table["status"]), SERVED)
     rows = table["row"].to_numpy()[kept]
@@ -103,7 +103,7 @@ def _title(record: dict) -> str:
 
 def quality_data(store: Store) -> QualityData:
     """What the quality plot needs, from the records alone."""
-    table = store.records.to_table(columns=["split", "status", "psnr_db"])
+    table = store.read_records(["split", "status", "psnr_db"])
     status, split = np.asarray(table["status"]), np.asarray(table["split"])
     psnr = table["psnr_db"].to_numpy()
     measured = np.isin(status, SERVED) & ~np.isnan(psnr)

@@ -75,5 +75,5 @@ def build(config: BuildConfig) -> BuildSummary:
         rows_found=found,
         seconds=seconds,
         rows_per_s=fitted / seconds,
-        quality=measure_quality(open_store(store).records),
+        quality=measure_quality(open_store(store)),
     )

@@ -62,5 +62,5 @@ def info(config: InfoConfig) -> StoreInfo:
         specs={spec_id: spec.to_dict() for spec_id, spec in store.specs.items()},
         identity={k: v for k, v in store.identity.items() if k != "spec"},
         about=store.about,
-        quality=measure_quality(store.records),
+        quality=measure_quality(store),
     )

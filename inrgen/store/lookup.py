@@ -18,7 +18,7 @@ def served_records(
     """
     wanted = (ds.field("spec_id") == spec_id) & ds.field("row").isin(list(rows))
     needed = list(dict.fromkeys([*columns, "row", "status", "reason"]))
-    table = store.records.to_table(columns=needed, filter=wanted)
+    table = store.read_records(needed, wanted)
     by_row = {record["row"]: record for record in table.to_pylist()}
     for row in rows:
         if row not in by_row:

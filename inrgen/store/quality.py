@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.dataset as ds
 
+from inrgen.store.reader import Store
 from inrgen.store.records import SERVED
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -42,14 +42,10 @@ class Quality:
         return lines
 
 
-def measure_quality(records: ds.Dataset) -> Quality:
-    """Read a few columns of the records once and count.
-
-    Args:
-        records: a data set with the columns of store.records.
-    """
+def measure_quality(store: Store) -> Quality:
+    """Read a few columns of the records once and count."""
     columns = ["item_id", "status", "split", "psnr_db", "num_steps", "duration_s"]
-    table = records.to_table(columns=columns)
+    table = store.read_records(columns)
     status = table["status"].to_pylist()
     served = np.isin(np.array(status, dtype=object), SERVED)
     psnr = table["psnr_db"].to_numpy()[served]

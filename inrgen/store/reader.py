@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import torch
 from jaxtyping import Bool, Float32, Int, UInt8
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+from inrgen.store.errors import DamagedStore
 from inrgen.store.files import open_files
 from inrgen.store.index import committed_blocks, record_keys
-from inrgen.store.layout import Layout, shard_key
+from inrgen.store.layout import RECORDS, Layout, shard_key
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import FIT_SCHEMA
 from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
@@ -109,6 +111,20 @@ class Store:
             format=ds.ParquetFileFormat(default_fragment_scan_options=checked),
             filesystem=self._files.arrow(),
         )
+
+    def read_records(self, columns: Sequence[str], where: ds.Expression | None = None) -> pa.Table:
+        """Some columns of the records that where selects, by default of all.
+
+        Raises DamagedStore where records do not match their checksums.
+        """
+        try:
+            return self.records.to_table(columns=list(columns), filter=where)
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedStore(
+                f"{self.path} is damaged: records cannot be read ({error}); `inrgen verify` says "
+                "which",
+                key=RECORDS,
+            ) from error
 
     def read(self, rows: Rows, spec_id: str | None = None) -> Params:
         """Weights by row, in the order asked for, float32 on the CPU; rows may repeat.
