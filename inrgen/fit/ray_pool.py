@@ -52,7 +52,8 @@ def _start(config: PoolConfig) -> bool:
     handler = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if config.address is None:
-        ray.init(num_cpus=config.workers, include_dashboard=False, **quiet)
+        # Without "local", Ray joins whatever cluster it finds on the machine and refuses num_cpus.
+        ray.init("local", num_cpus=config.workers, include_dashboard=False, **quiet)
     else:
         if config.address not in ("auto", "local"):
             _check_answers(config.address)

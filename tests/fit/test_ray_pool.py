@@ -20,7 +20,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 @pytest.fixture(scope="module")
 def two_cores():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -104,6 +104,16 @@ def test_an_address_where_nothing_answers_is_named():
     ray.shutdown()
     with pytest.raises(ValueError, match="where nothing answers"):
         list(run_tasks(square, [1], PoolConfig(address="127.0.0.1:1")))
+
+
+def test_a_pool_of_its_own_leaves_a_cluster_on_the_same_machine_alone():
+    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        assert sorted(run_tasks(square, range(3), PoolConfig(workers=2))) == [0, 1, 4]
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def test_a_lost_node_costs_its_tasks_time_alone(tmp_path):
