@@ -1,0 +1,65 @@
+"""Coarser statistics are those of all entries together, and symmetries leave them alone."""
+
+import torch
+from torch.testing import assert_close
+
+from inrgen.core import symmetry
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.train.models.normalisation import coarsen
+
+SPEC = InrSpec(widths=(2, 6, 5, 2), omega=(30.0, 30.0))
+
+
+def moments(params: Params) -> tuple[Params, Params]:
+    return (
+        params.map(lambda t: t.mean(dim=0, keepdim=True)),
+        params.map(lambda t: t.std(dim=0, keepdim=True, correction=0)),
+    )
+
+
+def shifted(make_params) -> Params:
+    return make_params(SPEC, 50).map(lambda tensor: tensor + 0.3)
+
+
+def test_statistics_of_a_tensor_are_those_of_all_its_entries(make_params):
+    params = shifted(make_params)
+    mean, deviation = coarsen("tensor", *moments(params))
+    for tensor, center, spread in zip(
+        params.weights + params.biases,
+        mean.weights + mean.biases,
+        deviation.weights + deviation.biases,
+        strict=True,
+    ):
+        assert_close(center, tensor.mean().expand_as(center))
+        assert_close(spread, tensor.std(correction=0).expand_as(spread))
+
+
+def test_a_scale_is_the_root_mean_square_and_only_the_last_bias_is_centred(make_params):
+    params = shifted(make_params)
+    mean, deviation = coarsen("scale", *moments(params))
+    last = params.biases[-1]
+    assert all((m == 0).all() for m in mean.weights + mean.biases[:-1])
+    assert_close(mean.biases[-1], last.mean(dim=0, keepdim=True))
+    assert_close(deviation.biases[-1], last.std(dim=0, keepdim=True, correction=0))
+    rms = params.weights[1].square().mean().sqrt()
+    assert_close(deviation.weights[1], rms.expand_as(deviation.weights[1]))
+
+
+def test_scales_do_not_change_when_units_are_turned_and_reordered(make_params):
+    params = make_params(SPEC, 40)
+    keys = torch.arange(40)
+    orders = symmetry.random_permutations(SPEC, keys)
+    signs = tuple(1 - 2 * (order % 2) for order in orders)
+    moved = symmetry.negate(symmetry.permute(params, orders), signs)
+    before, after = (coarsen("scale", *moments(p)) for p in (params, moved))
+    for a, b in zip(before, after, strict=True):
+        assert_close(a.flat(), b.flat())
+
+
+def test_what_never_varies_is_divided_by_one(make_params):
+    params = make_params(SPEC, 4).map(lambda tensor: torch.full_like(tensor, 0.1))
+    for kind in ("element", "tensor"):
+        mean, deviation = coarsen(kind, *moments(params))
+        assert torch.equal(deviation.flat(), torch.ones(1, SPEC.num_params).double())
+        assert_close(mean.flat(), torch.full_like(mean.flat(), 0.1))
