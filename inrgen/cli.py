@@ -1,6 +1,8 @@
 """The command line: one verb a stage, made from the stages' own config dataclasses."""
 
+import ast
 import importlib
+import importlib.util
 import inspect
 import json
 import math
@@ -8,11 +10,12 @@ import os
 import signal
 import sys
 import tempfile
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Protocol, TypeVar, Union
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import tyro
 
@@ -75,42 +78,70 @@ def _about(config: type) -> str:
     return inspect.cleandoc(config.__doc__ or "").split("\nAttributes:")[0]
 
 
+def _docstring(module: str, name: str) -> str:
+    """A class's docstring, read from its file: to import every stage takes seconds."""
+    found = importlib.util.find_spec(module)
+    tree = ast.parse(Path(str(found and found.origin)).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+            return _docstring(str(node.module), name)
+    raise AttributeError(f"{module} has no class {name}")
+
+
+def _first_words(verb: str) -> str:
+    """What a verb does, in the first paragraph of its config's docstring."""
+    return " ".join(_docstring(*VERBS[verb][:2]).split("\n\n")[0].split())
+
+
+def _listing(group: str) -> str:
+    """The verbs there are, a few words on each; of one group, or all for ""."""
+    verbs = [verb for verb in VERBS if verb.startswith(group)]
+    width = max(map(len, verbs)) + 4
+    lines = [
+        textwrap.fill(
+            _first_words(verb),
+            width=88,
+            initial_indent=f"  {verb}".ljust(width),
+            subsequent_indent=" " * width,
+        )
+        for verb in verbs
+    ]
+    return "\n".join(
+        [
+            f"usage: inrgen {group or 'VERB'}{' VERB' if group else ''} ...",
+            "",
+            "Make, store and serve data sets of implicit neural representations.",
+            "",
+            *lines,
+            "",
+            f"inrgen {group or 'VERB'}{' VERB' if group else ''} --help says more of each.",
+        ]
+    )
+
+
 def _chosen(argv: Sequence[str]) -> str | None:
     """The verb that a command line begins with, of one word or two."""
     return next((v for n in (2, 1) if (v := " ".join(argv[:n])) in VERBS), None)
 
 
-def _parse(argv: Sequence[str]) -> tuple[str, Command[Any]]:
-    """Read the command line; only the module of the verb that is used gets imported."""
-    verb = _chosen(argv)
-    if verb is not None:
-        config = _config(verb)
-        rest = argv[len(verb.split()) :]
-        command = tyro.cli(
-            Command[config], args=rest, prog=f"inrgen {verb}", description=_about(config)
-        )
-        return verb, command
-    # No verb, or a wrong one: tyro says which there are. It cannot choose one that we have not.
-    group = "bench" if argv and argv[0] == "bench" else ""
-    verbs = [verb for verb in VERBS if verb.startswith(group)]
-    entries = [
-        Annotated[
-            Command[config],
-            tyro.conf.subcommand(
-                verb.removeprefix(group).strip(), description=_about(config).split("\n\n")[0]
-            ),
-        ]
-        for verb in verbs
-        for config in [_config(verb)]
-    ]
-    choice: Any = Union[tuple(entries)]  # noqa: UP007 - a union made at run time
-    tyro.cli(
-        choice,
-        args=argv[1:] if group else argv,
-        prog=f"inrgen {group}".strip(),
-        description="Make, store and serve data sets of implicit neural representations.",
-    )
-    raise AssertionError(f"{argv} names no verb, and yet it was parsed")
+def _parse(verb: str, rest: Sequence[str]) -> Command[Any]:
+    """Read what follows the verb; only the module of the verb that is used gets imported."""
+    config = _config(verb)
+    return tyro.cli(Command[config], args=rest, prog=f"inrgen {verb}", description=_about(config))
+
+
+def _without_verb(argv: Sequence[str]) -> int:
+    """Say which verbs there are: asked for, 0; in answer to none or a wrong one, 2."""
+    group = "bench" if argv[:1] == ["bench"] else ""
+    given = argv[1:] if group else argv
+    if given and given[0] in ("-h", "--help"):
+        print(_listing(group))
+        return 0
+    wrong = f"there is no verb {given[0]!r}" if given else "a verb is needed"
+    print(f"{_listing(group)}\n\ninrgen: {wrong}", file=sys.stderr)
+    return 2
 
 
 def _plain(value: Any) -> Any:
@@ -140,12 +171,14 @@ def _stop(signum: int, frame: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what was asked, 1 if not, 2 for a wrong command line."""
-    argv = sys.argv[1:] if argv is None else argv
-    verb = _chosen(argv) or ""
-    name = f"inrgen {verb}".strip()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    verb = _chosen(argv)
+    if verb is None:
+        return _without_verb(argv)
+    name = f"inrgen {verb}"
     handler = signal.signal(signal.SIGTERM, _stop)
     try:
-        return _run(*_parse(argv))
+        return _run(verb, _parse(verb, argv[len(verb.split()) :]))
     except KeyboardInterrupt:
         again = "; run the same command again to go on" if verb in RESUMABLE else ""
         print(f"{name}: stopped{again}", file=sys.stderr)

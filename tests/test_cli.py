@@ -72,6 +72,27 @@ def test_a_group_of_verbs_lists_its_own(capsys):
     assert "verify" not in out
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "a verb is needed"),
+        (["bild"], "'bild'"),
+        (["bench"], "a verb is needed"),
+        (["bench", "speed"], "'speed'"),
+    ],
+)
+def test_no_verb_or_a_wrong_one_is_answered_by_the_list_of_verbs(argv, words, capsys):
+    status, out, err = run(capsys, *argv)
+    assert (status, out) == (2, "")
+    assert words in err.splitlines()[-1]
+    assert "Fit many views of every item" in err or argv[:1] == ["bench"]
+
+
+def test_listing_the_verbs_imports_none_of_them():
+    code = "import sys, inrgen.cli as c; c.main(['--help']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
 def test_build_prints_json_and_nothing_else(tmp_path, capsys):
     status, out, _ = run(
         capsys, "build", "digits", "--limit", 4, "--out", tmp_path / "s", *QUICK, "--json"

@@ -17,7 +17,7 @@ _BASE = "zarr, whole shards"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadBench:
-    """Reads the same made-up weights in several ways, which take turns.
+    """Read the same made-up weights in several ways that take turns.
 
     "inrgen, first epoch" checks every shard as it comes, which later epochs need not;
     "zarr, whole shards" reads shards in random order with zarr alone and shuffles nothing within;
