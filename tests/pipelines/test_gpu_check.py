@@ -43,6 +43,8 @@ SECTIONS = [
     "PSNR beside torch",
     "speed and memory",
     "whole Fashion-MNIST job",
+    "transforms",
+    "alignment",
 ]
 
 

@@ -1,0 +1,102 @@
+"""What moves and matches weights, on a card: right against float64 on the CPU, and how fast."""
+
+import importlib
+from typing import Any, get_args
+
+import torch
+
+from inrgen.core import rng
+from inrgen.core.grid import grid_coords
+from inrgen.core.matching import MatchConfig, match
+from inrgen.core.params import Params
+from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.symmetry import Kind
+from inrgen.transforms.base import Transform
+from inrgen.transforms.mix import MixUp
+from inrgen.transforms.named import PUBLISHED, named
+from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, seconds
+
+_SIDE = 28
+# A float32 function on the grid against the same draw in float64: rounding at omega 30.
+_VALUE_BOUND = 1e-3
+_DISTANCE_BOUND = 1e-3
+
+
+def _weights(num: int, name: str) -> Params:
+    """INRs at their start, with biases, so that every tensor of theirs counts."""
+    init = InitConfig(first_layer="siren", hidden_bias="torch", last_layer="siren")
+    return initialise(REFERENCE, init, rng.keys(0, name, torch.arange(num)))
+
+
+def transforms(setting: Setting) -> list[Row]:
+    """A row a published augmentation: the device's function beside the CPU's in float64."""
+    return [_transform_row(setting, name, named(name, published=True)) for name in PUBLISHED]
+
+
+def _transform_row(setting: Setting, name: str, transform: Transform[Any]) -> Row:
+    num, checked = setting.size(4096, 4), slice(0, setting.size(64, 4))
+    params, keys = _weights(num, "one"), rng.keys(0, "draw", torch.arange(num))
+    placed, placed_keys = params.to(device=setting.device), keys.to(setting.device)
+
+    def move() -> Params:
+        return transform.apply(placed, transform.draw(REFERENCE, placed_keys))
+
+    few = params[checked].to(dtype=torch.float64)
+    exact = transform.apply(few, transform.draw(REFERENCE, keys[checked]))
+    found = move()[checked].to(device="cpu", dtype=torch.float64)
+    coords = grid_coords(REFERENCE, (_SIDE, _SIDE)).double()
+    gap = evaluate(REFERENCE, found, coords) - evaluate(REFERENCE, exact, coords)
+    worst = float(gap.abs().max())
+    return {
+        "transform": name,
+        "inrs": num,
+        "ms": 1e3 * seconds(setting, move),
+        "gap": worst,
+        "ok": worst <= _VALUE_BOUND,
+    }
+
+
+def alignment(setting: Setting) -> list[Row]:
+    """A row a kind of matching, beside the CPU's own search, and one for aligning and mixing."""
+    try:
+        importlib.import_module("numba")
+    except ImportError:
+        return [{"matching": "not run: it needs numba, which is absent"}]
+    return [*(_matching_row(setting, kind) for kind in get_args(Kind)), _mixing_row(setting)]
+
+
+def _matching_row(setting: Setting, kind: Kind) -> Row:
+    num, config = setting.size(4096, 4), MatchConfig(kind=kind)
+    reference, params = _weights(num, "one"), _weights(num, "other")
+    there, here = reference.to(device=setting.device), params.to(device=setting.device)
+    on_cpu, found = (
+        match(REFERENCE, reference, params, config),
+        match(REFERENCE, there, here, config),
+    )
+    # A few pairs have two assignments as good as each other, and end elsewhere.
+    gap = float((found.after.cpu() / on_cpu.after - 1.0).abs().median())
+    taken = seconds(setting, lambda: match(REFERENCE, there, here, config))
+    return {
+        "matching": kind,
+        "pairs": num,
+        "ms_a_pair": 1e3 * taken / num,
+        "gap": gap,
+        "ok": gap <= _DISTANCE_BOUND,
+    }
+
+
+def _mixing_row(setting: Setting) -> Row:
+    """Signed alignment and MixUp of a batch of 256, as a loader does it."""
+    num, mix = setting.size(256, 4), MixUp()
+    params = _weights(num, "one").to(device=setting.device)
+    keys = rng.keys(0, "mix", torch.arange(num)).to(setting.device)
+
+    def work() -> Params:
+        draw = mix.draw(REFERENCE, keys, num)
+        return mix.apply(params, params[draw.partner], draw)
+
+    return {
+        "matching": "signed, then MixUp",
+        "pairs": num,
+        "ms_a_batch": 1e3 * seconds(setting, work),
+    }
