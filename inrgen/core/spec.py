@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 Activation = Literal["sine", "tanh", "relu"]
@@ -30,6 +32,17 @@ class LayerSlot:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+
+# kept, since a loader asks for them at every batch
+@lru_cache(maxsize=64)
+def _slots(widths: tuple[int, ...]) -> tuple[LayerSlot, ...]:
+    slots, offset = [], 0
+    for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
+        for name, shape in (("weight", (fan_out, fan_in)), ("bias", (fan_out,))):
+            slots.append(LayerSlot(name=f"{layer}.{name}", shape=shape, offset=offset))
+            offset += slots[-1].size
+    return tuple(slots)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,12 +119,7 @@ class InrSpec:
     @property
     def layers(self) -> tuple[LayerSlot, ...]:
         """The slots of a flat row: for each layer its weight, row-major as (out, in), its bias."""
-        slots, offset = [], 0
-        for layer, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
-            for name, shape in (("weight", (fan_out, fan_in)), ("bias", (fan_out,))):
-                slots.append(LayerSlot(name=f"{layer}.{name}", shape=shape, offset=offset))
-                offset += slots[-1].size
-        return tuple(slots)
+        return _slots(self.widths)
 
     @property
     def num_params(self) -> int:
