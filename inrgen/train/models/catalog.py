@@ -8,10 +8,11 @@ import torch
 
 from inrgen.core.spec import InrSpec
 from inrgen.train.models.base import WeightSpaceNetwork
+from inrgen.train.models.dws import Dws, DwsConfig
 from inrgen.train.models.mlp import Mlp, MlpConfig
 
 ModelName = Literal["dws", "gnn", "mlp", "signed"]
-ModelConfig = MlpConfig
+ModelConfig = DwsConfig | MlpConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,7 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
+    "dws": Family(config=DwsConfig, network=Dws),
     "mlp": Family(config=MlpConfig, network=Mlp),
 }
 
