@@ -19,6 +19,9 @@ from inrgen.sources.items import items_digest
 from inrgen.store.layout import Layout
 from inrgen.store.reader import Store
 
+# A block of shapes has then 250 rows at most: 3 minutes on one core with the default recipe.
+_SHAPE_CHUNK_ROWS = 16
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildConfig:
@@ -128,6 +131,14 @@ def _networks(config: BuildConfig, facts: SourceFacts) -> tuple[InrSpec, FitConf
     return spec, fit
 
 
+def _layout(num_items: int, views: int, facts: SourceFacts) -> Layout:
+    """The cut of the rows into blocks: for shapes, which take a second a fit, some minutes each."""
+    rows = num_items * views
+    if facts.d_in == 3:
+        return Layout(rows=rows, views=views, max_chunk_rows=_SHAPE_CHUNK_ROWS)
+    return Layout(rows=rows, views=views)
+
+
 def plan_build(config: BuildConfig) -> BuildPlan:
     """Read the source's list of items and settle everything that the result depends on."""
     source = open_source(config.source)
@@ -140,7 +151,7 @@ def plan_build(config: BuildConfig) -> BuildPlan:
             spec=spec, fit=fit, seed=config.seed, views=config.views, min_psnr_db=config.min_psnr
         ),
         engine=resolve_engine(config.engine, spec, fit),
-        layout=Layout(rows=len(source.items) * config.views, views=config.views),
+        layout=_layout(len(source.items), config.views, source.facts),
     )
 
 

@@ -1,6 +1,7 @@
 """Create a store, or make sure that the one on disk is the same."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def _differences(path: str, there: object, here: object) -> Iterator[str]:
 def _arrays_as_json(specs: Mapping[str, InrSpec], layouts: Mapping[str, Layout]) -> dict[str, Any]:
     return {
         "arrays": {
-            spec_id: {**spec.to_dict(), "rows": layout.rows, "views": layout.views}
+            spec_id: {**spec.to_dict(), **asdict(layout)}
             for spec_id, spec in specs.items()
             for layout in [layouts[spec_id]]
         }

@@ -12,6 +12,7 @@ STAGING = "_staging"
 REPLACING = "_replacing"
 RECORDS = "records"
 INDEX = "index"
+STATISTICS = "statistics"
 
 _CHUNK_ROWS = 256
 _SHARD_ROWS = 4000
@@ -20,7 +21,7 @@ _MIN_SHARDS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """How the rows of one spec's array are cut up; it depends on nothing but these two numbers.
+    """How the rows of one spec's array are cut up; it depends on nothing but these numbers.
 
     A chunk is what one checksum covers, a shard (block) is a file and the unit of a commit. Views
     of an item never straddle a chunk, and small stores still have shards enough to be filled in
@@ -28,10 +29,14 @@ class Layout:
 
     rows: rows of the finished array.
     views: rows of each item, one after the other.
+    max_chunk_rows: rows of a chunk at most, unless an item alone has more. Rows that take long to
+        make lie in smaller chunks, and in shards smaller in proportion, so that less is lost with a
+        block that was not finished.
     """
 
     rows: int
     views: int
+    max_chunk_rows: int = _CHUNK_ROWS
 
     def __post_init__(self) -> None:
         if self.views < 1:
@@ -40,16 +45,22 @@ class Layout:
             raise ValueError(
                 f"rows must be a positive multiple of views={self.views}; got {self.rows}"
             )
+        if self.max_chunk_rows < 1:
+            raise ValueError(f"max_chunk_rows must be at least 1; got {self.max_chunk_rows}")
 
     @property
     def chunk_rows(self) -> int:
-        """Rows under one checksum: whole items, about 256 rows."""
-        return self.views * max(1, _CHUNK_ROWS // self.views)
+        """Rows under one checksum: whole items, about max_chunk_rows rows."""
+        return self.views * max(1, self.max_chunk_rows // self.views)
 
     @property
     def shard_rows(self) -> int:
-        """Rows of a block: whole chunks, at most 4,000 rows or a sixteenth, at least one chunk."""
-        wanted = min(_SHARD_ROWS, self.rows // _MIN_SHARDS)
+        """Rows of a block: whole chunks, at least one.
+
+        At most a sixteenth of all rows, and 4,000 where chunks have up to 256, as they mostly do.
+        """
+        most = _SHARD_ROWS * self.max_chunk_rows // _CHUNK_ROWS
+        wanted = min(most, self.rows // _MIN_SHARDS)
         return self.chunk_rows * max(1, wanted // self.chunk_rows)
 
     @property

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from inrgen.core.spec import InrSpec
@@ -56,8 +56,7 @@ def _spec_attributes(spec: InrSpec, layout: Layout) -> dict[str, Any]:
         "layers": layers,
         "num_params": spec.num_params,
         "formula": _FORMULA,
-        "rows": layout.rows,
-        "views": layout.views,
+        **asdict(layout),
     }
 
 
@@ -156,7 +155,8 @@ def parse_root(root: bytes, where: object) -> StoreFacts:
     for spec_id in facts["specs"]:
         attributes = groups[spec_id]["attributes"]
         specs[spec_id] = InrSpec.from_dict(attributes["spec"])
-        layouts[spec_id] = Layout(rows=attributes["rows"], views=attributes["views"])
+        cut = [field.name for field in fields(Layout) if field.name in attributes]
+        layouts[spec_id] = Layout(**{name: attributes[name] for name in cut})
     return StoreFacts(
         specs=specs,
         layouts=layouts,

@@ -51,11 +51,12 @@ def test_another_layout_is_named(sample, tmp_path):
 
 def test_several_specs(sample, tmp_path):
     other = InrSpec(widths=(2, 4, 1), omega=(10.0,))
-    arrays = [(sample.spec, sample.layout), (other, Layout(rows=6, views=2))]
+    fine = Layout(rows=60, views=2, max_chunk_rows=4)
+    arrays = [(sample.spec, sample.layout), (other, fine)]
     create_store(tmp_path, arrays, {}, {})
     store = open_store(tmp_path)
     assert set(store.specs.values()) == {sample.spec, other}
-    assert store.layouts[other.spec_id] == Layout(rows=6, views=2)
+    assert store.layouts[other.spec_id] == fine
     with pytest.raises(ValueError, match="spec_id must be one of"):
         _ = store.spec
     with pytest.raises(ValueError, match="different specs"):

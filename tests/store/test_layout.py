@@ -16,13 +16,15 @@ from inrgen.store.layout import (
 
 
 @settings(deadline=None)
-@given(items=st.integers(1, 10**8), views=st.integers(1, 5000))
-def test_cuts(items, views):
-    layout = Layout(rows=items * views, views=views)
+@given(
+    items=st.integers(1, 10**8), views=st.integers(1, 5000), most=st.sampled_from([1, 16, 100, 256])
+)
+def test_cuts(items, views, most):
+    layout = Layout(rows=items * views, views=views, max_chunk_rows=most)
     assert layout.chunk_rows % views == 0
-    assert layout.chunk_rows <= max(256, views)
+    assert layout.chunk_rows <= max(most, views)
     assert layout.shard_rows % layout.chunk_rows == 0
-    assert layout.shard_rows <= max(4000, layout.chunk_rows)
+    assert layout.shard_rows <= max(4000 * most // 256, layout.chunk_rows)
     last = layout.block_rows(layout.num_blocks - 1)
     assert last.stop == layout.rows
     assert 0 < len(last) <= layout.shard_rows
@@ -46,10 +48,21 @@ def test_known_cuts(rows, views, chunk, shard):
     assert (layout.chunk_rows, layout.shard_rows) == (chunk, shard)
 
 
+@pytest.mark.parametrize(
+    ("rows", "views", "chunk", "shard"),
+    [(480, 2, 16, 16), (123_110, 10, 10, 250), (40, 20, 20, 20)],
+)
+def test_cuts_of_rows_that_take_long_to_make(rows, views, chunk, shard):
+    layout = Layout(rows=rows, views=views, max_chunk_rows=16)
+    assert (layout.chunk_rows, layout.shard_rows) == (chunk, shard)
+
+
 @pytest.mark.parametrize(("rows", "views"), [(0, 1), (-3, 1), (7, 2), (4, 0)])
 def test_impossible_layouts(rows, views):
     with pytest.raises(ValueError, match=r"(rows|views) must be"):
         Layout(rows=rows, views=views)
+    with pytest.raises(ValueError, match="max_chunk_rows must be at least 1; got 0"):
+        Layout(rows=4, views=1, max_chunk_rows=0)
 
 
 def test_blocks_out_of_range():
