@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, UInt8
 
+from inrgen.store.derivation import Derivation
 from inrgen.store.files import Files
 from inrgen.store.findings import Finding, FindingKind, row_spans
 from inrgen.store.fragment import BlockFacts, decode_fragment
 from inrgen.store.layout import Layout, fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts
-from inrgen.store.records import FIT_SCHEMA, SERVED
+from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, SERVED
 from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
 
 
@@ -59,10 +60,11 @@ def _inspect_shard(
 
 
 def _inspect_table(
-    table: pa.Table, spec_id: str, rows: range, views: int
+    table: pa.Table, spec_id: str, rows: range, views: int, derivation: Derivation | None
 ) -> tuple[Bool[np.ndarray, " r"], str]:
     """Which records are not those of their rows, and why: "" for none."""
-    missing = [f.name for f in FIT_SCHEMA if f not in list(table.schema)]
+    schema = FIT_SCHEMA if derivation is None else DERIVED_SCHEMA
+    missing = [f.name for f in schema if f not in list(table.schema)]
     every = np.ones(len(rows), dtype=bool)
     if missing:
         return every, f"it lacks the columns {', '.join(missing)}"
@@ -74,6 +76,9 @@ def _inspect_table(
     wrong |= np.array(table["spec_id"].to_pylist()) != spec_id
     items = np.array(table["item_id"].to_pylist(), dtype=object)
     wrong |= items != np.repeat(items[::views], views)[: len(rows)]
+    if derivation is not None:
+        wrong |= table["parent_row"].to_numpy() != wanted // derivation.copies
+        wrong |= np.array(table["operation"].to_pylist()) != derivation.operation
     return wrong, "records are not of the item, view and row they should be" if wrong.any() else ""
 
 
@@ -132,7 +137,7 @@ def _find_records(
     if (said.store_seal, said.spec_id, said.block) != (of.facts.seal, of.spec_id, of.block):
         foreign = "it was made for another store or another block"
         return None, None, [of.find("wrong_records", key, foreign)]
-    wrong, why = _inspect_table(table, of.spec_id, of.rows, of.layout.views)
+    wrong, why = _inspect_table(table, of.spec_id, of.rows, of.layout.views, of.facts.derivation)
     if why:
         return None, said, [of.find("wrong_records", key, why, wrong)]
     return table, said, []

@@ -11,6 +11,7 @@ from inrgen.store.index import index_seals
 from inrgen.store.layout import INDEX, ROOT_COPY, ROOT_DOCUMENT, parse_index_name
 from inrgen.store.metadata import StoreFacts, child_documents, parse_root
 from inrgen.store.seal import read_seal
+from inrgen.store.statistics import check_statistics
 
 
 def _read(files: Files, key: str) -> bytes | None:
@@ -81,9 +82,10 @@ def check_index(files: Files, facts: StoreFacts) -> Iterator[Finding]:
 
 
 def restore_documents(path: str | Path) -> list[str]:
-    """Write damaged or lost documents again, remove damaged index files; the keys of both.
+    """Write damaged or lost documents again, remove damaged derived files; the keys of both.
 
-    An index that was removed comes back when a driver next finishes the store.
+    An index that was removed comes back when a driver next finishes the store, statistics when
+    they are next asked for.
 
     Raises:
         DamagedStore: both copies of the root document are damaged.
@@ -97,7 +99,8 @@ def restore_documents(path: str | Path) -> list[str]:
             files.remove(finding.key)
             files.create(finding.key, sound[finding.key])
             restored.append(finding.key)
-        for finding in check_index(files, parse_root(sound[ROOT_DOCUMENT], path)):
+        facts = parse_root(sound[ROOT_DOCUMENT], path)
+        for finding in [*check_index(files, facts), *check_statistics(files, facts, path)]:
             files.remove(finding.key)
             restored.append(finding.key)
     return restored

@@ -4,10 +4,11 @@
 class DamagedStore(ValueError):
     """Something that was committed is lost or altered; its message names it.
 
-    key is the damaged file's name within the store.
+    key is the damaged file's name within the store. It has a default, since an error that comes
+    from another process is made anew from its message alone before its fields are filled in.
     """
 
-    def __init__(self, message: str, *, key: str) -> None:
+    def __init__(self, message: str, *, key: str = "") -> None:
         super().__init__(message)
         self.key = key
 

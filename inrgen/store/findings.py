@@ -18,6 +18,7 @@ FindingKind = Literal[
     "wrong_weights",
     "duplicate",
     "index",
+    "statistics",
 ]
 
 

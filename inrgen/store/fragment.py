@@ -1,5 +1,6 @@
 """A block's records as a sealed Parquet file, with what they say of the block's shard."""
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ class BlockFacts:
 
     store_seal: the digest of the store's root document, so that no other store's fragment passes.
     shard_sha256, shard_bytes: digest and length of the whole shard file.
+    records_sha256: digest of the records less the time they took, so that a block fitted again has
+        the same; "" in stores of older versions.
     """
 
     store_seal: str
@@ -27,6 +30,16 @@ class BlockFacts:
     block: int
     shard_sha256: str
     shard_bytes: int
+    records_sha256: str = ""
+
+
+def digest_records(table: pa.Table) -> str:
+    """SHA-256 of what records say, whichever columns they have, but for how long fits took."""
+    stream = pa.BufferOutputStream()
+    lasting = table.drop_columns("duration_s").combine_chunks()
+    with pa.ipc.new_stream(stream, lasting.schema) as writer:
+        writer.write_table(lasting)
+    return hashlib.sha256(stream.getvalue()).hexdigest()
 
 
 def seal_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str, Any]) -> bytes:
@@ -41,15 +54,20 @@ def seal_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str,
     return seal(out.getvalue())
 
 
+def footer_facts(metadata: pq.FileMetaData) -> dict[str, Any]:
+    """The facts that seal_parquet put in. Raises ValueError where there are none."""
+    named = metadata.metadata
+    if named is None or _FACTS_KEY not in named:
+        raise ValueError("it does not say what it belongs to")
+    return json.loads(named[_FACTS_KEY])
+
+
 def open_parquet(data: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
     """The inverse of seal_parquet. Raises ValueError where the seal is broken."""
     if read_seal(data) is None:
         raise ValueError("it does not match its own digest")
     file = pq.ParquetFile(io.BytesIO(data))
-    metadata = file.metadata.metadata
-    if metadata is None or _FACTS_KEY not in metadata:
-        raise ValueError("it does not say what it belongs to")
-    return file, json.loads(metadata[_FACTS_KEY])
+    return file, footer_facts(file.metadata)
 
 
 def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:

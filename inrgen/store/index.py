@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from inrgen.store.files import Files
-from inrgen.store.fragment import decode_fragment, seal_parquet
+from inrgen.store.fragment import decode_fragment, open_parquet, seal_parquet
 from inrgen.store.layout import (
     INDEX,
     RECORDS,
@@ -71,6 +71,22 @@ def index_seals(files: Files, spec_id: str, blocks: range) -> str:
     return digest.hexdigest()
 
 
+def content_of_blocks(files: Files, spec_id: str, blocks: range) -> str:
+    """One digest of the weights and records of committed blocks, from what their fragments note.
+
+    Raises FileNotFoundError or ValueError where a fragment is lost or damaged.
+    """
+    digest = hashlib.sha256()
+    for block in blocks:
+        key = fragment_key(spec_id, block)
+        try:
+            _, said = open_parquet(files.read(key))
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from error
+        digest.update(f"{said['shard_sha256']}{said.get('records_sha256', '')}".encode())
+    return digest.hexdigest()
+
+
 def write_index(files: Files, store_seal: str, spec_id: str, blocks: range) -> None:
     """Gather the records of committed blocks into one file, unless it is there already."""
     key = index_key(spec_id, blocks)
@@ -82,5 +98,9 @@ def write_index(files: Files, store_seal: str, spec_id: str, blocks: range) -> N
         for block in blocks:
             yield decode_fragment(files.read(fragment_key(spec_id, block)))[0]
 
-    facts = {"store_seal": store_seal, "fragments": index_seals(files, spec_id, blocks)}
+    facts = {
+        "store_seal": store_seal,
+        "fragments": index_seals(files, spec_id, blocks),
+        "content": content_of_blocks(files, spec_id, blocks),
+    }
     files.create(key, seal_parquet(tables(), first.schema, facts))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from inrgen.core.spec import InrSpec
+from inrgen.store.derivation import Derivation, derivation_of
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files import Files
 from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, Layout
@@ -31,6 +32,11 @@ class StoreFacts:
     identity: dict[str, Any]
     about: dict[str, Any]
     seal: str
+
+    @property
+    def derivation(self) -> Derivation | None:
+        """What the store was derived by; None for one that was not."""
+        return derivation_of(self.identity)
 
 
 def plain_json(name: str, value: Mapping[str, Any]) -> dict[str, Any]:

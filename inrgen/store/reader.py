@@ -16,12 +16,13 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+from inrgen.store.derivation import Derivation
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files import open_files
 from inrgen.store.index import committed_blocks, record_keys
 from inrgen.store.layout import RECORDS, Layout, shard_key
 from inrgen.store.metadata import read_facts
-from inrgen.store.records import FIT_SCHEMA
+from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
 from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
 from inrgen.store.shard_file import bad_chunk, map_shard
 
@@ -81,6 +82,16 @@ class Store:
         return self._facts.about
 
     @property
+    def derivation(self) -> Derivation | None:
+        """What made this store of another one; None where it was not derived."""
+        return self._facts.derivation
+
+    @property
+    def seal(self) -> str:
+        """The digest of the root document, which tells this store from all others."""
+        return self._facts.seal
+
+    @property
     def spec(self) -> InrSpec:
         """The only architecture. Raises ValueError where there are several."""
         return self.specs[self._spec_id(None)]
@@ -107,7 +118,7 @@ class Store:
         checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         return ds.FileSystemDataset.from_paths(
             record_keys(self._files, self._committed),
-            schema=FIT_SCHEMA,
+            schema=FIT_SCHEMA if self.derivation is None else DERIVED_SCHEMA,
             format=ds.ParquetFileFormat(default_fragment_scan_options=checked),
             filesystem=self._files.arrow(),
         )

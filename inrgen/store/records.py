@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import numpy as np
 import pyarrow as pa
+from jaxtyping import Bool
 
 from inrgen.core.splits import Split
 
@@ -99,6 +101,71 @@ FIT_SCHEMA = pa.schema(
         pa.field("scale", pa.float64(), nullable=False),
     ]
 )
+
+DERIVED_SCHEMA = pa.schema(
+    [
+        *FIT_SCHEMA,
+        pa.field("parent_row", pa.int64(), nullable=False),
+        pa.field("operation", pa.string(), nullable=False),
+        pa.field("draw", pa.binary(), nullable=False),
+    ]
+)
+# What was measured of the parent's function, which need not be that of a changed row.
+_MEASURED = ("psnr_db", "iou", "near_error", "chamfer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DerivedRecords:
+    """What records of a run of derived rows say beyond those of their parents.
+
+    All else they repeat, so that item, label, split, seed and engine tell of the fit that a row
+    came of; duration_s is 0, as nothing was fitted.
+
+    copies: rows of each parent row, one after the other.
+    draws: one a row, as bytes that replay it on the parent's row; b"" where the parent is NaN.
+    failed: the rows that the operation turned into something that is not finite.
+    keeps_function: whether rows compute what their parents do; where they do not, PSNR and its
+        kin are NaN, as they were not measured anew.
+    """
+
+    operation: str
+    copies: int
+    draws: Sequence[bytes]
+    failed: Bool[np.ndarray, " r"]
+    keeps_function: bool
+
+
+def derived_table(parents: pa.Table, said: DerivedRecords) -> pa.Table:
+    """The records of the rows that a run of parent rows became, as a table of DERIVED_SCHEMA."""
+    copies = said.copies
+    repeated = parents.select(FIT_SCHEMA.names)
+    if copies > 1:
+        repeated = repeated.take(np.repeat(np.arange(parents.num_rows), copies))
+    columns: dict[str, Any] = {name: repeated[name] for name in FIT_SCHEMA.names}
+    parent_row, num = columns["row"].to_numpy(), repeated.num_rows
+    copy = np.arange(num) % copies
+    columns["row"] = parent_row * copies + copy
+    columns["view"] = columns["view"].to_numpy() * copies + copy
+    columns["duration_s"] = np.zeros(num)
+    if not said.keeps_function:
+        columns |= {name: np.full(num, np.nan) for name in _MEASURED}
+    if said.failed.any():
+        why = f"{said.operation} turned it into something that is not finite"
+        for name, text in (("status", "non_finite"), ("reason", why)):
+            old = np.array(columns[name].to_pylist(), dtype=object)
+            columns[name] = np.where(said.failed, text, old)
+    columns["parent_row"] = parent_row
+    columns["operation"] = pa.repeat(said.operation, num)
+    columns["draw"] = pa.array(said.draws, pa.binary())
+    return pa.table(
+        {
+            field.name: pa.array(columns[field.name], field.type)
+            if isinstance(columns[field.name], np.ndarray)
+            else columns[field.name]
+            for field in DERIVED_SCHEMA
+        },
+        schema=DERIVED_SCHEMA,
+    )
 
 
 def records_to_table(records: Sequence[FitRecord]) -> pa.Table:

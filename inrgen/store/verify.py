@@ -21,6 +21,7 @@ from inrgen.store.layout import (
     shard_key,
 )
 from inrgen.store.metadata import StoreFacts, parse_root
+from inrgen.store.statistics import check_statistics
 
 
 def _is_ours(key: str, facts: StoreFacts, documents: dict[str, bytes]) -> bool:
@@ -121,6 +122,7 @@ def verify_store(
             on_block(len(state.good))
         findings += _duplicates(hashes, facts, spec_id)
     findings += check_index(files, facts)
+    findings += check_statistics(files, facts, path)
     return VerifyReport(
         num_blocks=num_blocks,
         num_rows=num_rows,

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float32
 
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.files import hold_lock, open_files, staging_key
-from inrgen.store.fragment import BlockFacts, encode_fragment
+from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys, write_index
 from inrgen.store.layout import (
     REPLACING,
@@ -24,7 +25,7 @@ from inrgen.store.layout import (
     shard_key,
 )
 from inrgen.store.metadata import StoreFacts, read_facts
-from inrgen.store.records import FitRecord, records_to_table
+from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, FitRecord, records_to_table
 from inrgen.store.seal import read_seal
 from inrgen.store.shard import encode_shard, shard_shape
 
@@ -46,7 +47,7 @@ class StagedBlock:
 
 
 def _check_block(
-    facts: StoreFacts, spec_id: str, block: int, flat: np.ndarray, records: Sequence[FitRecord]
+    facts: StoreFacts, spec_id: str, block: int, flat: np.ndarray, table: pa.Table
 ) -> None:
     """Hold rows and records to the block that they are said to be."""
     if spec_id not in facts.specs:
@@ -55,9 +56,12 @@ def _check_block(
     expected = (len(rows), facts.specs[spec_id].num_params)
     if flat.shape != expected:
         raise ValueError(f"flat of block {block} must be {expected}; got {flat.shape}")
-    if [r.row for r in records] != list(rows):
+    schema = FIT_SCHEMA if facts.derivation is None else DERIVED_SCHEMA
+    if not table.schema.equals(schema):
+        raise ValueError(f"records must have the columns {schema.names}; got {table.schema.names}")
+    if not np.array_equal(table["row"].to_numpy(), np.arange(rows.start, rows.stop)):
         raise ValueError(f"records of block {block} must be of rows {rows}, in order")
-    foreign = {r.spec_id for r in records} - {spec_id}
+    foreign = set(table["spec_id"].unique().to_pylist()) - {spec_id}
     if foreign:
         raise ValueError(f"records must have spec_id {spec_id!r}; got {sorted(foreign)}")
 
@@ -67,13 +71,13 @@ def stage_block(
     spec_id: str,
     block: int,
     flat: Float32[np.ndarray, "r p"],
-    records: Sequence[FitRecord],
+    records: Sequence[FitRecord] | pa.Table,
 ) -> StagedBlock:
     """Write a block where nobody reads it, from any process; committing it is the driver's.
 
     Args:
         flat: the weights of all rows of the block, in order; NaN rows where a record says so.
-        records: one a row, in order.
+        records: one a row, in order; those of a derived store as a table.
 
     Raises:
         ValueError: rows or records are not those of the block.
@@ -81,18 +85,20 @@ def stage_block(
     """
     files = open_files(path)
     facts = read_facts(files, path)
-    _check_block(facts, spec_id, block, flat, records)
+    table = records if isinstance(records, pa.Table) else records_to_table(records)
+    _check_block(facts, spec_id, block, flat, table)
     shape = shard_shape(facts.layouts[spec_id], facts.specs[spec_id].num_params, block)
     shard = encode_shard(shape, flat)
     digest = hashlib.sha256(shard).hexdigest()
     fragment = encode_fragment(
-        records_to_table(records),
+        table,
         BlockFacts(
             store_seal=facts.seal,
             spec_id=spec_id,
             block=block,
             shard_sha256=digest,
             shard_bytes=len(shard),
+            records_sha256=digest_records(table),
         ),
     )
     key = staging_key(f"{spec_id}.{block}")
