@@ -14,6 +14,9 @@ import ray.exceptions
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+# Ray holds OpenMP to a task's cores; libigl has a variable of its own, and else takes every core.
+_ONE_THREAD = {"env_vars": {"IGL_NUM_THREADS": "1"}}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolConfig:
@@ -91,9 +94,12 @@ def run_tasks(
     try:
         if config.gpus_per_task and not ray.cluster_resources().get("GPU"):
             raise ValueError("engine gpu needs a GPU; the Ray cluster has none")
-        remote = ray.remote(num_cpus=1, num_gpus=config.gpus_per_task, max_retries=config.retries)(
-            function
-        )
+        remote = ray.remote(
+            num_cpus=1,
+            num_gpus=config.gpus_per_task,
+            max_retries=config.retries,
+            runtime_env=_ONE_THREAD,
+        )(function)
         pending: list[ray.ObjectRef] = []
         queue = iter(tasks)
         while True:

@@ -62,6 +62,13 @@ def test_every_task_comes_back_once(workers):
 
 
 @pytest.mark.usefixtures("two_cores")
+def test_a_task_is_told_to_take_one_thread():
+    # libigl and OpenMP look there
+    names = ["IGL_NUM_THREADS", "OMP_NUM_THREADS"]
+    assert list(run_tasks(os.getenv, names, PoolConfig())) == ["1", "1"]
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_no_tasks_is_no_work():
     assert list(run_tasks(square, [], PoolConfig())) == []
 
