@@ -9,10 +9,11 @@ import torch
 from inrgen.core.spec import InrSpec
 from inrgen.train.models.base import WeightSpaceNetwork
 from inrgen.train.models.dws import Dws, DwsConfig
+from inrgen.train.models.gnn import Gnn, GnnConfig
 from inrgen.train.models.mlp import Mlp, MlpConfig
 
 ModelName = Literal["dws", "gnn", "mlp", "signed"]
-ModelConfig = DwsConfig | MlpConfig
+ModelConfig = DwsConfig | GnnConfig | MlpConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +26,7 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "dws": Family(config=DwsConfig, network=Dws),
+    "gnn": Family(config=GnnConfig, network=Gnn),
     "mlp": Family(config=MlpConfig, network=Mlp),
 }
 

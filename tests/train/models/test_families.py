@@ -18,7 +18,8 @@ SPECS = [
     ),
     InrSpec(widths=(1, 4, 4, 4, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
 ]
-EVERY = ["mlp,hidden=16", "dws", "dws,batch_norm=yes,heads=2"]
+GNN = "gnn,layers=2,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
+EVERY = ["mlp,hidden=16", "dws", "dws,batch_norm=yes,heads=2", GNN]
 UNORDERED = [text for text in EVERY if not text.startswith("mlp")]
 NUM = 4
 

@@ -1,0 +1,147 @@
+"""Attention along edges, and how edges change, without a tensor over all pairs of units.
+
+An edge leads from the unit that asks to one that it is joined to by a weight. The edges of a
+layer's units are one tensor: first those to the layer below, then those to the layer above.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def xavier_linear(num_in: int, num_out: int, bias: bool = True) -> nn.Linear:
+    """A linear map that starts by Xavier's rule, with a bias that starts at zero."""
+    linear = nn.Linear(num_in, num_out, bias=bias)
+    nn.init.xavier_uniform_(linear.weight)
+    if bias:
+        nn.init.zeros_(linear.bias)
+    return linear
+
+
+def beside(units: Sequence[Tensor]) -> list[Tensor]:
+    """For each layer the units of the layers below and above it, as its edges list them."""
+    num = len(units)
+    return [
+        torch.cat([units[m] for m in (layer - 1, layer + 1) if 0 <= m < num], dim=1)
+        for layer in range(num)
+    ]
+
+
+def turned(edges: Sequence[Tensor]) -> list[Tensor]:
+    """For each edge the one that leads back along the same weight."""
+    found = []
+    for layer, own in enumerate(edges):
+        num, parts = own.shape[1], []
+        if layer > 0:
+            # Of the layer below, edges to this layer come last; of the layer above, first.
+            parts.append(edges[layer - 1][:, :, -num:].transpose(1, 2))
+        if layer + 1 < len(edges):
+            parts.append(edges[layer + 1][:, :, :num].transpose(1, 2))
+        found.append(torch.cat(parts, dim=2))
+    return found
+
+
+class EdgeAttention(nn.Module):
+    """What each unit i draws from the units j that its edges lead to.
+
+    Queries, keys and values are sums of a unit's part and an edge's part, and the other unit's
+    part of a value is scaled by the edge:
+
+        score_ij = (q_i + Q e_ij) . (k_j + K e_ij),    out_i = sum_j a_ij (v_j * M e_ij + V e_ij)
+
+    (relational attention, arXiv 2210.05062, as used for neural graphs). Multiplied out, q.k, q.K e
+    and k.Q e are small products of units' vectors with edges, and V comes after the sum; so neither
+    queries nor keys nor values are ever made for each edge, only Q e, K e and M e.
+    """
+
+    def __init__(self, node: int, edge: int, attention: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, attention**-0.5
+        self.of_node = xavier_linear(node, 3 * attention, bias=False)
+        self.of_edge = xavier_linear(edge, 4 * attention, bias=False)
+        self.out = xavier_linear(attention, node)
+
+    def forward(
+        self, units: Sequence[Float[Tensor, "b _n c"]], edges: Sequence[Float[Tensor, "b _n _j e"]]
+    ) -> Float[Tensor, "b total c"]:
+        """New features of the units of all layers, one layer after the other."""
+        counts = [x.shape[1] for x in units]
+        q, k, v = (
+            self.of_node(torch.cat(list(units), dim=1)).unflatten(2, (3, self.heads, -1)).unbind(2)
+        )
+        of_query, of_key, plain, scaling = self.of_edge.weight.unflatten(0, (4, self.heads, -1))
+        wide = torch.cat([of_query, of_key, scaling]).flatten(0, 1)
+        # What a query finds in an edge's key, q . K e = (K^T q) . e, and a key in its query.
+        q_at = torch.einsum("bnhd,hde->bnhe", q, of_key)
+        k_at = torch.einsum("bnhd,hde->bnhe", k, of_query)
+        asking = [part.split(counts, dim=1) for part in (q, q_at)]
+        asked = [beside(part.split(counts, dim=1)) for part in (k, k_at, v)]
+        drawn = [
+            self._drawn(e, wide, plain, *parts)
+            for e, *parts in zip(edges, *asking, *asked, strict=True)
+        ]
+        return self.out(torch.cat(drawn, dim=1).flatten(2))
+
+    def _drawn(
+        self,
+        e: Float[Tensor, "b i j e"],
+        wide: Float[Tensor, "w e"],
+        plain: Float[Tensor, "h d e"],
+        q: Float[Tensor, "b i h d"],
+        q_at: Float[Tensor, "b i h e"],
+        k: Float[Tensor, "b j h d"],
+        k_at: Float[Tensor, "b j h e"],
+        v: Float[Tensor, "b j h d"],
+    ) -> Float[Tensor, "b i h d"]:
+        """What the units of one layer draw."""
+        e_query, e_key, e_scale = (e @ wide.mT).unflatten(3, (3, self.heads, -1)).unbind(3)
+        scores = (
+            (e_query * e_key).sum(dim=4)
+            + torch.einsum("bihd,bjhd->bijh", q, k)
+            + torch.einsum("bihe,bije->bijh", q_at, e)
+            + torch.einsum("bjhe,bije->bijh", k_at, e)
+        )
+        share = torch.softmax(self.scale * scores, dim=2)
+        of_edges = torch.einsum("bijh,bije->bihe", share, e)
+        of_units = (share[..., None] * v[:, None] * e_scale).sum(dim=2)
+        return of_units + torch.einsum("bihe,hde->bihd", of_edges, plain)
+
+
+class EdgeUpdate(nn.Module):
+    """New edges from an edge, the one that leads back, and the units at both ends.
+
+    The first linear map of all these together is a sum of maps of each, so those of the units are
+    worked out once a unit and not once an edge.
+    """
+
+    def __init__(self, node: int, edge: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.of_edge = xavier_linear(2 * edge, hidden)
+        self.of_asking = xavier_linear(node, hidden)
+        self.of_asked = xavier_linear(node, hidden)
+        self.close = nn.Sequential(nn.GELU(), xavier_linear(hidden, edge), nn.Dropout(dropout))
+        self.update = nn.Sequential(
+            xavier_linear(edge, hidden, bias=False),
+            nn.GELU(),
+            xavier_linear(hidden, edge),
+            nn.Dropout(dropout),
+        )
+        self.norm_0 = nn.LayerNorm(edge)
+        self.norm_1 = nn.LayerNorm(edge)
+
+    def forward(
+        self, units: Sequence[Float[Tensor, "b _n c"]], edges: Sequence[Float[Tensor, "b _n _j e"]]
+    ) -> list[Float[Tensor, "b _n _j e"]]:
+        """The edges of each layer, in the same order."""
+        counts = [x.shape[1] for x in units]
+        x = torch.cat(list(units), dim=1)
+        asking = self.of_asking(x).split(counts, dim=1)
+        asked = beside(self.of_asked(x).split(counts, dim=1))
+        moved = []
+        for e, back, ours, theirs in zip(edges, turned(edges), asking, asked, strict=True):
+            known = self.of_edge(torch.cat([e, back], dim=3)) + ours[:, :, None] + theirs[:, None]
+            e = self.norm_0(e + self.close(known))
+            moved.append(self.norm_1(e + self.update(e)))
+        return moved

@@ -1,0 +1,62 @@
+"""The factored graph network says what the one over all pairs of units says."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from inrgen.bench.train_literal import LiteralGnn
+from inrgen.core.spec import InrSpec
+from inrgen.train.models.catalog import make_model, parse_model
+from inrgen.train.models.edge_attention import beside, turned
+from inrgen.train.models.gnn import Gnn
+
+SPECS = [
+    InrSpec(widths=(2, 4, 5, 2), omega=(30.0, 20.0)),
+    InrSpec(widths=(1, 3, 2, 3, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
+]
+SMALL = "gnn,layers=3,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,frequencies=3"
+
+
+def made(spec: InrSpec) -> Gnn:
+    model = make_model(parse_model(SMALL), spec, 3, 0).double().eval()
+    assert isinstance(model, Gnn)
+    torch.manual_seed(1)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.5)
+    return model
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
+def test_factored_and_literal_agree_in_logits_and_gradients(spec, make_params):
+    model, params = made(spec), make_params(spec, 3)
+    logits = []
+    gradients = []
+    for network in (model, LiteralGnn(model)):
+        model.zero_grad()
+        logits.append(network(params))
+        logits[-1].square().sum().backward()
+        gradients.append({name: w.grad.clone() for name, w in model.named_parameters()})
+    assert_close(logits[0], logits[1])
+    assert logits[0].std(dim=0).min() > 1e-3
+    for name, gradient in gradients[0].items():
+        assert_close(gradient, gradients[1][name], msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_every_edge_leads_back():
+    counts = (2, 4, 3, 1)
+    units = [torch.tensor([[m * 10 + i for i in range(n)]]) for m, n in enumerate(counts)]
+    asked = beside([u[..., None] for u in units])
+    # Each edge says who asks whom.
+    edges = [
+        torch.stack(torch.broadcast_tensors(own[:, :, None], other[:, None, :, 0]), dim=-1)
+        for own, other in zip(units, asked, strict=True)
+    ]
+    for edge, back in zip(edges, turned(edges), strict=True):
+        assert torch.equal(edge, back.flip(-1))
+
+
+def test_the_size_is_that_of_the_published_network():
+    spec = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
+    model = make_model(parse_model("gnn"), spec, 10, 0)
+    assert sum(weight.numel() for weight in model.parameters()) == 376_586
