@@ -29,13 +29,16 @@ VERBS = {
     "verify": ("inrgen.journeys.verify", "VerifyConfig", "verify"),
     "render": ("inrgen.journeys.render", "RenderConfig", "render"),
     "extract": ("inrgen.journeys.extract", "ExtractConfig", "extract"),
+    "stats": ("inrgen.journeys.stats", "StatsConfig", "stats"),
+    "augment": ("inrgen.journeys.augment", "AugmentConfig", "augment"),
+    "align": ("inrgen.journeys.align", "AlignConfig", "align"),
     "card": ("inrgen.journeys.card", "CardConfig", "card"),
     "bench fit": ("inrgen.bench.fit", "FitBench", "bench_fit"),
     "bench align": ("inrgen.bench.align", "AlignBenchConfig", "run"),
     "bench recipe": ("inrgen.bench.recipe", "RecipeBench", "bench_recipe"),
     "bench load": ("inrgen.bench.load", "LoadBench", "bench_load"),
 }
-RESUMABLE = {"build"}
+RESUMABLE = {"align", "augment", "build"}
 
 
 class Report(Protocol):

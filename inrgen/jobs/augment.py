@@ -1,0 +1,62 @@
+"""Materialise random changes: several changed copies of every row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from inrgen.core import rng
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.jobs.chain_text import Link, chain_of, keeps_function, links_from
+from inrgen.jobs.change import Changed, Names
+from inrgen.jobs.draw_bytes import encode_draw
+from inrgen.transforms.chain import Chain
+
+OPERATION = "augment"
+
+
+def augment_keys(names: Names, seed: int, copies: int) -> Int[Tensor, " d"]:
+    """The name of each copy's randomness: (seed, "augment", item, view of the parent, copy)."""
+    each = [rng.keys(seed, OPERATION, names.items, names.views, copy) for copy in range(copies)]
+    return torch.stack(each, dim=1).flatten()
+
+
+def augment_parameters(links: Sequence[Link], seed: int) -> dict[str, Any]:
+    """What an augmented store notes of how it was made."""
+    return {"chain": [link.to_dict() for link in links], "seed": seed}
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augment:
+    """Copies of each row, each under a draw of its own."""
+
+    spec: InrSpec
+    links: tuple[Link, ...]
+    seed: int
+    copies: int
+
+    @staticmethod
+    def of(spec: InrSpec, parameters: dict[str, Any], copies: int) -> "Augment":
+        """The change that augment_parameters tells of."""
+        links = links_from(parameters["chain"])
+        return Augment(spec=spec, links=links, seed=parameters["seed"], copies=copies)
+
+    @property
+    def chain(self) -> Chain:
+        return chain_of(self.links)
+
+    @property
+    def keeps_function(self) -> bool:
+        return keeps_function(self.links)
+
+    def __call__(self, params: Params, names: Names) -> Changed:
+        keys, chain = augment_keys(names, self.seed, self.copies), self.chain
+        draw = chain.draw(self.spec, keys)
+        repeated = params.flat().repeat_interleave(self.copies, dim=0)
+        changed = chain.apply(Params.from_flat(self.spec, repeated), draw)
+        return Changed(flat=changed.flat(), draws=encode_draw(chain, self.spec, draw, keys))

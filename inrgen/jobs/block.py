@@ -1,0 +1,141 @@
+"""One block of a derived store: rows of the parent in, a staged block out."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from inrgen.core.params import Params
+from inrgen.core.rng import hash_items
+from inrgen.core.spec import InrSpec
+from inrgen.jobs import align, augment
+from inrgen.jobs.align import Align
+from inrgen.jobs.augment import Augment
+from inrgen.jobs.change import Change, Names
+from inrgen.jobs.plan import DeriveTask, parent_rows
+from inrgen.store.derivation import Derivation
+from inrgen.store.files import open_files
+from inrgen.store.metadata import StoreFacts, read_facts
+from inrgen.store.parent import RowRun
+from inrgen.store.records import DerivedRecords, derived_table
+from inrgen.store.writer import StagedBlock, stage_block
+
+# Where a derived store's root document keeps its template, by spec_id, as base64 of float32.
+_TEMPLATE = "template"
+
+
+def note_template(templates: dict[str, Params]) -> dict[str, Any]:
+    """Templates as a store notes them: they are computed once, so no resumption can differ."""
+    texts = {
+        spec_id: base64.b64encode(template.flat().numpy().astype("<f4").tobytes()).decode()
+        for spec_id, template in templates.items()
+    }
+    return {_TEMPLATE: texts} if texts else {}
+
+
+def noted_template(about: dict[str, Any], spec: InrSpec) -> Params | None:
+    """The template of one spec; None where a store has none."""
+    text = about.get(_TEMPLATE, {}).get(spec.spec_id)
+    if text is None:
+        return None
+    numbers = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+    return Params.from_flat(spec, torch.from_numpy(numbers)[None])
+
+
+def make_change(facts: StoreFacts, spec_id: str) -> tuple[Change, Derivation]:
+    """The change that a derived store notes for the rows of one spec."""
+    done, spec = facts.derivation, facts.specs[spec_id]
+    assert done is not None, "tasks are of derived stores"
+    if done.operation == augment.OPERATION:
+        return Augment.of(spec, done.parameters, done.copies), done
+    if done.operation == align.OPERATION:
+        views = facts.layouts[spec_id].views
+        template = noted_template(facts.about, spec)
+        return Align.of(spec, done.parameters, views, template), done
+    raise ValueError(f"operation must be align or augment; {done.operation!r} is of a later inrgen")
+
+
+def _names(run: RowRun) -> Names:
+    items, codes = run.texts("item_id")
+    views = run.table["view"].to_numpy().astype(np.int64)
+    return Names(
+        items=hash_items(items)[torch.from_numpy(codes).long()], views=torch.from_numpy(views)
+    )
+
+
+def _cut(rows: range, rows_at_once: int, views: int) -> Iterator[range]:
+    """Runs of whole items, of about so many rows each."""
+    step = max(views, rows_at_once // views * views)
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def derive_block(task: DeriveTask) -> StagedBlock:
+    """Make one block and stage it; committing it is the driver's.
+
+    A row that its parent had as NaN stays one, with the parent's status and reason; one that the
+    change turned into something that is not finite becomes one, as non_finite.
+    """
+    facts = read_facts(open_files(task.out), task.out)
+    change, done = make_change(facts, task.spec_id)
+    spec, layout = facts.specs[task.spec_id], facts.layouts[task.spec_id]
+    rows = parent_rows(layout, task.block, done.copies)
+    run = RowRun(task.parent, task.spec_id, rows)
+    names, views = _names(run), layout.views // done.copies
+    flat = np.empty((len(rows) * done.copies, spec.num_params), dtype=np.float32)
+    draws: list[bytes] = []
+    for part in _cut(rows, task.rows_at_once, views):
+        first, last = part.start - rows.start, part.stop - rows.start
+        params = Params.from_flat(spec, torch.from_numpy(run.read(part)))
+        changed = change(params, names[first:last])
+        flat[first * done.copies : last * done.copies] = changed.flat.numpy()
+        draws += changed.draws
+    served = np.repeat(run.served, done.copies)
+    finite = np.isfinite(flat).all(axis=1)
+    flat[~(served & finite)] = np.nan
+    for row in np.flatnonzero(~served).tolist():
+        draws[row] = b""
+    table = derived_table(
+        run.table,
+        DerivedRecords(
+            operation=done.operation,
+            copies=done.copies,
+            draws=draws,
+            failed=served & ~finite,
+            keeps_function=change.keeps_function,
+        ),
+    )
+    return stage_block(task.out, task.spec_id, task.block, flat, table)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockDistance:
+    """How far the rows of an aligned block are from their references.
+
+    sums: of squared distances before and after, over count rows that hold weights.
+    """
+
+    spec_id: str
+    block: int
+    count: int
+    sums: Float64[np.ndarray, "2"]
+
+
+def measure_block(task: DeriveTask) -> BlockDistance:
+    """Read a committed block of an aligned store beside its parent and measure both."""
+    facts = read_facts(open_files(task.out), task.out)
+    change, _ = make_change(facts, task.spec_id)
+    assert isinstance(change, Align), "only alignment has an objective"
+    spec, layout = facts.specs[task.spec_id], facts.layouts[task.spec_id]
+    rows, views = layout.block_rows(task.block), layout.views
+    before, after = (RowRun(path, task.spec_id, rows) for path in (task.parent, task.out))
+    sums, count = np.zeros(2), 0
+    for part in _cut(rows, task.rows_at_once, views):
+        pair = [Params.from_flat(spec, torch.from_numpy(r.read(part))) for r in (before, after)]
+        distances = change.distances(pair[0], pair[1]).numpy()
+        good = np.isfinite(distances).all(axis=0)
+        sums, count = sums + distances[:, good].sum(axis=1), count + int(good.sum())
+    return BlockDistance(spec_id=task.spec_id, block=task.block, count=count, sums=sums)

@@ -1,0 +1,41 @@
+"""What an operation does to a run of rows: the part of a job that knows no files."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from inrgen.core.params import Params
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Names:
+    """Whose rows they are: hash_items of the item ids, and the views."""
+
+    items: Int[Tensor, " r"]
+    views: Int[Tensor, " r"]
+
+    def __getitem__(self, index: slice) -> "Names":
+        return Names(items=self.items[index], views=self.views[index])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """The new rows, all copies of a row together, and the draw of each as bytes."""
+
+    flat: Float[Tensor, "d p"]
+    draws: list[bytes]
+
+
+class Change(Protocol):
+    """An operation on whole items, each row of which it changes by itself and its item's views."""
+
+    @property
+    def keeps_function(self) -> bool:
+        """Whether new rows compute what the old ones did."""
+        ...
+
+    def __call__(self, params: Params, names: Names) -> Changed:
+        """Make the new rows. Rows that are not finite come out as rows that are not."""
+        ...

@@ -1,0 +1,272 @@
+"""Run the blocks of a job through Dask: on threads, on a cluster, or on Ray.
+
+Each block is a Dask graph of one task, handed over when there is room for it, so that a limit on
+blocks at a time holds everywhere, a long plan needs no memory, and each result is had as soon as
+it is there. The graph is the same everywhere; only who carries it out differs.
+"""
+
+import logging
+import signal
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_futures
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, Literal, Protocol, TypeVar
+
+from dask.local import get_sync
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Scheduler = Literal["auto", "threads", "distributed", "ray"]
+
+_KEY = "block"
+_RETRIES = 10
+_SECONDS_A_WAIT = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """Where blocks are worked on, which nothing of the result depends on.
+
+    Attributes:
+        scheduler: threads of this process, a Dask cluster (distributed), or Ray; auto is
+            distributed where there is an address, and threads where there is none.
+        address: of a running Dask scheduler (tcp://HOST:PORT), or of a Ray cluster; without one,
+            ray starts a Ray of its own. Its workers must see the same folders.
+        workers: blocks at a time; by default as many as there are processors.
+        memory_mb: what the work may take at most, in millions of bytes. On threads it is a limit
+            of the whole process, else of all blocks in flight together beyond what idle workers
+            hold. Fewer blocks at a time are worked on, in smaller parts, to keep it.
+    """
+
+    scheduler: Scheduler = "auto"
+    address: str | None = None
+    workers: int | None = None
+    memory_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1; got {self.workers}")
+        if self.memory_mb is not None and not self.memory_mb > 0:
+            raise ValueError(f"memory_mb must be positive; got {self.memory_mb}")
+        if self.scheduler == "threads" and self.address is not None:
+            raise ValueError(f"address is of a cluster, and threads need none; got {self.address}")
+        if self.scheduler == "distributed" and self.address is None:
+            raise ValueError("scheduler distributed needs the address of a Dask cluster; got none")
+
+    @property
+    def where(self) -> Scheduler:
+        """threads, distributed or ray."""
+        if self.scheduler != "auto":
+            return self.scheduler
+        return "threads" if self.address is None else "distributed"
+
+
+class _Crew(Protocol):
+    """Who carries graphs out."""
+
+    @property
+    def size(self) -> int:
+        """Graphs at a time that it can work on."""
+        ...
+
+    def submit(self, graph: dict[str, Any]) -> Any:
+        """Hand a graph over."""
+        ...
+
+    def wait(self, handles: Sequence[Any]) -> list[Any]:
+        """Those that are done, or none after a second."""
+        ...
+
+    def result(self, handle: Any) -> Any:
+        """What a graph that is done gave, or the exception that it raised."""
+        ...
+
+
+class _Threads:
+    def __init__(self, pool: ThreadPoolExecutor, size: int) -> None:
+        self._pool, self.size = pool, size
+
+    def submit(self, graph: dict[str, Any]) -> Any:
+        return self._pool.submit(get_sync, graph, _KEY)
+
+    def wait(self, handles: Sequence[Any]) -> list[Any]:
+        done = wait_for_futures(handles, _SECONDS_A_WAIT, FIRST_COMPLETED).done
+        return [handle for handle in handles if handle in done]
+
+    def result(self, handle: Any) -> Any:
+        return handle.result()
+
+
+class _Cluster:
+    """A Dask cluster, which is asked for its size each time, since it may grow."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @property
+    def size(self) -> int:
+        return max(1, sum(self._client.nthreads().values()))
+
+    def submit(self, graph: dict[str, Any]) -> Any:
+        # a name of its own: a cluster takes tasks of one name for one task
+        name = f"{_KEY}-{uuid.uuid4().hex}"
+        return self._client.get({name: graph[_KEY]}, name, sync=False, retries=_RETRIES)
+
+    def wait(self, handles: Sequence[Any]) -> list[Any]:
+        from distributed import wait
+
+        try:
+            found: Any = wait(list(handles), _SECONDS_A_WAIT, FIRST_COMPLETED)
+        except TimeoutError:
+            return []
+        done = found.done
+        return [handle for handle in handles if handle in done]
+
+    def result(self, handle: Any) -> Any:
+        from distributed.scheduler import KilledWorker
+
+        try:
+            return handle.result()
+        except KilledWorker as error:
+            raise ChildProcessError(f"a block lost its worker too often: {error}") from error
+
+
+class _Ray:
+    """Dask's graphs as Ray tasks, by Ray's own scheduler for Dask."""
+
+    @property
+    def size(self) -> int:
+        import ray
+
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, graph: dict[str, Any]) -> Any:
+        from ray.util.dask import ray_dask_get
+
+        return ray_dask_get(graph, [_KEY], ray_persist=True)[0]
+
+    def wait(self, handles: Sequence[Any]) -> list[Any]:
+        import ray
+
+        return ray.wait(list(handles), num_returns=1, timeout=_SECONDS_A_WAIT)[0]
+
+    def result(self, handle: Any) -> Any:
+        import ray
+        import ray.exceptions
+
+        try:
+            return ray.get(handle)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            raise ChildProcessError(f"a block lost its worker: {type(error).__name__}") from error
+
+
+@contextmanager
+def _threads(size: int) -> Iterator[_Crew]:
+    pool = ThreadPoolExecutor(size, thread_name_prefix="inrgen-job")
+    try:
+        yield _Threads(pool, size)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[_Crew]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"address must be of a running Dask scheduler, tcp://HOST:PORT; got {address!r}, where "
+            f"none answers ({error})"
+        ) from error
+    with client:
+        yield _Cluster(client)
+
+
+@contextmanager
+def _ray(address: str | None, workers: int | None) -> Iterator[_Crew]:
+    import ray
+
+    if ray.is_initialized():
+        yield _Ray()
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address is None:
+            ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        raise ValueError(
+            f"address must be a running Ray cluster; none is at {address!r}"
+        ) from error
+    finally:
+        # Ray puts a SIGTERM handler of its own in place, which would end the driver mid-sentence.
+        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield _Ray()
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _crew(config: RunConfig, at_once: int) -> Iterator[_Crew]:
+    match config.where:
+        case "distributed":
+            assert config.address is not None, "checked when the config was made"
+            with _cluster(config.address) as crew:
+                yield crew
+        case "ray":
+            with _ray(config.address, config.workers) as crew:
+                yield crew
+        case _:
+            with _threads(at_once) as crew:
+                yield crew
+
+
+def run_graphs(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    config: RunConfig,
+    at_once: int | None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Iterator[Result]:
+    """Results of function(task) in the order in which they finish.
+
+    An exception that function raises is raised here; a worker that is lost costs a retry.
+
+    Args:
+        function: importable by name wherever it runs.
+        at_once: tasks handed over at most; None leaves it to how many the workers can take.
+        on_wait: called about once a second while nothing finishes.
+
+    Raises:
+        ValueError: nothing answers at config.address.
+        ChildProcessError: a task's workers were lost too often.
+    """
+    if not tasks:
+        return
+    with _crew(config, at_once or 1) as crew:
+        queue, pending = iter(tasks), []
+        while True:
+            # one in line for each that is worked on, where no limit says how many there may be
+            room = at_once if at_once is not None else 2 * crew.size
+            for task in islice(queue, room - len(pending)):
+                pending.append(crew.submit({_KEY: (partial(function, task),)}))
+            if not pending:
+                return
+            done = crew.wait(pending)
+            if not done:
+                on_wait()
+            for handle in done:
+                pending.remove(handle)
+                yield crew.result(handle)

@@ -1,0 +1,127 @@
+"""A draw as bytes, one string a row, that replays it exactly.
+
+A row's string begins with its form. "T": every tensor of the draw in the order of tensors_of, each
+as one digit for its width and then its numbers, little-endian: whole numbers in as few bytes as
+that row's tensor needs, truth values as bits, others as they are. "K": the row's 64-bit key alone,
+for draws nearly as large as the weights (noise): drawing again from the key gives the same bits.
+Which form it is follows from transform and spec, so a row's bytes depend on no other row.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int, Shaped, UInt8
+from torch import Tensor
+
+from inrgen.core.spec import InrSpec
+from inrgen.transforms.base import Transform
+from inrgen.transforms.draws import rebuild, tensors_of
+
+_WIDTHS = (1, 2, 4, 8)
+
+
+def _like(transform: Transform[Any], spec: InrSpec) -> dict[str, Tensor]:
+    """Tensors of a draw of no rows: their names, shapes and dtypes."""
+    return tensors_of(transform.draw(spec, torch.zeros(0, dtype=torch.int64)))
+
+
+def stored_as_key(transform: Transform[Any], spec: InrSpec) -> bool:
+    """Whether draws would take more than a quarter of the bytes of the weights themselves."""
+    per_row = 0.0
+    for tensor in _like(transform, spec).values():
+        kind_bytes = {torch.bool: 1 / 8, torch.int64: 1}.get(tensor.dtype, tensor.element_size())
+        per_row += math.prod(tensor.shape[1:]) * kind_bytes
+    return per_row > max(spec.num_params, 256)
+
+
+def _widths(values: Int[np.ndarray, "b n"]) -> Int[np.ndarray, " b"]:
+    """Bytes that the whole numbers of each row need."""
+    low, high = values.min(axis=1, initial=0), values.max(axis=1, initial=0)
+    widths = np.full(len(values), _WIDTHS[-1])
+    for width in reversed(_WIDTHS[:-1]):
+        bounds = np.iinfo(f"i{width}")
+        widths[(low >= bounds.min) & (high <= bounds.max)] = width
+    return widths
+
+
+def _body(values: Shaped[np.ndarray, "b n"], width: int) -> UInt8[np.ndarray, "b k"]:
+    """The bytes of a tensor of several rows that have one width, with its digit in front."""
+    if values.dtype == np.bool_:
+        body = np.packbits(values, axis=1)
+    else:
+        kind = f"<i{width}" if values.dtype == np.int64 else values.dtype.newbyteorder("<")
+        body = np.ascontiguousarray(values.astype(kind)).view(np.uint8)
+    digit = np.full((len(values), 1), ord(str(width)), dtype=np.uint8)
+    return np.concatenate([digit, body.reshape(len(values), -1)], axis=1)
+
+
+def encode_tensors(draw: Any) -> list[bytes]:
+    """The strings of a draw's rows in form "T"."""
+    columns = [t.flatten(1) if t.ndim > 1 else t[:, None] for t in tensors_of(draw).values()]
+    tensors = [column.numpy() for column in columns]
+    own_width = np.zeros(len(tensors[0]), dtype=int)
+    widths = np.stack([_widths(t) if t.dtype == np.int64 else own_width for t in tensors])
+    found: list[bytes] = [b""] * widths.shape[1]
+    kinds, kind_of = np.unique(widths, axis=1, return_inverse=True)
+    for kind, of in enumerate(kinds.T.tolist()):
+        rows = np.flatnonzero(kind_of.reshape(-1) == kind)
+        bodies = [_body(t[rows], width) for t, width in zip(tensors, of, strict=True)]
+        data = np.concatenate([np.full((len(rows), 1), ord("T"), np.uint8), *bodies], axis=1)
+        text, size = data.tobytes(), data.shape[1]
+        for at, row in enumerate(rows.tolist()):
+            found[row] = text[at * size : (at + 1) * size]
+    return found
+
+
+def encode_draw(
+    transform: Transform[Any], spec: InrSpec, draw: Any, keys: Int[Tensor, " b"]
+) -> list[bytes]:
+    """The string of each row of a draw that was made from keys."""
+    if not stored_as_key(transform, spec):
+        return encode_tensors(draw)
+    text = keys.numpy().astype("<i8").tobytes()
+    return [b"K" + text[at : at + 8] for at in range(0, len(text), 8)]
+
+
+def _decode_row(data: bytes, like: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one row in form "T", each without its first axis."""
+    found, at = {}, 1
+    for name, tensor in like.items():
+        shape = tuple(tensor.shape[1:])
+        num, width = math.prod(shape), int(data[at : at + 1])
+        if tensor.dtype == torch.bool:
+            size = -(-num // 8)
+            bits = np.frombuffer(data, np.uint8, size, at + 1)
+            numbers = np.unpackbits(bits, count=num).astype(np.bool_)
+        else:
+            own = np.dtype(str(tensor.dtype).removeprefix("torch."))
+            kind = np.dtype(f"<i{width}") if width else own.newbyteorder("<")
+            size = num * kind.itemsize
+            numbers = np.frombuffer(data, kind, num, at + 1).astype(own)
+        found[name] = torch.from_numpy(numbers).reshape(shape)
+        at += 1 + size
+    if at != len(data):
+        raise ValueError(f"a draw needs {at} bytes for this transform; got {len(data)}")
+    return found
+
+
+def decode_draw(transform: Transform[Any], spec: InrSpec, data: Sequence[bytes]) -> Any:
+    """The draw of the rows whose strings are given, for transform.apply.
+
+    Raises ValueError for strings that are not of this transform on this spec.
+    """
+    forms = {text[:1] for text in data}
+    if forms == {b"K"}:
+        numbers = np.frombuffer(b"".join(text[1:] for text in data), "<i8").astype(np.int64)
+        return transform.draw(spec, torch.from_numpy(numbers))
+    if forms != {b"T"}:
+        raise ValueError(f"draws must all be of form T or all of form K; got {sorted(forms)}")
+    like = _like(transform, spec)
+    try:
+        rows = [_decode_row(text, like) for text in data]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"a draw is not of {transform} on {spec.job}: {error}") from error
+    return rebuild(transform, spec, {name: torch.stack([r[name] for r in rows]) for name in like})

@@ -1,0 +1,64 @@
+"""Materialise augmentations: changed copies of every row as a store of their own."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from inrgen.jobs.augment import OPERATION, augment_parameters
+from inrgen.jobs.chain_text import chain_of, parse_chain
+from inrgen.jobs.dask_run import RunConfig
+from inrgen.journeys.derive import DeriveSummary, ensure_store, fill, plan_derivation, summarise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentConfig:
+    """Make a store of changed copies of every row; the same command again resumes.
+
+    Copy c of row p is row p * copies + c; every record notes its parent's row and its draw. Rows
+    of all splits are changed alike. The result depends on nothing that comes after seed.
+
+    Attributes:
+        store: the store's folder.
+        out: the folder of the new store; made where there is none.
+        chain: transforms in order, such as rotation:bound_deg=30,gaussian-noise:scale=0.1; each is
+            a name with, after colons, fields of its own and chance=0.5 to have it act on half of
+            the rows.
+        copies: changed copies of each row.
+        seed: names all randomness.
+        published: take the published parametrisation and defaults of transforms.
+    """
+
+    store: tyro.conf.Positional[Path]
+    out: Path
+    chain: str
+    copies: int = 1
+    seed: int = 0
+    published: bool = False
+    how: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise ValueError(f"copies must be at least 1; got {self.copies}")
+        if not -(2**63) <= self.seed < 2**63:
+            raise ValueError(f"seed must fit into 64 bits with its sign; got {self.seed}")
+
+
+def augment(config: AugmentConfig) -> DeriveSummary:
+    """Augment a store, or go on with one that an earlier run of the same command began.
+
+    Raises:
+        ValueError: the chain does not fit the store, the store is not finished, or out holds
+            another one.
+        OSError: the new store cannot be written.
+    """
+    links = parse_chain(config.chain, config.published)
+    parameters = augment_parameters(links, config.seed)
+    plan = plan_derivation(config.store, config.out, OPERATION, config.copies, parameters)
+    for spec in plan.parent.specs.values():
+        # a transform that has no meaning for these networks says so before anything is written
+        chain_of(links).draw(spec, torch.zeros(0, dtype=torch.int64))
+    ensure_store(plan, dict)
+    return summarise(plan, config.out, fill(plan, config.how), None)
