@@ -17,29 +17,26 @@ from inrgen.jobs.align import Align
 from inrgen.jobs.augment import Augment
 from inrgen.jobs.change import Change, Names
 from inrgen.jobs.plan import DeriveTask, parent_rows
-from inrgen.store.derivation import Derivation
+from inrgen.store.derivation import TEMPLATE, Derivation
 from inrgen.store.files import open_files
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.parent import RowRun
 from inrgen.store.records import DerivedRecords, derived_table
 from inrgen.store.writer import StagedBlock, stage_block
 
-# Where a derived store's root document keeps its template, by spec_id, as base64 of float32.
-_TEMPLATE = "template"
-
 
 def note_template(templates: dict[str, Params]) -> dict[str, Any]:
-    """Templates as a store notes them: they are computed once, so no resumption can differ."""
+    """Templates as a store notes them, by spec_id: made once, so that no resumption can differ."""
     texts = {
         spec_id: base64.b64encode(template.flat().numpy().astype("<f4").tobytes()).decode()
         for spec_id, template in templates.items()
     }
-    return {_TEMPLATE: texts} if texts else {}
+    return {TEMPLATE: texts} if texts else {}
 
 
 def noted_template(about: dict[str, Any], spec: InrSpec) -> Params | None:
     """The template of one spec; None where a store has none."""
-    text = about.get(_TEMPLATE, {}).get(spec.spec_id)
+    text = about.get(TEMPLATE, {}).get(spec.spec_id)
     if text is None:
         return None
     numbers = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
@@ -61,10 +58,8 @@ def make_change(facts: StoreFacts, spec_id: str) -> tuple[Change, Derivation]:
 
 def _names(run: RowRun) -> Names:
     items, codes = run.texts("item_id")
-    views = run.table["view"].to_numpy().astype(np.int64)
-    return Names(
-        items=hash_items(items)[torch.from_numpy(codes).long()], views=torch.from_numpy(views)
-    )
+    views = torch.from_numpy(run.table["view"].to_numpy().astype(np.int64))
+    return Names(items=hash_items(items)[torch.tensor(codes).long()], views=views)
 
 
 def _cut(rows: range, rows_at_once: int, views: int) -> Iterator[range]:

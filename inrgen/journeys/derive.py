@@ -15,7 +15,7 @@ from inrgen.jobs.plan import BlockCost, DeriveTask, Pace, derive_cost, derived_l
 from inrgen.journeys.progress import show_progress
 from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
-from inrgen.store.derivation import Derivation
+from inrgen.store.derivation import PARENT, Derivation
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StoreWriter
@@ -101,11 +101,13 @@ def plan_derivation(
 def _about(plan: DerivePlan) -> dict[str, Any]:
     """What is noted of the parent: enough to walk back to the source even where it is lost."""
     parent = plan.parent
-    kept = {key: parent.about[key] for key in ("inrgen_version", "parent") if key in parent.about}
+    about = parent.about
+    if parent.noted_parent is not None:
+        about |= {PARENT: parent.noted_parent}
     path = os.path.relpath(parent.path, plan.out)
     return {
         "inrgen_version": version("inrgen"),
-        "parent": {"path": path, "identity": parent.identity, "about": kept},
+        PARENT: {"path": path, "identity": parent.identity, "about": about},
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import tyro
 
+from inrgen.journeys.lineage import LineageStep, walk_back
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import open_store
 
@@ -16,14 +17,20 @@ class InfoConfig:
 
     Attributes:
         store: the store's folder.
+        lineage: walk back from a derived store to its source, and look whether the stores on the
+            way are still where they were.
     """
 
     store: tyro.conf.Positional[Path]
+    lineage: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreInfo:
-    """The facts of a store. rows_planned is what the finished store will hold."""
+    """The facts of a store. rows_planned is what the finished store will hold.
+
+    lineage: the store and its ancestors, where they were asked for.
+    """
 
     store: str
     rows_planned: int
@@ -31,6 +38,7 @@ class StoreInfo:
     identity: dict[str, Any]
     about: dict[str, Any]
     quality: Quality
+    lineage: tuple[LineageStep, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -46,6 +54,8 @@ class StoreInfo:
         lines += self.quality.lines()
         if self.quality.rows < self.rows_planned:
             lines.append(f"unfinished: {self.rows_planned - self.quality.rows:,} INRs to go")
+        if self.lineage:
+            lines += ["lineage, the youngest first:", *(f"  {s.text()}" for s in self.lineage)]
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
@@ -55,7 +65,7 @@ class StoreInfo:
 
 def info(config: InfoConfig) -> StoreInfo:
     """Read a store's metadata and records; no weights."""
-    store = open_store(config.store)
+    store = open_store(config.store.absolute() if config.lineage else config.store)
     return StoreInfo(
         store=str(config.store),
         rows_planned=sum(layout.rows for layout in store.layouts.values()),
@@ -63,4 +73,5 @@ def info(config: InfoConfig) -> StoreInfo:
         identity={k: v for k, v in store.identity.items() if k != "spec"},
         about=store.about,
         quality=measure_quality(store),
+        lineage=tuple(walk_back(store)) if config.lineage else (),
     )

@@ -9,6 +9,7 @@ import tyro
 from inrgen.journeys.blocks import Means, block_tasks, repair_block, run_blocks
 from inrgen.journeys.plan import plan_again
 from inrgen.journeys.progress import show_progress
+from inrgen.journeys.remake import remake_blocks
 from inrgen.store.documents import restore_documents, sound_facts
 from inrgen.store.findings import VerifyReport
 from inrgen.store.reader import open_store
@@ -23,7 +24,8 @@ class VerifyConfig:
     Attributes:
         store: the store's folder.
         repair: refit just the rows that are damaged or missing, then check again.
-        data: for repair: the folder that holds the data set, as for build.
+        data: for repair: the folder that holds the data set, as for build; for a derived store its
+            parent, which is otherwise looked for where it was.
         workers: for repair: fits at a time; 0 is this process alone, without Ray.
     """
 
@@ -62,19 +64,21 @@ class VerifySummary:
 
 def _repair(config: VerifyConfig, report: VerifyReport) -> int:
     """Write every damaged block again; how many rows were fitted for it."""
+    if open_store(config.store).derivation is not None:
+        return remake_blocks(config.store, config.data, report.bad_blocks)
     plan = plan_again(open_store(config.store), config.data)
     blocks = report.bad_blocks.get(plan.job.spec.spec_id, [])
     store, means = str(config.store.absolute()), Means(workers=config.workers)
     tasks = block_tasks(plan, store, blocks, means)
+    num_rows = sum(len(plan.layout.block_rows(block)) for block in blocks)
     refitted = 0
     with (
         StoreWriter(store) as writer,
-        show_progress("repair", len(tasks), 0, "blocks") as progress,
+        show_progress("repair", num_rows, 0, "INRs") as progress,
     ):
-        for repaired in run_blocks(repair_block, tasks, means, progress.tick):
+        for repaired in run_blocks(repair_block, tasks, means, progress):
             writer.replace(repaired.staged)
-            refitted += repaired.rows_refitted
-            progress.advance(1)
+            refitted += repaired.rows_fitted
         writer.finish()
     return refitted
 

@@ -19,6 +19,7 @@ from inrgen.loaders.produce import Producer
 from inrgen.loaders.shards import Gatherer, OnBadShard
 from inrgen.loaders.state import check_state, make_state
 from inrgen.store.mapped import MappedShards
+from inrgen.store.statistics import read_statistics
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
 
@@ -50,7 +51,8 @@ class StreamLoader(IterableDataset[Batch]):
         batch_size: samples of a batch on this rank.
         transforms: random changes, one after another.
         mixup: mixes each sample with another one of its pool, chosen at random by name.
-        normalise_by: mean and standard deviation of each parameter, applied last.
+        normalise_by: mean and standard deviation of each parameter, applied last; or the split
+            whose statistics the first store keeps (`inrgen stats` makes them).
         balance: every class comes equally often: frequent ones in part, another part each epoch,
             rare ones repeated, each time with other draws of the transforms.
         weights: the shares of the stores in an epoch; by default their sizes.
@@ -77,7 +79,7 @@ class StreamLoader(IterableDataset[Batch]):
         batch_size: int = 256,
         transforms: Transform[Any] | Sequence[Transform[Any]] = (),
         mixup: MixUp | None = None,
-        normalise_by: tuple[Params, Params] | None = None,
+        normalise_by: tuple[Params, Params] | str | None = None,
         balance: bool = False,
         weights: Sequence[float] | None = None,
         seed: int = 0,
@@ -112,6 +114,9 @@ class StreamLoader(IterableDataset[Batch]):
         selection = self._contents.selection
         self._batch_size, self._drop_last = batch_size, drop_last
         self._rank, self._world_size = rank, world_size
+        if isinstance(normalise_by, str):
+            of = self._contents.spec_ids[0]
+            normalise_by = read_statistics(self._contents.stores[0], normalise_by, of)
         collate = Collate(
             spec=self._contents.spec,
             device=torch.device(device),

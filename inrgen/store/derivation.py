@@ -5,6 +5,10 @@ from typing import Any
 
 _KEY = "derived"
 
+# What derived stores note beside their identity: the parent as it was, and what rows were aligned
+# to (base64 of float32, by spec_id).
+PARENT, TEMPLATE = "parent", "template"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derivation:

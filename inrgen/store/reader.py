@@ -16,7 +16,7 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.store.derivation import Derivation
+from inrgen.store.derivation import PARENT, TEMPLATE, Derivation
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files import open_files
 from inrgen.store.index import committed_blocks, record_keys
@@ -79,7 +79,13 @@ class Store:
     @property
     def about(self) -> dict[str, Any]:
         """What was noted at creation, such as the code's version."""
-        return self._facts.about
+        noted = self._facts.about.items()
+        return {key: value for key, value in noted if key not in (PARENT, TEMPLATE)}
+
+    @property
+    def noted_parent(self) -> dict[str, Any] | None:
+        """What a derived store notes of its parent: path (from here), identity, about."""
+        return self._facts.about.get(PARENT)
 
     @property
     def derivation(self) -> Derivation | None:
