@@ -11,9 +11,10 @@ from inrgen.train.models.base import WeightSpaceNetwork
 from inrgen.train.models.dws import Dws, DwsConfig
 from inrgen.train.models.gnn import Gnn, GnnConfig
 from inrgen.train.models.mlp import Mlp, MlpConfig
+from inrgen.train.models.signed import Signed, SignedConfig
 
 ModelName = Literal["dws", "gnn", "mlp", "signed"]
-ModelConfig = DwsConfig | GnnConfig | MlpConfig
+ModelConfig = DwsConfig | GnnConfig | MlpConfig | SignedConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ FAMILIES: dict[str, Family] = {
     "dws": Family(config=DwsConfig, network=Dws),
     "gnn": Family(config=GnnConfig, network=Gnn),
     "mlp": Family(config=MlpConfig, network=Mlp),
+    "signed": Family(config=SignedConfig, network=Signed),
 }
 
 

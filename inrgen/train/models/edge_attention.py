@@ -52,8 +52,8 @@ class EdgeAttention(nn.Module):
         score_ij = (q_i + Q e_ij) . (k_j + K e_ij),    out_i = sum_j a_ij (v_j * M e_ij + V e_ij)
 
     (relational attention, arXiv 2210.05062, as used for neural graphs). Multiplied out, q.k, q.K e
-    and k.Q e are small products of units' vectors with edges, and V comes after the sum; so neither
-    queries nor keys nor values are ever made for each edge, only Q e, K e and M e.
+    and k.Q e are small products of units' vectors with edges, and V and M come after the sum; so
+    neither queries nor keys nor values are ever made for each edge, only Q e and K e.
     """
 
     def __init__(self, node: int, edge: int, attention: int, heads: int) -> None:
@@ -72,14 +72,14 @@ class EdgeAttention(nn.Module):
             self.of_node(torch.cat(list(units), dim=1)).unflatten(2, (3, self.heads, -1)).unbind(2)
         )
         of_query, of_key, plain, scaling = self.of_edge.weight.unflatten(0, (4, self.heads, -1))
-        wide = torch.cat([of_query, of_key, scaling]).flatten(0, 1)
+        wide = torch.cat([of_query, of_key]).flatten(0, 1)
         # What a query finds in an edge's key, q . K e = (K^T q) . e, and a key in its query.
         q_at = torch.einsum("bnhd,hde->bnhe", q, of_key)
         k_at = torch.einsum("bnhd,hde->bnhe", k, of_query)
         asking = [part.split(counts, dim=1) for part in (q, q_at)]
         asked = [beside(part.split(counts, dim=1)) for part in (k, k_at, v)]
         drawn = [
-            self._drawn(e, wide, plain, *parts)
+            self._drawn(e, wide, plain, scaling, *parts)
             for e, *parts in zip(edges, *asking, *asked, strict=True)
         ]
         return self.out(torch.cat(drawn, dim=1).flatten(2))
@@ -89,6 +89,7 @@ class EdgeAttention(nn.Module):
         e: Float[Tensor, "b i j e"],
         wide: Float[Tensor, "w e"],
         plain: Float[Tensor, "h d e"],
+        scaling: Float[Tensor, "h d e"],
         q: Float[Tensor, "b i h d"],
         q_at: Float[Tensor, "b i h e"],
         k: Float[Tensor, "b j h d"],
@@ -96,7 +97,7 @@ class EdgeAttention(nn.Module):
         v: Float[Tensor, "b j h d"],
     ) -> Float[Tensor, "b i h d"]:
         """What the units of one layer draw."""
-        e_query, e_key, e_scale = (e @ wide.mT).unflatten(3, (3, self.heads, -1)).unbind(3)
+        e_query, e_key = (e @ wide.mT).unflatten(3, (2, self.heads, -1)).unbind(3)
         scores = (
             (e_query * e_key).sum(dim=4)
             + torch.einsum("bihd,bjhd->bijh", q, k)
@@ -105,7 +106,9 @@ class EdgeAttention(nn.Module):
         )
         share = torch.softmax(self.scale * scores, dim=2)
         of_edges = torch.einsum("bijh,bije->bihe", share, e)
-        of_units = (share[..., None] * v[:, None] * e_scale).sum(dim=2)
+        weighted = (share[..., None] * v[:, None]).flatten(3)
+        scaled = (weighted.mT @ e).unflatten(2, v.shape[2:])
+        of_units = (scaled * scaling).sum(dim=4)
         return of_units + torch.einsum("bihe,hde->bihd", of_edges, plain)
 
 

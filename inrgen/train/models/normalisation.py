@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 
-Normalisation = Literal["element", "tensor", "scale"]
+Normalisation = Literal["element", "tensor", "scale", "none"]
 
 
 def coarsen(kind: Normalisation, mean: Params, deviation: Params) -> tuple[Params, Params]:
@@ -18,13 +18,15 @@ def coarsen(kind: Normalisation, mean: Params, deviation: Params) -> tuple[Param
     shall not see their order needs "tensor": one mean and one deviation for all of a tensor's
     entries in all INRs. A network that shall not see signs either needs "scale": a mean is not
     turned by them, so tensors that they turn are divided by their root mean square alone; the last
-    bias, which no symmetry moves, is treated as in "element". A tensor that never varies is divided
-    by 1.
+    bias, which no symmetry moves, is treated as in "element". "none" is for a network that takes
+    weights as they are. What never varies is divided by 1.
 
     Args:
         kind: what the network names as its `normalisation`.
         mean, deviation: of every parameter over the training rows (variance over their number).
     """
+    if kind == "none":
+        return mean.map(torch.zeros_like), deviation.map(torch.ones_like)
     last = len(mean.biases) - 1
     weights = [_coarse(kind, m, s) for m, s in zip(mean.weights, deviation.weights, strict=True)]
     biases = [

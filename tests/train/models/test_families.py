@@ -19,7 +19,8 @@ SPECS = [
     InrSpec(widths=(1, 4, 4, 4, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
 ]
 GNN = "gnn,layers=2,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
-EVERY = ["mlp,hidden=16", "dws", "dws,batch_norm=yes,heads=2", GNN]
+SIGNED = "signed,channels=8,products=3,features=9"
+EVERY = ["mlp,hidden=16", "dws", "dws,batch_norm=yes,heads=2", GNN, SIGNED, f"{SIGNED},points=3"]
 UNORDERED = [text for text in EVERY if not text.startswith("mlp")]
 NUM = 4
 
@@ -58,11 +59,24 @@ def test_the_order_of_hidden_units_does_not_show(text, spec, make_params):
     assert_close(model(reordered(spec, params)), logits, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
+@pytest.mark.parametrize("text", EVERY)
+def test_signs_of_hidden_units_show_in_all_but_the_signed_family(text, spec, make_params):
+    model, params = made(text, spec), make_params(spec, NUM)
+    logits, moved = model(params), model(turned(spec, reordered(spec, params)))
+    if text.startswith("signed"):
+        assert_close(moved, logits, rtol=0, atol=1e-10)
+    else:
+        assert (moved - logits).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("text", UNORDERED)
 def test_the_order_of_hidden_units_does_not_show_in_float32(text, make_params):
     spec = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
     model, params = made(text, spec).float(), make_params(spec, NUM, dtype=torch.float32)
     assert_close(model(reordered(spec, params)), model(params), rtol=0, atol=1e-5)
+    if text.startswith("signed"):
+        assert_close(model(turned(spec, params)), model(params), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("text", EVERY)
@@ -130,6 +144,12 @@ def test_configs_survive_json_and_are_read_as_typed(text):
 def test_wrong_models_are_named(text, complaint):
     with pytest.raises(ValueError, match=complaint):
         parse_model(text)
+
+
+def test_the_signed_family_needs_an_odd_activation():
+    spec = InrSpec(widths=(2, 4, 1), omega=(1.0,), activation="relu")
+    with pytest.raises(ValueError, match=r"odd activation, sine or tanh, .*got relu"):
+        make_model(parse_model("signed"), spec, 3, 0)
 
 
 def test_one_class_is_no_choice():
