@@ -11,8 +11,15 @@ from typing import Any, Literal, get_args
 Activation = Literal["sine", "tanh", "relu"]
 CoordOrder = Literal["x", "xy", "ij", "xyz"]
 ValueKind = Literal[
-    "intensity", "signed_distance", "truncated_distance", "unsigned_distance", "logit"
+    "intensity", "signed_distance", "truncated_distance", "unsigned_distance", "occupancy", "logit"
 ]
+# The values that have a surface.
+SOLID_KINDS: tuple[ValueKind, ...] = (
+    "signed_distance",
+    "truncated_distance",
+    "unsigned_distance",
+    "occupancy",
+)
 
 _COORD_DIMS: dict[str, int] = {"x": 1, "xy": 2, "ij": 2, "xyz": 3}
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from inrgen.figures.solids import Camera, draw_solid
 from inrgen.figures.style import INK, set_heading
-from inrgen.fit.surface import grid_values, level_set, surface_level
+from inrgen.fit.surface import grid_values, signed_field, zero_set
 from inrgen.sources.base import BadSignal, Source
 from inrgen.sources.mesh import Mesh
 from inrgen.store.lookup import served_records
@@ -59,8 +59,6 @@ def solid_pairs(
     Raises ValueError for a store of other signals, and for rows without weights.
     """
     spec = store.spec
-    if spec.d_in != 3 or not spec.value_kind.endswith("_distance"):
-        raise ValueError(f"surfaces need distances over three coordinates; got {spec.spec_id}")
     records = served_records(store, rows, spec.spec_id, _COLUMNS)
     places = {item.item_id: i for i, item in enumerate(source.items)} if source else {}
     pairs = []
@@ -69,7 +67,7 @@ def solid_pairs(
         pairs.append(
             SolidPair(
                 original=_original(source, places.get(record["item_id"])),
-                reconstruction=level_set(spec, values, surface_level(spec, resolution)),
+                reconstruction=zero_set(spec, signed_field(spec, values)),
                 title=_title(record),
                 caption=_caption(record),
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from inrgen.core.siren import InitConfig
-from inrgen.core.spec import InrSpec
+from inrgen.core.spec import SOLID_KINDS, InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.sources.base import SourceFacts
 
@@ -69,10 +69,15 @@ def sharp(facts: SourceFacts) -> Recipe:
 
 
 def _shape_spec(facts: SourceFacts, *hidden: int) -> InrSpec:
-    """SIREN's frequency in every layer, axes as the file has them, values as the source gives."""
+    """SIREN's frequency in every layer, axes as the file has them, values as the source gives.
+
+    For occupancy a third of the frequency: its step rings, and with 30 the space around a shape
+    fills with crumbs (median IoU 0.84 on 12 closed meshes, and 0.93 with 10).
+    """
+    omega = 10.0 if facts.value_kind == "occupancy" else 30.0
     return InrSpec(
         widths=(3, *hidden, facts.d_out),
-        omega=(30.0,) * len(hidden),
+        omega=(omega,) * len(hidden),
         coord_order="xyz",
         coord_center=(0.0, 0.0, 0.0),
         value_range=facts.value_range,
@@ -146,11 +151,12 @@ def recipe(name: RecipeName, facts: SourceFacts) -> Recipe:
         raise ValueError(f"recipe must be one of {get_args(RecipeName)}; got {name!r}")
     if (facts.value_kind, facts.d_in) == ("intensity", 2):
         known, kind = _IMAGE_RECIPES, "images"
-    elif facts.value_kind.endswith("_distance") and facts.d_in == 3:
+    elif facts.value_kind in SOLID_KINDS and facts.d_in == 3:
         known, kind = _SHAPE_RECIPES, "shapes"
     else:
         raise ValueError(
-            "recipes are for images (intensity over 2 coordinates) and shapes (distance over 3); "
+            "recipes are for images (intensity over 2 coordinates) and shapes (distance or "
+            "occupancy over 3); "
             f"{facts.name} gives {facts.value_kind} over {facts.d_in}"
         )
     if name not in known:

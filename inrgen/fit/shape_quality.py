@@ -1,4 +1,4 @@
-"""How well an INR of distances stands for its shape."""
+"""How well an INR stands for its shape."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from inrgen.core.params import Params
 from inrgen.core.rng import hash_items
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.fit.surface import grid_values, level_set
+from inrgen.fit.surface import grid_values, signed_field, zero_set
 from inrgen.sources.mesh import Mesh
 from inrgen.sources.shape_check import ShapeCheck
 from inrgen.sources.signed_distance import distance
@@ -57,10 +57,10 @@ def measure_shape(spec: InrSpec, params: Params, check: ShapeCheck) -> ShapeQual
     near = evaluate(spec, params, torch.from_numpy(check.near_points).float())[0, :, 0].numpy()
     overlap, apart = math.nan, math.nan
     if spec.value_kind != "unsigned_distance":
-        values = grid_values(spec, params, len(check.inside))
+        field = signed_field(spec, grid_values(spec, params, len(check.inside)))
         truth = torch.from_numpy(np.where(check.inside, -1.0, 1.0)).float().reshape(1, -1)
-        overlap = float(iou(torch.from_numpy(values).reshape(1, -1), truth)[0])
-        found = level_set(spec, values)
+        overlap = float(iou(torch.from_numpy(field).reshape(1, -1), truth)[0])
+        found = zero_set(spec, field)
         if found is not None:
             apart = chamfer(found, check.mesh) / check.mesh.diagonal
     return ShapeQuality(

@@ -1,4 +1,4 @@
-"""The surface that an INR of distances stands for."""
+"""The surface that an INR of a shape stands for."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from skimage.measure import marching_cubes
 from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
-from inrgen.core.spec import InrSpec
+from inrgen.core.spec import SOLID_KINDS, InrSpec
 from inrgen.sources.mesh import Mesh
 
 # Activations held at once: 32 MB.
@@ -25,27 +25,37 @@ def grid_values(spec: InrSpec, params: Params, resolution: int) -> Float[np.ndar
     return values.numpy().reshape(resolution, resolution, resolution)
 
 
-def level_set(spec: InrSpec, values: Float[np.ndarray, "r r r"], level: float = 0.0) -> Mesh | None:
-    """The surface at which values on a grid cross a level, by marching cubes (Lewiner's).
-
-    In the INR's coordinates, faces counter-clockwise as seen from where values are greater. None
-    where values lie all on one side of the level. A surface that leaves the grid is left open.
-    """
-    if not (values.min() < level < values.max()):
-        return None
-    low, high = spec.coord_range
-    step = (high - low) / (values.shape[0] - 1)
-    vertices, faces, _, _ = marching_cubes(values, level, spacing=(step,) * 3, method="lewiner")
-    return Mesh(vertices=vertices.astype(np.float64) + low, faces=faces.astype(np.int64))
-
-
-def surface_level(spec: InrSpec, resolution: int) -> float:
-    """The value that stands for the surface: 0, or what an unsigned distance can still show.
+def signed_field(spec: InrSpec, values: Float[np.ndarray, "r r r"]) -> Float[np.ndarray, "r r r"]:
+    """An INR's values on a cubic grid as a field that is negative inside and 0 on the surface.
 
     An unsigned distance only touches 0, so its surface is drawn as a shell one step of the grid
-    away on either side.
+    away on either side. Occupancy is a half there.
     """
-    if spec.value_kind not in ("signed_distance", "truncated_distance", "unsigned_distance"):
-        raise ValueError(f"a surface needs distances; {spec.spec_id} holds {spec.value_kind}")
-    step = (spec.coord_range[1] - spec.coord_range[0]) / (resolution - 1)
-    return step if spec.value_kind == "unsigned_distance" else 0.0
+    if spec.value_kind not in SOLID_KINDS:
+        raise ValueError(
+            f"a surface needs distances or occupancy; {spec.spec_id} holds {spec.value_kind}"
+        )
+    if spec.value_kind == "occupancy":
+        return 0.5 - values
+    if spec.value_kind == "unsigned_distance":
+        return values - _step(spec, values)
+    return values
+
+
+def _step(spec: InrSpec, values: Float[np.ndarray, "r r r"]) -> float:
+    """How far apart the points of a cubic grid are."""
+    return (spec.coord_range[1] - spec.coord_range[0]) / (values.shape[0] - 1)
+
+
+def zero_set(spec: InrSpec, field: Float[np.ndarray, "r r r"]) -> Mesh | None:
+    """The surface at which a signed field on a grid is 0, by marching cubes (Lewiner's).
+
+    In the INR's coordinates, faces counter-clockwise as seen from where the field is positive. None
+    where it has one sign throughout. A surface that leaves the grid is left open.
+    """
+    if not (field.min() < 0 < field.max()):
+        return None
+    step = _step(spec, field)
+    vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(step,) * 3, method="lewiner")
+    low = spec.coord_range[0]
+    return Mesh(vertices=vertices.astype(np.float64) + low, faces=faces.astype(np.int64))

@@ -7,7 +7,7 @@ from typing import Any
 import trimesh
 import tyro
 
-from inrgen.fit.surface import grid_values, level_set, surface_level
+from inrgen.fit.surface import grid_values, signed_field, zero_set
 from inrgen.sources.mesh import Mesh, Placement
 from inrgen.store.lookup import served_records
 from inrgen.store.reader import open_store
@@ -81,20 +81,19 @@ def extract(config: ExtractConfig) -> ExtractSummary:
     """Evaluate one row on a grid, find its surface, and carry it back into the file's coordinates.
 
     Raises:
-        ValueError: the store holds no distances over three coordinates, the row has no weights,
-            or its values have no surface.
+        ValueError: the store holds neither distances nor occupancy over three coordinates, the
+            row has no weights, or its values have no surface.
         OSError: the store cannot be read or out cannot be written.
     """
     store = open_store(config.store)
     if config.spec is not None and config.spec not in store.specs:
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {config.spec!r}")
     spec = store.specs[config.spec] if config.spec else store.spec
-    level = surface_level(spec, config.resolution)
     (record,) = served_records(store, [config.row], spec.spec_id, _COLUMNS)
     values = grid_values(spec, store.read([config.row], spec.spec_id), config.resolution)
-    mesh = level_set(spec, values, level)
+    mesh = zero_set(spec, signed_field(spec, values))
     if mesh is None:
-        raise ValueError(f"row {config.row} has no surface: its values never cross {level:g}")
+        raise ValueError(f"row {config.row} has no surface: all its values are on one side of it")
     carried = not config.placed and len(record["center"]) == 3
     if carried:
         x, y, z = record["center"]

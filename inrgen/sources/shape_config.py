@@ -7,6 +7,7 @@ from inrgen.core.spec import ValueKind
 from inrgen.sources.mesh import Fill
 
 Sign = Literal["winding", "none"]
+Target = Literal["distance", "occupancy"]
 
 # The sources whose signals this decides.
 MESH_SOURCES = ("mesh-folder", "modelnet40")
@@ -21,9 +22,11 @@ class ShapeConfig:
         margin: the share of it left free.
         sign: winding takes negative distances inside, by the generalised winding number, which
             closes holes softly; none takes the distance itself, for meshes that are no bodies.
+        target: distance, or occupancy, which is 1 inside and 0 outside.
         truncation: distances are clipped to within +-truncation; 0 clips none.
         num_points: points a shape.
-        surface_share: the share of them on the surface.
+        surface_share: the share of them on the surface; for occupancy, which is neither there, they
+            are spread evenly, too.
         near_share: the share of them near it, half at each of near_widths; the rest is spread
             evenly over [-1, 1]^3.
         near_widths: standard deviations of the normal offsets from the surface, along each axis.
@@ -35,6 +38,7 @@ class ShapeConfig:
     fill: Fill = "cube"
     margin: float = 0.1
     sign: Sign = "winding"
+    target: Target = "distance"
     truncation: float = 0.1
     num_points: int = 100_000
     surface_share: float = 0.2
@@ -45,11 +49,13 @@ class ShapeConfig:
     cache: str | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (("fill", Fill), ("sign", Sign)):
+        for name, choices in (("fill", Fill), ("sign", Sign), ("target", Target)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
                     f"{name} must be one of {get_args(choices)}; got {getattr(self, name)!r}"
                 )
+        if (self.target, self.sign) == ("occupancy", "none"):
+            raise ValueError("sign must tell in from out for target occupancy; got 'none'")
         if not 0 <= self.margin < 1:
             raise ValueError(f"margin must be in [0, 1); got {self.margin}")
         if not self.truncation >= 0:
@@ -69,6 +75,8 @@ class ShapeConfig:
     @property
     def value_kind(self) -> ValueKind:
         """What the values of the signals are."""
+        if self.target == "occupancy":
+            return "occupancy"
         if self.sign == "none":
             return "unsigned_distance"
         return "truncated_distance" if self.truncation else "signed_distance"
@@ -76,13 +84,16 @@ class ShapeConfig:
     @property
     def value_range(self) -> tuple[float, float]:
         """The values that the signals can have: up to the truncation, or to the cube's size."""
+        if self.target == "occupancy":
+            return (0.0, 1.0)
         reach = self.truncation or 1.0
         return (0.0 if self.sign == "none" else -reach, reach)
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
         """How many points are on the surface, near it by each width, and anywhere."""
-        surface = round(self.surface_share * self.num_points)
+        on_surface = 0.0 if self.target == "occupancy" else self.surface_share
+        surface = round(on_surface * self.num_points)
         near = round(self.near_share * self.num_points / 2)
         near = min(near, (self.num_points - surface) // 2)
         return surface, near, near, self.num_points - surface - 2 * near

@@ -8,7 +8,7 @@ from torch import Tensor
 from inrgen.core import rng
 from inrgen.sources.mesh import Mesh
 from inrgen.sources.shape_config import ShapeConfig
-from inrgen.sources.signed_distance import distance, signed_distance
+from inrgen.sources.signed_distance import distance, inside, signed_distance
 from inrgen.sources.surface_points import draw_on_surface
 
 
@@ -38,6 +38,8 @@ def draw_points(
 def measure(
     mesh: Mesh, config: ShapeConfig, points: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, " n"]:
-    """The distances that an INR is to learn at points: signed or not, truncated or not."""
+    """What an INR is to learn at points: occupancy, or distances, signed or not, clipped or not."""
+    if config.target == "occupancy":
+        return inside(mesh, points).astype(np.float64)
     values = distance(mesh, points) if config.sign == "none" else signed_distance(mesh, points)
     return np.clip(values, -config.truncation, config.truncation) if config.truncation else values

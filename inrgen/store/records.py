@@ -31,7 +31,8 @@ class FitRecord:
     grid: the shape of the signal's grid, (rows, columns) for images; () for loose points.
 
     Of shapes alone; NaN, "" or () elsewhere:
-    near_error: mean absolute error of the distance near the surface, in coordinate units.
+    near_error: mean absolute error of the value near the surface; of a distance in coordinate
+        units.
     chamfer: mean distance between the INR's surface and the mesh, averaged over both ways, as a
         share of the diagonal of the mesh's bounding box; NaN where the INR has no surface.
     sign_method, sign_trust: how inside was told from outside, and the share of the surface that

@@ -16,7 +16,7 @@ from inrgen.fit.block import ViewsJob, fit_block
 from inrgen.fit.engines import make_engine
 from inrgen.fit.recipes import recipe
 from inrgen.fit.shape_quality import chamfer, measure_shape
-from inrgen.fit.surface import grid_values, level_set, surface_level
+from inrgen.fit.surface import grid_values, signed_field, zero_set
 from inrgen.sources.catalog import open_source
 from inrgen.sources.closed_form import sphere_distance
 from inrgen.sources.config import SourceConfig
@@ -48,13 +48,25 @@ def exact_sphere(spec, radius):
     return sphere_distance(grid_coords(spec, (64, 64, 64)).double(), radius).reshape(64, 64, 64)
 
 
-def test_a_level_set_lies_where_the_values_cross(made):
-    found = level_set(made.spec, exact_sphere(made.spec, 0.6).numpy())
+@pytest.mark.parametrize("kind", ["signed_distance", "truncated_distance", "occupancy"])
+def test_the_surface_lies_where_the_values_cross_and_faces_outwards(made, kind):
+    spec, exact = replace(made.spec, value_kind=kind), exact_sphere(made.spec, 0.6).numpy()
+    values = np.clip(0.5 - 5 * exact, 0.0, 1.0) if kind == "occupancy" else exact
+    found = zero_set(spec, signed_field(spec, values))
     radii = np.linalg.norm(found.vertices, axis=1)
     np.testing.assert_allclose(radii, 0.6, atol=1e-3)
     outwards = np.einsum("fd,fd->f", found.cross, found.corners.mean(axis=1))
     assert (outwards > 0).mean() > 0.99
-    assert level_set(made.spec, np.ones((4, 4, 4))) is None
+    assert zero_set(made.spec, np.ones((4, 4, 4))) is None
+
+
+def test_an_unsigned_distance_has_a_shell_one_step_away_on_either_side(made):
+    unsigned = replace(made.spec, value_kind="unsigned_distance", value_range=(0.0, 0.1))
+    field = signed_field(unsigned, np.abs(exact_sphere(unsigned, 0.6).numpy()))
+    radii = np.linalg.norm(zero_set(unsigned, field).vertices, axis=1)
+    np.testing.assert_allclose(np.abs(radii - 0.6), 2 / 63, atol=3e-3)
+    assert (radii < 0.6).any()
+    assert (radii > 0.6).any()
 
 
 def test_grid_values_are_those_of_the_inr_however_many_at_once(made, monkeypatch):
@@ -83,12 +95,9 @@ def test_an_inr_without_inside_overlaps_nothing_and_has_no_surface(source, made)
     assert quality.near_error == pytest.approx(np.abs(0.1 - check.near_values).mean(), rel=1e-5)
 
 
-def test_surfaces_need_distances(made):
-    assert surface_level(made.spec, 101) == 0.0
-    unsigned = replace(made.spec, value_kind="unsigned_distance", value_range=(0.0, 0.1))
-    assert surface_level(unsigned, 101) == pytest.approx(0.02)
+def test_surfaces_need_distances_or_occupancy(made):
     with pytest.raises(ValueError, match="holds intensity"):
-        surface_level(replace(made.spec, value_kind="intensity"), 64)
+        signed_field(replace(made.spec, value_kind="intensity"), np.ones((4, 4, 4)))
 
 
 def test_a_ball_is_fitted_well_and_an_empty_file_is_a_row_with_a_reason(source, made):
@@ -111,6 +120,20 @@ def test_a_ball_is_fitted_well_and_an_empty_file_is_a_row_with_a_reason(source, 
         assert ball.scale == pytest.approx(0.9 / 5.0, rel=1e-3)
         assert by_name["zero.off", view].status == "bad_input"
         assert math.isnan(by_name["zero.off", view].iou)
+
+
+def test_a_ball_is_fitted_well_by_its_occupancy(source):
+    shape = replace(source.shape, target="occupancy")
+    occupied = replace(source, facts=replace(source.facts, value_kind="occupancy"), shape=shape)
+    made = recipe("published", replace(occupied.facts, value_range=shape.value_range))
+    job = ViewsJob(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=1)
+    at = ball_at(occupied)
+    (ball,) = fit_block(
+        job, make_engine("cpu", 1), [occupied.items[at]], [occupied.load(at)], first_row=0
+    ).records
+    assert ball.iou > 0.95
+    assert ball.chamfer < 0.01
+    assert ball.near_error < 0.2  # the step itself is half a unit away from what is smooth
 
 
 def test_real_shapes_are_fitted_well_by_the_default_recipe(real_data, tmp_path, made):

@@ -101,6 +101,18 @@ def test_truncation_and_unsigned_values_keep_to_their_range(tmp_path):
         assert (values.min(), values.max()) == (pytest.approx(low, abs=1e-6), pytest.approx(0.05))
 
 
+def test_occupancy_is_1_inside_and_0_outside_and_asks_for_no_points_between(tmp_path):
+    put(tmp_path, "a.off")
+    source = opened(tmp_path, replace(FEW, target="occupancy", margin=0.2))
+    assert (source.facts.value_kind, source.facts.value_range) == ("occupancy", (0.0, 1.0))
+    signal = source.load(0)
+    exact = box_distance(signal.coords, (0.8, 0.8, 0.8))
+    sure = exact.abs() > 1e-6
+    torch.testing.assert_close(signal.values[sure, 0], (exact[sure] < 0).float())
+    assert len(signal.values) == FEW.num_points
+    assert (exact.abs() < 1e-4).float().mean() < 0.02
+
+
 def test_a_signal_depends_on_its_name_and_seed_and_not_on_its_company(tmp_path):
     put(tmp_path, "b.off")
     alone = opened(tmp_path).load(0)
@@ -164,7 +176,9 @@ def test_a_link_to_a_folder_is_refused_rather_than_left_out(tmp_path):
 
 
 def test_configs_come_back_from_identities():
-    shape = ShapeConfig(truncation=0.2, near_widths=(0.02, 0.1), cache="somewhere")
+    shape = ShapeConfig(
+        target="occupancy", truncation=0.2, near_widths=(0.02, 0.1), cache="somewhere"
+    )
     config = SourceConfig(name="modelnet40", data="d", limit=3, shape=shape)
     again = SourceConfig.from_identity(config.identity(), "e")
     assert again == replace(config, data="e", shape=replace(shape, cache=None))
@@ -176,6 +190,7 @@ def test_configs_come_back_from_identities():
     [
         ({"margin": 1.0}, "margin must be"),
         ({"truncation": -1.0}, "truncation must"),
+        ({"target": "occupancy", "sign": "none"}, "sign must tell in from out"),
         ({"num_points": 0}, "num_points must"),
         ({"surface_share": 0.7}, "nor over 1 together"),
         ({"near_widths": (0.0, 0.1)}, "near_widths must"),
