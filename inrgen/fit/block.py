@@ -1,8 +1,9 @@
 """Fit every view of a run of items: signals in, rows of weights and their records out."""
 
 import math
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,8 +25,12 @@ from inrgen.sources.base import BadSignal, Item, Signal
 from inrgen.store.records import FitRecord, FitStatus
 
 # Signals are read and fitted a few at a time, so that a block of large images needs no more
-# memory than a block of small ones: about 64 MB of float32 values.
+# memory than a block of small ones: about 64 MB of float32 values and coordinates.
 _VALUES_AT_ONCE = 16_000_000
+# On processors no more than takes a second or a few on one core, so that work that is slow is seen
+# to move; but a few INRs a thread, so that none stands idle for long.
+_FLOP_AT_ONCE = 1e11
+_INRS_A_THREAD = 4
 # Activations held while quality is measured, in float64: about 64 MB.
 _ACTIVATIONS_AT_ONCE = 8_000_000
 
@@ -113,20 +118,34 @@ def _readable(
             yield place, signal
 
 
-def _one_shape_at_a_time(
-    signals: Iterable[tuple[int, Signal]],
+def _most_items(job: ViewsJob, engine: Engine, signal: Signal) -> int:
+    """How many such signals to fit at once: all that there are on a GPU, which needs many."""
+    if engine.name == "gpu":
+        return sys.maxsize
+    points = job.fit.points_per_step or len(signal.values)
+    # two for each weight and point forwards, and four back
+    flop = 6.0 * job.spec.num_params * points * max(1, job.fit.num_steps)
+    inrs = max(_FLOP_AT_ONCE / flop, _INRS_A_THREAD * torch.get_num_threads())
+    return max(1, int(inrs) // job.views)
+
+
+def _groups(
+    job: ViewsJob, engine: Engine, signals: Iterable[tuple[int, Signal]]
 ) -> Iterator[list[tuple[int, Signal]]]:
-    """Cut a stream of signals into groups of one shape that fit in memory together."""
+    """Cut a stream of signals into groups of one shape that are fitted at once."""
     group: list[tuple[int, Signal]] = []
-    held = 0
+    held, most = 0, 0
     for place, signal in signals:
         first = group[0][1] if group else signal
         alike = (first.grid, first.values.shape) == (signal.grid, signal.values.shape)
-        if group and (not alike or held + signal.values.numel() > _VALUES_AT_ONCE):
+        size = signal.values.numel() + (0 if signal.coords is None else signal.coords.numel())
+        if group and (not alike or held + size > _VALUES_AT_ONCE or len(group) == most):
             yield group
             group, held = [], 0
+        if not group:
+            most = _most_items(job, engine, signal)
         group.append((place, signal))
-        held += signal.values.numel()
+        held += size
     if group:
         yield group
 
@@ -196,6 +215,7 @@ def fit_block(
     items: Sequence[Item],
     load: Iterable[Signal | BadSignal],
     first_row: int,
+    on_rows: Callable[[int], None] = lambda num_rows: None,
 ) -> FittedRows:
     """Fit every view of every item.
 
@@ -206,19 +226,22 @@ def fit_block(
         items: the items of this block, in order.
         load: one signal an item, in the same order, or the reason why there is none.
         first_row: the row of the first item's first view in the spec's array.
+        on_rows: told how many more rows are done, as they are.
     """
     flat = np.full((len(items) * job.views, job.spec.num_params), np.nan, dtype=np.float32)
     outcomes: dict[int, _Outcome] = {}
     unreadable: dict[int, str] = {}
-    for group in _one_shape_at_a_time(_readable(load, unreadable)):
+    for group in _groups(job, engine, _readable(load, unreadable)):
         places, signals = zip(*group, strict=True)
         rows, results = _fit_group(job, engine, [items[place] for place in places], signals)
         at = [place * job.views + view for place in places for view in range(job.views)]
         flat[at] = rows
         outcomes |= dict(zip(at, results, strict=True))
+        on_rows(len(at))
     for place, reason in unreadable.items():
         for view in range(job.views):
             outcomes[place * job.views + view] = _Outcome(status="bad_input", reason=reason)
+    on_rows(len(unreadable) * job.views)
     records = tuple(
         FitRecord(
             item_id=items[row // job.views].item_id,

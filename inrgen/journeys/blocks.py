@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from inrgen.fit.block import FittedRows, ViewsJob, fit_block
 from inrgen.fit.engines import make_engine
 from inrgen.fit.ray_pool import PoolConfig, run_tasks
 from inrgen.journeys.plan import BuildPlan
+from inrgen.journeys.progress import Progress
 from inrgen.sources.base import BadSignal, Signal, Source
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
@@ -20,7 +21,11 @@ from inrgen.store.layout import Layout
 from inrgen.store.salvage import salvage_block
 from inrgen.store.writer import StagedBlock, stage_block
 
-Done = TypeVar("Done")
+OnRows = Callable[[int], None]
+
+
+def _nobody(num_rows: int) -> None:
+    """Who is told of rows where nobody asks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +108,7 @@ def _signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
             yield error
 
 
-def _fit_items(task: BlockTask, indices: range) -> FittedRows:
+def _fit_items(task: BlockTask, indices: range, on_rows: OnRows) -> FittedRows:
     """All views of a run of items."""
     source = _same_source(task.source, task.items_sha256)
     return fit_block(
@@ -112,6 +117,7 @@ def _fit_items(task: BlockTask, indices: range) -> FittedRows:
         [source.items[index] for index in indices],
         _signals(source, indices),
         first_row=indices.start * task.job.views,
+        on_rows=on_rows,
     )
 
 
@@ -120,53 +126,65 @@ def _item_range(task: BlockTask) -> range:
     return range(rows.start // task.job.views, rows.stop // task.job.views)
 
 
-def build_block(task: BlockTask) -> StagedBlock:
-    """Fit one block and stage it; what it returns is for the driver to commit."""
-    fitted = _fit_items(task, _item_range(task))
-    spec_id = task.job.spec.spec_id
-    return stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RepairedBlock:
-    """A block that was staged anew, and how many of its rows were fitted for it."""
+class DoneBlock:
+    """A block that is staged for the driver, and how many of its rows were fitted for it."""
 
     staged: StagedBlock
-    rows_refitted: int
+    rows_fitted: int
 
 
-def repair_block(task: BlockTask) -> RepairedBlock:
+class BlockWork(Protocol):
+    """What is done to a block, by any worker; in this process it tells of rows as they are done."""
+
+    def __call__(self, task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
+        """Stage one block."""
+        ...
+
+
+def build_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
+    """Fit one block and stage it; what it returns is for the driver to commit."""
+    fitted = _fit_items(task, _item_range(task), on_rows)
+    spec_id = task.job.spec.spec_id
+    staged = stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
+    return DoneBlock(staged=staged, rows_fitted=len(fitted.flat))
+
+
+def repair_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
     """Refit the items of a block that lost a row, keep every other row, and stage the whole."""
     spec_id, items, views = task.job.spec.spec_id, _item_range(task), task.job.views
     left = salvage_block(task.store, spec_id, task.block)
     if left.records is None:
-        rows = task.layout.block_rows(task.block)
-        return RepairedBlock(staged=build_block(task), rows_refitted=len(rows))
+        return build_block(task, on_rows)
     flat, records = left.flat.copy(), list(left.records)
     kept = np.all(left.good.reshape(len(items), views), axis=1)
+    on_rows(int(kept.sum()) * views)
     for place in np.flatnonzero(~kept).tolist():
-        fitted = _fit_items(task, items[place : place + 1])
+        fitted = _fit_items(task, items[place : place + 1], on_rows)
         rows = slice(place * views, (place + 1) * views)
         flat[rows], records[rows] = fitted.flat, fitted.records
-    return RepairedBlock(
+    return DoneBlock(
         staged=stage_block(task.store, spec_id, task.block, flat, records),
-        rows_refitted=int((~kept).sum()) * views,
+        rows_fitted=int((~kept).sum()) * views,
     )
 
 
 def run_blocks(
-    function: Callable[[BlockTask], Done],
-    tasks: Sequence[BlockTask],
-    means: Means,
-    on_wait: Callable[[], None],
-) -> Iterator[Done]:
-    """Blocks as they are done: in this process for workers=0, through Ray otherwise."""
+    work: BlockWork, tasks: Sequence[BlockTask], means: Means, progress: Progress
+) -> Iterator[DoneBlock]:
+    """Blocks as they are done: in this process for workers=0, through Ray otherwise.
+
+    progress hears of rows as they are fitted here, and of whole blocks that come from afar.
+    """
     if means.workers == 0 or not tasks:
-        return map(function, tasks)
+        yield from (work(task, progress.advance) for task in tasks)
+        return
     needs_gpu = any(task.engine == "gpu" for task in tasks)
     pool = PoolConfig(
         workers=means.workers,
         address=means.address,
         gpus_per_task=means.gpu_share if needs_gpu else 0.0,
     )
-    return run_tasks(function, tasks, pool, on_wait)
+    for done in run_tasks(work, tasks, pool, progress.tick):
+        progress.advance(len(tasks[0].layout.block_rows(done.staged.block)))
+        yield done

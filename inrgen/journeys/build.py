@@ -62,11 +62,9 @@ def build(config: BuildConfig) -> BuildSummary:
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
         tasks = block_tasks(plan, store, blocks, means)
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
-            for staged in run_blocks(build_block, tasks, means, progress.tick):
-                writer.commit(staged)
-                done = len(plan.layout.block_rows(staged.block))
-                fitted += done
-                progress.advance(done)
+            for done in run_blocks(build_block, tasks, means, progress):
+                writer.commit(done.staged)
+                fitted += done.rows_fitted
         writer.finish()
     seconds = time.perf_counter() - began
     return BuildSummary(

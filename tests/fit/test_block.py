@@ -112,6 +112,19 @@ def test_mixed_sizes_are_fitted_together_where_they_are_alike():
     assert [r.grid for r in fitted.records[::3]] == [(4, 4), (4, 4), (3, 5), (5, 3)]
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("spy", [3, 3, 3, 3]), ("gpu", [12])], ids=["processor", "gpu"]
+)
+def test_slow_fits_are_told_of_one_by_one_but_on_a_gpu(name, sizes, monkeypatch):
+    monkeypatch.setattr("inrgen.fit.block._FLOP_AT_ONCE", 1)
+    monkeypatch.setattr("inrgen.fit.block._INRS_A_THREAD", 0)
+    engine, told = SpyEngine(name=name), []
+    signals = [make_signal(4, 4)] * 4
+    fit_block(make_job(), engine, make_items(5), [*signals, BadSignal("x")], 0, told.append)
+    assert engine.seen == sizes
+    assert told == [*sizes, 3]
+
+
 def test_loose_points_bring_their_own_coordinates():
     signals = [
         Signal(values=torch.rand(9, 1), coords=torch.rand(9, 2)),

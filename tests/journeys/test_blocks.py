@@ -6,10 +6,25 @@ from pathlib import Path
 import pytest
 
 from inrgen.fit.ray_pool import PoolConfig
-from inrgen.journeys.blocks import Means, block_tasks, build_block, run_blocks
+from inrgen.journeys.blocks import DoneBlock, Means, block_tasks, build_block, run_blocks
 from inrgen.journeys.plan import BuildConfig, BuildPlan, plan_build
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
+from inrgen.store.create import create_store
+from inrgen.store.writer import StagedBlock
+
+
+class Heard:
+    """A Progress that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def advance(self, count: int) -> None:
+        self.rows.append(count)
+
+    def tick(self) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +49,30 @@ def test_tasks_name_no_folder_by_a_relative_path(plan, tmp_path, monkeypatch):
     assert task.source.identity() == source.identity()
 
 
+def test_work_here_is_heard_of_before_its_block_is_done(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("inrgen.fit.block._FLOP_AT_ONCE", 0)
+    monkeypatch.setattr("inrgen.fit.block._INRS_A_THREAD", 0)
+    spec, layout = plan.job.spec, plan.layout
+    create_store(tmp_path, [(spec, layout)], plan.identity, {})
+    job = replace(plan.job, fit=replace(plan.job.fit, num_steps=1))
+    means, heard = Means(workers=0), Heard()
+    tasks = block_tasks(replace(plan, job=job), str(tmp_path), [0], means)
+    (done,) = run_blocks(build_block, tasks, means, heard)
+    assert done.rows_fitted == sum(heard.rows) == layout.rows
+    assert heard.rows[:6] == [2] * 6  # two views of each of six items
+
+
+def test_blocks_from_afar_are_heard_of_as_they_come(plan, monkeypatch):
+    staged = StagedBlock(spec_id="", block=0, key="", shard_sha256="", shard_bytes=0, fragment=b"")
+    monkeypatch.setattr(
+        "inrgen.journeys.blocks.run_tasks",
+        lambda *_: iter([DoneBlock(staged=staged, rows_fitted=1)]),
+    )
+    means, heard = Means(workers=2), Heard()
+    assert list(run_blocks(build_block, block_tasks(plan, "/s", [0], means), means, heard))
+    assert heard.rows == [plan.layout.rows]
+
+
 @pytest.mark.parametrize(("engine", "held"), [("torch", 0.0), ("gpu", 0.5)])
 def test_only_tasks_that_need_a_gpu_hold_one(plan, engine, held, monkeypatch):
     asked: list[PoolConfig] = []
@@ -45,5 +84,5 @@ def test_only_tasks_that_need_a_gpu_hold_one(plan, engine, held, monkeypatch):
     monkeypatch.setattr("inrgen.journeys.blocks.run_tasks", note)
     means = Means(workers=1, gpu_share=0.5)
     tasks = block_tasks(replace(plan, engine=engine), "/store", [0], means)
-    assert not list(run_blocks(build_block, tasks, means, lambda: None))
+    assert not list(run_blocks(build_block, tasks, means, Heard()))
     assert [config.gpus_per_task for config in asked] == [held]
