@@ -37,6 +37,8 @@ VERBS = {
     "bench align": ("inrgen.bench.align", "AlignBenchConfig", "run"),
     "bench recipe": ("inrgen.bench.recipe", "RecipeBench", "bench_recipe"),
     "bench load": ("inrgen.bench.load", "LoadBench", "bench_load"),
+    "bench jobs": ("inrgen.bench.jobs", "JobsBench", "bench_jobs"),
+    "bench train": ("inrgen.bench.train", "TrainBench", "bench_train"),
 }
 RESUMABLE = {"align", "augment", "build"}
 

@@ -1,0 +1,197 @@
+"""How fast networks learn from weights, and the factored graph network beside the literal one."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from inrgen.bench.report import BenchReport
+from inrgen.bench.train_cost import count_launches, median_ms, peak_memory_bytes
+from inrgen.bench.train_literal import LiteralGnn
+from inrgen.core import rng
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.train.models.catalog import make_model, parse_model
+from inrgen.train.models.gnn import Gnn
+
+NUM_CLASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainBench:
+    """Times updates of each network (forward, backward, AdamW) on made-up weights.
+
+    "gnn, literal" has the gnn's weights and gives its logits, worked out over all pairs of units
+    as relational transformers have been published. "launches" counts the operations that one
+    forward and backward pass hands to the device, before torch.compile.
+
+    Attributes:
+        models: NAME or NAME,KEY=VALUE,... of each network.
+        literal: whether each gnn stands beside its literal version.
+        hidden: widths of the hidden layers of an INR from two coordinates to one value.
+        batch_size: INRs of an update.
+        repeats: updates that are timed, after one that is not; figures are medians.
+        device: cpu, cuda, or auto for a GPU where there is one.
+        compile: time what torch.compile makes of each network.
+        precision: bfloat16 multiplies matrices in it.
+        seed: names the networks' first weights and the INRs.
+    """
+
+    models: tuple[str, ...] = ("mlp", "dws", "signed", "gnn")
+    literal: bool = True
+    hidden: tuple[int, ...] = (32, 32)
+    batch_size: int = 32
+    repeats: int = 3
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.repeats) < 1:
+            raise ValueError(
+                f"batch_size and repeats must be positive; got {self.batch_size} and {self.repeats}"
+            )
+        if not self.models:
+            raise ValueError("models needs at least one network; got none")
+        for text in self.models:
+            parse_model(text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainRate:
+    """One network.
+
+    num_parameters: weights that it learns. step_ms: one update. inrs_per_s: INRs learned from.
+    launches: operations of a forward and a backward pass. peak_memory_bytes: the most that these
+    hold at once, without weights and optimiser.
+    logits_apart: of a literal version, the greatest difference to the logits of the fast one.
+    """
+
+    model: str
+    job: str
+    device: str
+    threads: int
+    batch_size: int
+    num_parameters: int
+    step_ms: float
+    steps_per_s: float
+    inrs_per_s: float
+    launches: int
+    peak_memory_bytes: int
+    logits_apart: float | None
+
+
+def _silent(line: str) -> None:
+    """Say nothing of the progress."""
+
+
+def run(config: TrainBench, progress: Callable[[str], None] = _silent) -> list[TrainRate]:
+    """Every network on the same INRs, one after the other. Raises ValueError for a missing GPU."""
+    has_gpu = torch.cuda.is_available()
+    if config.device == "cuda" and not has_gpu:
+        raise ValueError("device cuda needs a GPU that torch can use; there is none")
+    device = torch.device("cuda" if has_gpu and config.device != "cpu" else "cpu")
+    spec = InrSpec(widths=(2, *config.hidden, 1), omega=(30.0,) * len(config.hidden))
+    keys = rng.keys(config.seed, "bench train", torch.arange(config.batch_size))
+    params = Params.from_flat(spec, rng.normal(keys, (spec.num_params,))).to(device)
+    labels = rng.integers(keys, (), 0, NUM_CLASSES).to(device)
+    rows = []
+    for text in config.models:
+        model = make_model(parse_model(text), spec, NUM_CLASSES, config.seed).to(device)
+        progress(text)
+        rows.append(_measured(config, text, spec, model, params, labels, None))
+        if isinstance(model, Gnn) and config.literal:
+            progress(f"{text}, literal")
+            literal = LiteralGnn(model)
+            apart = _apart(model, literal, params)
+            rows.append(_measured(config, f"{text}, literal", spec, literal, params, labels, apart))
+    return rows
+
+
+def _apart(model: nn.Module, literal: nn.Module, params: Params) -> float:
+    """The greatest difference of two networks' logits, without dropout."""
+    with torch.no_grad():
+        logits = [network.eval()(params) for network in (model, literal)]
+    return float((logits[0] - logits[1]).abs().max())
+
+
+def _measured(
+    config: TrainBench,
+    text: str,
+    spec: InrSpec,
+    model: nn.Module,
+    params: Params,
+    labels: Int[Tensor, " b"],
+    apart: float | None,
+) -> TrainRate:
+    device = params.device
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    network = torch.compile(model) if config.compile else model
+
+    def learn(network: Callable[[Params], Tensor]) -> None:
+        with torch.autocast(device.type, torch.bfloat16, config.precision == "bfloat16"):
+            loss = nn.functional.cross_entropy(network(params), labels)
+        loss.backward()
+
+    def update() -> None:
+        optimiser.zero_grad()
+        learn(network)
+        optimiser.step()
+
+    step_ms = median_ms(update, device, config.repeats)
+    return TrainRate(
+        model=text,
+        job=spec.job,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+        batch_size=config.batch_size,
+        num_parameters=sum(weight.numel() for weight in model.parameters()),
+        step_ms=step_ms,
+        steps_per_s=1e3 / step_ms,
+        inrs_per_s=config.batch_size * 1e3 / step_ms,
+        launches=count_launches(lambda: learn(model)),
+        peak_memory_bytes=peak_memory_bytes(lambda: learn(network), device),
+        logits_apart=apart,
+    )
+
+
+def table(rows: Sequence[TrainRate]) -> str:
+    """The rates as people read them."""
+    width = 2 + max(len(row.model) for row in rows)
+    lines = [
+        f"{'model':<{width}}{'parameters':>10}{'ms/step':>10}{'steps/s':>9}{'INRs/s':>9}"
+        f"{'launches':>10}{'peak MB':>9}"
+    ]
+    lines += [
+        f"{row.model:<{width}}{row.num_parameters:>10,}{row.step_ms:>10.4g}"
+        f"{row.steps_per_s:>9.3g}{row.inrs_per_s:>9,.0f}{row.launches:>10,}"
+        f"{row.peak_memory_bytes / 1e6:>9,.0f}"
+        for row in rows
+    ]
+    first = rows[0]
+    lines.append(
+        f"{first.job} in batches of {first.batch_size} on {first.device}, {first.threads} threads"
+    )
+    lines += [
+        f"{row.model} gives the same logits to within {row.logits_apart:.1g}"
+        for row in rows
+        if row.logits_apart is not None
+    ]
+    return "\n".join(lines)
+
+
+def _say(line: str) -> None:
+    """Progress goes to stderr: stdout is for the table alone."""
+    sys.stderr.write(line + "\n")
+
+
+def bench_train(config: TrainBench) -> BenchReport:
+    """The benchmark as a command, which says on stderr what it is at."""
+    rows = run(config, _say)
+    return BenchReport(rows=rows, table=table(rows))
