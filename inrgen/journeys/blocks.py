@@ -151,13 +151,19 @@ def build_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
 
 
 def repair_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
-    """Refit the items of a block that lost a row, keep every other row, and stage the whole."""
+    """Refit the items of a block that lost a row, keep every other row, and stage the whole.
+
+    Rows whose records are of another item than the source has there are refitted, too.
+    """
     spec_id, items, views = task.job.spec.spec_id, _item_range(task), task.job.views
     left = salvage_block(task.store, spec_id, task.block)
     if left.records is None:
         return build_block(task, on_rows)
     flat, records = left.flat.copy(), list(left.records)
-    kept = np.all(left.good.reshape(len(items), views), axis=1)
+    source = _same_source(task.source, task.items_sha256)
+    wanted = [source.items[index].item_id for index in items for _ in range(views)]
+    good = left.good & np.array([r.item_id == w for r, w in zip(records, wanted, strict=True)])
+    kept = np.all(good.reshape(len(items), views), axis=1)
     on_rows(int(kept.sum()) * views)
     for place in np.flatnonzero(~kept).tolist():
         fitted = _fit_items(task, items[place : place + 1], on_rows)

@@ -4,15 +4,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 
 from inrgen.journeys.blocks import Means, block_tasks, repair_block, run_blocks
-from inrgen.journeys.plan import plan_again
+from inrgen.journeys.plan import BuildPlan, plan_again
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.remake import remake_blocks
+from inrgen.sources.catalog import open_source
 from inrgen.store.documents import restore_documents, sound_facts
 from inrgen.store.findings import VerifyReport
-from inrgen.store.reader import open_store
+from inrgen.store.reader import Store, open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
 
@@ -62,12 +64,27 @@ class VerifySummary:
         return asdict(self)
 
 
+def misnamed_blocks(plan: BuildPlan, store: Store) -> list[int]:
+    """The blocks with records of another item than the plan has at their rows.
+
+    Of two rows with one name, nothing within the store says which is right.
+    """
+    table = store.read_records(["row", "item_id"])
+    row = table["row"].to_numpy()
+    wanted = np.array([item.item_id for item in open_source(plan.source).items], dtype=object)
+    found = np.array(table["item_id"].to_pylist(), dtype=object)
+    wrong = row[found != wanted[row // plan.layout.views]]
+    return np.unique(wrong // plan.layout.shard_rows).tolist()
+
+
 def _repair(config: VerifyConfig, report: VerifyReport) -> int:
     """Write every damaged block again; how many rows were fitted for it."""
     if open_store(config.store).derivation is not None:
         return remake_blocks(config.store, config.data, report.bad_blocks)
     plan = plan_again(open_store(config.store), config.data)
     blocks = report.bad_blocks.get(plan.job.spec.spec_id, [])
+    if any(finding.kind == "duplicate" for finding in report.findings):
+        blocks = sorted({*blocks, *misnamed_blocks(plan, open_store(config.store))})
     store, means = str(config.store.absolute()), Means(workers=config.workers)
     tasks = block_tasks(plan, store, blocks, means)
     num_rows = sum(len(plan.layout.block_rows(block)) for block in blocks)

@@ -1,6 +1,7 @@
 """What is damaged is found, and refitted bit for bit, and nothing else is touched."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from inrgen.journeys.verify import VerifyConfig, verify
 from inrgen.sources.config import SourceConfig
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
+from inrgen.store.salvage import salvage_block
+from inrgen.store.writer import StoreWriter, stage_block
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,11 @@ def cut_weights(store: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-1000])
 
 
+def names(store: Path) -> list[str]:
+    table = open_store(store).read_records(["row", "item_id"]).sort_by("row")
+    return table["item_id"].to_pylist()
+
+
 DAMAGES = [damage_weights, damage_records, lose_weights, lose_records, cut_weights]
 
 
@@ -77,6 +85,24 @@ def test_damage_is_found_and_repaired_bit_for_bit(damage, store, whole):
     assert not mended.failed, mended.text()
     assert mended.rows_refitted > 0
     assert torch.equal(weights(store), weights(whole))
+
+
+@pytest.mark.parametrize("block", [0, 2], ids=["the first", "the second"])
+def test_of_two_rows_of_one_item_the_wrong_one_is_refitted(block, store, whole):
+    opened = open_store(store)
+    spec_id, layout = opened.spec.spec_id, opened.layouts[opened.spec.spec_id]
+    left = salvage_block(store, spec_id, block)
+    other = salvage_block(store, spec_id, 1).records[0].item_id
+    wrong = [replace(record, item_id=other) for record in left.records[: layout.views]]
+    records = [*wrong, *left.records[layout.views :]]
+    with StoreWriter(store) as writer:
+        writer.replace(stage_block(store, spec_id, block, left.flat, records))
+    assert {f.kind for f in verify(VerifyConfig(store=store)).report.findings} == {"duplicate"}
+    mended = verify(VerifyConfig(store=store, repair=True))
+    assert not mended.failed, mended.text()
+    assert mended.rows_refitted == layout.views
+    assert torch.equal(weights(store), weights(whole))
+    assert names(store) == names(whole)
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "zarr-copy.json"])
