@@ -65,7 +65,9 @@ def encode_tensors(draw: Any) -> list[bytes]:
     own_width = np.zeros(len(tensors[0]), dtype=int)
     widths = np.stack([_widths(t) if t.dtype == np.int64 else own_width for t in tensors])
     found: list[bytes] = [b""] * widths.shape[1]
-    kinds, kind_of = np.unique(widths, axis=1, return_inverse=True)
+    kinds, kind_of = widths[:, :1], np.zeros(widths.shape[1], dtype=int)
+    if (widths != kinds).any():
+        kinds, kind_of = np.unique(widths, axis=1, return_inverse=True)
     for kind, of in enumerate(kinds.T.tolist()):
         rows = np.flatnonzero(kind_of.reshape(-1) == kind)
         bodies = [_body(t[rows], width) for t, width in zip(tensors, of, strict=True)]

@@ -59,10 +59,12 @@ class Chain:
         )
 
     def apply(self, params: Params, draw: ChainDraw) -> Params:
-        for transform, choice, applied in zip(
-            self.transforms, draw.draws, draw.applied, strict=True
+        chances = self.probabilities or (1.0,) * len(self.transforms)
+        for transform, choice, applied, chance in zip(
+            self.transforms, draw.draws, draw.applied, chances, strict=True
         ):
-            params = select(applied, transform.apply(params, choice), params)
+            changed = transform.apply(params, choice)
+            params = changed if chance == 1.0 else select(applied, changed, params)
         return params
 
     def undo(self, params: Params, draw: ChainDraw) -> Params:

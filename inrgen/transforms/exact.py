@@ -24,7 +24,7 @@ class Permute:
         return replace(still, permutations=symmetry.random_permutations(spec, keys))
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
-        return symmetry.apply(params, draw)
+        return symmetry.permute(params, draw.permutations)
 
     def undo(self, params: Params, draw: Symmetry) -> Params:
         return symmetry.apply(params, symmetry.inverse(draw))
@@ -54,7 +54,7 @@ class SirenNegation:
         return replace(still, signs=signs)
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
-        return symmetry.apply(params, draw)
+        return symmetry.negate(params, draw.signs)
 
     def undo(self, params: Params, draw: Symmetry) -> Params:
         return symmetry.apply(params, symmetry.inverse(draw))
@@ -92,7 +92,7 @@ class SirenBias:
         return replace(still, phases=phases)
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
-        shifted = symmetry.apply(params, draw)
+        shifted = symmetry.shift_phase(params, draw.phases, draw.omega)
         return symmetry.wrap_phase(shifted, draw.omega) if self.wrap else shifted
 
     def undo(self, params: Params, draw: Symmetry) -> Params:
