@@ -32,6 +32,8 @@ VERBS = {
     "stats": ("inrgen.journeys.stats", "StatsConfig", "stats"),
     "augment": ("inrgen.journeys.augment", "AugmentConfig", "augment"),
     "align": ("inrgen.journeys.align", "AlignConfig", "align"),
+    "train": ("inrgen.journeys.train", "TrainCommand", "train"),
+    "predict": ("inrgen.journeys.predict", "PredictConfig", "predict"),
     "card": ("inrgen.journeys.card", "CardConfig", "card"),
     "bench fit": ("inrgen.bench.fit", "FitBench", "bench_fit"),
     "bench align": ("inrgen.bench.align", "AlignBenchConfig", "run"),
@@ -40,7 +42,7 @@ VERBS = {
     "bench jobs": ("inrgen.bench.jobs", "JobsBench", "bench_jobs"),
     "bench train": ("inrgen.bench.train", "TrainBench", "bench_train"),
 }
-RESUMABLE = {"align", "augment", "build"}
+RESUMABLE = {"align", "augment", "build", "train"}
 
 
 class Report(Protocol):

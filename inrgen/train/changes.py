@@ -1,12 +1,12 @@
 """Augmentations and mixing by the names that a training run gives them."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from inrgen.core.matching import MatchConfig
-from inrgen.transforms.base import Transform
+from inrgen.jobs.chain_text import chain_of, parse_chain
+from inrgen.transforms.chain import Chain
 from inrgen.transforms.mix import MixUp
-from inrgen.transforms.named import PUBLISHED, TRANSFORMS, named
 
 MixName = Literal["none", "direct", "permuted", "aligned", "signed"]
 
@@ -21,20 +21,19 @@ _MIXES: dict[str, Callable[[float], MixUp]] = {
 }
 
 
-def parse_chain(text: str, published: bool = False) -> tuple[Transform[Any], ...]:
-    """Transforms from their names with commas between; none for "".
+def make_chain(text: str, published: bool = False) -> Chain:
+    """Transforms from their text, such as negation,translate or rotation:bound_deg=30; "" is none.
 
-    published: in the published parametrisation. Raises ValueError for a name that is not known.
+    published: in the published parametrisation. Raises ValueError for what is not understood.
     """
-    names = [name.strip() for name in text.split(",")] if text.strip() else []
-    known = PUBLISHED if published else TRANSFORMS
-    for name in names:
-        if _SHORT.get(name, name) not in known:
-            raise ValueError(
-                f"augment must be names among {', '.join([*known, *_SHORT])}, with commas between; "
-                f"got {name!r}"
-            )
-    return tuple(named(_SHORT.get(name, name), published) for name in names)
+    if not text.strip():
+        return Chain(transforms=())
+    parts = [part.strip().partition(":") for part in text.split(",")]
+    spelt = [_SHORT.get(name, name) + colon + rest for name, colon, rest in parts]
+    try:
+        return chain_of(parse_chain(",".join(spelt), published))
+    except ValueError as error:
+        raise ValueError(f"augment {text!r}: {error}") from error
 
 
 def make_mixup(name: MixName, beta: float) -> MixUp | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from inrgen.core.spec import InrSpec
@@ -96,7 +96,7 @@ def save_model(
 ) -> None:
     """Keep a classifier, as safetensors and JSON: all that load_model needs."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    write_whole(folder / WEIGHTS, lambda staged: save_file(whole, staged))
+    write_whole(folder / WEIGHTS, lambda staged: staged.write_bytes(save(whole)))
     facts = {"model": model, "spec": spec.to_dict(), "classes": list(classes)}
     write_json(folder / MODEL, {"inrgen_model": _FORMAT, **facts})
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from inrgen.train.changes import MixName, parse_chain
+from inrgen.train.changes import MixName, make_chain
 from inrgen.train.models.catalog import ModelConfig, parse_model, to_dict
 
 Objective = Literal["classify", "contrastive"]
@@ -26,8 +26,8 @@ class TrainConfig:
             use the first alone.
         view_mode: an epoch serves all of those views, or one random view of each item.
         fraction: share of the training items to learn from; a smaller share lies in a larger one.
-        augment: random changes, one after another, by name and with commas; such as
-            negation,translate.
+        augment: random changes, one after another, as inrgen augment takes them; such as
+            negation,rotation:bound_deg=20. Also by short names: negation, bias, noise.
         published: take augmentations in the parametrisation of the published code.
         mixup: mix each INR, and its label, with another one: as it is (direct), under a random
             permutation (permuted), or carried nearest by permutation (aligned), by permutation and
@@ -85,7 +85,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         parse_model(self.model)
-        parse_chain(self.augment, self.published)
+        make_chain(self.augment, self.published)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,11 +12,9 @@ from inrgen.core.mixing import mix_labels
 from inrgen.core.params import Params
 from inrgen.loaders.collate import Batch
 from inrgen.loaders.stream import StreamLoader
-from inrgen.train.changes import make_mixup, parse_chain
+from inrgen.train.changes import make_chain, make_mixup
 from inrgen.train.config import TrainConfig
 from inrgen.train.data import OpenData, Place, train_loader
-from inrgen.transforms.base import Transform
-from inrgen.transforms.chain import Chain
 from inrgen.transforms.pairs import contrastive_pair
 
 
@@ -45,9 +42,10 @@ class TrainFeed:
         self._config, self._spec = config, data.spec
         # Looked up and not checked again: a check would have a GPU wait at every update.
         self._one_hot = torch.eye(len(data.classes), device=place.device)
-        transforms = parse_chain(config.augment, config.published)
+        self._chain = make_chain(config.augment, config.published)
+        self._chain.draw(data.spec, torch.zeros(0, dtype=torch.int64))  # says what has no meaning
+        transforms = (self._chain,) if self._chain.transforms else ()
         self._mixup = make_mixup(config.mixup, config.mixup_beta)
-        self._chain: Transform[Any] = Chain(transforms=transforms)
         self._partners: StreamLoader | None = None
         if config.objective == "contrastive":
             views = {"views": "pairs"} if config.pairs == "views" else {}

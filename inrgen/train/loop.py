@@ -52,7 +52,10 @@ def train(
         run = _Run(config, opened, place, init)
         if out is None:
             return run.to_the_end(None, on_epoch)
-        folder.claim(out, run.identity)
+        if place.rank == 0:
+            folder.claim(out, run.identity)
+        if place.world_size > 1:
+            distributed.barrier()
         return folder.finished(out) or run.to_the_end(out, on_epoch)
 
 

@@ -1,0 +1,79 @@
+"""How a training run went: losses over epochs, and which classes are taken for which."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from inrgen.figures.style import INK, SPLIT_COLOURS, set_heading, tidy
+
+
+def loss_figure(
+    losses: Mapping[str, Sequence[float]], best_epoch: int, heading: str = ""
+) -> Figure:
+    """Losses of each split over epochs, with the epoch that was kept: overfitting shows.
+
+    Args:
+        losses: by split, a number an epoch; NaN is left out.
+        best_epoch: counted from 0; below 0 where there is none.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for split, values in losses.items():
+        if any(value == value for value in values):
+            axes.plot(
+                range(1, len(values) + 1),
+                values,
+                color=SPLIT_COLOURS[split],
+                marker="o" if len(values) < 20 else "",
+                markersize=4,
+                label=split,
+            )
+    if best_epoch >= 0:
+        axes.axvline(best_epoch + 1, color=INK, linestyle=":", linewidth=1, label="kept epoch")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=9)
+    set_heading(figure, heading)
+    return figure
+
+
+def confusion_figure(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str], heading: str = ""
+) -> Figure:
+    """Of each class's rows the share taken for each class; counts are written in up to 15 classes.
+
+    confusion[t][p] is how many rows of class t were taken for class p.
+    """
+    num = len(classes)
+    if not num or any(len(row) != num for row in confusion) or len(confusion) != num:
+        raise ValueError(f"confusion needs {num} by {num} counts; got {len(confusion)} rows")
+    shares = [[count / max(sum(row), 1) for count in row] for row in confusion]
+    side = max(4.0, 1.8 + 0.42 * min(num, 30))
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if num <= 15:
+        for true, row in enumerate(confusion):
+            for taken, count in enumerate(row):
+                dark = shares[true][taken] > 0.5
+                axes.text(
+                    taken,
+                    true,
+                    str(count),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if dark else INK,
+                )
+    if num <= 40:
+        axes.set_xticks(range(num), classes, rotation=60, ha="right", fontsize=8)
+        axes.set_yticks(range(num), classes, fontsize=8)
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("true class")
+    axes.spines[:].set_visible(False)
+    figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
+    set_heading(figure, heading)
+    return figure
