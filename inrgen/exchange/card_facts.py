@@ -3,18 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
+from inrgen.store.quality import COUNTED, RowCounts, count_by_split, spread
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _STATUSES = ("ok", "below_target", "non_finite", "bad_input")
-_COLUMNS = ["item_id", "split", "label", "label_name", "psnr_db", "status", "engine", "seed"]
+_COLUMNS = [*COUNTED, "split", "label", "label_name", "engine", "seed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,19 +66,14 @@ class CardFacts:
         return str(self.identity.get("source", {}).get("name", ""))
 
 
-def _split_facts(table: pa.Table, split: str) -> SplitFacts:
-    of = table.filter(pc.field("split") == split)
-    held = of.filter(pc.field("status").isin(SERVED))
-    psnr = held["psnr_db"].to_numpy()
-    psnr = psnr[~np.isnan(psnr)]
-    figures = (psnr.mean(), *np.quantile(psnr, QUANTILES)) if len(psnr) else ()
-    counted = {c["values"]: c["counts"] for c in of["status"].value_counts().to_pylist()}
+def _split_facts(split: str, counts: RowCounts) -> SplitFacts:
+    counted = counts.by_status
     return SplitFacts(
         split=split,
-        items=len(of["item_id"].unique()),
-        rows=of.num_rows,
+        items=counts.items,
+        rows=counts.rows,
         by_status={status: counted[status] for status in _STATUSES if status in counted},
-        psnr_db=tuple(float(figure) for figure in figures),
+        psnr_db=tuple(spread(counts.psnr_db).values()),
     )
 
 
@@ -96,7 +89,7 @@ def _label_facts(table: pa.Table) -> tuple[LabelFacts, ...]:
 def read_card_facts(store: Store) -> CardFacts:
     """Read a few columns of the records and count; no weights are read."""
     table = store.read_records(_COLUMNS)
-    there = set(table["split"].unique().to_pylist())
+    counts = count_by_split(table)
     return CardFacts(
         specs=store.specs,
         views={spec_id: layout.views for spec_id, layout in store.layouts.items()},
@@ -104,7 +97,7 @@ def read_card_facts(store: Store) -> CardFacts:
         about=store.about,
         rows=table.num_rows,
         rows_planned=sum(layout.rows for layout in store.layouts.values()),
-        splits=tuple(_split_facts(table, split) for split in SPLITS if split in there),
+        splits=tuple(_split_facts(split, counts[split]) for split in SPLITS if split in counts),
         labels=_label_facts(table),
         engines=tuple(sorted(table["engine"].unique().to_pylist())),
         seeds=tuple(sorted(table["seed"].unique().to_pylist())),

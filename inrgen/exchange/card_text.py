@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from inrgen.exchange.card_command import build_command
-from inrgen.exchange.card_facts import QUANTILES, CardFacts
+from inrgen.exchange.card_facts import CardFacts
 from inrgen.exchange.card_loading import loading_example
+from inrgen.store.quality import QUANTILES
 
 MARK = "<!-- Written by inrgen card, which writes it anew each time. -->"
 # The size classes that the hub knows.

@@ -15,6 +15,7 @@ from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.style import save_figure
 from inrgen.sources.base import BadSignal, Source
 from inrgen.store.lookup import served_records
+from inrgen.store.quality import COUNTED, count_by_split, count_rows
 from inrgen.store.reader import Store
 from inrgen.store.records import SERVED
 
@@ -103,14 +104,11 @@ def _title(record: dict) -> str:
 
 def quality_data(store: Store) -> QualityData:
     """What the quality plot needs, from the records alone."""
-    table = store.read_records(["split", "status", "psnr_db"])
-    status, split = np.asarray(table["status"]), np.asarray(table["split"])
-    psnr = table["psnr_db"].to_numpy()
-    measured = np.isin(status, SERVED) & ~np.isnan(psnr)
-    names, counts = np.unique(status, return_counts=True)
+    table = store.read_records([*COUNTED, "split"])
+    by_split = count_by_split(table)
     return QualityData(
-        psnr_db={str(s): psnr[measured & (split == s)] for s in np.unique(split[measured])},
-        status_counts=dict(zip(map(str, names), counts.tolist(), strict=True)),
+        psnr_db={split: of.psnr_db for split, of in by_split.items() if len(of.psnr_db)},
+        status_counts=count_rows(table).by_status,
         target_db=store.identity.get("min_psnr_db"),
     )
 
