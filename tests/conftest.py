@@ -1,9 +1,13 @@
 """What every test may ask for."""
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.object_server import BUCKET, FaultyProxy, start_server
 
 # Ray then leaves the home folder alone.
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -12,6 +16,8 @@ os.environ["TRITON_INTERPRET"] = "1"
 os.environ["TRITON_CACHE_DIR"] = str(
     Path(__file__).resolve().parents[1] / ".pytest_cache" / "triton"
 )
+# What a server that speaks S3 is told by the tests; no other server is asked.
+os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "testing"
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -22,3 +28,39 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real data is not at hand: set INRGEN_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def object_endpoint() -> Iterator[str]:
+    """The URL of a server that speaks S3, of this process alone."""
+    server, endpoint = start_server()
+    yield endpoint
+    server.stop()
+
+
+@pytest.fixture
+def bucket_url(object_endpoint) -> str:
+    """A location on that server with nothing in it."""
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}?endpoint={object_endpoint}&region=us-east-1"
+
+
+@pytest.fixture
+def proxy(object_endpoint) -> Iterator[FaultyProxy]:
+    """A proxy before that server, with which all is well until it is told otherwise."""
+    proxy = FaultyProxy(object_endpoint)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def hurried(monkeypatch) -> None:
+    """Clients that give up within seconds, as tests cannot wait."""
+    for name, value in {
+        "_PATIENCE_S": 2.0,
+        "_MAX_RETRIES": 4,
+        "_FIRST_WAIT_S": 0.01,
+        "_LONGEST_WAIT_S": 0.05,
+        "_REQUEST_S": 1.0,
+        "_STALL_S": 0.5,
+    }.items():
+        monkeypatch.setattr(f"inrgen.store.object_client.{name}", value)

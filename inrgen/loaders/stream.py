@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,9 @@ from inrgen.loaders.position import Passes, Position, this_worker
 from inrgen.loaders.produce import Producer
 from inrgen.loaders.shards import Gatherer, OnBadShard
 from inrgen.loaders.state import check_state, make_state
+from inrgen.store.location import is_remote
 from inrgen.store.mapped import MappedShards
+from inrgen.store.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.statistics import read_statistics
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
@@ -65,6 +68,10 @@ class StreamLoader(IterableDataset[Batch]):
             and count in bad_shards and skipped_rows.
         num_classes: of the soft labels that mixup makes; by default the largest label and one.
         spec_id: the architecture to read, where stores hold several.
+        cache_dir: where shards of stores on a server are kept; any number of processes may share
+            it. By default a folder of this user's own among the temporary files.
+        cache_bytes: what all that is kept there takes at most; room for two pools and more keeps
+            a shard from being fetched twice an epoch.
 
     Raises ValueError where nothing is left to serve, and for arguments that do not fit the stores.
     """
@@ -91,6 +98,8 @@ class StreamLoader(IterableDataset[Batch]):
         on_bad_shard: OnBadShard = "raise",
         num_classes: int | None = None,
         spec_id: str | None = None,
+        cache_dir: str | Path | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
         if batch_size < 1 or pool_shards < 1:
             raise ValueError(
@@ -125,8 +134,10 @@ class StreamLoader(IterableDataset[Batch]):
             num_classes=num_classes or int(selection.keys.labels.max()) + 1,
             normalise_by=normalise_by,
         )
+        remote = any(is_remote(store.path) for store in self._contents.stores)
+        cache = ShardCache(cache_dir, cache_bytes) if remote else None
         readers = [
-            MappedShards(store, of)
+            MappedShards(store, of, cache)
             for store, of in zip(self._contents.stores, self._contents.spec_ids, strict=True)
         ]
         self._gatherer = Gatherer(selection, readers, on_bad_shard)

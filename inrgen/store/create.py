@@ -7,7 +7,7 @@ from typing import Any
 
 from inrgen.core.spec import InrSpec
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import LocalFiles, hold_lock, open_files
+from inrgen.store.files import Files, open_files
 from inrgen.store.layout import LOCK, ROOT_COPY, ROOT_DOCUMENT, STAGING, Layout
 from inrgen.store.metadata import (
     StoreFacts,
@@ -56,9 +56,9 @@ def _check_same(
         raise ValueError(f"{path} holds another store, which differs in {'; '.join(differing)}")
 
 
-def _check_ours(files: LocalFiles, path: object) -> None:
+def _check_ours(files: Files, path: object) -> None:
     """Refuse a folder with anything in it but a store half made, which is known by its lock."""
-    found = {entry.name for entry in files.root.iterdir()}
+    found = files.top_names()
     foreign = sorted(found - {LOCK, STAGING})
     if ROOT_COPY in found:
         raise DamagedStore(f"{path} is damaged: its {ROOT_DOCUMENT} is lost", key=ROOT_DOCUMENT)
@@ -67,7 +67,7 @@ def _check_ours(files: LocalFiles, path: object) -> None:
         raise FileExistsError(f"{path} is not empty and not an inrgen store: it holds {name}")
 
 
-def _complete(files: LocalFiles, path: object, root: bytes) -> None:
+def _complete(files: Files, path: object, root: bytes) -> None:
     """Write what the root document promises and is not there yet, in any state of creation."""
     for key, document in {**child_documents(root), ROOT_COPY: root}.items():
         if files.size_bytes(key) is None:
@@ -105,11 +105,11 @@ def create_store(
         raise ValueError(f"arrays needs one or more different specs; got {spec_ids}")
     identity, about = plain_json("identity", identity), plain_json("about", about)
     files = open_files(path)
-    files.root.mkdir(parents=True, exist_ok=True)
+    files.prepare()
     if files.size_bytes(ROOT_DOCUMENT) is None:
         _check_ours(files, path)
-        with hold_lock(files):
-            files.create(ROOT_DOCUMENT, root_document(arrays, identity, about))
+        with files.lock() as locked:
+            locked.create(ROOT_DOCUMENT, root_document(arrays, identity, about))
     root = files.read(ROOT_DOCUMENT)
     _check_same(path, parse_root(root, path), arrays, identity)
     _complete(files, path, root)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files, hold_lock, open_files
+from inrgen.store.files import Files, open_files
 from inrgen.store.findings import Finding
 from inrgen.store.fragment import open_parquet
 from inrgen.store.index import index_seals
@@ -91,10 +91,9 @@ def restore_documents(path: str | Path) -> list[str]:
         DamagedStore: both copies of the root document are damaged.
         StoreBusy: another process is writing to the store.
     """
-    files = open_files(path)
-    sound = sound_documents(files, path)
+    sound = sound_documents(open_files(path), path)
     restored = []
-    with hold_lock(files):
+    with open_files(path).lock() as files:
         for finding in check_documents(files, sound):
             files.remove(finding.key)
             files.create(finding.key, sound[finding.key])

@@ -13,5 +13,9 @@ class DamagedStore(ValueError):
         self.key = key
 
 
+class ServerFailed(OSError):
+    """A server did not do what it was asked, however often; its message names the object."""
+
+
 class StoreBusy(ValueError):
     """Another driver is writing to the store."""

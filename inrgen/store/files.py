@@ -1,16 +1,13 @@
 """The few things that a store does to files, each durable when it returns.
 
-Names ("keys") are relative to the store and separated by "/". An object store can offer the same:
-put and create are one upload each (create on condition that the key is new), move is copy and
-delete, and names lists a prefix.
+Names ("keys") are relative to the store and separated by "/". Folders of this machine offer them
+(local_files.py), and object stores do (object_files.py), where put and create are one upload each
+(create on condition that the key is new), move is copy and delete, and names lists a prefix.
 """
 
-import fcntl
-import mmap
-import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -18,14 +15,36 @@ import numpy as np
 import pyarrow.fs
 from jaxtyping import UInt8
 
-from inrgen.store.errors import StoreBusy
-from inrgen.store.layout import LOCK, STAGING
+from inrgen.store.layout import STAGING
+from inrgen.store.local_files import LocalFiles
+from inrgen.store.location import Location, is_remote, parse_bucket
 
 Bytes = bytes | bytearray | memoryview
 
 
 class Files(Protocol):
     """The files of one store. Errors are OSError and name the file."""
+
+    @property
+    def where(self) -> str:
+        """The store's location, to name it to people."""
+        ...
+
+    @property
+    def max_maps(self) -> int:
+        """How many files one reader may keep mapped at a time."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the place where the files go, if it must be made."""
+        ...
+
+    def lock(self) -> "AbstractContextManager[Files]":
+        """Be the store's one driver until the block ends or the process does.
+
+        Gives the files to write through. Raises StoreBusy where another process is the driver.
+        """
+        ...
 
     def read(self, key: str) -> bytes:
         """The whole of a file."""
@@ -36,7 +55,11 @@ class Files(Protocol):
         ...
 
     def map(self, key: str) -> UInt8[np.ndarray, " n"]:
-        """A file's bytes, fetched when they are looked at."""
+        """A file's bytes; on this machine they are fetched when they are looked at."""
+        ...
+
+    def top_names(self) -> set[str]:
+        """The files and folders right at the top."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -56,7 +79,7 @@ class Files(Protocol):
         ...
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file all at once, over whatever has the target's name."""
+        """Rename a file, over whatever has the target's name: the target is never seen half."""
         ...
 
     def remove(self, key: str) -> None:
@@ -73,132 +96,17 @@ def staging_key(name: str) -> str:
     return f"{STAGING}/{name}.{uuid.uuid4().hex}"
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, which syncing the files alone does not."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def open_files(location: Location) -> Files:
+    """The files of the store at a location, which need not exist yet.
 
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _write_all(fd: int, data: Bytes) -> None:
-    rest = memoryview(data).cast("B")
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-class LocalFiles:
-    """A store in a folder of a POSIX file system, which must know hard links and flock."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def read(self, key: str) -> bytes:
-        return (self.root / key).read_bytes()
-
-    def size_bytes(self, key: str) -> int | None:
-        try:
-            return (self.root / key).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def map(self, key: str) -> UInt8[np.ndarray, " n"]:
-        with (self.root / key).open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return np.zeros(0, dtype=np.uint8)
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-
-    def names(self, folder: str) -> list[str]:
-        try:
-            with os.scandir(self.root / folder) as entries:
-                return sorted(entry.name for entry in entries if entry.is_file())
-        except FileNotFoundError:
-            return []
-
-    def all_keys(self) -> Iterator[str]:
-        for folder, folders, names in os.walk(self.root):
-            if folder == str(self.root):
-                folders[:] = [name for name in folders if not name.startswith("_")]
-                names = [name for name in names if not name.startswith("_")]
-            for name in names:
-                yield (Path(folder) / name).relative_to(self.root).as_posix()
-
-    def put(self, key: str, data: Bytes) -> None:
-        target = self.root / key
-        _make_folder(target.parent)
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-        except OSError as error:
-            target.unlink()
-            # os.write does not say which file it was that found the disk full
-            raise OSError(error.errno, error.strerror, str(target)) from error
-        finally:
-            os.close(fd)
-        _sync_folder(target.parent)
-
-    def create(self, key: str, data: Bytes) -> bool:
-        target = self.root / key
-        staged = staging_key("new")
-        self.put(staged, data)
-        try:
-            _make_folder(target.parent)
-            target.hardlink_to(self.root / staged)
-            _sync_folder(target.parent)
-        except FileExistsError:
-            return False
-        finally:
-            self.remove(staged)
-        return True
-
-    def move(self, source: str, target: str) -> None:
-        _make_folder((self.root / target).parent)
-        (self.root / source).replace(self.root / target)
-        _sync_folder((self.root / target).parent)
-
-    def remove(self, key: str) -> None:
-        path = self.root / key
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            _sync_folder(path.parent)
-
-    def arrow(self) -> pyarrow.fs.FileSystem:
-        return pyarrow.fs.SubTreeFileSystem(str(self.root), pyarrow.fs.LocalFileSystem())
-
-
-def open_files(path: str | Path) -> LocalFiles:
-    """The files of the store at a path, which need not exist yet."""
-    if "://" in str(path):
-        raise ValueError(f"path must be a folder on this machine; got {path}")
-    root = Path(path).absolute()
-    if root.exists() and not root.is_dir():
-        raise NotADirectoryError(f"a store is a folder, and {path} is a file")
-    return LocalFiles(root)
-
-
-@contextmanager
-def hold_lock(files: LocalFiles) -> Iterator[None]:
-    """Be the one driver of a store until the block ends or the process does.
-
-    The lock is the kernel's (flock), so a killed driver leaves none behind; the empty lock file
-    stays, since removing it could hand the same lock to two.
+    Raises ValueError for a URL that is not one of a store.
     """
-    fd = os.open(files.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreBusy(f"another process is writing to {files.root}") from error
-        yield
-    finally:
-        os.close(fd)
+    if is_remote(location):
+        # obstore takes a while to import, and most stores are folders
+        from inrgen.store.object_files import ObjectFiles
+
+        return ObjectFiles(str(location), parse_bucket(location))
+    root = Path(location).absolute()
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(f"a store is a folder, and {location} is a file")
+    return LocalFiles(root)

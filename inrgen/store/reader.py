@@ -1,6 +1,5 @@
 """Open a store and read it: rows of weights, and their records."""
 
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +16,7 @@ from torch import Tensor
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import PARENT, TEMPLATE, Derivation
-from inrgen.store.errors import DamagedStore
+from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files import open_files
 from inrgen.store.index import committed_blocks, record_keys
 from inrgen.store.layout import RECORDS, Layout, shard_key
@@ -38,12 +37,6 @@ class _OpenShard:
     checked: Bool[np.ndarray, " c"]
 
 
-def _num_maps() -> int:
-    """How many shards may be held open: each keeps a file descriptor, of which others need some."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1024 if limit == resource.RLIM_INFINITY else max(8, min(1024, limit // 4))
-
-
 class Store:
     """A store as it was when it was opened: blocks committed later are not seen.
 
@@ -56,7 +49,7 @@ class Store:
         self._files = open_files(path)
         self._facts = read_facts(self._files, path)
         self._committed = committed_blocks(self._files)
-        self._open_shard = lru_cache(maxsize=_num_maps())(self._map_shard)
+        self._open_shard = lru_cache(maxsize=self._files.max_maps)(self._map_shard)
 
     def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
         return Store, (self.path,)
@@ -136,6 +129,8 @@ class Store:
         """
         try:
             return self.records.to_table(columns=list(columns), filter=where)
+        except ServerFailed:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise DamagedStore(
                 f"{self.path} is damaged: records cannot be read ({error}); `inrgen verify` says "

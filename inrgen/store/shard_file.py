@@ -18,11 +18,16 @@ def map_shard(files: Files, where: object, key: str, shape: ShardShape) -> UInt8
     except FileNotFoundError as error:
         raise DamagedStore(f"{where} is damaged: {key} is lost", key=key) from error
     if len(data) != shape.size_bytes:
-        raise DamagedStore(
-            f"{where} is damaged: {key} must have {shape.size_bytes} bytes; it has {len(data)}",
-            key=key,
-        )
+        raise wrong_length(where, key, shape, len(data))
     return data
+
+
+def wrong_length(where: object, key: str, shape: ShardShape, num_bytes: int) -> DamagedStore:
+    """The error of a shard that is not as long as its shape says."""
+    return DamagedStore(
+        f"{where} is damaged: {key} must have {shape.size_bytes} bytes; it has {num_bytes}",
+        key=key,
+    )
 
 
 def bad_chunk(

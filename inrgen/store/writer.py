@@ -13,7 +13,7 @@ import pyarrow as pa
 from jaxtyping import Float32
 
 from inrgen.store.errors import DamagedStore, StoreBusy
-from inrgen.store.files import hold_lock, open_files, staging_key
+from inrgen.store.files import open_files, staging_key
 from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys, write_index
 from inrgen.store.layout import (
@@ -126,7 +126,7 @@ class StoreWriter:
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
-        self._files = open_files(path)
+        self._files = self._unlocked = open_files(path)
         self._held = ExitStack()
         self._facts: StoreFacts
         self._committed: set[tuple[str, int]] = set()
@@ -134,7 +134,7 @@ class StoreWriter:
     def __enter__(self) -> Self:
         self._facts = read_facts(self._files, self._path)
         with ExitStack() as held:
-            held.enter_context(hold_lock(self._files))
+            self._files = held.enter_context(self._unlocked.lock())
             self._sweep()
             self._committed = committed_blocks(self._files)
             self._held = held.pop_all()

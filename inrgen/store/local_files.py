@@ -1,0 +1,155 @@
+"""A store's files in a folder of this machine."""
+
+import fcntl
+import mmap
+import os
+import resource
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow.fs
+from jaxtyping import UInt8
+
+from inrgen.store.errors import StoreBusy
+from inrgen.store.layout import LOCK, STAGING
+
+Bytes = bytes | bytearray | memoryview
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, which syncing the files alone does not."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _write_all(fd: int, data: Bytes) -> None:
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+class LocalFiles:
+    """A store in a folder of a POSIX file system, which must know hard links and flock."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def where(self) -> str:
+        return str(self.root)
+
+    @property
+    def max_maps(self) -> int:
+        # each keeps a file descriptor, of which others need some
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return 1024 if limit == resource.RLIM_INFINITY else max(8, min(1024, limit // 4))
+
+    def prepare(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator["LocalFiles"]:
+        """As Files has it.
+
+        The lock is the kernel's (flock), so a killed driver leaves none behind; the empty lock file
+        stays, since removing it could hand the same lock to two.
+        """
+        fd = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreBusy(f"another process is writing to {self.root}") from error
+            yield self
+        finally:
+            os.close(fd)
+
+    def read(self, key: str) -> bytes:
+        return (self.root / key).read_bytes()
+
+    def size_bytes(self, key: str) -> int | None:
+        try:
+            return (self.root / key).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def map(self, key: str) -> UInt8[np.ndarray, " n"]:
+        with (self.root / key).open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return np.zeros(0, dtype=np.uint8)
+            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+    def top_names(self) -> set[str]:
+        return {entry.name for entry in self.root.iterdir()}
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return sorted(entry.name for entry in entries if entry.is_file())
+        except FileNotFoundError:
+            return []
+
+    def all_keys(self) -> Iterator[str]:
+        for folder, folders, names in os.walk(self.root):
+            if folder == str(self.root):
+                folders[:] = [name for name in folders if not name.startswith("_")]
+                names = [name for name in names if not name.startswith("_")]
+            for name in names:
+                yield (Path(folder) / name).relative_to(self.root).as_posix()
+
+    def put(self, key: str, data: Bytes) -> None:
+        target = self.root / key
+        _make_folder(target.parent)
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            _write_all(fd, data)
+            os.fsync(fd)
+        except OSError as error:
+            target.unlink()
+            # os.write does not say which file it was that found the disk full
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        finally:
+            os.close(fd)
+        _sync_folder(target.parent)
+
+    def create(self, key: str, data: Bytes) -> bool:
+        target = self.root / key
+        staged = f"{STAGING}/new.{uuid.uuid4().hex}"
+        self.put(staged, data)
+        try:
+            _make_folder(target.parent)
+            target.hardlink_to(self.root / staged)
+            _sync_folder(target.parent)
+        except FileExistsError:
+            return False
+        finally:
+            self.remove(staged)
+        return True
+
+    def move(self, source: str, target: str) -> None:
+        _make_folder((self.root / target).parent)
+        (self.root / source).replace(self.root / target)
+        _sync_folder((self.root / target).parent)
+
+    def remove(self, key: str) -> None:
+        path = self.root / key
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _sync_folder(path.parent)
+
+    def arrow(self) -> pyarrow.fs.FileSystem:
+        return pyarrow.fs.SubTreeFileSystem(str(self.root), pyarrow.fs.LocalFileSystem())

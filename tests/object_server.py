@@ -1,0 +1,140 @@
+"""A server that speaks S3 within the test's own process, and a proxy that spoils its answers."""
+
+import http.client
+import logging
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Literal
+
+from moto.server import ThreadedMotoServer
+
+BUCKET = "bucket"
+FaultKind = Literal["refuse", "cut", "flip", "blank", "trickle", "deaf", "unconditional"]
+
+
+def start_server() -> tuple[ThreadedMotoServer, str]:
+    """A server on a free port with an empty bucket, and its URL."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")).close()
+    return server, endpoint
+
+
+@dataclass
+class Fault:
+    """What is done to requests of a method whose path holds a text.
+
+    refuse: 503; cut: the connection ends within the body; flip: one byte of the body is another;
+    blank: the second half of the body is zeros; trickle: a byte now and then; deaf: the request is
+    carried out and the answer lost; unconditional: conditions are overlooked.
+    times: how many such requests, until all is well again.
+    """
+
+    kind: FaultKind
+    method: str = "GET"
+    path: str = ""
+    times: int = 10**9
+    met: int = 0
+
+
+def _spoil(kind: FaultKind, body: bytes) -> bytes:
+    half = len(body) // 2
+    if kind == "flip":
+        return body[:half] + bytes([body[half] ^ 1]) + body[half + 1 :]
+    return body[:half] + b"\0" * (len(body) - half) if kind == "blank" else body
+
+
+class FaultyProxy:
+    """Passes requests on to a server and does to the answers what its fault says."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.target = endpoint.removeprefix("http://")
+        self.fault: Fault | None = None
+        # told of each request, before it is passed on
+        self.on_request: Callable[[str, str], None] = lambda method, path: None
+        self._lock = Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def take_fault(self, method: str, path: str) -> FaultKind | None:
+        """The fault that this request meets."""
+        with self._lock:
+            fault = self.fault
+            if fault is None or method != fault.method or fault.path not in path:
+                return None
+            fault.met += 1
+            return fault.kind if fault.met <= fault.times else None
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments) -> None:
+                """Say nothing."""
+
+            def _pass_on(self) -> None:
+                path, sent = self.path, int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(sent)
+                proxy.on_request(self.command, path)
+                kind = proxy.take_fault(self.command, path)
+                if kind == "refuse":
+                    self._answer(503, [], b"")
+                    return
+                headers = dict(self.headers)
+                if kind == "unconditional":
+                    headers = {k: v for k, v in headers.items() if not k.lower().startswith("if-")}
+                connection = http.client.HTTPConnection(proxy.target, timeout=30)
+                connection.request(self.command, path, body, headers)
+                answer = connection.getresponse()
+                got = answer.read()
+                connection.close()
+                if kind == "deaf":
+                    self.close_connection = True
+                    return
+                self._answer(answer.status, answer.getheaders(), got, kind)
+
+            def _answer(self, status, headers, body, kind=None) -> None:
+                length = str(len(body))
+                self.send_response_only(status)
+                for name, value in headers:
+                    if name.lower() == "content-length" and self.command == "HEAD":
+                        length = value
+                    elif name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", length)
+                self.end_headers()
+                self._send(_spoil(kind, body) if body else body, kind)
+
+            def _send(self, body: bytes, kind) -> None:
+                try:
+                    if kind == "cut":
+                        self.wfile.write(body[: len(body) // 2])
+                        self.close_connection = True
+                    elif kind == "trickle":
+                        for byte in body:
+                            self.wfile.write(bytes([byte]))
+                            time.sleep(0.05)
+                    else:
+                        self.wfile.write(body)
+                except OSError:
+                    # the client has given up, as it may
+                    self.close_connection = True
+
+            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on
+
+        return Handler

@@ -1,0 +1,108 @@
+"""Whatever a server or the way to it does, reading ends right or says what is wrong."""
+
+import numpy as np
+import pytest
+
+from inrgen.store.errors import DamagedStore, ServerFailed
+from inrgen.store.files import open_files
+from inrgen.store.layout import fragment_key, shard_key
+from inrgen.store.mapped import MappedShards
+from inrgen.store.reader import open_store
+from inrgen.store.shard_cache import ShardCache
+from tests.object_server import Fault
+
+SPOILT = ("refuse", "cut", "flip", "blank", "trickle")
+pytestmark = pytest.mark.usefixtures("hurried", "quickly")
+
+
+@pytest.fixture
+def through(small_sample, bucket_url, object_endpoint, proxy) -> str:
+    """A store behind the proxy."""
+    small_sample.build(bucket_url)
+    return bucket_url.replace(object_endpoint, proxy.endpoint)
+
+
+def read_all(sample, url, tmp_path):
+    """All rows, by the reader and by mapped shards."""
+    store, rows = open_store(url), np.arange(sample.layout.rows)
+    shards = MappedShards(store, sample.spec_id, ShardCache(tmp_path / "cache", 10**6))
+    target = np.zeros((len(rows), sample.spec.num_params), dtype=np.float32)
+    for block in range(sample.layout.num_blocks):
+        shards.prefetch(block)
+        here = rows[rows // sample.layout.shard_rows == block]
+        shards.copy(block, here, target, here)
+    return store.read(rows).flat().numpy(), target
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+@pytest.mark.parametrize("what", ["params/c/1", "zarr.json", "list-type"])
+def test_a_fault_that_passes_is_not_noticed(small_sample, through, proxy, tmp_path, kind, what):
+    if what == "list-type" and kind in ("flip", "blank"):
+        pytest.skip("a listing carries no checksum")
+    proxy.fault = Fault(kind, path=what, times=1)
+    for read in read_all(small_sample, through, tmp_path):
+        np.testing.assert_array_equal(read, small_sample.flat)
+    assert proxy.fault.met > 1
+
+
+@pytest.mark.parametrize("kind", ["refuse", "flip"])
+def test_records_that_come_spoilt_once_are_read_right(small_sample, through, proxy, kind):
+    columns = ["row", "item_id", "label", "psnr_db"]
+    expected = open_store(through).read_records(columns)
+    proxy.fault = Fault(kind, path="records/", times=1)
+    assert open_store(through).read_records(columns).equals(expected)
+    key = fragment_key(small_sample.spec_id, 0)
+    proxy.fault = Fault(kind, path=key)
+    with pytest.raises(ServerFailed if kind == "refuse" else DamagedStore, match=key):
+        open_store(through).read_records(["row"])
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_fault_that_stays_is_an_error_that_names_the_shard(
+    small_sample, through, proxy, tmp_path, kind
+):
+    key = shard_key(small_sample.spec_id, 1)
+    proxy.fault = Fault(kind, path=key)
+    error = DamagedStore if kind in ("flip", "blank") else OSError
+    with pytest.raises(error, match=key):
+        read_all(small_sample, through, tmp_path)
+    with pytest.raises(error, match=key):
+        open_store(through).read([small_sample.layout.rows - 1])
+    proxy.fault = None
+    for read in read_all(small_sample, through, tmp_path):
+        np.testing.assert_array_equal(read, small_sample.flat)
+
+
+@pytest.mark.parametrize("kind", ["refuse", "deaf", "cut"])
+def test_writes_are_repeated_until_they_are_heard_of(small_sample, bucket_url, proxy, kind):
+    files = open_files(
+        bucket_url.replace(bucket_url.partition("=")[2].partition("&")[0], proxy.endpoint)
+    )
+    for write in (files.put, files.create):
+        proxy.fault = Fault(kind, method="PUT", times=2)
+        key = write.__name__
+        assert write(key, b"abc") in (None, True)
+        assert files.read(key) == b"abc"
+        assert not files.create(key, b"abc")
+    proxy.fault = Fault(kind, method="PUT", times=2)
+    tag = files.swap("lease", b"1", None)
+    proxy.fault = Fault(kind, method="PUT", times=2)
+    assert files.swap("lease", b"2", tag) is not None
+    assert files.swap("lease", b"3", tag) is None
+    assert files.read("lease") == b"2"
+
+
+def test_a_server_that_overlooks_conditions_is_not_written_to(small_sample, through, proxy):
+    proxy.fault = Fault("unconditional", method="PUT")
+    with (
+        pytest.raises(OSError, match=r"overlooks If-None-Match: stores can be read"),
+        open_files(through).lock(),
+    ):
+        pytest.fail("locked")
+
+
+def test_errors_say_what_to_do(bucket_url):
+    with pytest.raises(FileNotFoundError, match=r"is not an inrgen store"):
+        open_store(bucket_url)
+    with pytest.raises(OSError, match=r"no such bucket.*s3://nowhere/x"):
+        open_files(bucket_url.replace("//bucket/", "//nowhere/x")).create("a", b"")
