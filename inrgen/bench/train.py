@@ -44,7 +44,7 @@ class TrainBench:
     models: tuple[str, ...] = ("mlp", "dws", "signed", "gnn")
     literal: bool = True
     hidden: tuple[int, ...] = (32, 32)
-    batch_size: int = 32
+    batch_size: int = 16
     repeats: int = 3
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compile: bool = False

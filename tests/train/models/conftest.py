@@ -19,3 +19,12 @@ def make_params():
         return start.map(lambda t: t / t.square().mean().sqrt().clamp(min=1e-6)).to(dtype=dtype)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On tensors this small, threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

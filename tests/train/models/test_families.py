@@ -16,11 +16,17 @@ SPECS = [
     InrSpec(
         widths=(3, 4, 5, 6, 2), omega=(30.0,) * 3, coord_order="xyz", coord_center=(0.0, 0.0, 0.0)
     ),
-    InrSpec(widths=(1, 4, 4, 4, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
 ]
 GNN = "gnn,layers=2,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
 SIGNED = "signed,channels=8,products=3,features=9"
-EVERY = ["mlp,hidden=16", "dws", "dws,batch_norm=yes,heads=2", GNN, SIGNED, f"{SIGNED},points=3"]
+EVERY = [
+    "mlp,hidden=16",
+    "dws,layers=1",
+    "dws,layers=1,batch_norm=yes,heads=2",
+    GNN,
+    SIGNED,
+    f"{SIGNED},points=3",
+]
 UNORDERED = [text for text in EVERY if not text.startswith("mlp")]
 NUM = 4
 
@@ -42,32 +48,27 @@ def turned(spec: InrSpec, params):
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
 @pytest.mark.parametrize("text", EVERY)
-def test_logits_are_the_head_of_as_many_features_as_said(text, spec, make_params):
+def test_a_network_sees_what_its_family_says_and_no_more(text, spec, make_params):
     model, params = made(text, spec), make_params(spec, NUM)
+    logits = model(params)
+    assert logits.shape == (NUM, 5)
+    assert logits.std(dim=0).min() > 1e-4, "INRs differ"
+    moved = reordered(spec, params)
+    if text in UNORDERED:
+        assert_close(model(moved), logits, rtol=0, atol=1e-10)
+    both = model(turned(spec, moved))
+    if text.startswith("signed"):
+        assert_close(both, logits, rtol=0, atol=1e-10)
+    else:
+        assert (both - logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("text", EVERY)
+def test_logits_are_the_head_of_as_many_features_as_said(text, make_params):
+    model, params = made(text, SPECS[0]), make_params(SPECS[0], NUM)
     features = model.encode(params)
     assert features.shape == (NUM, model.num_features)
     assert_close(model(params), model.head(features))
-    assert model(params).shape == (NUM, 5)
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
-@pytest.mark.parametrize("text", UNORDERED)
-def test_the_order_of_hidden_units_does_not_show(text, spec, make_params):
-    model, params = made(text, spec), make_params(spec, NUM)
-    logits = model(params)
-    assert logits.std(dim=0).min() > 1e-4, "and yet INRs differ"
-    assert_close(model(reordered(spec, params)), logits, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
-@pytest.mark.parametrize("text", EVERY)
-def test_signs_of_hidden_units_show_in_all_but_the_signed_family(text, spec, make_params):
-    model, params = made(text, spec), make_params(spec, NUM)
-    logits, moved = model(params), model(turned(spec, reordered(spec, params)))
-    if text.startswith("signed"):
-        assert_close(moved, logits, rtol=0, atol=1e-10)
-    else:
-        assert (moved - logits).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("text", UNORDERED)
@@ -87,7 +88,7 @@ def test_an_inr_is_classified_alone(text, make_params):
     assert_close(alone, model(params))
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
+@pytest.mark.parametrize("spec", SPECS[:2], ids=lambda s: s.job)
 @pytest.mark.parametrize("text", EVERY)
 def test_every_weight_learns_and_zeros_do_no_harm(text, spec, make_params):
     model = made(text, spec).train()
