@@ -1,0 +1,76 @@
+"""A lease is one process's, runs out when that is killed, and keeps out who lost it."""
+
+import json
+import time
+
+import pytest
+
+from inrgen.store import lease
+from inrgen.store.errors import StoreBusy
+from inrgen.store.files import open_files
+from inrgen.store.layout import LOCK
+from inrgen.store.lease import Lease
+
+LEASE_S = 1.5
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(lease, "LEASE_S", LEASE_S)
+
+
+def silence(held: Lease) -> None:
+    """What being killed, stopped or cut off does to a lease."""
+    held._ended.set()
+    held._heart.join()
+
+
+def test_it_is_kept_while_its_holder_lives(bucket_url):
+    with open_files(bucket_url).lock():
+        time.sleep(1.5 * LEASE_S)
+        began = time.monotonic()
+        with pytest.raises(StoreBusy, match=r"another process is writing to s3.*process \d+ on "):
+            open_files(bucket_url).lock().__enter__()
+        assert time.monotonic() - began < LEASE_S
+
+
+def test_who_lost_it_writes_no_more(bucket_url):
+    files = open_files(bucket_url)
+    lost = Lease(files)
+    fenced = lease.FencedFiles(files, lost)
+    fenced.put("a", b"1")
+    silence(lost)
+    began = time.monotonic()
+    with files.lock() as after:
+        assert time.monotonic() - began > LEASE_S * 0.9
+        after.put("b", b"2")
+        for write in (
+            lambda: fenced.put("a", b"3"),
+            lambda: fenced.create("c", b"3"),
+            lambda: fenced.move("b", "c"),
+            lambda: fenced.remove("b"),
+        ):
+            with pytest.raises(StoreBusy, match="another process has taken over s3"):
+                write()
+        assert sorted(files.all_keys()) == ["a", "b"]
+        assert (files.read("a"), files.read("b")) == (b"1", b"2")
+    lost.release()
+
+
+def test_who_was_only_slow_goes_on(bucket_url):
+    files = open_files(bucket_url)
+    held = Lease(files)
+    silence(held)
+    time.sleep(1.2 * LEASE_S)
+    lease.FencedFiles(files, held).put("a", b"1")
+    held.release()
+
+
+def test_released_it_is_free_at_once(bucket_url):
+    files = open_files(bucket_url)
+    began = time.monotonic()
+    for _ in range(3):
+        with files.lock():
+            assert not json.loads(files.read(LOCK))["released"]
+    assert json.loads(files.read(LOCK))["released"]
+    assert time.monotonic() - began < LEASE_S

@@ -1,0 +1,89 @@
+"""A store on a server is, byte for byte, the store that a folder would hold."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import ObjectStore
+
+from inrgen.store.files import open_files
+from inrgen.store.layout import LOCK, fragment_key, shard_key
+from inrgen.store.location import absolute, parse_bucket
+from inrgen.store.object_client import make_client
+from inrgen.store.quality import measure_quality
+from inrgen.store.reader import open_store
+from inrgen.store.salvage import salvage_block
+from inrgen.store.verify import verify_store
+from inrgen.store.writer import StoreWriter, stage_block
+
+
+def contents(location) -> dict[str, bytes]:
+    files = open_files(location)
+    return {key: files.read(key) for key in files.all_keys() if key != LOCK}
+
+
+@pytest.fixture
+def url(small_sample, bucket_url) -> str:
+    return small_sample.build(bucket_url)
+
+
+def test_it_holds_the_same_bytes(small_sample, url, tmp_path):
+    assert contents(url) == contents(small_sample.build(tmp_path / "store"))
+    assert open_files(url).top_names() == {LOCK, *(key.split("/")[0] for key in contents(url))}
+    store, local = open_store(url), open_store(tmp_path / "store")
+    np.testing.assert_array_equal(store.read([7, 7, 200]).flat(), local.read([7, 7, 200]).flat())
+    assert measure_quality(store) == measure_quality(local)
+
+
+def test_zarr_alone_reads_it(small_sample, url):
+    client = make_client(parse_bucket(url), writes=False)
+    root = zarr.open_group(ObjectStore(client, read_only=True), mode="r")
+    np.testing.assert_array_equal(root[f"{small_sample.spec_id}/params"][:], small_sample.flat)
+
+
+def test_damage_is_found_and_replaced(small_sample, url):
+    key = shard_key(small_sample.spec_id, 1)
+    files, shard = open_files(url), bytearray(open_files(url).read(key))
+    shard[100] ^= 1
+    files.put(key, shard)
+    report = verify_store(url)
+    assert report.bad_blocks == {small_sample.spec_id: [1]}
+    left = salvage_block(url, small_sample.spec_id, 1)
+    rows = small_sample.layout.block_rows(1)
+    with StoreWriter(url) as writer:
+        flat = small_sample.flat[rows.start : rows.stop]
+        writer.replace(stage_block(url, small_sample.spec_id, 1, flat, left.records))
+    assert verify_store(url).ok
+    files.remove(fragment_key(small_sample.spec_id, 0))
+    assert [finding.kind for finding in verify_store(url).findings] == ["lost_records"]
+
+
+def test_another_store_is_refused_and_a_foreign_prefix_too(small_sample, url, bucket_url):
+    files = open_files(bucket_url.replace("?", "/inside?"))
+    files.put("note.txt", b"x")
+    with pytest.raises(FileExistsError, match=r"holds note\.txt"):
+        small_sample.build(bucket_url.replace("?", "/inside?"))
+
+
+@pytest.mark.parametrize(
+    ("location", "what"),
+    [
+        ("s3://bucket", "a store is a folder or s3://BUCKET/PREFIX"),
+        ("https://host/store", "a store is a folder or s3://BUCKET/PREFIX"),
+        ("s3://key:secret@bucket/x", "must hold no credentials"),
+        ("s3://bucket/x?secret_access_key=k", "may say endpoint, region, anonymous; got secret"),
+        ("s3://bucket/x?anonymous=perhaps", "anonymous must be true or false"),
+        (Path("s3://bucket/x"), "must be text"),
+    ],
+)
+def test_locations_that_are_none(location, what):
+    with pytest.raises(ValueError, match=what):
+        open_store(location)
+
+
+def test_a_location_is_the_same_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute("a/b") == absolute(Path("a/b")) == str(tmp_path / "a" / "b")
+    url = "s3://bucket/x/y?endpoint=http://127.0.0.1:1"
+    assert absolute(url) == url
