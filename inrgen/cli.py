@@ -35,6 +35,8 @@ VERBS = {
     "train": ("inrgen.journeys.train", "TrainCommand", "train"),
     "predict": ("inrgen.journeys.predict", "PredictConfig", "predict"),
     "card": ("inrgen.journeys.card", "CardConfig", "card"),
+    "export": ("inrgen.journeys.export", "ExportConfig", "export"),
+    "import": ("inrgen.journeys.import_", "ImportConfig", "import_store"),
     "bench fit": ("inrgen.bench.fit", "FitBench", "bench_fit"),
     "bench align": ("inrgen.bench.align", "AlignBenchConfig", "run"),
     "bench recipe": ("inrgen.bench.recipe", "RecipeBench", "bench_recipe"),
@@ -42,7 +44,7 @@ VERBS = {
     "bench jobs": ("inrgen.bench.jobs", "JobsBench", "bench_jobs"),
     "bench train": ("inrgen.bench.train", "TrainBench", "bench_train"),
 }
-RESUMABLE = {"align", "augment", "build", "train"}
+RESUMABLE = {"align", "augment", "build", "export", "import", "train"}
 
 
 class Report(Protocol):

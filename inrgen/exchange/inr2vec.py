@@ -1,0 +1,125 @@
+"""Files of inr2vec (arXiv 2302.05438): <split>/<number>.h5, one shape's INR each.
+
+params is flat, W then b of each layer; class_id is its class; pcd (n, 3) are points of its surface.
+Networks are 3 -> h (four times) -> 1 with one initialisation for all (h is 512 in the study), and
+their values logits, sigmoid(f) = (sdf + 0.1) / 0.2. Distances and logits have the same zero level,
+so distances go out as they are.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float32
+
+from inrgen.core import rng
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.core.splits import SPLITS
+from inrgen.exchange.files import MAX_PARAMS, BadEntry, find_files, write_whole
+from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
+from inrgen.exchange.hdf5 import open_hdf5, plain_dataset
+from inrgen.exchange.moments import Moments
+from inrgen.fit.surface import grid_values, signed_field, zero_set
+
+_RESOLUTION = 32
+_NUM_POINTS = 2048
+_HIDDEN = 4
+
+
+def surface_points(spec: InrSpec, params: Params, key: int) -> Float32[np.ndarray, "n 3"]:
+    """Points of the zero level of one INR, uniform over its area; all zero where it has none.
+
+    key: names the draw.
+    """
+    values = grid_values(spec, params, _RESOLUTION)
+    mesh = zero_set(spec, values if spec.value_kind == "logit" else signed_field(spec, values))
+    if mesh is None or not len(mesh.faces):
+        return np.zeros((_NUM_POINTS, 3), dtype=np.float32)
+    corners = torch.from_numpy(np.asarray(mesh.vertices, dtype=np.float32)[mesh.faces])
+    sides = corners[:, 1:] - corners[:, :1]
+    areas = torch.linalg.cross(sides[:, 0], sides[:, 1]).norm(dim=1).double()
+    keys = rng.keys(0, "points", torch.tensor([key]), torch.tensor([0]))
+    draws = rng.uniform(keys, (_NUM_POINTS, 3), 0.0, 1.0)[0]
+    totals = areas.cumsum(0)
+    face = torch.searchsorted(totals, draws[:, 0].double() * totals[-1]).clamp(max=len(areas) - 1)
+    folded = torch.where(draws[:, 1:].sum(1, keepdim=True) > 1, 1 - draws[:, 1:], draws[:, 1:])
+    return (corners[face, 0] + (folded[:, :, None] * sides[face]).sum(1)).numpy()
+
+
+class Inr2Vec:
+    """See the module's docstring."""
+
+    exporter = Exporter(rows_per_part=50, one_view=True, labelled=True)
+
+    def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
+        if spec.d_in != 3 or spec.d_out != 1 or spec.activation != "sine":
+            raise ValueError(f"inr2vec holds SIRENs of shapes, 3-...-1; got {spec.job}")
+        if len(set(spec.widths[1:-1])) > 1:
+            raise ValueError(f"inr2vec's hidden layers have one width; got {spec.job}")
+        omegas = (wishes.omega or 30.0,) * spec.num_hidden
+        return Target(spec=replace(spec, omega=omegas, output_offset=0.0))
+
+    def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
+        flat = params.flat().numpy()
+        for index, row in enumerate(rows):
+            points = surface_points(writing.target.spec, params[index : index + 1], row["row"])
+
+            def made(path: Path, index: int = index, points: np.ndarray = points) -> None:
+                with h5py.File(path, "w") as file:
+                    file.create_dataset("params", data=flat[index])
+                    file.create_dataset("class_id", data=np.int64(rows[index]["label"]))
+                    file.create_dataset("pcd", data=points)
+
+            write_whole(writing.folder / row["split"] / f"{row['place']}.h5", made)
+
+    def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
+        """Nothing is about all rows: splits are folders, and no statistics are used."""
+
+    def survey(self, folder: Path) -> Survey:
+        entries = []
+        for split in SPLITS:
+            for path in find_files(folder, f"{split}/*.h5"):
+                stem = Path(path).stem
+                if not (stem.isdecimal() and len(stem) < 13):
+                    raise ValueError(f"{path} is not called by a number")
+                item = f"{split}/{int(stem):05d}"
+                entries.append(Entry(item_id=item, view=0, split=split, path=path))
+        return Survey(entries=entries)
+
+    def load(
+        self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
+    ) -> Iterator[Loaded | BadEntry]:
+        for entry in entries:
+            try:
+                yield _load(folder, entry.path, widths)
+            except BadEntry as error:
+                yield error
+
+
+def _guess(num_params: int) -> tuple[int, ...] | None:
+    """3-h-h-h-h-1 of that many parameters: 3 h^2 + 8 h + 1."""
+    h = (math.isqrt(64 + 12 * (num_params - 1)) - 8) // 6 if num_params > 0 else 0
+    return (3, *[h] * _HIDDEN, 1) if h > 0 and 3 * h * h + 8 * h + 1 == num_params else None
+
+
+def _load(folder: Path, path: str, widths: tuple[int, ...] | None) -> Loaded:
+    with open_hdf5(folder, path) as file:
+        params = plain_dataset(file, path, "params", "f", 1)
+        num = params.shape[0]
+        if num > MAX_PARAMS:
+            raise BadEntry(f"{path}: params has {num:,} numbers, too many")
+        label = int(plain_dataset(file, path, "class_id", "iu", 0)[()])
+        values = params[:].astype(np.float32)
+    if widths is not None and sum((i + 1) * o for i, o in pairwise(widths)) == num:
+        return Loaded(widths=widths, flat=torch.from_numpy(values), label=label)
+    guess = _guess(num)
+    if guess is None or widths is not None:
+        raise BadEntry(f"{path} has {num:,} parameters, which are no {widths or '3-h-h-h-h-1'}")
+    return Loaded(widths=guess, flat=torch.from_numpy(values), label=label)
