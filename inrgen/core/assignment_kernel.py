@@ -109,26 +109,30 @@ def _bid(gain, price, row_of, col_of, free, waiting, cost):
 
 @njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
 @no_type_check
-def _relax(gain, price, base, i, dist, before):
+def _relax(gain, held, base, i, dist, before):
     """Shorten what can be shortened through row i; return the least that is still open."""
     low = np.inf
     for j in range(dist.shape[0]):
-        through = -gain[j] - price[j] - base
+        through = -gain[j] - held[j] - base
         old = dist[j]
-        # A column that is done has -inf, which nothing is below.
-        new = through if through < old else old
-        before[j] = i if through < old else before[j]
+        shorter = through < old
+        new = through if shorter else old
+        before[j] = i if shorter else before[j]
         dist[j] = new
-        open_ = new if new > -np.inf else np.inf
-        low = open_ if open_ < low else low
+        low = new if new < low else low
     return low
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _make_room(gain, price, row_of, col_of, start, dist, before, done, length):
-    """Assign row start by the cheapest chain of exchanges (Dijkstra), and mend the prices."""
+def _make_room(gain, price, row_of, col_of, start, dist, held, before, done, length):
+    """Assign row start by the cheapest chain of exchanges (Dijkstra), and mend the prices.
+
+    held are the prices by which a chain may go on: -inf for a column that is done, which so costs
+    more than any that is open.
+    """
     before[:] = start
+    held[:] = price
     low = _price_row(gain[start], price, dist)
     num_done = 0
     while True:
@@ -139,9 +143,10 @@ def _make_room(gain, price, row_of, col_of, start, dist, before, done, length):
         done[num_done] = end
         length[num_done] = low
         num_done += 1
-        dist[end] = -np.inf
         base = -gain[i, end] - price[end] - low
-        low = _relax(gain[i], price, base, i, dist, before)
+        dist[end] = np.inf
+        held[end] = -np.inf
+        low = _relax(gain[i], held, base, i, dist, before)
     for k in range(num_done):
         price[done[k]] += length[k] - low
     j = end
@@ -157,7 +162,7 @@ def _make_room(gain, price, row_of, col_of, start, dist, before, done, length):
 @no_type_check
 def make_scratch(n):
     """Room for the search among n columns: whole numbers, and costs."""
-    return np.empty((5, n), np.int64), np.empty((2, n))
+    return np.empty((5, n), np.int64), np.empty((3, n))
 
 
 @njit(nogil=True, cache=True)
@@ -171,12 +176,12 @@ def improve(gain, price, current, scratch):
     if n == 1:
         return False
     free, row_of, col_of, before, done = scratch[0][:, :n]
-    cost, length = scratch[1][:, :n]
+    cost, held, length = scratch[1][:, :n]
     waiting = _claim(gain, price, row_of, col_of, free, cost)
     for _ in range(2):
         waiting = _bid(gain, price, row_of, col_of, free, waiting, cost)
     for k in range(waiting):
-        _make_room(gain, price, row_of, col_of, free[k], cost, before, done, length)
+        _make_room(gain, price, row_of, col_of, free[k], cost, held, before, done, length)
     old = 0.0
     new = 0.0
     for i in range(n):

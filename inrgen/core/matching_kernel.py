@@ -59,22 +59,26 @@ def _fill_gains(kind, incoming, outgoing, bias_1, bias_2, step, gains):
 def _products(left, order, factor, right, total):
     """total[i, :] = sum over m of left[i, m] factor[m] right[order[m], :].
 
-    Four rows at a time, which loads and stores total a quarter as often.
+    Two rows of total by four of right at a time: total is loaded and stored a quarter as often,
+    and right half as often, as without.
     """
-    fours = order.shape[0] - order.shape[0] % 4
-    for i in range(total.shape[0]):
-        total[i] = 0.0
+    num, depth = total.shape[0], order.shape[0]
+    twos, fours = num - num % 2, depth - depth % 4
+    total[:] = 0.0
+    for i in range(0, twos, 2):
+        k = i + 1
         for m in range(0, fours, 4):
             a, b, c, d = order[m], order[m + 1], order[m + 2], order[m + 3]
-            share_a = left[i, m] * factor[m]
-            share_b = left[i, m + 1] * factor[m + 1]
-            share_c = left[i, m + 2] * factor[m + 2]
-            share_d = left[i, m + 3] * factor[m + 3]
+            share_a, other_a = left[i, m] * factor[m], left[k, m] * factor[m]
+            share_b, other_b = left[i, m + 1] * factor[m + 1], left[k, m + 1] * factor[m + 1]
+            share_c, other_c = left[i, m + 2] * factor[m + 2], left[k, m + 2] * factor[m + 2]
+            share_d, other_d = left[i, m + 3] * factor[m + 3], left[k, m + 3] * factor[m + 3]
             for j in range(total.shape[1]):
-                total[i, j] += (share_a * right[a, j] + share_b * right[b, j]) + (
-                    share_c * right[c, j] + share_d * right[d, j]
-                )
-        for m in range(fours, order.shape[0]):
+                x, y, z, w = right[a, j], right[b, j], right[c, j], right[d, j]
+                total[i, j] += (share_a * x + share_b * y) + (share_c * z + share_d * w)
+                total[k, j] += (other_a * x + other_b * y) + (other_c * z + other_d * w)
+    for i in range(num):
+        for m in range(fours if i < twos else 0, depth):
             share = left[i, m] * factor[m]
             for j in range(total.shape[1]):
                 total[i, j] += share * right[order[m], j]
@@ -112,6 +116,17 @@ def _layer_products(layer, widths, at, rows, choice, factor, incoming, outgoing)
     _products(left, order[layer + 2, :o], factor, right, outgoing)
 
 
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
+@no_type_check
+def _total(gains):
+    """The sum, in whatever order: finite where all are and none is beyond all measure."""
+    total = 0.0
+    for i in range(gains.shape[0]):
+        for j in range(gains.shape[1]):
+            total += gains[i, j]
+    return total
+
+
 @njit(nogil=True, cache=True)
 @no_type_check
 def _improve_layer(kind, step, biases, incoming, outgoing, gains, price, choice, scratch):
@@ -120,7 +135,7 @@ def _improve_layer(kind, step, biases, incoming, outgoing, gains, price, choice,
     bias_1, bias_2 = biases
     n = gains.shape[0]
     _fill_gains(kind, incoming, outgoing, bias_1, bias_2, step, gains)
-    if not np.isfinite(gains.sum()):
+    if not np.isfinite(_total(gains)):
         return False
     changed = improve(gains, price, order, scratch)
     if kind != PERMUTATION:
