@@ -26,6 +26,7 @@ Scheduler = Literal["auto", "threads", "distributed", "ray"]
 _KEY = "block"
 _RETRIES = 10
 _SECONDS_A_WAIT = 1.0
+_SECONDS_TO_CONNECT = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,7 +182,7 @@ def _cluster(address: str) -> Iterator[_Crew]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=_SECONDS_TO_CONNECT)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"address must be of a running Dask scheduler, tcp://HOST:PORT; got {address!r}, where "
