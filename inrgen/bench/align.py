@@ -1,36 +1,26 @@
 """Alignment: how fast pairs are matched, how much nearer they come, and how much better they teach.
 
-Three tables. Speed against the published way, one pair at a time through scipy's solver. Distances
+Three tables. Speed against published ways, one pair at a time through scipy's solver. Distances
 and midpoint errors of views of one image. Accuracy of a plain MLP on weights aligned to a template.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from inrgen.bench.align_speed import KINDS, SpeedRow, measure_speed, pairs_of, speed_lines
 from inrgen.bench.fitted import FittedViews, fit_views
 from inrgen.bench.probe import LabelledRows, ProbeConfig, probe_accuracy
-from inrgen.core import rng
 from inrgen.core.grid import grid_coords
 from inrgen.core.matching import MatchConfig, match, squared_distance
 from inrgen.core.metrics import function_distance
 from inrgen.core.mixing import midpoint_error
-from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, initialise
-from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
 from inrgen.core.symmetry import Kind
 from inrgen.core.template import iterated_mean
-from inrgen.transforms.mix import MixUp
 
-KINDS: tuple[Kind, ...] = ("permutation", "signed", "phase")
 SHORT: dict[Kind, str] = {"permutation": "perm", "signed": "signed"}
 
 
@@ -63,17 +53,6 @@ class AlignBenchConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     repeats: int = 3
     seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpeedRow:
-    """The time of one way to match pairs; speedup is over scipy's, one pair at a time."""
-
-    job: str
-    method: str
-    pairs: int
-    ms_a_pair: float
-    speedup: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +103,7 @@ def run(config: AlignBenchConfig) -> AlignReport:
     )
     speed: list[SpeedRow] = []
     for width in config.widths:
-        speed += _measure_speed(config, views, width)
+        speed += measure_speed(views, width, config.batch, config.repeats)
     return AlignReport(
         speed=tuple(speed),
         evidence=tuple(_measure_evidence(views)),
@@ -134,11 +113,7 @@ def run(config: AlignBenchConfig) -> AlignReport:
 
 def table(report: AlignReport) -> str:
     """The report as text, a line a row."""
-    lines = ["job             method              pairs  ms a pair  over scipy"]
-    lines += [
-        f"{r.job:15} {r.method:18} {r.pairs:6d} {r.ms_a_pair:10.4f} {r.speedup:10.1f}x"
-        for r in report.speed
-    ]
+    lines = speed_lines(report.speed)
     lines += ["", "alignment        pairs  squared distance  midpoint RMS  function RMS"]
     lines += [
         f"{r.alignment:15} {r.num_pairs:6d} {r.squared_distance:17.4f} {r.midpoint_rms:13.4f}"
@@ -153,84 +128,9 @@ def table(report: AlignReport) -> str:
     return "\n".join(lines)
 
 
-def _fastest_s(repeats: int, work: Callable[[], object]) -> float:
-    work()  # compiled code is compiled by the first call
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def _measure_speed(config: AlignBenchConfig, views: FittedViews, width: int) -> list[SpeedRow]:
-    """One pair at a time through scipy, ours in one call, and alignment with MixUp of a batch."""
-    if width == 32:
-        spec, one, two = views.spec, *_pairs(views)
-    else:
-        spec = InrSpec(widths=(2, width, width, 1), omega=(30.0, 30.0))
-        num = max(4, config.items * 32 * 32 // width**2)
-        both = (rng.keys(seed, "bench", torch.arange(num)) for seed in (0, 1))
-        one, two = (initialise(spec, InitConfig(hidden_bias="torch"), keys) for keys in both)
-    few = slice(0, min(len(one), 32))
-    rows = [p.to(dtype=torch.float64) for p in (one[few], two[few])]
-    base_s = _fastest_s(config.repeats, lambda: match_one_by_one(*rows)) / len(rows[0])
-    found = [("scipy, one by one", len(rows[0]), base_s)]
-    for kind in KINDS:
-        search = MatchConfig(kind=kind)
-
-        def work(search: MatchConfig = search) -> object:
-            return match(spec, one, two, search)
-
-        found.append((kind, len(one), _fastest_s(config.repeats, work) / len(one)))
-    if width == 32:
-        mixup, keys = MixUp(), rng.keys(0, "bench", torch.arange(config.batch))
-        batch = one[torch.arange(config.batch) % len(one)]
-        draw = mixup.draw(spec, keys, len(two))
-        seconds = _fastest_s(config.repeats, lambda: mixup.apply(batch, two[draw.partner], draw))
-        found.append(("signed + MixUp", config.batch, seconds / config.batch))
-    return [
-        SpeedRow(job=spec.job, method=name, pairs=n, ms_a_pair=1e3 * s, speedup=base_s / s)
-        for name, n, s in found
-    ]
-
-
-def match_one_by_one(one: Params, two: Params) -> list[list[np.ndarray]]:
-    """The published algorithm as published code runs it: a pair at a time, scipy's solver.
-
-    Git Re-Basin (arXiv 2209.04836), algorithm 1, with layers in their order.
-    """
-    found = []
-    for row in range(len(one)):
-        w1, w2 = ([w[row].numpy() for w in p.weights] for p in (one, two))
-        b1, b2 = ([b[row].numpy() for b in p.biases] for p in (one, two))
-        last = len(w1) - 2
-        perm = [np.arange(len(b)) for b in b1[:-1]]
-        progress = True
-        while progress:
-            progress = False
-            for l in range(last + 1):
-                incoming = w2[l] if l == 0 else w2[l][:, perm[l - 1]]
-                outgoing = w2[l + 1] if l == last else w2[l + 1][perm[l + 1]]
-                gain = w1[l] @ incoming.T + np.outer(b1[l], b2[l]) + w1[l + 1].T @ outgoing
-                _, best = linear_sum_assignment(gain, maximize=True)
-                units = np.arange(len(best))
-                better = gain[units, best].sum() > gain[units, perm[l]].sum() + 1e-12
-                progress = progress or bool(better)
-                perm[l] = best
-        found.append(perm)
-    return found
-
-
-def _pairs(views: FittedViews) -> tuple[Params, Params]:
-    """The two views of each image."""
-    rows = torch.arange(0, len(views.params), 2)
-    return views.params[rows], views.params[rows + 1]
-
-
 def _measure_evidence(views: FittedViews) -> list[EvidenceRow]:
     """Views of one image against each other, under each alignment."""
-    spec, (one, two) = views.spec, _pairs(views)
+    spec, (one, two) = views.spec, pairs_of(views)
     coords = grid_coords(spec, views.grid)
     trials = [("none", one, two)]
     for kind in KINDS:
