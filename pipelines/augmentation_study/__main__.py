@@ -1,0 +1,127 @@
+"""python -m pipelines.augmentation_study --scale tiny|small|full"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from pipelines.augmentation_study.execute import Setting
+from pipelines.augmentation_study.report import write_report
+from pipelines.augmentation_study.results import read_outcomes
+from pipelines.augmentation_study.rows import chosen, plan_rows
+from pipelines.augmentation_study.scales import ScaleName, scale
+from pipelines.augmentation_study.schedule import plan_runs, run_pending
+from pipelines.augmentation_study.stores import Places, build_images, why_not
+
+_SHAPE_VIEWS = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyConfig:
+    """Repeat the published study of augmentations for weight-space networks, and go beyond it.
+
+    Builds the stores that are missing, runs every row of the published table and more, each with
+    its seeds, and writes a report beside the published figures: OUT/report-SCALE.html and .md.
+    The same command again goes on where it was stopped.
+
+    Attributes:
+        scale: tiny (digits, minutes, to see that all runs), small (3,000 Fashion-MNIST images, two
+            cores, some hours) or full (the published protocol, for a GPU).
+        data: the folder that holds FashionMNIST/raw; tiny needs none.
+        out: where stores, results and the report go.
+        budget_min: begin no run after so many minutes of running; what is left waits.
+        rows: shell patterns of the names of rows to run, such as 'images-dws-1v-*'; all by default.
+        seeds: trainings of each row; by default the scale's.
+        jobs: runs at a time, each in a process of its own.
+        threads: of each run; by default the machine's cores shared out to jobs.
+        device: cpu or cuda; by default cuda where there is one.
+        shapes: the folder that holds stores named modelnet_like and watertight; by default out.
+        modelnet40: the folder that holds stores train, val and test of the real set.
+        report_only: write the report of the results that are there and run nothing.
+        list_rows: print the names of the rows in their order and do nothing else.
+    """
+
+    scale: ScaleName = "tiny"
+    data: Path | None = None
+    out: Path = Path("study")
+    budget_min: float | None = None
+    rows: tuple[str, ...] = ()
+    seeds: int | None = None
+    jobs: int = 1
+    threads: int | None = None
+    device: str | None = None
+    shapes: Path | None = None
+    modelnet40: Path | None = None
+    report_only: bool = False
+    list_rows: bool = False
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1 or (self.seeds is not None and self.seeds < 1):
+            raise ValueError(f"jobs and seeds must be positive; got {self.jobs}, {self.seeds}")
+        if self.budget_min is not None and not self.budget_min >= 0:
+            raise ValueError(f"budget_min must not be negative; got {self.budget_min}")
+
+
+def _setting(config: StudyConfig) -> Setting:
+    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    shared = max(1, (os.cpu_count() or 1) // config.jobs)
+    return Setting(
+        scale=scale(config.scale),
+        places=Places(
+            out=config.out.absolute(),
+            data=config.data,
+            shapes=(config.shapes or config.out).absolute(),
+            modelnet40=config.modelnet40,
+        ),
+        device=device,
+        threads=config.threads or shared,
+    )
+
+
+def study(config: StudyConfig) -> str:
+    """Run what is left and write the report; what to tell people."""
+    setting = _setting(config)
+    planned = plan_rows(setting.scale.views, _SHAPE_VIEWS, config.modelnet40 is not None)
+    rows = chosen(planned, config.rows)
+    if config.list_rows:
+        return "\n".join(row.row_id for row in rows)
+    done, left = 0, 0
+    if not config.report_only:
+        # results of another scale are found before hours are spent
+        read_outcomes(setting.places.out, setting.scale)
+        if any(row.corpus == "images" and not row.recipe for row in rows):
+            build_images(setting.places, setting.scale, None if config.jobs > 1 else 0)
+        able = [row for row in rows if not why_not(setting.places, row)]
+        runs = plan_runs(able, config.seeds or setting.scale.seeds)
+        done, left = run_pending(setting, runs, config.jobs, config.budget_min)
+    outcomes = read_outcomes(setting.places.out, setting.scale)
+    html, markdown = write_report(setting, planned, outcomes)
+    failed = sum(bool(outcome.error) for outcome in outcomes)
+    return "\n".join(
+        [
+            f"ran {done} runs, {left} left; {len(outcomes)} results, {failed} of them failed",
+            f"report: {html}",
+            f"table: {markdown}",
+        ]
+    )
+
+
+def main() -> int:
+    """Run the command; 1 with one sentence where it cannot be done."""
+    config = tyro.cli(StudyConfig, prog="python -m pipelines.augmentation_study")
+    try:
+        print(study(config))
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f"augmentation_study: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Run one row with one seed: a training, one after pre-training, or a recipe's probes."""
+
+import os
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numba
+import torch
+
+from inrgen.bench.recipe import RecipeBench
+from inrgen.bench.recipe import run as run_recipe
+from inrgen.store.choice import split_items
+from inrgen.store.reader import open_store
+from inrgen.train.config import TrainConfig
+from inrgen.train.data import TrainData
+from inrgen.train.loop import train
+from inrgen.train.result import TrainResult
+from pipelines.augmentation_study.results import Outcome, Run
+from pipelines.augmentation_study.rows import Row, curve_rows
+from pipelines.augmentation_study.scales import Scale, model_text, probe_configs, train_config
+from pipelines.augmentation_study.stores import Places, row_data
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """What runs have in common. threads: of each run, 0 for as many as torch takes."""
+
+    scale: Scale
+    places: Places
+    device: str
+    threads: int
+
+
+def execute(setting: Setting, run: Run) -> Outcome:
+    """One run. An error of its own is its outcome, and the others go on."""
+    if setting.threads:
+        torch.set_num_threads(setting.threads)
+        numba.set_num_threads(min(setting.threads, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore
+    began, worked, error = time.perf_counter(), time.process_time(), ""
+    result, config, recipe = None, {}, {}
+    try:
+        if run.row.recipe:
+            recipe = _probe(setting, run)
+        else:
+            result, config = _train(setting, run)
+            error = result.reason
+    except (ValueError, OSError, RuntimeError) as failure:
+        error = f"{type(failure).__name__}: {failure}"
+        traceback.print_exc()
+    return Outcome(
+        run=run,
+        result=result,
+        config=config,
+        recipe=recipe,
+        error=error,
+        notes={
+            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "seconds": round(time.perf_counter() - began, 1),
+            "processor_seconds": round(time.process_time() - worked, 1),
+            "load": round(os.getloadavg()[0], 1),
+            "device": _device_name(setting.device),
+            "torch": torch.__version__,
+        },
+    )
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+def _num_rows(data: TrainData, fraction: float) -> int:
+    """Rows of an epoch: one view of each item that is learned from."""
+    store = open_store(data.train)  # pyright: ignore[reportArgumentType]
+    return max(1, round(fraction * len(split_items(store, store.spec.spec_id, "train"))))
+
+
+def _train(setting: Setting, run: Run) -> tuple[TrainResult, dict[str, Any]]:
+    row, scale = run.row, setting.scale
+    data = row_data(setting.places, scale, row)
+    steps = scale.steps if row.corpus == "images" else scale.shape_steps
+    config = train_config(
+        scale,
+        model_text(scale, row.model),
+        run.seed,
+        steps,
+        _num_rows(data, row.fraction),
+        augment=row.augment,
+        mixup=row.mixup,
+        partners=row.partners,
+        views=row.views,
+        # a pass then has as many updates whatever the views, and as many evaluations
+        view_mode="random" if row.views > 1 else "all",
+        fraction=row.fraction,
+        freeze=row.pretrained == "linear",
+        test_curve=row in curve_rows(scale.views),
+    )
+    init = None if row.pretrained == "no" else _pretrained(setting, run, data)
+    return train(config, data, device=setting.device, init=init), config.to_dict()
+
+
+def _pretrained(setting: Setting, run: Run, data: TrainData) -> Path:
+    """The folder of a network pre-trained by contrast, on all training items without their labels.
+
+    Pairs are two views where there are several, changed by the published noise and by negation,
+    else two such changes of one INR. Rows share it, so it is kept by row and seed.
+    """
+    row, scale = run.row, setting.scale
+    name = f"{Row(model=row.model, views=row.views).row_id}.s{run.seed}"
+    folder = setting.places.out / f"pretrained-{scale.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / name).exists():
+        return folder / name
+    config: TrainConfig = train_config(
+        scale,
+        model_text(scale, row.model),
+        run.seed,
+        scale.contrast_steps,
+        _num_rows(data, 1.0),
+        objective="contrastive",
+        augment="siren-negation,gaussian-noise",
+        pairs="views" if row.views > 1 else "augment",
+        views=row.views,
+    )
+    making = Path(mkdtemp(prefix="_", dir=folder))
+    train(config, data, out=making / "run", device=setting.device)
+    try:
+        (making / "run").rename(folder / name)
+    except OSError:
+        if not (folder / name).exists():
+            raise
+    return folder / name
+
+
+def _probe(setting: Setting, run: Run) -> dict[str, Any]:
+    """A recipe's figures on a part of the same images."""
+    scale, data = setting.scale, setting.places.data
+    num_train, num_val, num_test = scale.probes
+    mlp, set_model = probe_configs()
+    bench = RecipeBench(
+        source=scale.source,
+        data=None if data is None else str(data),
+        recipes=(run.row.recipe,),
+        train=num_train,
+        val=num_val,
+        test=num_test,
+        mlp=mlp,
+        set_model=set_model,
+        repeats=1,
+        seed=run.seed,
+    )
+    return asdict(run_recipe(bench)[0])

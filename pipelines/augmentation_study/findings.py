@@ -1,0 +1,153 @@
+"""Results by row: accuracies with their intervals, and which order of rows may be claimed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from inrgen.train.result import TrainResult
+from pipelines.augmentation_study.bootstrap import Interval, accuracy_interval, paired_interval
+from pipelines.augmentation_study.published import published_rows
+from pipelines.augmentation_study.results import Outcome
+from pipelines.augmentation_study.rows import (
+    AUGMENTATIONS,
+    Row,
+    beyond_rows,
+    contrastive_rows,
+    leaky_rows,
+    table_row,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """A row's trainings that came to their end, by seed."""
+
+    row: Row
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def results(self) -> list[TrainResult]:
+        return [outcome.result for outcome in self.outcomes if outcome.result is not None]
+
+    @property
+    def hits(self) -> dict[int, Bool[Tensor, " items"]]:
+        """For each seed which test items were right."""
+        return {outcome.run.seed: outcome.hits for outcome in self.outcomes}
+
+    @property
+    def percent(self) -> float:
+        """Mean test accuracy over seeds."""
+        return 100 * fmean(result.test_accuracy for result in self.results)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None where there is but one."""
+        shares = [100 * result.test_accuracy for result in self.results]
+        return stdev(shares) if len(shares) > 1 else None
+
+    @property
+    def interval(self) -> Interval:
+        return accuracy_interval(self.hits)
+
+
+Findings = dict[Row, Finding]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """Whether one row is better than another, as far as the bootstrap tells."""
+
+    topic: str
+    first: Row
+    second: Row
+    interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """What may be said."""
+        return {1: "better", -1: "worse", 0: "not resolved"}[self.interval.sign]
+
+
+def find(outcomes: Sequence[Outcome]) -> Findings:
+    """Trainings without error, by row."""
+    by_row: dict[Row, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.result is not None and not outcome.error:
+            by_row.setdefault(outcome.run.row, []).append(outcome)
+    return {row: Finding(row=row, outcomes=tuple(some)) for row, some in by_row.items()}
+
+
+def _pairs(views: int) -> list[tuple[str, Row, Row]]:
+    """What is worth comparing: a topic, and two rows."""
+    pairs: list[tuple[str, Row, Row]] = []
+    for model in ("dws", "gnn"):
+        for v in (1, views):
+            plain = table_row("No augmentation", model, v)
+            pairs += [
+                ("augmentation against none", table_row(name, model, v), plain)
+                for name in list(AUGMENTATIONS)[1:]
+            ]
+            aligned = table_row("Alignment + MixUp", model, v)
+            pairs.append(("alignment before MixUp", aligned, table_row("MixUp", model, v)))
+            pairs.append(("signs in alignment", replace(aligned, mixup="signed"), aligned))
+        pairs += [
+            ("ten views against one", table_row(name, model, views), table_row(name, model, 1))
+            for name in AUGMENTATIONS
+        ]
+        pairs += [
+            ("partners from views left out", row, replace(row, partners="clean"))
+            for row in leaky_rows(model)
+        ]
+    for v in (1, views):
+        best = table_row("Alignment + MixUp", "dws", v)
+        pairs += [("beyond the paper, against its alignment", r, best) for r in beyond_rows(v)]
+    for row in contrastive_rows(views):
+        pairs.append(("contrastive pre-training", row, replace(row, pretrained="no")))
+    for share in (0.1, 0.25, 0.5):
+        aligned = Row(mixup="aligned", fraction=share)
+        pairs.append(("aligned MixUp on few images", aligned, replace(aligned, mixup="none")))
+    return pairs
+
+
+def claims(findings: Findings, views: int) -> list[Claim]:
+    """Every comparison of which both rows were run on the same test items."""
+    return [
+        Claim(
+            topic=topic,
+            first=first,
+            second=second,
+            interval=paired_interval(findings[first].hits, findings[second].hits),
+        )
+        for topic, first, second in dict.fromkeys(_pairs(views))
+        if first in findings and second in findings and first != second
+    ]
+
+
+def order_against_published(found: Sequence[Claim], corpus: str, views: int) -> list[list[str]]:
+    """For each augmentation: its gain as published and here, and whether the orders agree."""
+    gains = {(claim.first, claim.second): claim for claim in found}
+    plain = {r.model: r for r in published_rows() if r.augmentation == "No augmentation"}
+    lines = []
+    for said in published_rows():
+        for v in (1, 10):
+            figure, none = said.figures[corpus, v], plain[said.model].figures[corpus, v]
+            here = 1 if v == 1 else views
+            first = table_row(said.augmentation, said.model, here)
+            second = table_row("No augmentation", said.model, here)
+            claim = gains.get((first, second))
+            if claim is None or figure is None or none is None:
+                continue
+            gain, ours = figure.mean - none.mean, claim.interval
+            alike = "agrees" if ours.sign * gain > 0 else "opposite"
+            lines.append(
+                [
+                    f"{said.augmentation}, {said.model}, {v} view{'s' * (v > 1)}",
+                    f"{gain:+.2f}",
+                    f"{ours.mean:+.2f} ({ours.low:+.2f} to {ours.high:+.2f})",
+                    alike if ours.sign else "not resolved",
+                ]
+            )
+    return lines

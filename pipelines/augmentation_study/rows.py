@@ -1,0 +1,230 @@
+"""What the study runs: each row a frozen value with a stable name, the most telling first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from inrgen.train.changes import MixName
+from inrgen.train.config import Partners
+
+Corpus = Literal["images", "modelnet_like", "watertight_shapes", "modelnet40"]
+Aligned = Literal["no", "permutation", "signed"]
+Pretrained = Literal["no", "linear", "tuned"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One cell of a table: a network, what it learns from, and how that is changed.
+
+    corpus: images are those of the scale; shapes stand under their own names.
+    model: as inrgen train takes it.
+    augment, mixup, partners: as inrgen train takes them, in the published parametrisation.
+    views: fits of each training item to learn from.
+    fraction: share of the labelled training items.
+    aligned: every INR is first carried nearest to the iterated mean of training INRs.
+    pretrained: by contrast on all training items without labels, then read out by a linear layer
+        on fixed features, or tuned as a whole.
+    recipe: of the recipe study, in the grammar of `inrgen bench recipe`; then only recipe counts.
+    """
+
+    corpus: Corpus = "images"
+    model: str = "dws"
+    augment: str = ""
+    mixup: MixName = "none"
+    partners: Partners = "clean"
+    views: int = 1
+    fraction: float = 1.0
+    aligned: Aligned = "no"
+    pretrained: Pretrained = "no"
+    recipe: str = ""
+
+    @property
+    def change(self) -> str:
+        """What is done to training rows, in a word or two."""
+        parts = [name for name in self.augment.split(",") if name]
+        if self.mixup != "none":
+            parts.append(f"{self.mixup}_mixup")
+        return "+".join(parts) or "none"
+
+    @property
+    def row_id(self) -> str:
+        """A name that is a file's name, too, and says all that differs from the defaults."""
+        if self.recipe:
+            return f"recipe-{self.recipe.replace(',', '+')}"
+        parts = [self.corpus, self.model.replace(",", "+"), f"{self.views}v", self.change]
+        if self.aligned != "no":
+            parts.append(f"{self.aligned}_template")
+        if self.partners == "leaky":
+            parts.append("leaky")
+        if self.fraction != 1.0:
+            parts.append(f"share{self.fraction:g}")
+        if self.pretrained != "no":
+            parts.append(f"contrast_{self.pretrained}")
+        return "-".join(parts)
+
+
+# The published table's augmentations, as inrgen train is told of them.
+AUGMENTATIONS: dict[str, tuple[str, MixName]] = {
+    "No augmentation": ("", "none"),
+    "Translate": ("translate", "none"),
+    "Rotation": ("rotation", "none"),
+    "Scale": ("scale", "none"),
+    "Gaussian noise": ("gaussian-noise", "none"),
+    "SIREN bias": ("siren-bias", "none"),
+    "SIREN negation": ("siren-negation", "none"),
+    "Dropout": ("dropout", "none"),
+    "Quantile dropout": ("quantile-dropout", "none"),
+    "MixUp": ("", "direct"),
+    "MixUp + random perm.": ("", "permuted"),
+    "Alignment + MixUp": ("", "aligned"),
+}
+# Of the graph network, which takes most time by far, what is run before all of its rows.
+_FEW = ("Alignment + MixUp", "MixUp", "SIREN negation")
+SIZES = (0.1, 0.25, 0.5, 1.0)
+RECIPES = (
+    "published",
+    "fast",
+    "published,last=small",
+    "fast,steps=60",
+    "fast,bias=torch",
+    "fast,init=siren,steps=120,lr=2e-3",
+    "sharp",
+    "fast,shared=yes",
+    "sharp,steps=120,shared=yes",
+)
+
+
+def table_row(augmentation: str, model: str, views: int, corpus: Corpus = "images") -> Row:
+    """A row of the published table."""
+    augment, mixup = AUGMENTATIONS[augmentation]
+    return Row(corpus=corpus, model=model, augment=augment, mixup=mixup, views=views)
+
+
+def size_rows() -> tuple[Row, ...]:
+    """The data-size curve: shares of the training images, with and without aligned MixUp."""
+    mixups: tuple[MixName, ...] = ("none", "aligned")
+    return tuple(Row(mixup=mixup, fraction=share) for share in SIZES for mixup in mixups)
+
+
+def curve_rows(views: int) -> tuple[Row, ...]:
+    """The rows whose test loss is followed from epoch to epoch: who overfits, and when."""
+    plain = (Row(), Row(mixup="aligned"), Row(model="signed", mixup="signed"))
+    return tuple(replace(row, views=v) for row in plain for v in (1, views))
+
+
+def leaky_rows(model: str) -> tuple[Row, ...]:
+    """MixUp on one view with partners from any view, as published code draws them."""
+    mixups: tuple[MixName, ...] = ("direct", "permuted", "aligned")
+    return tuple(Row(model=model, mixup=mixup, partners="leaky") for mixup in mixups)
+
+
+def beyond_rows(views: int) -> tuple[Row, ...]:
+    """What is not in the paper: signs in alignment and network, one template for all."""
+    plain = Row(views=views)
+    signed = replace(plain, model="signed")
+    template = replace(plain, aligned="signed")
+    return (
+        replace(plain, mixup="signed"),
+        signed,
+        replace(signed, mixup="signed"),
+        replace(signed, mixup="aligned"),
+        template,
+        replace(template, model="mlp"),
+        replace(template, mixup="direct"),
+        replace(template, model="mlp", mixup="direct"),
+        replace(template, model="signed", mixup="direct"),
+        replace(plain, model="mlp"),
+        replace(template, model="mlp", aligned="permutation"),
+        replace(plain, augment="siren-negation", mixup="aligned"),
+        replace(signed, mixup="signed", augment="gaussian-noise"),
+        replace(plain, mixup="signed", augment="gaussian-noise"),
+        replace(signed, mixup="signed", augment="translate"),
+    )
+
+
+def contrastive_rows(views: int) -> tuple[Row, ...]:
+    """Read out and tuned after contrastive pre-training, on all labels and on a tenth of them."""
+    ways: tuple[Pretrained, ...] = ("linear", "tuned")
+    return tuple(
+        Row(views=views, pretrained=how, fraction=share) for how in ways for share in (0.1, 1.0)
+    )
+
+
+def shape_rows(views: int) -> tuple[Row, ...]:
+    """The shapes at hand, under their own names: they are not ModelNet40."""
+    plain = Row(corpus="modelnet_like")
+    few = (
+        plain,
+        replace(plain, views=views),
+        replace(plain, augment="siren-negation", views=views),
+        replace(plain, mixup="aligned", views=views),
+        replace(plain, mixup="signed", views=views),
+        replace(plain, model="signed", mixup="signed", views=views),
+        replace(plain, mixup="aligned"),
+        replace(plain, mixup="signed"),
+    )
+    return few + tuple(replace(row, corpus="watertight_shapes") for row in few[:3])
+
+
+def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[Row, ...]:
+    """All rows, each once, the most telling first.
+
+    Args:
+        views: fits of each training image in the ten-view rows, ten but for the smallest scale.
+        shape_views: the same of the shapes at hand.
+        modelnet40: whether the real set is given; without it none of its rows is planned.
+    """
+    first = (
+        table_row("No augmentation", "dws", 1),
+        table_row("Alignment + MixUp", "dws", 1),
+        Row(model="signed"),
+        Row(mixup="signed"),
+        table_row("SIREN negation", "dws", 1),
+        table_row("MixUp", "dws", 1),
+        Row(model="signed", mixup="signed"),
+        table_row("No augmentation", "dws", views),
+        table_row("Alignment + MixUp", "dws", views),
+        Row(model="signed", mixup="signed", views=views),
+        Row(recipe="published"),
+        Row(recipe="fast"),
+        *(table_row(a, "dws", 1) for a in AUGMENTATIONS),
+        *(Row(recipe=text) for text in RECIPES),
+    )
+    rest = (
+        *beyond_rows(1)[:7],
+        *(table_row(a, "dws", views) for a in AUGMENTATIONS),
+        *leaky_rows("dws"),
+        *beyond_rows(views)[:7],
+        *size_rows(),
+        *shape_rows(shape_views),
+        *contrastive_rows(views),
+        *(table_row(a, "gnn", 1) for a in ("No augmentation", *_FEW)),
+        *beyond_rows(1),
+        *beyond_rows(views),
+        *(table_row(a, "gnn", v) for v in (1, views) for a in AUGMENTATIONS),
+        *leaky_rows("gnn"),
+    )
+    solid = [a for a in AUGMENTATIONS if a != "Rotation"]
+    real = [
+        table_row(a, model, v, "modelnet40")
+        for v in (1, 10)
+        for model in ("dws", "gnn")
+        for a in solid
+    ]
+    return tuple(dict.fromkeys((*first, *rest, *(real if modelnet40 else ()))))
+
+
+def chosen(rows: Sequence[Row], patterns: Sequence[str]) -> tuple[Row, ...]:
+    """The rows whose names match any of the shell patterns; all where there are none.
+
+    Raises ValueError for a pattern that no row matches.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(row.row_id, pattern) for row in rows):
+            raise ValueError(
+                f"rows needs patterns of row names, such as {rows[0].row_id}; none is {pattern!r}"
+            )
+    return tuple(
+        row for row in rows if not patterns or any(fnmatchcase(row.row_id, p) for p in patterns)
+    )

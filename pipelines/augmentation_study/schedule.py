@@ -1,0 +1,86 @@
+"""Which runs are left, in order, in one process or several, until all are done or time is up."""
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+
+from pipelines.augmentation_study.execute import Setting, execute
+from pipelines.augmentation_study.results import Outcome, Run, is_done, write_outcome
+from pipelines.augmentation_study.rows import Row
+
+
+def plan_runs(rows: Sequence[Row], seeds: int) -> tuple[Run, ...]:
+    """All rows with the first seed, then all with the second: an early end leaves no gaps."""
+    return tuple(Run(row=row, seed=seed) for seed in range(seeds) for row in rows)
+
+
+def run_pending(
+    setting: Setting, runs: Sequence[Run], jobs: int, minutes: float | None
+) -> tuple[int, int]:
+    """Run what has no result yet; how many were run, and how many are left.
+
+    No run is begun after so many minutes; those at work are finished. A run's result is on disk
+    before the next one begins, so a study that is killed loses at most the runs at work.
+    """
+    out, scale = setting.places.out, setting.scale
+    pending = [run for run in runs if not is_done(out, scale, run)]
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    done = 0
+    for outcome in _outcomes(setting, pending, jobs, lambda: _is_over(end)):
+        write_outcome(out, scale, outcome)
+        done += 1
+        _say(f"{done}/{len(pending)} {outcome.run.run_id}: {_said(outcome)}")
+    return done, len(pending) - done
+
+
+def _is_over(end: float | None) -> bool:
+    return end is not None and time.monotonic() >= end
+
+
+def _outcomes(
+    setting: Setting, pending: Sequence[Run], jobs: int, is_over: Callable[[], bool]
+) -> Iterator[Outcome]:
+    """Outcomes as they come."""
+    if jobs == 1:
+        for run in pending:
+            if is_over():
+                return
+            yield execute(setting, run)
+        return
+    # spawned: neither torch's threads nor mapped shards outlive a fork in good order
+    context = multiprocessing.get_context("spawn")
+    queue = iter(pending)
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        working: set[Future[Outcome]] = set()
+        while True:
+            while len(working) < jobs and not is_over():
+                run = next(queue, None)
+                if run is None:
+                    break
+                working.add(pool.submit(execute, setting, run))
+            if not working:
+                return
+            finished, working = wait(working, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+
+
+def _said(outcome: Outcome) -> str:
+    """A run's result in a few words."""
+    took = f"{outcome.notes['seconds']:.0f} s"
+    if outcome.error:
+        return f"FAILED after {took}: {outcome.error}"
+    if outcome.result is None:
+        shares = outcome.recipe["accuracy"]
+        parts = (f"{name} {share['percent']:.1f} %" for name, share in shares.items())
+        return f"{', '.join(parts)}, {took}"
+    share = 100 * outcome.result.test_accuracy
+    return f"{share:.2f} % of test items, best epoch {outcome.result.best_epoch}, {took}"
+
+
+def _say(line: str) -> None:
+    """Progress goes to stderr: stdout is for the summary."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

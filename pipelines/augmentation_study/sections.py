@@ -1,0 +1,316 @@
+"""The sections of the report, each from the findings it is about."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipelines.augmentation_study.document import Section, Table
+from pipelines.augmentation_study.execute import Setting
+from pipelines.augmentation_study.findings import Claim, Finding, Findings, order_against_published
+from pipelines.augmentation_study.plots import (
+    Curve,
+    Dot,
+    Line,
+    dot_figure,
+    overfitting_figure,
+    size_figure,
+)
+from pipelines.augmentation_study.published import PublishedRow, best_published, published_rows
+from pipelines.augmentation_study.results import Outcome
+from pipelines.augmentation_study.rows import (
+    SIZES,
+    beyond_rows,
+    contrastive_rows,
+    curve_rows,
+    leaky_rows,
+    shape_rows,
+    table_row,
+)
+
+_NOT_RUN = "not run"
+_NO_MODELNET = "not run: data not at hand"
+_IMAGES = "fashion-mnist"
+
+
+def percent(finding: Finding | None) -> str:
+    """A row's accuracy with its interval and seeds."""
+    if finding is None:
+        return _NOT_RUN
+    share, seeds = finding.interval, len(finding.outcomes)
+    spread = "" if finding.spread is None else f" ± {finding.spread:.2f}"
+    plural = "s" * (seeds > 1)
+    return f"{share.mean:.2f}{spread} ({share.low:.1f} to {share.high:.1f}; {seeds} seed{plural})"
+
+
+def _epochs(finding: Finding | None) -> str:
+    if finding is None:
+        return ""
+    result = finding.results[0]
+    return f"{len(result.history)} ({result.best_epoch + 1})"
+
+
+def _published(row: PublishedRow, corpus: str, views: int) -> str:
+    figure = row.figures[corpus, views]
+    return "—" if figure is None else f"{figure.mean:.2f} ± {figure.spread:.2f}"
+
+
+def published_section(findings: Findings, setting: Setting, modelnet40: bool) -> Section:
+    """The published table, each cell beside what was measured here."""
+    views = setting.scale.views
+    lines, real = [], []
+    for said in published_rows():
+        cells = [said.augmentation, said.model]
+        for v, here in ((1, 1), (10, views)):
+            found = findings.get(table_row(said.augmentation, said.model, here))
+            cells += [_published(said, _IMAGES, v), percent(found)]
+        lines.append(cells)
+        real.append([said.augmentation, said.model, *_modelnet_cells(findings, said, modelnet40)])
+    ours = f"here, {setting.scale.source}"
+    head = ["augmentation", "model"]
+    for name in ("1 view", f"{views} views"):
+        head += [f"published FMNIST, {name.replace(str(views), '10')}", f"{ours}, {name}"]
+    words = (
+        "Test accuracy in %. Published: 55,000 Fashion-MNIST images, mean and spread over seeds. "
+        "Here: mean (and spread over seeds where there are several), with the 95 % interval over "
+        "test items. Figures of another scale are not to be compared in height, only in order.",
+    )
+    columns = ["published, 1 view", "here", "published, 10 views", "here"]
+    return Section(
+        heading="The published table",
+        words=words,
+        figures=_dots(findings, setting),
+        tables=[
+            Table(head=head, rows=lines),
+            Table(head=["augmentation (ModelNet40)", "model", *columns], rows=real),
+        ],
+    )
+
+
+def _modelnet_cells(findings: Findings, said: PublishedRow, given: bool) -> list[str]:
+    cells = []
+    for views in (1, 10):
+        found = findings.get(table_row(said.augmentation, said.model, views, "modelnet40"))
+        known = said.figures["modelnet40", views] is not None
+        ours = percent(found) if given else _NO_MODELNET
+        cells += [_published(said, "modelnet40", views), ours if known else "—"]
+    return cells
+
+
+def _floor(finding: Finding) -> float:
+    labels = finding.results[0].labels
+    return 100 * max(map(labels.count, set(labels))) / len(labels)
+
+
+def _dots(findings: Findings, setting: Setting) -> list:
+    dots, some = [], None
+    for said in published_rows():
+        for v, here in ((1, 1), (10, setting.scale.views)):
+            found = findings.get(table_row(said.augmentation, said.model, here))
+            figure = said.figures[_IMAGES, v]
+            if found is not None:
+                some = found
+                name = f"{said.augmentation}, {said.model}, {here} view{'s' * (here > 1)}"
+                beside = None if figure is None else (figure.mean, figure.spread)
+                dots.append(Dot(name=name, ours=found.interval, published=beside))
+    if some is None:
+        return []
+    heading = f"{setting.scale.source}, scale {setting.scale.name}, beside the published table"
+    return [dot_figure(dots, heading, _floor(some))]
+
+
+def order_section(told: Sequence[Claim], corpus: str, views: int) -> Section | None:
+    """Whether augmentations gain what they gained in the paper."""
+    if corpus != _IMAGES:
+        return None
+    lines = order_against_published(told, corpus, views)
+    words = (
+        "Gain over no augmentation in points, as published and here with its 95 % interval. "
+        "Agrees and opposite are said only where the interval leaves zero out.",
+    )
+    head = ["row", "published gain", "gain here", "order"]
+    return Section(
+        heading="Order of augmentations against the published one",
+        words=words,
+        tables=[Table(head=head, rows=lines)],
+    )
+
+
+def beyond_section(findings: Findings, setting: Setting) -> Section:
+    """Rows that are not in the paper, and the best of all beside the paper's best."""
+    views = setting.scale.views
+    rows = [row for v in (1, views) for row in beyond_rows(v)]
+    lines = [[row.row_id, percent(findings.get(row)), _epochs(findings.get(row))] for row in rows]
+    words = [
+        "Signs in alignment and in the network, and one template (the iterated mean of training "
+        "INRs aligned with signs) to which every INR is carried first."
+    ]
+    words += [_best(findings, v, published) for v, published in ((1, 1), (views, 10))]
+    dots = [
+        Dot(name=row.row_id.removeprefix("images-"), ours=findings[row].interval)
+        for row in rows
+        if row in findings
+    ]
+    figures = []
+    if dots:
+        floor = _floor(next(findings[row] for row in rows if row in findings))
+        figures = [dot_figure(dots, "Beyond the paper", floor)]
+    return Section(
+        heading="Beyond the paper",
+        words=[w for w in words if w],
+        figures=figures,
+        tables=[Table(head=["row", "test accuracy (%)", "epochs (kept)"], rows=lines)],
+    )
+
+
+def _best(findings: Findings, views: int, published: int) -> str:
+    """Our best row of so many views beside the paper's best one, here and as published."""
+    ours = [f for r, f in findings.items() if r.corpus == "images" and r.views == views]
+    ours = [f for f in ours if f.row.fraction == 1.0 and f.row.partners == "clean"]
+    if not ours:
+        return ""
+    best, paper = max(ours, key=lambda f: f.percent), best_published(_IMAGES, published)
+    figure = paper.figures[_IMAGES, published]
+    assert figure is not None, "the best row has a figure"
+    here = findings.get(table_row(paper.augmentation, paper.model, views))
+    return (
+        f"Best with {views} view{'s' * (views > 1)}: {best.row.row_id}, {percent(best)}. The "
+        f"paper's best row, {paper.augmentation} with {paper.model}: {figure.mean:.2f} published "
+        f"on 55,000 images, here {percent(here)}."
+    )
+
+
+def leaky_section(findings: Findings) -> Section:
+    """MixUp's partners: from the view in use alone, or from all views, as published code does."""
+    lines = [
+        [row.row_id, percent(findings.get(replace(row, partners="clean"))), percent(f)]
+        for model in ("dws", "gnn")
+        for row in leaky_rows(model)
+        for f in [findings.get(row)]
+    ]
+    return Section(
+        heading="Whom MixUp mixes with, one view",
+        words=(
+            "Published code lets partners come from views that a one-view run should not see. "
+            "Clean draws them from the one view in use, leaky from any view of a training image.",
+        ),
+        tables=[Table(head=["leaky row", "clean", "leaky"], rows=lines)],
+    )
+
+
+def size_section(findings: Findings, setting: Setting) -> Section:
+    """Accuracy against the share of training images, with and without aligned MixUp."""
+    lines, drawn = [], []
+    for name in ("No augmentation", "Alignment + MixUp"):
+        whole = table_row(name, "dws", 1)
+        rows = [replace(whole, fraction=share) for share in SIZES]
+        lines.append([name, *(percent(findings.get(row)) for row in rows)])
+        found = [findings[row] for row in rows if row in findings]
+        if found:
+            images = [f.results[0].history[0].rows for f in found]
+            drawn.append(Line(name=name, images=images, ours=[f.interval for f in found]))
+    heading = "Data size: DWS, one view"
+    return Section(
+        heading="More data or aligned MixUp",
+        words=(
+            "The paper says that alignment and MixUp act like up to ten times more data. Shares of "
+            "the training images, the same number of updates each.",
+        ),
+        figures=[size_figure(drawn, heading)] if any(len(d.images) > 1 for d in drawn) else [],
+        tables=[Table(head=["", *(f"{share:.0%} of images" for share in SIZES)], rows=lines)],
+    )
+
+
+def curves_section(findings: Findings, views: int) -> Section | None:
+    """Training and test loss from epoch to epoch."""
+    found = [findings[row] for row in curve_rows(views) if row in findings]
+    if not found:
+        return None
+    curves = [
+        Curve(
+            name=f.row.row_id.removeprefix("images-"),
+            history=f.results[0].history,
+            best_epoch=f.results[0].best_epoch,
+        )
+        for f in found
+    ]
+    lines = [
+        [
+            curve.name,
+            f"{curve.history[-1].train_loss:.3f}",
+            f"{curve.history[-1].test_loss:.3f}",
+            f"{min(log.test_loss for log in curve.history):.3f}",
+            f"{curve.best_epoch + 1} of {len(curve.history)}",
+        ]
+        for curve in curves
+    ]
+    head = ["row", "training loss at the end", "test loss at the end", "lowest", "epoch kept"]
+    return Section(
+        heading="Overfitting",
+        words=(
+            "Test loss is followed and chooses nothing. With MixUp the training loss is on mixed "
+            "labels, so it cannot come near zero.",
+        ),
+        figures=[overfitting_figure(curves, "Loss from epoch to epoch, seed 0")],
+        tables=[Table(head=head, rows=lines)],
+    )
+
+
+def contrastive_section(findings: Findings, views: int) -> Section:
+    """What contrastive pre-training gains over training from scratch on as many labels."""
+    lines = [
+        [row.row_id, percent(findings.get(row)), percent(findings.get(scratch))]
+        for row in contrastive_rows(views)
+        for scratch in [replace(row, pretrained="no")]
+    ]
+    return Section(
+        heading="Contrastive pre-training",
+        words=(
+            "Pre-trained on all training images without labels; then a linear layer on fixed "
+            "features, or the whole network, learns from the labels of a share of them. The paper "
+            "reports gains of 5 to 10 % downstream.",
+        ),
+        tables=[Table(head=["row", "pre-trained", "from scratch, same labels"], rows=lines)],
+    )
+
+
+def shapes_section(findings: Findings, floors: dict[str, str]) -> Section:
+    """The shapes at hand, under their own names."""
+    rows = shape_rows(2)
+    lines = [[row.row_id, percent(findings.get(row)), _epochs(findings.get(row))] for row in rows]
+    words = [
+        "Meshes laid out like ModelNet, which are not ModelNet40. One training shape in six, by "
+        "the hash of its name, chooses the epoch. So few test shapes resolve little."
+    ]
+    words += [text for corpus, text in floors.items() if corpus != "images"]
+    return Section(
+        heading="The shapes at hand",
+        words=words,
+        tables=[Table(head=["row", "test accuracy (%)", "epochs (kept)"], rows=lines)],
+    )
+
+
+def claims_section(told: Sequence[Claim]) -> Section:
+    """Every comparison, with its interval and what may be said."""
+    lines = [
+        [
+            claim.topic,
+            claim.first.row_id,
+            claim.second.row_id,
+            f"{claim.interval.mean:+.2f}",
+            f"{claim.interval.low:+.2f} to {claim.interval.high:+.2f}",
+            claim.verdict,
+        ]
+        for claim in told
+    ]
+    head = ["question", "row", "against", "points", "95 % interval", "verdict"]
+    words = ("The first row is said to be better or worse only where the interval allows it.",)
+    return Section(
+        heading="What may be claimed", words=words, tables=[Table(head=head, rows=lines)]
+    )
+
+
+def failed_section(outcomes: Sequence[Outcome]) -> Section | None:
+    """Runs that did not come to their end."""
+    lines = [[o.run.run_id, o.error] for o in outcomes if o.error]
+    if not lines:
+        return None
+    return Section(heading="Failed runs", tables=[Table(head=["run", "why"], rows=lines)])

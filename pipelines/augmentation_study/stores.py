@@ -1,0 +1,159 @@
+"""The stores that the study reads: built where they are missing, aligned and cut as rows need."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from inrgen.core import rng
+from inrgen.core.matching import MatchConfig
+from inrgen.core.splits import SPLITS, Split
+from inrgen.core.symmetry import Kind
+from inrgen.jobs.align import OPERATION, align_parameters
+from inrgen.jobs.block import note_template, noted_template
+from inrgen.jobs.dask_run import RunConfig
+from inrgen.journeys.align import AlignConfig, align
+from inrgen.journeys.build import BuildConfig, build
+from inrgen.journeys.derive import ensure_store, fill, plan_derivation
+from inrgen.sources.config import SourceConfig
+from inrgen.store.content import content_sha256
+from inrgen.store.create import create_store
+from inrgen.store.files import open_files
+from inrgen.store.metadata import read_facts
+from inrgen.store.reader import open_store
+from inrgen.store.records import table_to_records
+from inrgen.store.writer import StoreWriter, stage_block
+from inrgen.train.data import TrainData
+from pipelines.augmentation_study.rows import Row
+from pipelines.augmentation_study.scales import Scale
+
+# One item in six of a set that ships without a validation split.
+_VAL_SHARE = 6
+_SHAPE_FOLDERS = {"modelnet_like": "modelnet_like", "watertight_shapes": "watertight"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """Where everything is.
+
+    out: the study's folder, in which it makes its stores.
+    data: the folder that holds the image data set; digits need none.
+    shapes: the folder that holds the stores of the shapes at hand, modelnet_like and watertight.
+    modelnet40: the folder that holds train, val and test stores of the real set, where it is given.
+    """
+
+    out: Path
+    data: Path | None = None
+    shapes: Path | None = None
+    modelnet40: Path | None = None
+
+
+def image_store(places: Places, scale: Scale, split: Split) -> Path:
+    """The folder of a split's store."""
+    return places.out / scale.folder / split
+
+
+def build_images(places: Places, scale: Scale, workers: int | None) -> None:
+    """Build what is missing of the three image stores, or go on with it.
+
+    Raises ValueError where a store there was built from something else, naming what differs.
+    """
+    limits = {"train": scale.train, "val": scale.val, "test": scale.test}
+    data = None if places.data is None else str(places.data)
+    for split in SPLITS:
+        source = SourceConfig(name=scale.source, data=data, split=split, limit=limits[split])
+        build(
+            BuildConfig(
+                source=source,
+                out=image_store(places, scale, split),
+                views=scale.views if split == "train" else 1,
+                recipe=scale.recipe,
+                seed=scale.seed,
+                workers=workers,
+            )
+        )
+
+
+def shapes_store(places: Places, corpus: str) -> Path | None:
+    """The store of shapes at hand as it was given; None where it is not there."""
+    if places.shapes is None:
+        return None
+    path = places.shapes / _SHAPE_FOLDERS[corpus]
+    return path if (path / "zarr.json").exists() else None
+
+
+def why_not(places: Places, row: Row) -> str:
+    """Why a row cannot be run here; "" where it can."""
+    if row.corpus == "images" or row.recipe:
+        return ""
+    if row.corpus == "modelnet40":
+        return "" if places.modelnet40 else "data not at hand"
+    path = shapes_store(places, row.corpus)
+    if path is None:
+        return "no store was given"
+    most = open_store(path).layouts[open_store(path).spec.spec_id].views
+    return "" if row.views <= most else f"the store holds {most} views"
+
+
+def row_data(places: Places, scale: Scale, row: Row) -> TrainData:
+    """The stores of a row, made where they are missing."""
+    if row.corpus == "images":
+        paths: dict[Split, Path] = {s: image_store(places, scale, s) for s in SPLITS}
+    elif row.corpus == "modelnet40":
+        assert places.modelnet40 is not None, "why_not says that it is there"
+        paths = {split: places.modelnet40 / split for split in SPLITS}
+    else:
+        given = shapes_store(places, row.corpus)
+        assert given is not None, "why_not says that it is there"
+        whole = with_val(given, places.out / "shapes" / row.corpus)
+        paths = dict.fromkeys(SPLITS, whole)
+    if row.aligned != "no":
+        paths = aligned_like_train(paths, row.aligned)
+    return TrainData(**paths)
+
+
+def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path]:
+    """All splits carried nearest to one template: the iterated mean of training rows alone."""
+    found: dict[Split, Path] = {
+        split: path.parent / f"{path.name}-{kind}" for split, path in paths.items()
+    }
+    how = RunConfig(workers=1)
+    align(AlignConfig(store=paths["train"], out=found["train"], match=kind, how=how))
+    made, facts = open_store(found["train"]), read_facts(open_files(found["train"]), found["train"])
+    template = noted_template(facts.about, made.spec)
+    assert template is not None, "an alignment to a mean notes its template"
+    parameters = align_parameters(
+        "template of train", MatchConfig(kind=kind), {"sha256": content_sha256(made.path)}
+    )
+    for split in ("val", "test"):
+        if found[split] != found["train"]:
+            plan = plan_derivation(paths[split], found[split], OPERATION, 1, parameters)
+            ensure_store(plan, lambda: note_template({made.spec.spec_id: template}))
+            fill(plan, how)
+    return found
+
+
+def with_val(given: Path, out: Path) -> Path:
+    """The same store with every sixth training item, by the hash of its id, as validation.
+
+    Shapes at hand ship with train and test alone, and an epoch must be chosen without test.
+    """
+    store = open_store(given)
+    spec, layout = store.spec, store.layouts[store.spec.spec_id]
+    identity = {"val_of": content_sha256(given), "one_in": _VAL_SHARE}
+    create_store(out, [(spec, layout)], identity=identity, about={"given": store.identity})
+    records = sorted(table_to_records(store.records.to_table()), key=lambda r: r.row)
+    codes = (rng.hash_items([r.item_id for r in records]) % _VAL_SHARE).tolist()
+    moved = [
+        replace(r, split="val") if r.split == "train" and code == 0 else r
+        for r, code in zip(records, codes, strict=True)
+    ]
+    with StoreWriter(out) as writer:
+        for block in writer.pending(spec.spec_id):
+            rows = layout.block_rows(block)
+            flat = store.read(rows).flat().numpy().astype(np.float32)
+            writer.commit(
+                stage_block(out, spec.spec_id, block, flat, moved[rows.start : rows.stop])
+            )
+        writer.finish()
+    return out
