@@ -46,7 +46,7 @@ class TrainFeed:
         self._chain.draw(data.spec, torch.zeros(0, dtype=torch.int64))  # says what has no meaning
         transforms = (self._chain,) if self._chain.transforms else ()
         self._mixup = make_mixup(config.mixup, config.mixup_beta)
-        self._partners: StreamLoader | None = None
+        self.partners: StreamLoader | None = None
         if config.objective == "contrastive":
             views = {"views": "pairs"} if config.pairs == "views" else {}
             self.rows = train_loader(config, data, place, seed=config.seed, **views)
@@ -55,7 +55,7 @@ class TrainFeed:
         if self._mixup is not None:
             other = rng.hash_name(f"partners of {config.seed}")
             leaky = {"num_views": None, "views": "all"} if config.partners == "leaky" else {}
-            self._partners = train_loader(
+            self.partners = train_loader(
                 config, data, place, seed=other, transforms=transforms, **leaky
             )
 
@@ -69,13 +69,13 @@ class TrainFeed:
                 yield self._example(batch, partners)
 
     def _with_partners(self, epoch: int) -> Iterator[tuple[Batch, Batch | None]]:
-        if self._partners is None:
+        if self.partners is None:
             for batch in self.rows:
                 yield batch, None
             return
-        self._partners.set_epoch(epoch)
+        self.partners.set_epoch(epoch)
         # There may be more partners than rows, never fewer.
-        yield from zip(self.rows, self._partners, strict=False)
+        yield from zip(self.rows, self.partners, strict=False)
 
     def _example(self, batch: Batch, partners: Batch | None) -> Example:
         if self._config.objective == "contrastive":

@@ -102,8 +102,8 @@ class _Run:
             for split, stores in (("val", data.val), ("test", data.test))
             if stores and config.objective == "classify"
         }
-        self.identity = identity(config, {"train": self.feed.rows, **self.watched}, init)
         self.classifier = make_classifier(config, data, place, init)
+        self.identity = identity(config, {"train": self.feed.rows, **self.watched}, init)
         self.module = make_module(config, self.classifier, place)
         self.optimiser = make_optimiser(config, self.module)
         self.history: list[EpochLog] = []
