@@ -56,11 +56,11 @@ def proxy(object_endpoint) -> Iterator[FaultyProxy]:
 def hurried(monkeypatch) -> None:
     """Clients that give up within seconds, as tests cannot wait."""
     for name, value in {
-        "_PATIENCE_S": 2.0,
+        "_PATIENCE_S": 3.0,
         "_MAX_RETRIES": 4,
         "_FIRST_WAIT_S": 0.01,
         "_LONGEST_WAIT_S": 0.05,
-        "_REQUEST_S": 1.0,
+        "_REQUEST_S": 0.8,
         "_STALL_S": 0.5,
     }.items():
         monkeypatch.setattr(f"inrgen.store.object_client.{name}", value)

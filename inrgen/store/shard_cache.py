@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -72,9 +73,7 @@ class ShardCache:
         if len(data) > self.max_bytes:
             return np.frombuffer(data, np.uint8)
         partial = self.folder / f"{name}.{uuid.uuid4().hex}"
-        with partial.open("xb") as file:
-            # held while it is written, so that no other process takes it for a killed one's
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with self._begin(partial) as file:
             try:
                 file.write(data)
                 file.flush()
@@ -90,6 +89,16 @@ class ShardCache:
     def drop(self, name: str) -> None:
         """Keep a file no longer."""
         (self.folder / name).unlink(missing_ok=True)
+
+    def _begin(self, partial: Path) -> BinaryIO:
+        """A new file, locked while it is open: nobody takes it for one that a killed process left.
+
+        Leftovers are swept under the same lock that this holds, so none is between open and lock.
+        """
+        with self._changing():
+            file = partial.open("xb")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            return file
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
