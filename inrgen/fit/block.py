@@ -28,7 +28,8 @@ from inrgen.store.records import FitRecord, FitStatus
 # memory than a block of small ones: about 64 MB of float32 values and coordinates.
 _VALUES_AT_ONCE = 16_000_000
 # On processors no more than takes a second or a few on one core, so that work that is slow is seen
-# to move; but a few INRs a thread, so that none stands idle for long.
+# to move; but a few INRs a thread, so that none stands idle for long. Of loose points, which take
+# seconds to prepare, just those few.
 _FLOP_AT_ONCE = 1e11
 _INRS_A_THREAD = 4
 # Activations held while quality is measured, in float64: about 64 MB.
@@ -122,11 +123,13 @@ def _most_items(job: ViewsJob, engine: Engine, signal: Signal) -> int:
     """How many such signals to fit at once: all that there are on a GPU, which needs many."""
     if engine.name == "gpu":
         return sys.maxsize
-    points = job.fit.points_per_step or len(signal.values)
-    # two for each weight and point forwards, and four back
-    flop = 6.0 * job.spec.num_params * points * max(1, job.fit.num_steps)
-    inrs = max(_FLOP_AT_ONCE / flop, _INRS_A_THREAD * torch.get_num_threads())
-    return max(1, int(inrs) // job.views)
+    inrs = _INRS_A_THREAD * torch.get_num_threads()
+    if signal.coords is None:
+        points = job.fit.points_per_step or len(signal.values)
+        # two for each weight and point forwards, and four back
+        flop = 6.0 * job.spec.num_params * points * max(1, job.fit.num_steps)
+        inrs = max(inrs, int(_FLOP_AT_ONCE / flop))
+    return max(1, inrs // job.views)
 
 
 def _groups(

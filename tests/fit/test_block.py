@@ -125,6 +125,15 @@ def test_slow_fits_are_told_of_one_by_one_but_on_a_gpu(name, sizes, monkeypatch)
     assert told == [*sizes, 3]
 
 
+def test_loose_points_are_fitted_a_few_at_once_as_they_take_long_to_prepare(monkeypatch):
+    monkeypatch.setattr("inrgen.fit.block._INRS_A_THREAD", 6)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    engine = SpyEngine()
+    signals = [Signal(values=torch.rand(9, 1), coords=torch.rand(9, 2)) for _ in range(5)]
+    fit_block(make_job(), engine, make_items(5), signals, first_row=0)
+    assert engine.seen == [6, 6, 3]
+
+
 def test_loose_points_bring_their_own_coordinates():
     signals = [
         Signal(values=torch.rand(9, 1), coords=torch.rand(9, 2)),
