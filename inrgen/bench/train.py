@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from inrgen.bench.report import BenchReport
-from inrgen.bench.train_cost import count_launches, median_ms, peak_memory_bytes
+from inrgen.bench.train_cost import measure_time, measure_work
 from inrgen.bench.train_literal import LiteralGnn
 from inrgen.core import rng
 from inrgen.core.params import Params
@@ -27,7 +27,8 @@ class TrainBench:
 
     "gnn, literal" has the gnn's weights and gives its logits, worked out over all pairs of units
     as relational transformers have been published. "launches" counts the operations that one
-    forward and backward pass hands to the device, before torch.compile.
+    forward and backward pass hands to the device and "peak" what their results hold at once, both
+    before torch.compile. On a busy machine compare CPU time, which waits for nobody.
 
     Attributes:
         models: NAME or NAME,KEY=VALUE,... of each network.
@@ -36,6 +37,7 @@ class TrainBench:
         batch_size: INRs of an update.
         repeats: updates that are timed, after one that is not; figures are medians.
         device: cpu, cuda, or auto for a GPU where there is one.
+        threads: of the CPU's work; on batches this small, more wait for each other.
         compile: time what torch.compile makes of each network.
         precision: bfloat16 multiplies matrices in it.
         seed: names the networks' first weights and the INRs.
@@ -47,15 +49,15 @@ class TrainBench:
     batch_size: int = 16
     repeats: int = 3
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 1
     compile: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.batch_size, self.repeats) < 1:
-            raise ValueError(
-                f"batch_size and repeats must be positive; got {self.batch_size} and {self.repeats}"
-            )
+        for name in ("batch_size", "repeats", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
         if not self.models:
             raise ValueError("models needs at least one network; got none")
         for text in self.models:
@@ -66,9 +68,10 @@ class TrainBench:
 class TrainRate:
     """One network.
 
-    num_parameters: weights that it learns. step_ms: one update. inrs_per_s: INRs learned from.
-    launches: operations of a forward and a backward pass. peak_memory_bytes: the most that these
-    hold at once, without weights and optimiser.
+    num_parameters: weights that it learns. step_ms: one update by the clock, and step_cpu_ms what
+    the CPU worked for it. inrs_per_s: INRs learned from, by the clock. launches: operations of a
+    forward and a backward pass. peak_bytes: the most that their results hold at once, without
+    weights and optimiser.
     logits_apart: of a literal version, the greatest difference to the logits of the fast one.
     """
 
@@ -79,10 +82,11 @@ class TrainRate:
     batch_size: int
     num_parameters: int
     step_ms: float
+    step_cpu_ms: float
     steps_per_s: float
     inrs_per_s: float
     launches: int
-    peak_memory_bytes: int
+    peak_bytes: int
     logits_apart: float | None
 
 
@@ -100,7 +104,8 @@ def run(config: TrainBench, progress: Callable[[str], None] = _silent) -> list[T
     keys = rng.keys(config.seed, "bench train", torch.arange(config.batch_size))
     params = Params.from_flat(spec, rng.normal(keys, (spec.num_params,))).to(device)
     labels = rng.integers(keys, (), 0, NUM_CLASSES).to(device)
-    rows = []
+    rows, threads = [], torch.get_num_threads()
+    torch.set_num_threads(config.threads)
     for text in config.models:
         model = make_model(parse_model(text), spec, NUM_CLASSES, config.seed).to(device)
         progress(text)
@@ -110,6 +115,7 @@ def run(config: TrainBench, progress: Callable[[str], None] = _silent) -> list[T
             literal = LiteralGnn(model)
             apart = _apart(model, literal, params)
             rows.append(_measured(config, f"{text}, literal", spec, literal, params, labels, apart))
+    torch.set_num_threads(threads)
     return rows
 
 
@@ -144,19 +150,22 @@ def _measured(
         learn(network)
         optimiser.step()
 
-    step_ms = median_ms(update, device, config.repeats)
+    time = measure_time(update, device, config.repeats)
+    optimiser.zero_grad()
+    work = measure_work(lambda: learn(model))
     return TrainRate(
         model=text,
         job=spec.job,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        threads=torch.get_num_threads(),
+        threads=config.threads,
         batch_size=config.batch_size,
         num_parameters=sum(weight.numel() for weight in model.parameters()),
-        step_ms=step_ms,
-        steps_per_s=1e3 / step_ms,
-        inrs_per_s=config.batch_size * 1e3 / step_ms,
-        launches=count_launches(lambda: learn(model)),
-        peak_memory_bytes=peak_memory_bytes(lambda: learn(network), device),
+        step_ms=time.wall_ms,
+        step_cpu_ms=time.cpu_ms,
+        steps_per_s=1e3 / time.wall_ms,
+        inrs_per_s=config.batch_size * 1e3 / time.wall_ms,
+        launches=work.launches,
+        peak_bytes=work.peak_bytes,
         logits_apart=apart,
     )
 
@@ -165,18 +174,18 @@ def table(rows: Sequence[TrainRate]) -> str:
     """The rates as people read them."""
     width = 2 + max(len(row.model) for row in rows)
     lines = [
-        f"{'model':<{width}}{'parameters':>10}{'ms/step':>10}{'steps/s':>9}{'INRs/s':>9}"
-        f"{'launches':>10}{'peak MB':>9}"
+        f"{'model':<{width}}{'parameters':>10}{'ms/step':>10}{'CPU ms':>9}{'steps/s':>9}"
+        f"{'INRs/s':>8}{'launches':>10}{'peak MB':>9}"
     ]
     lines += [
-        f"{row.model:<{width}}{row.num_parameters:>10,}{row.step_ms:>10.4g}"
-        f"{row.steps_per_s:>9.3g}{row.inrs_per_s:>9,.0f}{row.launches:>10,}"
-        f"{row.peak_memory_bytes / 1e6:>9,.0f}"
+        f"{row.model:<{width}}{row.num_parameters:>10,}{row.step_ms:>10,.1f}{row.step_cpu_ms:>9,.1f}"
+        f"{row.steps_per_s:>9.3g}{row.inrs_per_s:>8,.0f}{row.launches:>10,}"
+        f"{row.peak_bytes / 1e6:>9,.0f}"
         for row in rows
     ]
     first = rows[0]
     lines.append(
-        f"{first.job} in batches of {first.batch_size} on {first.device}, {first.threads} threads"
+        f"{first.job} in batches of {first.batch_size} on {first.device}, threads: {first.threads}"
     )
     lines += [
         f"{row.model} gives the same logits to within {row.logits_apart:.1g}"

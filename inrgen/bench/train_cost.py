@@ -2,66 +2,90 @@
 
 import statistics
 import time
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
-class _Launches(TorchDispatchMode):
-    """Counts operations that compute something: views only say anew how memory is read."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What a run hands to a device.
+
+    launches: operations that compute something, about one kernel each; a view only says anew how
+        memory is read. peak_bytes: the most that their results hold at once.
+    """
+
+    launches: int
+    peak_bytes: int
+
+
+class _Meter(TorchDispatchMode):
+    """Sees every operation where torch dispatches it, so the same on every device and machine."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.num = 0
+        self.launches = self.held = self.peak = 0
+        self.live: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.num += not func.is_view
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.launches += 1
+            # What is written into an argument holds no memory of its own.
+            for leaf in () if func._schema.is_mutable else tree_leaves(result):
+                if isinstance(leaf, Tensor):
+                    self._hold(leaf.untyped_storage())
+        return result
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        if storage._cdata in self.live:
+            return
+        self.live.add(storage._cdata)
+        self.held += storage.nbytes()
+        self.peak = max(self.peak, self.held)
+        weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
+
+    def _free(self, address: int, num_bytes: int) -> None:
+        self.live.discard(address)
+        self.held -= num_bytes
 
 
-def count_launches(run: Callable[[], object]) -> int:
-    """How many operations run hands to a device, its backward pass included: about one kernel each.
+def measure_work(run: Callable[[], object]) -> Work:
+    """The operations and memory of a run, its backward pass included.
 
-    Counted where torch dispatches them, so it is the same on every device and machine.
+    Memory that an operation takes and gives back before it ends is not seen.
     """
-    with _Launches() as launches:
+    with _Meter() as meter:
         run()
-    return launches.num
+    return Work(launches=meter.launches, peak_bytes=meter.peak)
 
 
-def peak_memory_bytes(run: Callable[[], object], device: torch.device) -> int:
-    """The most memory that run holds at any moment beyond what was held before it."""
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profile:
-        run()
-    # torch's own summary adds memory up by operation; its events say when it was held.
-    found: Any = profile.profiler
-    events: list[Any] = [e for e in found.kineto_results.events() if e.name() == "[memory]"]
-    held = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Time:
+    """Medians over several runs: what a clock shows, and what the process's threads worked."""
+
+    wall_ms: float
+    cpu_ms: float
 
 
-def median_ms(run: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """The median time of a run, in ms, after one that is not counted."""
+def measure_time(run: Callable[[], object], device: torch.device, repeats: int) -> Time:
+    """How long a run takes, after one that is not counted."""
     run()
-    took = []
+    wall, cpu = [], []
     for _ in range(repeats):
         _wait(device)
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         run()
         _wait(device)
-        took.append(time.perf_counter() - began)
-    return 1e3 * statistics.median(took)
+        wall.append(time.perf_counter() - began[0])
+        cpu.append(time.process_time() - began[1])
+    return Time(wall_ms=1e3 * statistics.median(wall), cpu_ms=1e3 * statistics.median(cpu))
 
 
 def _wait(device: torch.device) -> None:

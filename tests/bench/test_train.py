@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from inrgen.bench.train import TrainBench, run, table
-from inrgen.bench.train_cost import count_launches, peak_memory_bytes
+from inrgen.bench.train_cost import measure_work
 
 GNN = "gnn,layers=2,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
 SMALL = TrainBench(
@@ -21,8 +21,9 @@ def test_the_table_has_a_line_for_each_network_and_the_literal_gnn():
     assert literal.logits_apart is not None
     assert literal.logits_apart < 1e-5
     assert fast.logits_apart is None
-    assert literal.peak_memory_bytes > fast.peak_memory_bytes > mlp.peak_memory_bytes
+    assert literal.peak_bytes > fast.peak_bytes > mlp.peak_bytes
     assert all(row.steps_per_s * row.step_ms == pytest.approx(1e3) for row in rows)
+    assert all(row.step_cpu_ms > 0 for row in rows)
     lines = table(rows).splitlines()
     assert len(lines) == 1 + 3 + 2
     assert all(line.startswith(row.model) for line, row in zip(lines[1:], rows, strict=False))
@@ -30,8 +31,8 @@ def test_the_table_has_a_line_for_each_network_and_the_literal_gnn():
 
 def test_launches_are_operations_that_compute_and_not_views():
     x = torch.ones(3, 4)
-    assert count_launches(lambda: x.T[1:].unsqueeze(0).expand(2, 3, 3)) == 0
-    assert count_launches(lambda: (x.T + 1) @ x) == 2
+    assert measure_work(lambda: x.T[1:].unsqueeze(0).expand(2, 3, 3)).launches == 0
+    assert measure_work(lambda: (x.T + 1) @ x).launches == 2
 
 
 def test_the_peak_is_what_is_held_at_once():
@@ -40,11 +41,24 @@ def test_the_peak_is_what_is_held_at_once():
         x = x + 1
         return (x + 1).sum()
 
-    assert 8000 <= peak_memory_bytes(three_in_turn_two_at_a_time, torch.device("cpu")) < 9000
+    # 1,000 numbers of four bytes, twice, and once the sum
+    assert measure_work(three_in_turn_two_at_a_time).peak_bytes == 8004
+
+
+def test_what_backward_needs_is_held_until_then():
+    x = torch.ones(1000, requires_grad=True)
+
+    def chain():
+        return x.exp().sin().exp()
+
+    # The first result is the slope of its step, so it outlives the second.
+    assert measure_work(chain).peak_bytes == 3 * 4000
+    with torch.no_grad():
+        assert measure_work(chain).peak_bytes == 2 * 4000
 
 
 def test_wrong_settings_are_named():
-    with pytest.raises(ValueError, match="batch_size and repeats must be positive; got 0 and 3"):
+    with pytest.raises(ValueError, match="batch_size must be positive; got 0"):
         TrainBench(batch_size=0)
     with pytest.raises(ValueError, match="models needs at least one network"):
         TrainBench(models=())
