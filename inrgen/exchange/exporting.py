@@ -24,6 +24,7 @@ from inrgen.exchange.format import SIDECAR, Row, Wishes, Writing
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.selection import Selection, select_rows
 from inrgen.exchange.stated import stated_of
+from inrgen.store.location import absolute
 from inrgen.store.reader import Store, open_store
 
 _STATE = "_inrgen"
@@ -90,7 +91,7 @@ def plan_export(
         source=source,
         views=tuple(selection.views),
     )
-    job = Job(store=str(Path(path).absolute()), spec_id=spec_id, format=format, writing=writing)
+    job = Job(store=absolute(path), spec_id=spec_id, format=format, writing=writing)
     return ExportPlan(
         job=job,
         selection=selection,

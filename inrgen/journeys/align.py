@@ -1,7 +1,6 @@
 """Align a whole store once, so that whoever mixes its rows needs no matching."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from inrgen.journeys.derive import (
     tasks_of,
 )
 from inrgen.journeys.progress import show_progress
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import SERVED
 
@@ -52,8 +52,8 @@ class AlignConfig:
         seed: names the sample.
     """
 
-    store: tyro.conf.Positional[Path]
-    out: Path
+    store: tyro.conf.Positional[StoreArgument]
+    out: StoreArgument
     to: str = "mean"
     match: Kind = "signed"
     sample: int = 1000

@@ -1,7 +1,6 @@
 """Materialise augmentations: changed copies of every row as a store of their own."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -11,6 +10,7 @@ from inrgen.jobs.augment import OPERATION, augment_parameters
 from inrgen.jobs.chain_text import chain_of, parse_chain
 from inrgen.jobs.dask_run import RunConfig
 from inrgen.journeys.derive import DeriveSummary, ensure_store, fill, plan_derivation, summarise
+from inrgen.journeys.store_argument import StoreArgument
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +31,8 @@ class AugmentConfig:
         published: take the published parametrisation and defaults of transforms.
     """
 
-    store: tyro.conf.Positional[Path]
-    out: Path
+    store: tyro.conf.Positional[StoreArgument]
+    out: StoreArgument
     chain: str
     copies: int = 1
     seed: int = 0

@@ -9,6 +9,7 @@ from inrgen.journeys.blocks import Means, block_tasks, build_block, run_blocks
 from inrgen.journeys.plan import BuildConfig, plan_build
 from inrgen.journeys.progress import show_progress
 from inrgen.store.create import create_store
+from inrgen.store.location import absolute
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.writer import StoreWriter
@@ -51,7 +52,7 @@ def build(config: BuildConfig) -> BuildSummary:
         OSError: the store cannot be written.
     """
     plan = plan_build(config)
-    store = str(config.out.absolute())
+    store = absolute(config.out)
     spec = plan.job.spec
     about = {"inrgen_version": version("inrgen")}
     create_store(store, [(spec, plan.layout)], identity=plan.identity, about=about)

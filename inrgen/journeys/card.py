@@ -8,6 +8,8 @@ import tyro
 
 from inrgen.exchange.card import write_card
 from inrgen.exchange.card_text import Wording
+from inrgen.journeys.store_argument import StoreArgument
+from inrgen.store.location import is_remote
 from inrgen.store.reader import open_store
 
 
@@ -22,7 +24,7 @@ class CardConfig:
         license: an SPDX name such as mit; by default it is left to be stated.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     out: Path | None = None
     title: str | None = None
     license: str | None = None
@@ -52,5 +54,7 @@ def card(config: CardConfig) -> CardSummary:
     """Write both. Raises ValueError or FileExistsError where out cannot take them."""
     wording = Wording(title=config.title, license=config.license)
     out = config.out or config.store
+    if is_remote(config.store) or is_remote(out):
+        raise ValueError(f"a card is written beside a store in a folder; got {config.store}")
     readme, croissant = write_card(open_store(config.store), out, wording)
     return CardSummary(card=readme, croissant=croissant)

@@ -16,6 +16,9 @@ from inrgen.journeys.progress import show_progress
 from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.derivation import PARENT, Derivation
+from inrgen.store.files import open_files
+from inrgen.store.layout import ROOT_DOCUMENT
+from inrgen.store.location import Location, absolute, seen_from
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StoreWriter
@@ -83,19 +86,19 @@ class DeriveSummary:
 
 
 def plan_derivation(
-    parent: Path, out: Path, operation: str, copies: int, parameters: dict[str, Any]
+    parent: Location, out: Location, operation: str, copies: int, parameters: dict[str, Any]
 ) -> DerivePlan:
     """Settle what decides the result. Raises ValueError for a parent that is not finished."""
-    if out.absolute() == parent.absolute():
+    if absolute(out) == absolute(parent):
         raise ValueError(f"out must be another folder than the store; got {out} for both")
-    store = open_store(str(parent.absolute()))
+    store = open_store(absolute(parent))
     derivation = Derivation(
         operation=operation,
         copies=copies,
         parent_sha256=content_sha256(parent),
         parameters=parameters,
     )
-    return DerivePlan(parent=store, out=str(out.absolute()), derivation=derivation)
+    return DerivePlan(parent=store, out=absolute(out), derivation=derivation)
 
 
 def _about(plan: DerivePlan) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def _about(plan: DerivePlan) -> dict[str, Any]:
     about = parent.about
     if parent.noted_parent is not None:
         about |= {PARENT: parent.noted_parent}
-    path = os.path.relpath(parent.path, plan.out)
+    path = seen_from(plan.out, parent.path)
     return {
         "inrgen_version": version("inrgen"),
         PARENT: {"path": path, "identity": parent.identity, "about": about},
@@ -121,7 +124,7 @@ def ensure_store(plan: DerivePlan, first_time: Callable[[], dict[str, Any]]) -> 
         (spec, derived_layout(plan.parent.layouts[spec_id], copies))
         for spec_id, spec in plan.parent.specs.items()
     ]
-    there = (Path(plan.out) / "zarr.json").exists()
+    there = open_files(plan.out).size_bytes(ROOT_DOCUMENT) is not None
     about = _about(plan) if there else _about(plan) | first_time()
     create_store(plan.out, arrays, identity=plan.derivation.identity, about=about)
 
@@ -196,7 +199,7 @@ def fill(plan: DerivePlan, how: RunConfig) -> Filled:
 
 
 def summarise(
-    plan: DerivePlan, out: Path, filled: Filled, distances: tuple[float, float] | None
+    plan: DerivePlan, out: Location, filled: Filled, distances: tuple[float, float] | None
 ) -> DeriveSummary:
     """The summary of a store that is finished."""
     return DeriveSummary(

@@ -12,6 +12,7 @@ from inrgen.exchange.catalog import FormatName
 from inrgen.exchange.exporting import Export, plan_export
 from inrgen.exchange.format import Wishes
 from inrgen.journeys.progress import show_progress
+from inrgen.journeys.store_argument import StoreArgument
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,7 @@ class ExportConfig:
         workers: processes; 0 is this one alone; by default as many as cores for large exports.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     format: FormatName
     out: Path
     split: Literal["train", "val", "test", "all"] = "all"

@@ -8,6 +8,7 @@ import trimesh
 import tyro
 
 from inrgen.fit.surface import grid_values, signed_field, zero_set
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.mesh import Mesh, Placement
 from inrgen.store.lookup import served_records
 from inrgen.store.reader import open_store
@@ -29,7 +30,7 @@ class ExtractConfig:
         placed: keep the INR's coordinates, [-1, 1]^3, instead of going back to the file's.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     row: tyro.conf.Positional[int]
     out: Path
     resolution: int = 128

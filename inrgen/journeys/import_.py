@@ -13,6 +13,7 @@ from inrgen.exchange.catalog import FormatName
 from inrgen.exchange.importing import import_block, plan_import
 from inrgen.exchange.stated import FAMILIES, Stated
 from inrgen.journeys.progress import show_progress
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.create import create_store
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import open_store
@@ -46,7 +47,7 @@ class ImportConfig:
 
     folder: tyro.conf.Positional[Path]
     format: FormatName
-    out: Path
+    out: StoreArgument
     conventions: Literal["dws", "nfn", "inr2vec"] | None = None
     omega: tuple[float, ...] | None = None
     coord_order: CoordOrder | None = None

@@ -1,12 +1,13 @@
 """What a store holds, in a few lines."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import tyro
 
 from inrgen.journeys.lineage import LineageStep, walk_back
+from inrgen.journeys.store_argument import StoreArgument
+from inrgen.store.location import absolute
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import open_store
 
@@ -21,7 +22,7 @@ class InfoConfig:
             way are still where they were.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     lineage: bool = False
 
 
@@ -65,7 +66,7 @@ class StoreInfo:
 
 def info(config: InfoConfig) -> StoreInfo:
     """Read a store's metadata and records; no weights."""
-    store = open_store(config.store.absolute() if config.lineage else config.store)
+    store = open_store(absolute(config.store) if config.lineage else config.store)
     return StoreInfo(
         store=str(config.store),
         rows_planned=sum(layout.rows for layout in store.layouts.values()),

@@ -1,13 +1,12 @@
 """Walk a store back to the images or meshes that it came of."""
 
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from inrgen.store.content import content_sha256
 from inrgen.store.derivation import PARENT, derivation_of
+from inrgen.store.location import followed
 from inrgen.store.reader import Store
 
 Found = Literal["itself", "same", "other content", "not found", "cannot be read"]
@@ -82,7 +81,7 @@ def walk_back(store: Store) -> list[LineageStep]:
     while noted is not None:
         done = derivation_of(identity)
         assert done is not None, "only derived stores note a parent"
-        path = os.path.normpath(Path(path) / noted["path"])
+        path = followed(path, noted["path"])
         identity = noted["identity"]
         operation, how = _how(identity)
         steps.append(

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -12,6 +11,7 @@ from inrgen.fit.block import ViewsJob
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engines import EngineChoice, resolve_engine
 from inrgen.fit.recipes import RecipeName, recipe
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.base import SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
@@ -32,7 +32,7 @@ class BuildConfig:
 
     Attributes:
         source: the data set.
-        out: the store's folder; made where there is none.
+        out: the store's folder, made where there is none, or s3://BUCKET/PREFIX.
         views: fits of each item, each from a random initialisation of its own.
         recipe: published as the augmentation study fits, fast for weights that teach as well in
             less time, sharp for reconstruction (its weights teach a classifier little), inr2vec
@@ -53,7 +53,7 @@ class BuildConfig:
     """
 
     source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
-    out: Path
+    out: StoreArgument
     views: int = 10
     recipe: RecipeName = "published"
     engine: EngineChoice = "auto"

@@ -9,6 +9,7 @@ import tyro
 from inrgen.core.splits import Split
 from inrgen.exchange.table_file import check_table_path, write_table
 from inrgen.journeys.device import choose_device
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.reader import open_store
 from inrgen.train.checkpoint import load_model
 from inrgen.train.predict import predict as predict_rows
@@ -27,7 +28,7 @@ class PredictConfig:
     """
 
     run: tyro.conf.Positional[Path]
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     out: Path
     split: Annotated[Split | Literal["all"], tyro.conf.arg()] = "all"
     device: str = "auto"

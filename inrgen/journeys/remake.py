@@ -1,18 +1,16 @@
 """Mend a derived store: its damaged blocks are made again from its parent, bit for bit."""
 
-import os
-from pathlib import Path
-
 from inrgen.jobs.block import derive_block
 from inrgen.jobs.dask_run import RunConfig, run_graphs
 from inrgen.journeys.derive import DerivePlan, pace_of, tasks_of
 from inrgen.journeys.progress import show_progress
 from inrgen.store.content import content_sha256
+from inrgen.store.location import Location, absolute, followed
 from inrgen.store.reader import open_store
 from inrgen.store.writer import StoreWriter
 
 
-def remake_blocks(out: Path, parent: str | None, blocks: dict[str, list[int]]) -> int:
+def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]]) -> int:
     """Make blocks of a derived store again, from its parent; how many rows they have.
 
     Args:
@@ -20,11 +18,11 @@ def remake_blocks(out: Path, parent: str | None, blocks: dict[str, list[int]]) -
 
     Raises ValueError where the parent is not there, or no longer what it was.
     """
-    store = open_store(str(out.absolute()))
+    store = open_store(absolute(out))
     done, noted = store.derivation, store.noted_parent
     assert done is not None, "only derived stores are made again so"
     assert noted is not None, "derived stores note their parents"
-    where = parent or os.path.normpath(Path(store.path) / noted["path"])
+    where = parent or followed(store.path, noted["path"])
     try:
         there = content_sha256(where)
     except FileNotFoundError as error:
@@ -37,9 +35,7 @@ def remake_blocks(out: Path, parent: str | None, blocks: dict[str, list[int]]) -
             f"{where} is not what {out} was made of: its content is {there[:16]}, and not "
             f"{done.parent_sha256[:16]}"
         )
-    plan = DerivePlan(
-        parent=open_store(str(Path(where).absolute())), out=store.path, derivation=done
-    )
+    plan = DerivePlan(parent=open_store(absolute(where)), out=store.path, derivation=done)
     how = RunConfig(workers=1)
     pace, at_once = pace_of(plan.cost(), how)
     tasks, made = tasks_of(plan, blocks, pace), 0

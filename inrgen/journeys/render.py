@@ -8,6 +8,7 @@ import tyro
 
 from inrgen.figures.render import render_store
 from inrgen.journeys.plan import source_again
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.catalog import open_source
 from inrgen.store.reader import open_store
 
@@ -25,7 +26,7 @@ class RenderConfig:
         originals: draw the originals too; without them no data are needed.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     out: Path
     data: str | None = None
     rows: tuple[int, ...] = ()

@@ -11,7 +11,9 @@ from inrgen.jobs.plan import read_cost
 from inrgen.jobs.stats import Moments, StatsTask, measure_moments, no_moments
 from inrgen.journeys.derive import pace_of
 from inrgen.journeys.progress import show_progress
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.content import content_sha256
+from inrgen.store.location import absolute
 from inrgen.store.reader import Store, open_store
 from inrgen.store.statistics import Statistics, encode_statistics, write_statistics
 
@@ -29,7 +31,7 @@ class StatsConfig:
             several architectures gets one for each, with its name in front of the suffix.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     split: Literal["train", "val", "test", "all"] = "train"
     out: Path | None = None
     how: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -116,7 +118,7 @@ def stats(config: StatsConfig) -> StatsSummary:
 
     Raises ValueError for a store that is not finished, or a split of fewer than two rows.
     """
-    store = open_store(str(config.store.absolute()))
+    store = open_store(absolute(config.store))
     content = content_sha256(config.store)
     specs = []
     for spec_id in store.specs:

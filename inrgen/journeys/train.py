@@ -14,6 +14,7 @@ from inrgen.figures.style import save_figure
 from inrgen.figures.training import confusion_figure, loss_figure
 from inrgen.journeys.device import choose_device
 from inrgen.journeys.progress import show_progress
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.train.config import TrainConfig
 from inrgen.train.data import TrainData
 from inrgen.train.loop import train as train_network
@@ -38,10 +39,10 @@ class TrainCommand:
         training: how the network is trained.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     out: Path
-    val: Path | None = None
-    test: Path | None = None
+    val: StoreArgument | None = None
+    test: StoreArgument | None = None
     init: Path | None = None
     device: str = "auto"
     threads: int | None = None

@@ -1,7 +1,6 @@
 """Check a store to the last byte, and refit what is damaged."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,11 @@ from inrgen.journeys.blocks import Means, block_tasks, repair_block, run_blocks
 from inrgen.journeys.plan import BuildPlan, plan_again
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.remake import remake_blocks
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.catalog import open_source
 from inrgen.store.documents import restore_documents, sound_facts
 from inrgen.store.findings import VerifyReport
+from inrgen.store.location import absolute
 from inrgen.store.reader import Store, open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
@@ -31,7 +32,7 @@ class VerifyConfig:
         workers: for repair: fits at a time; 0 is this process alone, without Ray.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     repair: bool = False
     data: str | None = None
     workers: int | None = 0
@@ -85,7 +86,7 @@ def _repair(config: VerifyConfig, report: VerifyReport) -> int:
     blocks = report.bad_blocks.get(plan.job.spec.spec_id, [])
     if any(finding.kind == "duplicate" for finding in report.findings):
         blocks = sorted({*blocks, *misnamed_blocks(plan, open_store(config.store))})
-    store, means = str(config.store.absolute()), Means(workers=config.workers)
+    store, means = absolute(config.store), Means(workers=config.workers)
     tasks = block_tasks(plan, store, blocks, means)
     num_rows = sum(len(plan.layout.block_rows(block)) for block in blocks)
     refitted = 0

@@ -11,6 +11,7 @@ the machine's role, in each process that opens the store. A location never holds
 is printed, noted and sent to workers.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -82,3 +83,17 @@ def absolute(location: Location) -> str:
         return str(Path(location).absolute())
     parse_bucket(location)
     return str(location)
+
+
+def seen_from(start: Location, location: Location) -> str:
+    """How one store may note where another is: relative where both are folders."""
+    if is_remote(start) or is_remote(location):
+        return absolute(location)
+    return os.path.relpath(location, start)
+
+
+def followed(start: Location, noted: str) -> str:
+    """Where the store is that another one, at start, notes as seen from itself."""
+    if is_remote(start) or is_remote(noted):
+        return noted
+    return os.path.normpath(Path(start) / noted)
