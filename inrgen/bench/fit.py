@@ -9,12 +9,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from shutil import which
+from typing import Literal
 
 from inrgen.bench.apart import Finish, Team, Turn, at_work
+from inrgen.bench.fit_curve import curve, curve_table
+from inrgen.bench.fit_growth import growth, growth_table
 from inrgen.bench.fit_jobs import JOBS
 from inrgen.bench.peak import measure_peak_gflop_s
-from inrgen.bench.report import BenchReport
+from inrgen.bench.report import BenchReport, columns_text
 
+Measure = Literal["engines", "scaling", "growth", "curve"]
 _ENGINES = ("sequential", "torch", "compiled", "jax", "cpu")
 
 
@@ -23,6 +27,9 @@ class FitBench:
     """Measure engines side by side on the same fits, taking turns, so that they share the machine.
 
     Attributes:
+        measure: engines beside each other; scaling of the cpu engine at the first job from one
+            worker to one a core; growth of its time and memory with twice and four times the
+            work; or the curve of PSNR over time of each recipe on images.
         jobs: networks by their widths: 2-32-32-1 (28 x 28 pixels, all of them each step), 3-32-32-1
             and 3-64-64-64-1 (2,048 points drawn each step), 2-256-256-256-3 (2,048 of 256 x 256
             pixels).
@@ -34,20 +41,30 @@ class FitBench:
         workers: processes a row, with one thread on a core of its own each; 0 is one for each core.
         repeats: timed turns of each row; figures are medians over them.
         seconds: about how long a turn takes.
+        data: the folder that holds Fashion-MNIST, for the curve; the digits of scikit-learn if
+            None.
+        items: images that the curve is measured on.
     """
 
+    measure: Measure = "engines"
     jobs: tuple[str, ...] = tuple(JOBS)
     engines: tuple[str, ...] = _ENGINES
     compiled_jobs: tuple[str, ...] = ("2-32-32-1", "3-64-64-64-1")
     workers: int = 0
     repeats: int = 3
     seconds: float = 1.0
+    data: str | None = None
+    items: int = 128
 
     def __post_init__(self) -> None:
         for name, known in (("jobs", JOBS), ("compiled_jobs", JOBS), ("engines", _ENGINES)):
             unknown = sorted(set(getattr(self, name)) - set(known))
             if unknown:
                 raise ValueError(f"{name} must be among {list(known)}; got {unknown}")
+        if not self.jobs or self.items < 1:
+            raise ValueError(
+                f"jobs needs one or more and items must be positive; got {self.jobs}, {self.items}"
+            )
         if self.repeats < 1 or self.workers < 0 or not self.seconds > 0:
             raise ValueError(
                 "repeats and seconds must be positive and workers not negative; got "
@@ -168,39 +185,6 @@ def scaling(config: FitBench, engine: str = "cpu") -> list[FitRate]:
     return _compare(teams, config.repeats, measure_peak_gflop_s(1))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FitGrowth:
-    """What so many fits cost one worker: the median of the turns, and the most memory it held."""
-
-    job: str
-    engine: str
-    num_inrs: int
-    seconds: float
-    peak_memory_bytes: int
-
-
-def growth(config: FitBench, engine: str = "cpu", num_inrs: int = 128) -> list[FitGrowth]:
-    """The first job with num_inrs INRs, twice and four times as many, taking turns."""
-    teams = [
-        Team(job=config.jobs[0], engine=engine, workers=1, seconds=1.0, fits=num_inrs * times)
-        for times in (1, 2, 4)
-    ]
-    with ExitStack() as stack:
-        crews = [stack.enter_context(at_work(team)) for team in teams]
-        rounds = [[crew.turn()[0].seconds for crew in crews] for _ in range(config.repeats)]
-        ends = [crew.finish()[0] for crew in crews]
-    return [
-        FitGrowth(
-            job=team.job,
-            engine=engine,
-            num_inrs=team.fits,
-            seconds=statistics.median(seconds),
-            peak_memory_bytes=end.peak_memory_bytes,
-        )
-        for team, seconds, end in zip(teams, zip(*rounds, strict=True), ends, strict=True)
-    ]
-
-
 _COLUMNS: dict[str, Callable[[FitRate], str]] = {
     "job": lambda row: row.job,
     "engine": lambda row: row.engine,
@@ -218,15 +202,19 @@ _COLUMNS: dict[str, Callable[[FitRate], str]] = {
 
 def table(rows: Sequence[FitRate]) -> str:
     """Rows as text, a column a figure, for a terminal."""
-    columns = [[head, *map(cell, rows)] for head, cell in _COLUMNS.items()]
-    padded = []
-    for at, column in enumerate(columns):
-        size = max(map(len, column))
-        padded.append([text.ljust(size) if at < 2 else text.rjust(size) for text in column])
-    return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))
+    return columns_text(_COLUMNS, rows, 2)
 
 
 def bench_fit(config: FitBench) -> BenchReport:
     """The benchmark as a command, which says on stderr what it is at."""
+    if config.measure == "scaling":
+        found = scaling(config)
+        return BenchReport(rows=found, table=table(found))
+    if config.measure == "growth":
+        grown = growth(config.jobs[0], config.repeats)
+        return BenchReport(rows=grown, table=growth_table(grown))
+    if config.measure == "curve":
+        points = curve(config.data, config.items, config.repeats)
+        return BenchReport(rows=points, table=curve_table(points))
     rows = run(config, _say)
     return BenchReport(rows=rows, table=table(rows))

@@ -8,7 +8,9 @@ import torch
 
 from inrgen.bench import contenders
 from inrgen.bench.contenders import contender
-from inrgen.bench.fit import FitBench, FitRate, growth, run, scaling, table
+from inrgen.bench.fit import FitBench, FitRate, bench_fit, run, scaling, table
+from inrgen.bench.fit_curve import curve, curve_table
+from inrgen.bench.fit_growth import growth, growth_table
 from inrgen.bench.fit_jobs import FitJob, make_batch
 
 SMALL = FitJob(widths=(2, 16, 16, 1), grid=(8, 8), points_per_step=0, num_steps=5, num_compared=3)
@@ -67,7 +69,27 @@ def test_a_run_gives_a_whole_row_for_each_engine():
 def test_scaling_and_growth_have_a_row_for_each_size():
     config = FitBench(jobs=("2-32-32-1",), workers=1, repeats=1, seconds=0.05)
     assert [row.workers for row in scaling(config)] == [1]
-    assert [row.num_inrs for row in growth(config, num_inrs=16)] == [16, 32, 64]
+    grown = growth("2-32-32-1", 1, num_inrs=16)
+    assert [row.num_inrs for row in grown] == [16, 32, 64]
+    assert (grown[0].times_time, grown[0].times_memory) == (1.0, 1.0)
+    assert len(growth_table(grown).splitlines()) == 4
+
+
+def test_a_curve_says_what_more_updates_bring():
+    points = curve(None, 8, 1, shares=(0.05, 0.2))
+    by_recipe = {name: [p for p in points if p.recipe == name] for name in ("published", "fast")}
+    for few, more in by_recipe.values():
+        assert few.num_steps < more.num_steps
+        assert few.psnr_db < more.psnr_db
+        assert few.ms_an_inr > 0
+    assert len(curve_table(points).splitlines()) == len(points) + 1
+
+
+def test_the_command_gives_the_table_that_was_asked_for(monkeypatch):
+    monkeypatch.setattr("inrgen.bench.fit.curve", lambda data, items, repeats: [])
+    report = bench_fit(FitBench(measure="curve"))
+    assert report.document() == []
+    assert report.text().startswith("recipe")
 
 
 def test_a_table_has_a_line_for_each_row():
@@ -92,7 +114,14 @@ def test_a_table_has_a_line_for_each_row():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("jobs", ("2-2",)), ("engines", ("abacus",)), ("compiled_jobs", ("x",)), ("repeats", 0)],
+    [
+        ("jobs", ("2-2",)),
+        ("jobs", ()),
+        ("items", 0),
+        ("engines", ("abacus",)),
+        ("compiled_jobs", ("x",)),
+        ("repeats", 0),
+    ],
 )
 def test_a_wrong_benchmark_is_refused(field, value):
     with pytest.raises(ValueError, match=field):
