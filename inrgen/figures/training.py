@@ -35,7 +35,8 @@ def loss_figure(
     axes.set_ylabel("loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(axes)
-    axes.legend(frameon=False, fontsize=9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
     set_heading(figure, heading)
     return figure
 
