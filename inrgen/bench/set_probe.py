@@ -9,21 +9,7 @@ from torch import Tensor, nn
 from inrgen.bench.probe import LabelledRows, ProbeConfig, trained_hits
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-
-
-class OddUnits(nn.Module):
-    """Features of units that turn round with them: x W gated by a function of |x|, so odd in x."""
-
-    def __init__(self, num_in: int, num_out: int) -> None:
-        super().__init__()
-        self.straight = nn.Linear(num_in, num_out, bias=False)
-        self.gate = nn.Sequential(
-            nn.Linear(num_in, num_out), nn.GELU(), nn.Linear(num_out, num_out)
-        )
-
-    def forward(self, x: Float[Tensor, "b h c"]) -> Float[Tensor, "b h d"]:
-        """Features of each unit from those that came before, all with the unit's sign."""
-        return self.straight(x) * (1.0 + self.gate(x.abs()))
+from inrgen.train.models.signed import OddUnits
 
 
 class SetModel(nn.Module):
