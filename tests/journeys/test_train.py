@@ -127,7 +127,7 @@ def test_statistics_that_the_store_keeps_are_used(tmp_path, capsys):
     argv = ["train", str(store), *QUICK, "--epochs", "1"]
     means = []
     for source in ("rows", "store"):
-        out = tmp_path / source
+        out = tmp_path / f"by {source}"
         assert main([*argv, "--out", str(out), "--statistics", source]) == 0
         means.append(load_file(out / "model.safetensors")["mean"])
     torch.testing.assert_close(*means)
