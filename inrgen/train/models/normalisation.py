@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 
-Normalisation = Literal["element", "tensor", "scale", "none"]
+Normalisation = Literal["element", "tensor", "none"]
 
 
 def coarsen(kind: Normalisation, mean: Params, deviation: Params) -> tuple[Params, Params]:
@@ -16,10 +16,8 @@ def coarsen(kind: Normalisation, mean: Params, deviation: Params) -> tuple[Param
 
     "element" keeps one number a parameter. It tells units of a layer apart, so a network that
     shall not see their order needs "tensor": one mean and one deviation for all of a tensor's
-    entries in all INRs. A network that shall not see signs either needs "scale": a mean is not
-    turned by them, so tensors that they turn are divided by their root mean square alone; the last
-    bias, which no symmetry moves, is treated as in "element". "none" is for a network that takes
-    weights as they are. What never varies is divided by 1.
+    entries in all INRs. A network that shall not see signs either bears no mean, which they do not
+    turn: "none" is for one that takes weights as they are. What never varies is divided by 1.
 
     Args:
         kind: what the network names as its `normalisation`.
@@ -27,12 +25,8 @@ def coarsen(kind: Normalisation, mean: Params, deviation: Params) -> tuple[Param
     """
     if kind == "none":
         return mean.map(torch.zeros_like), deviation.map(torch.ones_like)
-    last = len(mean.biases) - 1
     weights = [_coarse(kind, m, s) for m, s in zip(mean.weights, deviation.weights, strict=True)]
-    biases = [
-        _coarse("element" if kind == "scale" and layer == last else kind, m, s)
-        for layer, (m, s) in enumerate(zip(mean.biases, deviation.biases, strict=True))
-    ]
+    biases = [_coarse(kind, m, s) for m, s in zip(mean.biases, deviation.biases, strict=True)]
     return (
         Params(weights=tuple(w[0] for w in weights), biases=tuple(b[0] for b in biases)),
         Params(weights=tuple(w[1] for w in weights), biases=tuple(b[1] for b in biases)),
@@ -44,11 +38,10 @@ def _coarse(
 ) -> tuple[Float[Tensor, "1 ..."], Float[Tensor, "1 ..."]]:
     """The statistics of one tensor, each number at every place that it holds for."""
     center, spread = mean.double(), deviation.double()
-    if kind != "element":
+    if kind == "tensor":
         power = (center.square() + spread.square()).mean()
-        shift = center.mean() if kind == "tensor" else torch.zeros_like(power)
-        center = shift.expand(mean.shape)
-        spread = (power - shift.square()).clamp(min=0).sqrt().expand(mean.shape)
+        center = center.mean().expand(mean.shape)
+        spread = (power - center.square()).clamp(min=0).sqrt()
     # Below a float's rounding of the mean a deviation is noise, and dividing by it would blow up.
     tiny = spread <= 1e-6 * center.abs()
     spread = torch.where(tiny, torch.ones_like(spread), spread)

@@ -35,26 +35,22 @@ def test_statistics_of_a_tensor_are_those_of_all_its_entries(make_params):
         assert_close(spread, tensor.std(correction=0).expand_as(spread))
 
 
-def test_a_scale_is_the_root_mean_square_and_only_the_last_bias_is_centred(make_params):
+def test_statistics_of_tensors_do_not_change_when_units_are_reordered(make_params):
     params = shifted(make_params)
-    mean, deviation = coarsen("scale", *moments(params))
-    last = params.biases[-1]
-    assert all((m == 0).all() for m in mean.weights + mean.biases[:-1])
-    assert_close(mean.biases[-1], last.mean(dim=0, keepdim=True))
-    assert_close(deviation.biases[-1], last.std(dim=0, keepdim=True, correction=0))
-    rms = params.weights[1].square().mean().sqrt()
-    assert_close(deviation.weights[1], rms.expand_as(deviation.weights[1]))
-
-
-def test_scales_do_not_change_when_units_are_turned_and_reordered(make_params):
-    params = make_params(SPEC, 40)
-    keys = torch.arange(40)
-    orders = symmetry.random_permutations(SPEC, keys)
-    signs = tuple(1 - 2 * (order % 2) for order in orders)
-    moved = symmetry.negate(symmetry.permute(params, orders), signs)
-    before, after = (coarsen("scale", *moments(p)) for p in (params, moved))
+    orders = symmetry.random_permutations(SPEC, torch.arange(len(params)))
+    moved = symmetry.permute(params, orders)
+    before, after = (coarsen("tensor", *moments(p)) for p in (params, moved))
     for a, b in zip(before, after, strict=True):
         assert_close(a.flat(), b.flat())
+
+
+def test_statistics_of_elements_stay_and_none_change_nothing(make_params):
+    mean, deviation = moments(shifted(make_params))
+    for found, given in zip(coarsen("element", mean, deviation), (mean, deviation), strict=True):
+        assert torch.equal(found.flat(), given.flat())
+    zero, one = coarsen("none", mean, deviation)
+    assert torch.equal(zero.flat(), torch.zeros_like(mean.flat()))
+    assert torch.equal(one.flat(), torch.ones_like(mean.flat()))
 
 
 def test_what_never_varies_is_divided_by_one(make_params):
