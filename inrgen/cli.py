@@ -34,6 +34,7 @@ VERBS = {
     "align": ("inrgen.journeys.align", "AlignConfig", "align"),
     "train": ("inrgen.journeys.train", "TrainCommand", "train"),
     "predict": ("inrgen.journeys.predict", "PredictConfig", "predict"),
+    "diversity": ("inrgen.journeys.diversity", "DiversityConfig", "diversity"),
     "card": ("inrgen.journeys.card", "CardConfig", "card"),
     "export": ("inrgen.journeys.export", "ExportConfig", "export"),
     "import": ("inrgen.journeys.import_", "ImportConfig", "import_store"),

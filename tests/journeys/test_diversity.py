@@ -1,0 +1,52 @@
+"""The report on diversity tells views of an item from strangers, on a sample named by its seed."""
+
+import numpy as np
+import pytest
+import torch
+
+from inrgen.core import rng, symmetry
+from inrgen.core.params import Params
+from inrgen.journeys.diversity import DiversityConfig, diversity
+
+
+@pytest.fixture
+def turned(made_up, tmp_path):
+    """Views of an item are one network with its units in other orders."""
+    made_up = type(made_up)()
+    spec, views = made_up.spec, made_up.views
+    flat = torch.from_numpy(made_up.flat.copy())
+    firsts = flat[1::views].nan_to_num().repeat_interleave(views, dim=0)
+    keys = rng.keys(0, "turn", torch.arange(len(flat)))
+    moved = symmetry.permute(
+        Params.from_flat(spec, firsts), symmetry.random_permutations(spec, keys)
+    ).flat()
+    made_up.flat = torch.where(flat.isnan(), flat, moved).numpy()
+    return made_up.build(tmp_path / "turned")
+
+
+def test_alignment_brings_views_together_and_leaves_strangers_apart(turned):
+    summary = diversity(DiversityConfig(store=turned, pairs=40, match=("permutation",)))
+    (found,) = summary.specs
+    by_name = {(r.pairs, r.alignment): r for r in found.rows}
+    views, strangers = by_name["views", "permutation"], by_name["items", "permutation"]
+    # descents may end short of the way home, now and then
+    assert views.distance < 0.5 * by_name["views", "none"].distance
+    assert strangers.distance > views.distance
+    assert by_name["views", "none"].function_rms < 1e-5 < strangers.function_rms
+    assert found.num_items == 40
+    assert views.num_pairs <= 40
+    assert len(summary.text().splitlines()) == 2 + len(found.rows)
+
+
+def test_a_sample_is_that_of_its_seed_and_split(made_up, parent):
+    def rows(**other):
+        return diversity(DiversityConfig(store=parent, pairs=10, match=(), **other)).specs[0].rows
+
+    assert rows() == rows() != rows(seed=1)
+    assert rows(split="val") != rows()
+    assert all(np.isfinite(row.distance) for row in rows(split="test"))
+
+
+def test_what_cannot_be_measured_is_refused(parent):
+    with pytest.raises(ValueError, match=r"pairs must be in 1..2000; got 0"):
+        DiversityConfig(store=parent, pairs=0)
