@@ -82,14 +82,16 @@ def derive_block(task: DeriveTask) -> StagedBlock:
     names, views = _names(run), layout.views // done.copies
     flat = np.empty((len(rows) * done.copies, spec.num_params), dtype=np.float32)
     draws: list[bytes] = []
+    finite = np.empty(len(flat), dtype=bool)
     for part in _cut(rows, task.rows_at_once, views):
         first, last = part.start - rows.start, part.stop - rows.start
         params = Params.from_flat(spec, torch.from_numpy(run.read(part)))
         changed = change(params, names[first:last])
-        flat[first * done.copies : last * done.copies] = changed.flat.numpy()
+        new = slice(first * done.copies, last * done.copies)
+        flat[new] = changed.flat.numpy()
+        finite[new] = changed.flat.isfinite().all(dim=1).numpy()
         draws += changed.draws
     served = np.repeat(run.served, done.copies)
-    finite = np.isfinite(flat).all(axis=1)
     flat[~(served & finite)] = np.nan
     for row in np.flatnonzero(~served).tolist():
         draws[row] = b""

@@ -14,6 +14,8 @@ _MB = 1_000_000
 _NUMBERS_AT_ONCE = 2**19
 # Bytes that changing a number takes at its peak: normal numbers come of 64-bit hashes and float64.
 _BYTES_A_NUMBER = 160
+# Bytes that a process comes to hold besides: libraries and compiled code loaded at first use.
+_BYTES_LATER = 64_000_000
 # Bytes of a record while it is read, repeated, and written.
 _BYTES_A_RECORD = 6_000
 
@@ -122,6 +124,7 @@ def set_pace(
     most = max(most, least)
     if memory_mb is None:
         return Pace(blocks=workers, rows_at_once=most)
+    held_bytes += _BYTES_LATER
     room = memory_mb * _MB - held_bytes
     needed = max(cost.bytes_for(least) for cost in costs)
     if room < needed:

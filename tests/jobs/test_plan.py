@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrgen.core.spec import InrSpec
-from inrgen.jobs.plan import derive_cost, derived_layout, parent_rows, set_pace
+from inrgen.jobs.plan import _BYTES_LATER, derive_cost, derived_layout, parent_rows, set_pace
 from inrgen.store.layout import Layout
 
 SPEC = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
@@ -42,11 +42,12 @@ def test_blocks_take_whole_items_and_every_row_once(parent, copies):
 def test_a_limit_is_kept_or_refused(parent, copies, workers, memory_mb, held):
     cost = derive_cost(SPEC, parent, copies)
     least = cost.bytes_for(cost.least_rows)
+    before, held = held, held + _BYTES_LATER
     if held + least > memory_mb * 1e6:
         with pytest.raises(ValueError, match="memory_mb must be at least"):
-            set_pace([cost], workers, memory_mb, held)
+            set_pace([cost], workers, memory_mb, before)
         return
-    pace = set_pace([cost], workers, memory_mb, held)
+    pace = set_pace([cost], workers, memory_mb, before)
     assert 1 <= pace.blocks <= workers
     assert pace.rows_at_once >= parent.views
     assert pace.rows_at_once % parent.views == 0

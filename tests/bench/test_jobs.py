@@ -1,0 +1,13 @@
+"""The table of jobs has a line for each, and shards alone are what they are compared to."""
+
+from inrgen.bench.jobs import WAYS, JobsBench, run, table
+
+
+def test_the_table_has_a_line_for_each_job():
+    rows = run(JobsBench(rows=600, hidden=(3,), workers=1, repeats=1))
+    assert [row.way for row in rows] == list(WAYS)
+    assert all(row.rows_per_s > 0 for row in rows)
+    assert rows[0].times_shards == 1
+    lines = table(rows).splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert all(line.startswith(row.way) for line, row in zip(lines[1:], rows, strict=True))
