@@ -19,7 +19,8 @@ _BASE = "zarr, whole shards"
 class LoadBench:
     """Read the same made-up weights in several ways that take turns.
 
-    "inrgen, first epoch" checks every shard as it comes, which later epochs need not;
+    "inrgen, first epoch" checks every shard as it comes, which later epochs need not; "inrgen,
+    signed mixup" mixes each sample with another one, aligned to it up to signs as it is loaded;
     "zarr, whole shards" reads shards in random order with zarr alone and shuffles nothing within;
     "mapped gather" takes random rows of one file in memory, without a store; "a file each" loads
     and stacks one torch file an INR. All data is in the page cache: disks are not measured.

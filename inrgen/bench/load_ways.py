@@ -12,6 +12,7 @@ import torch
 import zarr  # noqa: TID251 - what the loader is measured against
 from jaxtyping import Float32
 
+from inrgen.core.matching import MatchConfig
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.stream import StreamLoader
@@ -20,6 +21,7 @@ from inrgen.store.layout import Layout
 from inrgen.store.reader import open_store
 from inrgen.store.records import FitRecord
 from inrgen.store.writer import StoreWriter, stage_block
+from inrgen.transforms.mix import MixUp
 
 # a pass over the data: how many rows it read
 Pass = Callable[[], int]
@@ -120,6 +122,18 @@ def inrgen_again(material: Material, turn: int) -> Pass:
     return read
 
 
+def inrgen_mixing(material: Material, turn: int) -> Pass:
+    """A later epoch in which each sample is mixed with another, aligned to it with signs."""
+    mixup = MixUp(matching=MatchConfig(kind="signed"))
+    loader = StreamLoader(material.store, batch_size=material.batch_size, seed=turn, mixup=mixup)
+
+    def read() -> int:
+        return sum(len(batch) for batch in loader)
+
+    read()
+    return read
+
+
 def zarr_shards(material: Material, turn: int) -> Pass:
     """zarr alone, whole shards in random order, nothing shuffled within."""
     array = zarr.open_group(material.store, mode="r")[f"{material.spec.spec_id}/params"]
@@ -165,6 +179,7 @@ def file_each(material: Material, turn: int) -> Pass:
 WAYS: dict[str, Callable[[Material, int], Pass]] = {
     "inrgen, first epoch": inrgen_first,
     "inrgen": inrgen_again,
+    "inrgen, signed mixup": inrgen_mixing,
     "zarr, whole shards": zarr_shards,
     "mapped gather": mapped_gather,
     "a file each": file_each,

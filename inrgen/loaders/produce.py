@@ -1,7 +1,7 @@
 """The batches of a pass, one after another: which samples, their rows, and what is done to them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -27,15 +27,26 @@ def _cut(served: Served, start: int, stop: int, good: Bool[np.ndarray, " w"]) ->
     return served.map(lambda tensor: tensor[places])
 
 
+@dataclass(kw_only=True, slots=True)
+class Loss:
+    """How many samples this process could not serve for bad shards, all passes together."""
+
+    samples: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Producer:
-    """Makes the batches of any pass over the contents."""
+    """Makes the batches of any pass over the contents, and counts in loss what it must leave out.
+
+    A sample that is mixed with another, or shown in two views, needs both to be had.
+    """
 
     contents: Contents
     gatherer: Gatherer
     collate: Collate
     seed: int
     pool_shards: int
+    loss: Loss = field(default_factory=Loss)
 
     def batches(self, position: Position, share: Share) -> Iterator[tuple[int, Batch]]:
         """This process's batches from a position on, each with its number within the share.
@@ -69,6 +80,7 @@ class Producer:
             picks += samples.picks(samples.partners(wanted), self.contents.choice)
         served, goods = zip(*(self._serve(pick, epoch) for pick in picks), strict=True)
         good = np.logical_and.reduce(goods)
+        self.loss.samples += int((~good).sum())
         stop = 0
         for number, part in zip(numbers, parts, strict=True):
             start, stop = stop, stop + len(part)

@@ -33,9 +33,9 @@ class ShardReader(Protocol):
 
 
 class Gatherer:
-    """Gathers rows; keeps count of what bad shards cost.
+    """Gathers rows; remembers which shards are bad.
 
-    lost: the error of each bad shard met so far, by shard; lost_rows: rows not served for it.
+    lost: the error of each bad shard met so far, by shard.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class Gatherer:
         self._selection, self._readers = selection, readers
         self._on_bad_shard = on_bad_shard
         self.lost: dict[int, DamagedStore] = {}
-        self.lost_rows = 0
 
     def prefetch(self, pool: Pool) -> None:
         """Have the shards of a pool at hand soon."""
@@ -64,7 +63,6 @@ class Gatherer:
         for shard, places in zip(shards.tolist(), np.split(order, firsts[1:]), strict=True):
             if not self._copy(shard, rows[places], flat, places):
                 good[places] = False
-                self.lost_rows += len(places)
         return flat, good
 
     def _copy(

@@ -170,8 +170,8 @@ class StreamLoader(IterableDataset[Batch]):
 
     @property
     def skipped_rows(self) -> int:
-        """How many rows this process has not served because of that, all passes together."""
-        return self._gatherer.lost_rows
+        """How many samples this process has not served because of that, all passes together."""
+        return self._producer.loss.samples
 
     def __len__(self) -> int:
         """Batches of a whole epoch on this rank."""

@@ -9,6 +9,7 @@ from inrgen.loaders.ahead import read_ahead
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import shard_key
+from inrgen.transforms.mix import MixUp
 
 
 @pytest.fixture(params=["lost", "short", "altered"])
@@ -40,6 +41,15 @@ def test_a_bad_shard_is_skipped_once_told_and_counted(sample, damaged):
     # it is not told again, and places in the epoch are what they would be without damage
     assert sum(len(batch) for batch in loader) == len(rows)
     assert loader.state_dict()["epoch"] == 2
+
+
+@pytest.mark.parametrize("asked", [{"mixup": MixUp(pairing="direct")}, {"views": "pairs"}])
+def test_a_sample_that_lacks_its_other_half_is_counted_once(damaged, asked):
+    loader = StreamLoader(damaged, split="all", on_bad_shard="skip", **asked)
+    with pytest.warns(RuntimeWarning, match="a shard is skipped"):
+        served = sum(len(batch) for batch in loader)
+    assert served + loader.skipped_rows == loader.num_samples
+    assert served < loader.num_samples
 
 
 def test_other_shards_can_be_read_without_it(damaged):

@@ -9,7 +9,7 @@ from zarr.storage import ObjectStore
 
 from inrgen.store.files import open_files
 from inrgen.store.layout import LOCK, fragment_key, shard_key
-from inrgen.store.location import absolute, parse_bucket
+from inrgen.store.location import absolute, followed, parse_bucket, seen_from
 from inrgen.store.object_client import make_client
 from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
@@ -87,3 +87,13 @@ def test_a_location_is_the_same_from_any_folder(tmp_path, monkeypatch):
     assert absolute("a/b") == absolute(Path("a/b")) == str(tmp_path / "a" / "b")
     url = "s3://bucket/x/y?endpoint=http://127.0.0.1:1"
     assert absolute(url) == url
+
+
+@pytest.mark.parametrize("start", ["/a/b/store", "s3://bucket/x"])
+@pytest.mark.parametrize("location", ["/a/c", "/a/b/store/in", "s3://other/y?region=r"])
+def test_a_noted_location_is_found_again(start, location):
+    assert followed(start, seen_from(start, location)) == location
+
+
+def test_folders_that_move_together_find_each_other():
+    assert followed("/new/b", seen_from("/old/b", "/old/a")) == "/new/a"

@@ -1,0 +1,48 @@
+"""Commands take a store's URL wherever they take a store."""
+
+import json
+
+import pytest
+
+from inrgen.cli import main
+from inrgen.store.content import content_sha256
+
+
+def said(capsys, *words: str) -> dict:
+    """What a command prints for machines."""
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_store_is_built_checked_and_derived_on_a_server(bucket_url, tmp_path, capsys):
+    at = {name: bucket_url.replace("?", f"/{name}?") for name in ("digits", "aligned", "here")}
+    build = ["build", "digits", "--split", "train", "--limit", "3", "--views", "2"]
+    build += ["--num-steps", "2", "--workers", "0"]
+    built = said(capsys, *build, "--out", at["digits"])
+    assert (built["store"], built["rows_fitted"]) == (at["digits"], 6)
+    assert said(capsys, *build, "--out", at["digits"])["rows_found"] == 6
+    local = str(tmp_path / "digits")
+    said(capsys, *build, "--out", local)
+    assert content_sha256(at["digits"]) == content_sha256(local)
+
+    said(capsys, "align", at["digits"], "--out", at["aligned"])
+    lineage = said(capsys, "info", at["aligned"], "--lineage")["lineage"]
+    assert [(step["path"], step["found"]) for step in lineage] == [
+        (at["aligned"], "itself"),
+        (at["digits"], "same"),
+    ]
+    said(capsys, "align", local, "--out", at["here"])
+    assert said(capsys, "info", at["here"], "--lineage")["lineage"][1]["path"] == local
+    assert said(capsys, "verify", at["aligned"])["report"]["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["card", "s3://bucket/x"], "a card is written beside a store in a folder"),
+        (["info", "gs://bucket/x"], "a store is a folder or s3://BUCKET/PREFIX"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(words, what, capsys):
+    assert main(words) == 1
+    assert what in capsys.readouterr().err
