@@ -15,6 +15,7 @@ from inrgen.figures.training import confusion_figure, loss_figure
 from inrgen.journeys.device import choose_device
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.store_argument import StoreArgument
+from inrgen.train.checkpoint import epochs_done
 from inrgen.train.config import TrainConfig
 from inrgen.train.data import TrainData
 from inrgen.train.loop import train as train_network
@@ -130,10 +131,12 @@ def train(command: TrainCommand) -> TrainSummary:
     data = TrainData(
         train=command.store, val=command.val or command.store, test=command.test or command.store
     )
-    with _processes(), show_progress("train", config.epochs, 0, "epochs") as progress:
+    before = epochs_done(command.out)
+    with _processes(), show_progress("train", config.epochs, before, "epochs") as progress:
 
         def advance(done: EpochLog) -> None:
-            progress.advance(1)
+            if done.epoch >= before:
+                progress.advance(1)
 
         device = choose_device(command.device)
         result = train_network(config, data, command.out, device, command.init, advance)

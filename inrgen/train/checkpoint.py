@@ -91,6 +91,12 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint | None:
         ) from error
 
 
+def epochs_done(folder: Path) -> int:
+    """After how many epochs a run that was cut off would go on."""
+    found = load_checkpoint(folder, torch.device("cpu"))
+    return 0 if found is None else len(found.history)
+
+
 def save_model(
     folder: Path, model: dict[str, Any], spec: InrSpec, classes: tuple[str, ...], state: State
 ) -> None:

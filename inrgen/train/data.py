@@ -91,7 +91,13 @@ def _classes(data: OpenData) -> tuple[str, ...]:
     if len(labels) == 1:
         raise ValueError(f"{where}: all training rows are of one class, {labels}; there is no task")
     for split, stores in (("val", data.val), ("test", data.test)):
-        unknown = sorted(set(_labels(stores, spec_id, split)) - set(labels))
+        there = _labels(stores, spec_id, split)
+        if stores and not there:
+            raise ValueError(
+                f"{', '.join(store.path for store in stores)} has no {split} rows; "
+                f"give a store that has some as {split}"
+            )
+        unknown = sorted(set(there) - set(labels))
         if unknown:
             raise ValueError(
                 f"{split} rows have the labels {unknown}, which no training row has; "

@@ -49,7 +49,10 @@ def info_nce(
 def example_loss(
     module: nn.Module, example: Example, config: TrainConfig
 ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
-    """The mean loss of an example's rows, and how many of them were right."""
+    """The mean loss of an example's rows, and how many of them were right.
+
+    Pairs are told apart within the example, so among those of one process where several train.
+    """
     device = example.params.device.type
     with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
         if example.second is not None:

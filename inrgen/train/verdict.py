@@ -40,8 +40,9 @@ def best_of(history: tuple[EpochLog, ...]) -> int:
 
 
 def is_sound(log: EpochLog) -> bool:
-    """Whether an epoch's losses are numbers; those of rows not evaluated need not be."""
-    return math.isfinite(log.train_loss) and not math.isinf(log.val_loss)
+    """Whether an epoch's losses are numbers; that of rows not evaluated need not be."""
+    validated = not math.isnan(log.val_accuracy)
+    return math.isfinite(log.train_loss) and (math.isfinite(log.val_loss) or not validated)
 
 
 def conclude(
