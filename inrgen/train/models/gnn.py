@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
@@ -36,6 +37,8 @@ class GnnConfig:
         features: width of the hidden layer that the logits are read from.
         frequencies: random Fourier frequencies that weights and biases enter by.
         dropout: share of updates dropped in training.
+        recompute: work each round out again when gradients are taken: a third more time, and a
+            third of the memory.
     """
 
     layers: int = 4
@@ -48,10 +51,11 @@ class GnnConfig:
     features: int = 128
     frequencies: int = 128
     dropout: float = 0.2
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            if name != "dropout" and getattr(self, name) < 1:
+            if name not in ("dropout", "recompute") and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
         if self.attention % self.heads:
             raise ValueError(
@@ -148,6 +152,7 @@ class Gnn(WeightSpaceNetwork):
     def __init__(self, config: GnnConfig, spec: InrSpec, num_classes: int) -> None:
         super().__init__()
         self.graph = GraphInput(config, spec)
+        self.recompute = config.recompute
         self.layers = nn.ModuleList(
             RelationalLayer(config, moves_edges=layer < config.layers - 1)
             for layer in range(config.layers)
@@ -160,5 +165,8 @@ class Gnn(WeightSpaceNetwork):
         """A hidden layer on the units that are the INR's values, one after the other."""
         units, edges = self.graph(params)
         for layer in self.layers:
-            units, edges = layer(units, edges)
+            if self.recompute and self.training:
+                units, edges = checkpoint(layer, units, edges, use_reentrant=False)
+            else:
+                units, edges = layer(units, edges)
         return torch.relu(self.read(units[-1].flatten(1)))
