@@ -68,7 +68,8 @@ class JobRate:
     """One job.
 
     rows_per_s, seconds: medians of the turns; spread: (greatest - least) / median of the seconds.
-    times_shards: the median of the ratios to shards alone in the same turn.
+    times_shards: the median of the ratios to shards alone in the same turn; times_shards_cpu the
+        same of processor time, which a busy machine changes less.
     """
 
     way: str
@@ -77,6 +78,7 @@ class JobRate:
     seconds: float
     spread: float
     times_shards: float
+    times_shards_cpu: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +208,7 @@ def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[Jo
     """Every job on the same rows, taking turns, so that they share what the machine does."""
     spec = InrSpec(widths=(2, *config.hidden, 1), omega=(30.0,) * len(config.hidden))
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    worked: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory(prefix="inrgen-bench-") as temporary:
         folder = Path(temporary)
         material = Material(folder=folder, spec=spec, rows=config.rows, num_files=1, batch_size=1)
@@ -217,9 +220,10 @@ def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[Jo
                 with _fresh(folder) as out:
                     workers = config.workers or os.cpu_count() or 1
                     site = _Site(parent=str(material.store), out=out, spec=spec, workers=workers)
-                    began = time.perf_counter()
+                    began, worked_before = time.perf_counter(), time.process_time()
                     work(site)
                     seconds[way].append(time.perf_counter() - began)
+                    worked[way].append(time.process_time() - worked_before)
     return [
         JobRate(
             way=way,
@@ -227,7 +231,8 @@ def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[Jo
             rows_per_s=config.rows / statistics.median(found),
             seconds=statistics.median(found),
             spread=(max(found) - min(found)) / statistics.median(found),
-            times_shards=float(np.median(np.array(found) / np.array(seconds[_ALONE]))),
+            times_shards=float(np.median(np.divide(found, seconds[_ALONE]))),
+            times_shards_cpu=float(np.median(np.divide(worked[way], worked[_ALONE]))),
         )
         for way, found in seconds.items()
     ]
@@ -235,13 +240,14 @@ def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[Jo
 
 def table(rows: Sequence[JobRate]) -> str:
     """The rates as people read them."""
-    head = f"{'what':<26}{'job':<12}{'rows/s':>11}{'seconds':>10}{'spread':>9}{'x shards':>10}"
+    head = f"{'what':<26}{'job':<12}{'rows/s':>11}{'seconds':>10}{'spread':>9}{'x shards':>10}{'x CPU':>8}"
     return "\n".join(
         [
             head,
             *(
                 f"{row.way:<26}{row.job:<12}{row.rows_per_s:>11,.0f}{row.seconds:>10.3g}"
                 f"{row.spread:>9.0%}{row.times_shards:>10.2f}"
+                f"{row.times_shards_cpu:>8.2f}"
                 for row in rows
             ),
         ]

@@ -96,7 +96,7 @@ def test_the_result_does_not_depend_on_the_pace(made_up, parent, moved, monkeypa
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 5_000)
     how = RunConfig(workers=3, memory_mb=8000)
     said = augment(config(parent, moved.parent / "pace", how=how))
-    assert (said.blocks_at_once, said.rows_at_once) == (3, 20)
+    assert (said.blocks_at_once, said.rows_at_once) == (3, 24)
     assert made_up.content(moved.parent / "pace") == made_up.content(moved)
 
 
