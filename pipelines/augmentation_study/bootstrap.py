@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from inrgen.core import rng
 
-# Draws times items are held at once, twice as float64.
 _DRAWS_AT_ONCE = 250
 Hits = Mapping[int, Bool[Tensor, " items"]]
 
@@ -43,11 +43,11 @@ def paired_interval(first: Hits, second: Hits, draws: int = 2000) -> Interval:
     seeds = sorted(set(first) & set(second))
     if not seeds:
         raise ValueError(f"rows need a seed in common; got {sorted(first)} and {sorted(second)}")
-    gaps = torch.stack([first[s].double() - second[s].double() for s in seeds])
+    gaps = torch.stack([first[s].float() - second[s].float() for s in seeds])
     means = _resampled(gaps, draws)
-    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
+    low, high = torch.quantile(means, torch.tensor([0.025, 0.975])).tolist()
     return Interval(
-        mean=100 * float(gaps.mean()), low=100 * low, high=100 * high, num_seeds=len(seeds)
+        mean=100 * float(gaps.double().mean()), low=100 * low, high=100 * high, num_seeds=len(seeds)
     )
 
 
@@ -58,20 +58,22 @@ def accuracy_interval(hits: Hits, draws: int = 2000) -> Interval:
 
 
 def _resampled(gaps: Float[Tensor, "s n"], draws: int) -> Float[Tensor, " r"]:
-    """Means of gaps over seeds and items drawn with replacement, some draws at a time."""
-    keys = rng.keys(0, "bootstrap", rng.hash_items(map(str, range(draws))))
-    return torch.cat([_means(gaps, part) for part in keys.split(_DRAWS_AT_ONCE)])
-
-
-def _means(gaps: Float[Tensor, "s n"], keys: Int[Tensor, " r"]) -> Float[Tensor, " r"]:
+    """Means of gaps over seeds and items drawn with replacement."""
     num_seeds, num_items = gaps.shape
-    taken = _counts(rng.fold(keys, 0), num_items)
-    runs = _counts(rng.fold(keys, 1), num_seeds)
+    taken, runs = _counts("items", draws, num_items), _counts("seeds", draws, num_seeds)
     return ((taken @ gaps.T) * runs).sum(dim=1) / (num_items * num_seeds)
 
 
-def _counts(keys: Int[Tensor, " r"], num: int) -> Float[Tensor, "r n"]:
-    """How often each of num things is taken in num draws with replacement."""
-    drawn = rng.integers(keys, (num,), 0, num)
-    ones = torch.ones(drawn.shape, dtype=torch.float64)
-    return torch.zeros(drawn.shape, dtype=torch.float64).scatter_add_(1, drawn, ones)
+@lru_cache(maxsize=8)
+def _counts(what: str, draws: int, num: int) -> Float[Tensor, "r n"]:
+    """How often each of num things is taken in num draws with replacement, for so many turns.
+
+    Kept, for a report asks for the same ones hundreds of times; worked out some turns at a time.
+    """
+    keys = rng.keys(0, f"bootstrap {what}", rng.hash_items(map(str, range(draws))))
+    parts = []
+    for part in keys.split(_DRAWS_AT_ONCE):
+        drawn = rng.integers(part, (num,), 0, num)
+        ones = torch.ones(drawn.shape)
+        parts.append(torch.zeros(drawn.shape).scatter_add_(1, drawn, ones))
+    return torch.cat(parts)

@@ -17,12 +17,11 @@ from pipelines.augmentation_study.sections import (
     curves_section,
     failed_section,
     leaky_section,
-    order_section,
-    published_section,
     shapes_section,
     size_section,
 )
 from pipelines.augmentation_study.sections_recipe import recipe_section
+from pipelines.augmentation_study.sections_table import order_section, published_section
 
 _TITLE = "Augmentations for weight-space networks: the published study, run again"
 

@@ -120,7 +120,10 @@ def leaky_rows(model: str) -> tuple[Row, ...]:
 
 
 def beyond_rows(views: int) -> tuple[Row, ...]:
-    """What is not in the paper: signs in alignment and network, one template for all."""
+    """What is not in the paper: signs in alignment and network, one template for all.
+
+    The network with points also asks each INR for its values at points that it learns.
+    """
     plain = Row(views=views)
     signed = replace(plain, model="signed")
     template = replace(plain, aligned="signed")
@@ -140,11 +143,15 @@ def beyond_rows(views: int) -> tuple[Row, ...]:
         replace(signed, mixup="signed", augment="gaussian-noise"),
         replace(plain, mixup="signed", augment="gaussian-noise"),
         replace(signed, mixup="signed", augment="translate"),
+        replace(plain, model="signed,points=64", mixup="signed"),
     )
 
 
 def contrastive_rows(views: int) -> tuple[Row, ...]:
-    """Read out and tuned after contrastive pre-training, on all labels and on a tenth of them."""
+    """Read out and tuned after contrastive pre-training, on all labels and on a tenth of them.
+
+    Beside each of them stands the same row without pre-training.
+    """
     ways: tuple[Pretrained, ...] = ("linear", "tuned")
     return tuple(
         Row(views=views, pretrained=how, fraction=share) for how in ways for share in (0.1, 1.0)
@@ -199,6 +206,7 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
         *size_rows(),
         *shape_rows(shape_views),
         *contrastive_rows(views),
+        *(replace(row, pretrained="no") for row in contrastive_rows(views)),
         *(table_row(a, "gnn", 1) for a in ("No augmentation", *_FEW)),
         *beyond_rows(1),
         *beyond_rows(views),

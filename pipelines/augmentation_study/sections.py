@@ -1,11 +1,11 @@
-"""The sections of the report, each from the findings it is about."""
+"""The other sections of the report, each from the findings it is about."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from pipelines.augmentation_study.document import Section, Table
 from pipelines.augmentation_study.execute import Setting
-from pipelines.augmentation_study.findings import Claim, Finding, Findings, order_against_published
+from pipelines.augmentation_study.findings import Claim, Findings
 from pipelines.augmentation_study.plots import (
     Curve,
     Dot,
@@ -14,7 +14,7 @@ from pipelines.augmentation_study.plots import (
     overfitting_figure,
     size_figure,
 )
-from pipelines.augmentation_study.published import PublishedRow, best_published, published_rows
+from pipelines.augmentation_study.published import best_published
 from pipelines.augmentation_study.results import Outcome
 from pipelines.augmentation_study.rows import (
     SIZES,
@@ -25,120 +25,14 @@ from pipelines.augmentation_study.rows import (
     shape_rows,
     table_row,
 )
-
-_NOT_RUN = "not run"
-_NO_MODELNET = "not run: data not at hand"
-_IMAGES = "fashion-mnist"
-
-
-def percent(finding: Finding | None) -> str:
-    """A row's accuracy with its interval and seeds."""
-    if finding is None:
-        return _NOT_RUN
-    share, seeds = finding.interval, len(finding.outcomes)
-    spread = "" if finding.spread is None else f" ± {finding.spread:.2f}"
-    plural = "s" * (seeds > 1)
-    return f"{share.mean:.2f}{spread} ({share.low:.1f} to {share.high:.1f}; {seeds} seed{plural})"
-
-
-def _epochs(finding: Finding | None) -> str:
-    if finding is None:
-        return ""
-    result = finding.results[0]
-    return f"{len(result.history)} ({result.best_epoch + 1})"
-
-
-def _published(row: PublishedRow, corpus: str, views: int) -> str:
-    figure = row.figures[corpus, views]
-    return "—" if figure is None else f"{figure.mean:.2f} ± {figure.spread:.2f}"
-
-
-def published_section(findings: Findings, setting: Setting, modelnet40: bool) -> Section:
-    """The published table, each cell beside what was measured here."""
-    views = setting.scale.views
-    lines, real = [], []
-    for said in published_rows():
-        cells = [said.augmentation, said.model]
-        for v, here in ((1, 1), (10, views)):
-            found = findings.get(table_row(said.augmentation, said.model, here))
-            cells += [_published(said, _IMAGES, v), percent(found)]
-        lines.append(cells)
-        real.append([said.augmentation, said.model, *_modelnet_cells(findings, said, modelnet40)])
-    ours = f"here, {setting.scale.source}"
-    head = ["augmentation", "model"]
-    for name in ("1 view", f"{views} views"):
-        head += [f"published FMNIST, {name.replace(str(views), '10')}", f"{ours}, {name}"]
-    words = (
-        "Test accuracy in %. Published: 55,000 Fashion-MNIST images, mean and spread over seeds. "
-        "Here: mean (and spread over seeds where there are several), with the 95 % interval over "
-        "test items. Figures of another scale are not to be compared in height, only in order.",
-    )
-    columns = ["published, 1 view", "here", "published, 10 views", "here"]
-    return Section(
-        heading="The published table",
-        words=words,
-        figures=_dots(findings, setting),
-        tables=[
-            Table(head=head, rows=lines),
-            Table(head=["augmentation (ModelNet40)", "model", *columns], rows=real),
-        ],
-    )
-
-
-def _modelnet_cells(findings: Findings, said: PublishedRow, given: bool) -> list[str]:
-    cells = []
-    for views in (1, 10):
-        found = findings.get(table_row(said.augmentation, said.model, views, "modelnet40"))
-        known = said.figures["modelnet40", views] is not None
-        ours = percent(found) if given else _NO_MODELNET
-        cells += [_published(said, "modelnet40", views), ours if known else "—"]
-    return cells
-
-
-def _floor(finding: Finding) -> float:
-    labels = finding.results[0].labels
-    return 100 * max(map(labels.count, set(labels))) / len(labels)
-
-
-def _dots(findings: Findings, setting: Setting) -> list:
-    dots, some = [], None
-    for said in published_rows():
-        for v, here in ((1, 1), (10, setting.scale.views)):
-            found = findings.get(table_row(said.augmentation, said.model, here))
-            figure = said.figures[_IMAGES, v]
-            if found is not None:
-                some = found
-                name = f"{said.augmentation}, {said.model}, {here} view{'s' * (here > 1)}"
-                beside = None if figure is None else (figure.mean, figure.spread)
-                dots.append(Dot(name=name, ours=found.interval, published=beside))
-    if some is None:
-        return []
-    heading = f"{setting.scale.source}, scale {setting.scale.name}, beside the published table"
-    return [dot_figure(dots, heading, _floor(some))]
-
-
-def order_section(told: Sequence[Claim], corpus: str, views: int) -> Section | None:
-    """Whether augmentations gain what they gained in the paper."""
-    if corpus != _IMAGES:
-        return None
-    lines = order_against_published(told, corpus, views)
-    words = (
-        "Gain over no augmentation in points, as published and here with its 95 % interval. "
-        "Agrees and opposite are said only where the interval leaves zero out.",
-    )
-    head = ["row", "published gain", "gain here", "order"]
-    return Section(
-        heading="Order of augmentations against the published one",
-        words=words,
-        tables=[Table(head=head, rows=lines)],
-    )
+from pipelines.augmentation_study.sections_table import IMAGES, epochs_of, floor_of, percent
 
 
 def beyond_section(findings: Findings, setting: Setting) -> Section:
     """Rows that are not in the paper, and the best of all beside the paper's best."""
     views = setting.scale.views
     rows = [row for v in (1, views) for row in beyond_rows(v)]
-    lines = [[row.row_id, percent(findings.get(row)), _epochs(findings.get(row))] for row in rows]
+    lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Signs in alignment and in the network, and one template (the iterated mean of training "
         "INRs aligned with signs) to which every INR is carried first."
@@ -151,7 +45,7 @@ def beyond_section(findings: Findings, setting: Setting) -> Section:
     ]
     figures = []
     if dots:
-        floor = _floor(next(findings[row] for row in rows if row in findings))
+        floor = floor_of(next(findings[row] for row in rows if row in findings))
         figures = [dot_figure(dots, "Beyond the paper", floor)]
     return Section(
         heading="Beyond the paper",
@@ -167,8 +61,8 @@ def _best(findings: Findings, views: int, published: int) -> str:
     ours = [f for f in ours if f.row.fraction == 1.0 and f.row.partners == "clean"]
     if not ours:
         return ""
-    best, paper = max(ours, key=lambda f: f.percent), best_published(_IMAGES, published)
-    figure = paper.figures[_IMAGES, published]
+    best, paper = max(ours, key=lambda f: f.percent), best_published(IMAGES, published)
+    figure = paper.figures[IMAGES, published]
     assert figure is not None, "the best row has a figure"
     here = findings.get(table_row(paper.augmentation, paper.model, views))
     return (
@@ -275,7 +169,7 @@ def contrastive_section(findings: Findings, views: int) -> Section:
 def shapes_section(findings: Findings, floors: dict[str, str]) -> Section:
     """The shapes at hand, under their own names."""
     rows = shape_rows(2)
-    lines = [[row.row_id, percent(findings.get(row)), _epochs(findings.get(row))] for row in rows]
+    lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Meshes laid out like ModelNet, which are not ModelNet40. One training shape in six, by "
         "the hash of its name, chooses the epoch. So few test shapes resolve little."
@@ -302,7 +196,10 @@ def claims_section(told: Sequence[Claim]) -> Section:
         for claim in told
     ]
     head = ["question", "row", "against", "points", "95 % interval", "verdict"]
-    words = ("The first row is said to be better or worse only where the interval allows it.",)
+    words = (
+        "The first row is said to be better or worse only where the interval allows it. Each "
+        "interval stands alone: of so many comparisons one in twenty would err by chance.",
+    )
     return Section(
         heading="What may be claimed", words=words, tables=[Table(head=head, rows=lines)]
     )

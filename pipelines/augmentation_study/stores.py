@@ -1,11 +1,8 @@
 """The stores that the study reads: built where they are missing, aligned and cut as rows need."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from inrgen.core import rng
 from inrgen.core.matching import MatchConfig
 from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
@@ -17,18 +14,14 @@ from inrgen.journeys.build import BuildConfig, build
 from inrgen.journeys.derive import ensure_store, fill, plan_derivation
 from inrgen.sources.config import SourceConfig
 from inrgen.store.content import content_sha256
-from inrgen.store.create import create_store
 from inrgen.store.files import open_files
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
-from inrgen.store.records import table_to_records
-from inrgen.store.writer import StoreWriter, stage_block
 from inrgen.train.data import TrainData
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
+from pipelines.val_split import with_val
 
-# One item in six of a set that ships without a validation split.
-_VAL_SHARE = 6
 _SHAPE_FOLDERS = {"modelnet_like": "modelnet_like", "watertight_shapes": "watertight"}
 
 
@@ -131,29 +124,3 @@ def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path
             ensure_store(plan, lambda: note_template({made.spec.spec_id: template}))
             fill(plan, how)
     return found
-
-
-def with_val(given: Path, out: Path) -> Path:
-    """The same store with every sixth training item, by the hash of its id, as validation.
-
-    Shapes at hand ship with train and test alone, and an epoch must be chosen without test.
-    """
-    store = open_store(given)
-    spec, layout = store.spec, store.layouts[store.spec.spec_id]
-    identity = {"val_of": content_sha256(given), "one_in": _VAL_SHARE}
-    create_store(out, [(spec, layout)], identity=identity, about={"given": store.identity})
-    records = sorted(table_to_records(store.records.to_table()), key=lambda r: r.row)
-    codes = (rng.hash_items([r.item_id for r in records]) % _VAL_SHARE).tolist()
-    moved = [
-        replace(r, split="val") if r.split == "train" and code == 0 else r
-        for r, code in zip(records, codes, strict=True)
-    ]
-    with StoreWriter(out) as writer:
-        for block in writer.pending(spec.spec_id):
-            rows = layout.block_rows(block)
-            flat = store.read(rows).flat().numpy().astype(np.float32)
-            writer.commit(
-                stage_block(out, spec.spec_id, block, flat, moved[rows.start : rows.stop])
-            )
-        writer.finish()
-    return out

@@ -1,0 +1,121 @@
+"""The published table beside ours, and whether its order holds."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from pipelines.augmentation_study.document import Section, Table
+from pipelines.augmentation_study.execute import Setting
+from pipelines.augmentation_study.findings import Claim, Finding, Findings, order_against_published
+from pipelines.augmentation_study.plots import Dot, dot_figure
+from pipelines.augmentation_study.published import PublishedRow, published_rows
+from pipelines.augmentation_study.rows import table_row
+
+_NOT_RUN = "not run"
+_NO_MODELNET = "not run: data not at hand"
+IMAGES = "fashion-mnist"
+
+
+def percent(finding: Finding | None) -> str:
+    """A row's accuracy with its interval and seeds."""
+    if finding is None:
+        return _NOT_RUN
+    share, seeds = finding.interval, len(finding.outcomes)
+    spread = "" if finding.spread is None else f" ± {finding.spread:.2f}"
+    plural = "s" * (seeds > 1)
+    return f"{share.mean:.2f}{spread} ({share.low:.1f} to {share.high:.1f}; {seeds} seed{plural})"
+
+
+def epochs_of(finding: Finding | None) -> str:
+    """How many epochs a row's first run had, and which one was kept."""
+    if finding is None:
+        return ""
+    result = finding.results[0]
+    return f"{len(result.history)} ({result.best_epoch + 1})"
+
+
+def _published(row: PublishedRow, corpus: str, views: int) -> str:
+    figure = row.figures[corpus, views]
+    return "—" if figure is None else f"{figure.mean:.2f} ± {figure.spread:.2f}"
+
+
+def published_section(findings: Findings, setting: Setting, modelnet40: bool) -> Section:
+    """The published table, each cell beside what was measured here."""
+    views = setting.scale.views
+    lines, real = [], []
+    for said in published_rows():
+        cells = [said.augmentation, said.model]
+        for v, here in ((1, 1), (10, views)):
+            found = findings.get(table_row(said.augmentation, said.model, here))
+            cells += [_published(said, IMAGES, v), percent(found)]
+        lines.append(cells)
+        real.append([said.augmentation, said.model, *_modelnet_cells(findings, said, modelnet40)])
+    ours = f"here, {setting.scale.source}"
+    head = ["augmentation", "model"]
+    for name in ("1 view", f"{views} views"):
+        head += [f"published FMNIST, {name.replace(str(views), '10')}", f"{ours}, {name}"]
+    words = (
+        "Test accuracy in %. Published: 55,000 Fashion-MNIST images, mean and spread over seeds. "
+        "Here: mean (and spread over seeds where there are several), with the 95 % interval over "
+        "test items. Figures of another scale are not to be compared in height, only in order.",
+    )
+    columns = ["published, 1 view", "here", "published, 10 views", "here"]
+    return Section(
+        heading="The published table",
+        words=words,
+        figures=_dots(findings, setting),
+        tables=[
+            Table(head=head, rows=lines),
+            Table(head=["augmentation (ModelNet40)", "model", *columns], rows=real),
+        ],
+    )
+
+
+def _modelnet_cells(findings: Findings, said: PublishedRow, given: bool) -> list[str]:
+    cells = []
+    for views in (1, 10):
+        found = findings.get(table_row(said.augmentation, said.model, views, "modelnet40"))
+        known = said.figures["modelnet40", views] is not None
+        ours = percent(found) if given else _NO_MODELNET
+        cells += [_published(said, "modelnet40", views), ours if known else "—"]
+    return cells
+
+
+def floor_of(finding: Finding) -> float:
+    """What always saying the commonest class of the test items reaches, in %."""
+    labels = finding.results[0].labels
+    return 100 * max(map(labels.count, set(labels))) / len(labels)
+
+
+def _dots(findings: Findings, setting: Setting) -> list[Figure]:
+    dots, some = [], None
+    for said in published_rows():
+        for v, here in ((1, 1), (10, setting.scale.views)):
+            found = findings.get(table_row(said.augmentation, said.model, here))
+            figure = said.figures[IMAGES, v]
+            if found is not None:
+                some = found
+                name = f"{said.augmentation}, {said.model}, {here} view{'s' * (here > 1)}"
+                beside = None if figure is None else (figure.mean, figure.spread)
+                dots.append(Dot(name=name, ours=found.interval, published=beside))
+    if some is None:
+        return []
+    heading = f"{setting.scale.source}, scale {setting.scale.name}, beside the published table"
+    return [dot_figure(dots, heading, floor_of(some))]
+
+
+def order_section(told: Sequence[Claim], corpus: str, views: int) -> Section | None:
+    """Whether augmentations gain what they gained in the paper."""
+    if corpus != IMAGES:
+        return None
+    lines = order_against_published(told, corpus, views)
+    words = (
+        "Gain over no augmentation in points, as published and here with its 95 % interval. "
+        "Agrees and opposite are said only where the interval leaves zero out.",
+    )
+    head = ["row", "published gain", "gain here", "order"]
+    return Section(
+        heading="Order of augmentations against the published one",
+        words=words,
+        tables=[Table(head=head, rows=lines)],
+    )

@@ -1,0 +1,78 @@
+"""The report: it says what was found and never fills a cell that was not run."""
+
+import pytest
+
+from pipelines.augmentation_study.execute import Setting
+from pipelines.augmentation_study.report import report_sections, write_report
+from pipelines.augmentation_study.rows import Row, plan_rows, table_row
+from pipelines.augmentation_study.scales import scale
+from pipelines.augmentation_study.stores import Places
+
+SMALL = scale("small")
+PLANNED = plan_rows(10, 2)
+
+
+@pytest.fixture
+def setting(tmp_path):
+    return Setting(scale=SMALL, places=Places(out=tmp_path), device="cpu", threads=1)
+
+
+@pytest.fixture
+def some(outcome, recipe_outcome):
+    """Two seeds of one row, one of some others, and a recipe."""
+    plain, aligned = Row(), table_row("Alignment + MixUp", "dws", 1)
+    small = Row(fraction=0.1)
+    return [
+        outcome(plain, 0.5),
+        outcome(plain, 0.52, seed=1),
+        outcome(aligned, 0.9),
+        outcome(small, 0.3),
+        outcome(Row(corpus="modelnet_like"), 0.4),
+        recipe_outcome(Row(recipe="fast"), 61.0),
+    ]
+
+
+def tables(sections):
+    return {section.heading: section.tables for section in sections}
+
+
+def test_without_results_no_cell_holds_a_figure_of_ours(setting):
+    found = tables(report_sections(setting, PLANNED, []))
+    published, real = found["The published table"]
+    assert len(published.rows) == len(real.rows) == 24
+    for row in published.rows:
+        assert (row[3], row[5]) == ("not run", "not run")
+    for row in real.rows:
+        assert set(row[3::2]) <= {"not run: data not at hand", "—"}
+    assert all(set(row[1:]) == {"not run"} for row in found["The recipe study"][0].rows)
+
+
+def test_cells_that_were_run_say_accuracy_interval_and_seeds(setting, some):
+    sections = report_sections(setting, PLANNED, some)
+    published, _ = tables(sections)["The published table"]
+    cells = {(row[0], row[1]): row for row in published.rows}
+    assert cells["No augmentation", "dws"][3].endswith("2 seeds)")
+    assert cells["No augmentation", "dws"][2] == "68.30 ± 0.62"
+    assert cells["Alignment + MixUp", "dws"][3].endswith("1 seed)")
+    assert cells["Alignment + MixUp", "gnn"][3] == "not run"
+    words = "\n".join(sections[0].words)
+    assert "5 of" in words
+    assert "commonest class 25.0 %" in words
+
+
+def test_an_order_is_claimed_only_where_the_interval_leaves_zero_out(setting, some, outcome):
+    alike = outcome(table_row("MixUp", "dws", 1), 0.5)
+    (table,) = tables(report_sections(setting, PLANNED, [*some, alike]))["What may be claimed"]
+    verdicts = {(row[1], row[2]): row[5] for row in table.rows}
+    assert verdicts["images-dws-1v-aligned_mixup", "images-dws-1v-none"] == "better"
+    assert verdicts["images-dws-1v-direct_mixup", "images-dws-1v-none"] == "not resolved"
+
+
+def test_both_pages_are_written_and_the_html_needs_no_other_file(setting, some):
+    html, markdown = write_report(setting, PLANNED, some)
+    page = html.read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 4
+    assert "http" not in page
+    assert "<script" not in page
+    assert "| Alignment + MixUp | dws | 75.67 ± 0.36 |" in markdown.read_text(encoding="utf-8")
+    assert sorted(p.name for p in setting.places.out.iterdir()) == [html.name, markdown.name]

@@ -1,0 +1,85 @@
+"""Results on disk: whole, once, and only of the scale they are asked for."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipelines.augmentation_study import schedule
+from pipelines.augmentation_study.execute import Setting
+from pipelines.augmentation_study.results import (
+    is_done,
+    read_outcomes,
+    results_folder,
+    write_outcome,
+)
+from pipelines.augmentation_study.rows import Row
+from pipelines.augmentation_study.scales import scale
+from pipelines.augmentation_study.schedule import plan_runs, run_pending
+from pipelines.augmentation_study.stores import Places
+
+TINY = scale("tiny")
+ROWS = (Row(), Row(mixup="signed"), Row(model="signed,points=64"))
+
+
+def test_outcomes_come_back_as_they_were(tmp_path, outcome, recipe_outcome):
+    written = [outcome(ROWS[0], 0.5), outcome(ROWS[2], 0.7, seed=1)]
+    written.append(recipe_outcome(Row(recipe="fast,steps=60"), 50.0))
+    for one in written:
+        write_outcome(tmp_path, TINY, one)
+    found = {one.run.run_id: one for one in read_outcomes(tmp_path, TINY)}
+    assert list(found) == sorted(one.run.run_id for one in written)
+    for one in written:
+        assert repr(found[one.run.run_id]) == repr(one)
+    assert not list(results_folder(tmp_path, TINY).glob("_*"))
+
+
+def test_a_result_is_never_replaced(tmp_path, outcome):
+    write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))
+    write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.9))
+    (found,) = read_outcomes(tmp_path, TINY)
+    assert repr(found) == repr(outcome(ROWS[0], 0.5))
+
+
+def test_results_of_another_setting_of_the_scale_are_refused(tmp_path, outcome):
+    write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))
+    with pytest.raises(ValueError, match="differs in steps, batch"):
+        read_outcomes(tmp_path, replace(TINY, steps=13, batch=16))
+
+
+@pytest.fixture
+def setting(tmp_path):
+    return Setting(scale=TINY, places=Places(out=tmp_path), device="cpu", threads=1)
+
+
+@pytest.fixture
+def executed(monkeypatch, outcome):
+    """The runs that were executed, of which the second has none to end with."""
+    runs = []
+
+    def execute(setting, run):
+        runs.append(run)
+        if len(runs) == 2 and setting.threads == 2:
+            raise KeyboardInterrupt
+        return outcome(run.row, 0.5, run.seed)
+
+    monkeypatch.setattr(schedule, "execute", execute)
+    return runs
+
+
+def test_a_study_that_is_stopped_goes_on_with_what_is_left(setting, executed):
+    runs = plan_runs(ROWS, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run_pending(replace(setting, threads=2), runs, jobs=1, minutes=None)
+    assert [is_done(setting.places.out, TINY, run) for run in runs] == [True] + [False] * 5
+    assert run_pending(setting, runs, jobs=1, minutes=None) == (5, 0)
+    assert executed == [runs[0], *runs[1:2], *runs[1:]]
+    assert run_pending(setting, runs, jobs=1, minutes=None) == (0, 0)
+
+
+def test_no_run_is_begun_when_the_minutes_are_up(setting, executed):
+    assert run_pending(setting, plan_runs(ROWS, 1), jobs=1, minutes=0) == (0, 3)
+    assert executed == []
+
+
+def test_all_rows_have_a_seed_before_any_has_two():
+    assert [run.seed for run in plan_runs(ROWS, 2)] == [0, 0, 0, 1, 1, 1]

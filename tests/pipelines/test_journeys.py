@@ -1,0 +1,52 @@
+"""The journeys of single data sets: from files to a trained network, once as small as can be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inrgen.train.config import TrainConfig
+from pipelines.cifar10 import Cifar10
+from pipelines.fashion_mnist import FashionMnist
+from pipelines.journey import Size, build_align_train, signed_training
+from pipelines.modelnet40 import ModelNet40
+from pipelines.own_folder import OwnFolder
+
+
+def write_images(folder: Path, split: str, num: int) -> None:
+    """Two classes that differ in where they are bright."""
+    generator = np.random.default_rng(num)
+    for name, side in (("left", slice(0, 4)), ("right", slice(4, 8))):
+        (folder / split / name).mkdir(parents=True)
+        for at in range(num):
+            pixels = generator.integers(0, 40, (8, 8), dtype=np.uint8)
+            pixels[:, side] += 180
+            Image.fromarray(pixels).save(folder / split / name / f"{at}.png")
+
+
+@pytest.mark.slow
+def test_own_folder_without_a_val_split_goes_from_files_to_a_network_and_resumes(tmp_path):
+    write_images(tmp_path / "own", "train", 8)
+    write_images(tmp_path / "own", "test", 3)
+    size = Size(limit=None, views=2, epochs=2, workers=0)
+    config = OwnFolder(data=tmp_path / "own", out=tmp_path / "out", size=size)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    training = signed_training(size)
+    first = build_align_train(config.source(), config.out, size, training)
+    again = build_align_train(config.source(), config.out, size, training)
+    torch.set_num_threads(threads)
+    assert not first.failed
+    assert len(first.result.labels) == 6
+    assert again.result == first.result
+    assert (config.out / "run" / "losses.png").exists()
+
+
+@pytest.mark.parametrize("journey", [FashionMnist, Cifar10, ModelNet40, OwnFolder])
+def test_each_journey_names_its_source_and_a_training_that_fits_its_views(journey, tmp_path):
+    config = journey(data=tmp_path)
+    assert config.source().limit == config.size.limit
+    assert config.source().data == str(tmp_path)
+    assert isinstance(signed_training(config.size), TrainConfig)
