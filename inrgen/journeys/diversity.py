@@ -26,8 +26,8 @@ _SIDES = {1: 256, 2: 28, 3: 12}
 class DiversityConfig:
     """Say how far apart views of one item are, and different items, as they are and aligned.
 
-    A sample of items is measured, pair by pair, so a store of any size takes as long. Functions
-    are compared on a grid of 28 x 28 points, or 12 x 12 x 12.
+    A sample of items is measured, pair by pair; of a larger store more records are read, and no
+    more weights. Functions are compared on a grid of 28 x 28 points, or 12 x 12 x 12.
 
     Attributes:
         store: the store's folder.
