@@ -16,10 +16,8 @@ import pyarrow.fs
 from jaxtyping import UInt8
 
 from inrgen.store.layout import STAGING
-from inrgen.store.local_files import LocalFiles
+from inrgen.store.local_files import Bytes, LocalFiles
 from inrgen.store.location import Location, is_remote, parse_bucket
-
-Bytes = bytes | bytearray | memoryview
 
 
 class Files(Protocol):

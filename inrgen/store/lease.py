@@ -26,8 +26,9 @@ import pyarrow.fs
 from jaxtyping import UInt8
 
 from inrgen.store.errors import StoreBusy
-from inrgen.store.files import Bytes, Files
+from inrgen.store.files import Files
 from inrgen.store.layout import LOCK
+from inrgen.store.local_files import Bytes
 
 LEASE_S = 15.0
 # Of the lease's time: how often it is renewed, and how old it may be before a write renews it.

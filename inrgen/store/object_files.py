@@ -19,8 +19,9 @@ from jaxtyping import UInt8
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
 
-from inrgen.store.files import Bytes, Files
+from inrgen.store.files import Files
 from inrgen.store.lease import hold_lease
+from inrgen.store.local_files import Bytes
 from inrgen.store.location import Bucket
 from inrgen.store.object_arrow import arrow_files
 from inrgen.store.object_client import ask, make_client
