@@ -26,7 +26,6 @@ from inrgen.exchange.files import MAX_PARAMS, BadEntry, find_files, write_whole
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
 from inrgen.exchange.hdf5 import open_hdf5, plain_dataset
 from inrgen.exchange.moments import Moments
-from inrgen.fit.surface import grid_values, signed_field, zero_set
 
 _RESOLUTION = 32
 _NUM_POINTS = 2048
@@ -38,6 +37,9 @@ def surface_points(spec: InrSpec, params: Params, key: int) -> Float32[np.ndarra
 
     key: names the draw.
     """
+    # scikit-image takes a second to import, which no other format needs
+    from inrgen.fit.surface import grid_values, signed_field, zero_set
+
     values = grid_values(spec, params, _RESOLUTION)
     mesh = zero_set(spec, values if spec.value_kind == "logit" else signed_field(spec, values))
     if mesh is None or not len(mesh.faces):

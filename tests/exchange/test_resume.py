@@ -1,0 +1,159 @@
+"""An export that is killed goes on where it was, and ends as one that never was."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inrgen.core.splits import SPLITS
+from inrgen.exchange import exporting
+from inrgen.exchange.exporting import Export, plan_export
+from inrgen.exchange.format import SIDECAR, Wishes
+
+
+def plan(store, name, out, **changes):
+    wishes = Wishes(path_prefix="data") if name == "dws" else None
+    return plan_export(store, name, out, **{"splits": SPLITS, "wishes": wishes, **changes})
+
+
+def contents(root: Path) -> dict[str, str]:
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of two rows, so that a small store has many."""
+    from inrgen.exchange.selection import Selection
+
+    whole = Selection.parts
+    monkeypatch.setattr(Selection, "parts", lambda self, rows_per_part: whole(self, 2))
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("name", ["dws-multiview", "dws", "fit-a-nef", "huggingface"])
+def test_an_export_that_stops_anywhere_ends_the_same(images, tmp_path, name):
+    once = Export(plan(images, name, tmp_path / "once" / "set"))
+    assert once.prepare()
+    list(once.run(0))
+    folder = tmp_path / "often" / "set"
+    for _ in range(50):
+        stopped = Export(plan(images, name, folder))
+        if not stopped.prepare():
+            break
+        running = stopped.run(0)
+        next(running, None)
+        running.close()
+    assert (folder / SIDECAR).exists()
+    assert contents(folder).keys() == contents(tmp_path / "once" / "set").keys()
+    if name != "fit-a-nef":  # HDF5 files hold times
+        assert contents(folder) == contents(tmp_path / "once" / "set")
+
+
+def test_a_killed_export_goes_on(images, tmp_path):
+    code = (
+        "import sys, time\n"
+        "from inrgen.core.splits import SPLITS\n"
+        "from inrgen.exchange import exporting, selection, state_dicts, dws_multiview\n"
+        "whole = selection.Selection.parts\n"
+        "selection.Selection.parts = lambda self, n: whole(self, 2)\n"
+        "write = dws_multiview.write_model\n"
+        "def slow(*args):\n"
+        "    time.sleep(0.05)\n"
+        "    write(*args)\n"
+        "dws_multiview.write_model = slow\n"
+        "plan = exporting.plan_export(sys.argv[1], 'dws-multiview', exporting.Path(sys.argv[2]),"
+        " splits=SPLITS)\n"
+        "made = exporting.Export(plan)\n"
+        "made.prepare()\n"
+        "for count in made.run(0):\n"
+        "    print(count, flush=True)\n"
+    )
+    folder = tmp_path / "a" / "set"
+    argv = [sys.executable, "-c", code, str(images), str(folder)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        for _ in range(3):
+            assert child.stdout.readline() == b"2\n"
+        time.sleep(0.02)
+        os.kill(child.pid, signal.SIGKILL)
+    assert not (folder / SIDECAR).exists()
+    whole = exporting.Selection.parts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting.Selection, "parts", lambda self, n: whole(self, 2))
+        again = Export(plan(images, "dws-multiview", folder))
+        assert again.prepare()
+        assert 1 <= len(again.pending()) < len(again.plan.parts) - 2
+        list(again.run(0))
+    once = Export(plan(images, "dws-multiview", tmp_path / "b" / "set"))
+    once.prepare()
+    list(once.run(0))
+    found, wanted = contents(folder), contents(tmp_path / "b" / "set")
+    assert {k: v for k, v in found.items() if not Path(k).name.startswith("_")} == wanted
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_workers_write_what_one_process_does(images, tmp_path):
+    for name, workers in (("one", 0), ("two", 2)):
+        made = Export(plan(images, "dws", tmp_path / name / "set"))
+        made.prepare()
+        assert sum(made.run(workers)) == 10
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_finished_export_is_left_alone_and_another_is_refused(images, tmp_path):
+    folder = tmp_path / "set"
+    made = Export(plan(images, "dws", folder))
+    assert made.prepare()
+    list(made.run(0))
+    before = contents(folder)
+    assert not Export(plan(images, "dws", folder)).prepare()
+    with pytest.raises(FileExistsError, match="holds another export"):
+        Export(plan(images, "dws", folder, splits=("train",))).prepare()
+    assert contents(folder) == before
+
+
+def test_a_half_made_export_is_not_mixed_with_another(images, tmp_path):
+    folder = tmp_path / "set"
+    Export(plan(images, "dws", folder)).prepare()
+    with pytest.raises(FileExistsError, match="the beginning of another export"):
+        Export(plan(images, "nfn", folder)).prepare()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"is not empty: it holds thesis\.txt"):
+        Export(plan(images, "nfn", tmp_path / "full")).prepare()
+
+
+def test_two_do_not_write_at_once(images, tmp_path):
+    made = Export(plan(images, "dws", tmp_path / "set"))
+    made.prepare()
+    running = made.run(0)
+    next(running)
+    with pytest.raises(BlockingIOError, match="another process is writing"):
+        next(Export(plan(images, "dws", tmp_path / "set")).run(0))
+    running.close()
+
+
+def test_rows_without_weights_are_left_out_and_items_stay_whole(tmp_path):
+    from tests.exchange.conftest import IMAGES, small_store
+
+    store = small_store(tmp_path / "store", IMAGES, 2, "mnist", lost=(1, 4))
+    whole = plan(store, "dws-multiview", tmp_path / "a").selection
+    assert (whole.rows.num_rows, whole.left_out) == (16, 4)
+    assert whole.rows["item"].to_pylist() == [i // 2 for i in range(16)]
+    plain = plan(store, "safetensors", tmp_path / "b").selection
+    assert (plain.rows.num_rows, plain.left_out) == (18, 2)
+    some = plan(store, "safetensors", tmp_path / "c", views=[1], splits=("train",)).selection
+    assert some.rows["row"].to_pylist() == [3, 5, 7, 9]
+    with pytest.raises(ValueError, match=r"views must be among 0\.\.1; got \[2\]"):
+        plan(store, "safetensors", tmp_path / "d", views=[2])
+    with pytest.raises(ValueError, match="dws holds one view of each item"):
+        plan(store, "dws", tmp_path / "e", views=[0, 1])
