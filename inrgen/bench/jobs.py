@@ -240,7 +240,8 @@ def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[Jo
 
 def table(rows: Sequence[JobRate]) -> str:
     """The rates as people read them."""
-    head = f"{'what':<26}{'job':<12}{'rows/s':>11}{'seconds':>10}{'spread':>9}{'x shards':>10}{'x CPU':>8}"
+    head = f"{'what':<26}{'job':<12}{'rows/s':>11}{'seconds':>10}{'spread':>9}"
+    head += f"{'x shards':>10}{'x CPU':>8}"
     return "\n".join(
         [
             head,

@@ -17,6 +17,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Literal, Protocol, TypeVar
 
+import torch
 from dask.local import get_sync
 
 Task = TypeVar("Task")
@@ -170,11 +171,17 @@ class _Ray:
 
 @contextmanager
 def _threads(size: int) -> Iterator[_Crew]:
-    pool = ThreadPoolExecutor(size, thread_name_prefix="inrgen-job")
+    # blocks share the processors: torch's own threads, too, would wait for each other in circles
+    before = torch.get_num_threads()
+    each = max(1, before // size)
+    pool = ThreadPoolExecutor(
+        size, "inrgen-job", initializer=torch.set_num_threads, initargs=(each,)
+    )
     try:
         yield _Threads(pool, size)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 @contextmanager
