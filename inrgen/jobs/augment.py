@@ -57,6 +57,9 @@ class Augment:
     def __call__(self, params: Params, names: Names) -> Changed:
         keys, chain = augment_keys(names, self.seed, self.copies), self.chain
         draw = chain.draw(self.spec, keys)
-        repeated = params.flat().repeat_interleave(self.copies, dim=0)
-        changed = chain.apply(Params.from_flat(self.spec, repeated), draw)
+        repeated = params
+        if self.copies > 1:
+            flat = params.flat().repeat_interleave(self.copies, dim=0)
+            repeated = Params.from_flat(self.spec, flat)
+        changed = chain.apply(repeated, draw)
         return Changed(flat=changed.flat(), draws=encode_draw(chain, self.spec, draw, keys))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.rng import hash_items
@@ -68,6 +69,14 @@ def _cut(rows: range, rows_at_once: int, views: int) -> Iterator[range]:
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
+def _finite(flat: Float[Tensor, "d p"]) -> Bool[Tensor, " d"]:
+    """Which rows are finite: those of a finite sum, and those that are seen to be one by one."""
+    finite = flat.sum(dim=1).isfinite()
+    rest = (~finite).nonzero()[:, 0]
+    finite[rest] = flat[rest].isfinite().all(dim=1)
+    return finite
+
+
 def derive_block(task: DeriveTask) -> StagedBlock:
     """Make one block and stage it; committing it is the driver's.
 
@@ -89,7 +98,7 @@ def derive_block(task: DeriveTask) -> StagedBlock:
         changed = change(params, names[first:last])
         new = slice(first * done.copies, last * done.copies)
         flat[new] = changed.flat.numpy()
-        finite[new] = changed.flat.isfinite().all(dim=1).numpy()
+        finite[new] = _finite(changed.flat).numpy()
         draws += changed.draws
     served = np.repeat(run.served, done.copies)
     flat[~(served & finite)] = np.nan
