@@ -18,7 +18,7 @@ PRETRAIN = TrainConfig(
     augment="noise:scale=0.05",
     views=4,
     batch_size=36,
-    epochs=15,
+    epochs=8,
     lr=0.01,
 )
 READ_OUT = replace(
@@ -43,7 +43,7 @@ def test_pairs_are_found_ever_better(pretrained):
     assert result.status == "ok"
     assert history[-1].train_loss < history[0].train_loss
     assert history[-1].train_accuracy > history[0].train_accuracy
-    assert result.best_epoch == 14
+    assert result.best_epoch == 7
     assert result.confusion == result.predicted == ()
 
 

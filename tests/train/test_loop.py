@@ -65,7 +65,7 @@ def test_a_network_learns_what_lies_in_the_weights(data):
 
 
 def test_the_best_validation_epoch_is_kept_and_tested(data):
-    result = train(replace(QUICK, epochs=4), data)
+    result = train(replace(QUICK, epochs=2), data)
     best = max(log.val_accuracy for log in result.history)
     kept = result.history[result.best_epoch]
     assert result.val_accuracy == kept.val_accuracy == best
@@ -73,16 +73,19 @@ def test_the_best_validation_epoch_is_kept_and_tested(data):
 
 
 def test_the_seed_decides_the_result(data):
+    short = replace(QUICK, epochs=2)
     first, again, other = (
-        timeless(train(config, data)) for config in (QUICK, QUICK, replace(QUICK, seed=1))
+        timeless(train(config, data)) for config in (short, short, replace(short, seed=1))
     )
     assert first == again
     assert first.history[0].train_loss != other.history[0].train_loss
 
 
-@pytest.mark.parametrize("model", ["mlp,hidden=32,layers=1", "dws,batch_norm=yes,dropout=0.1"])
+@pytest.mark.parametrize(
+    "model", ["mlp,hidden=32,layers=1", "dws,channels=8,layers=1,batch_norm=yes,dropout=0.1"]
+)
 def test_an_interrupted_run_ends_as_if_it_never_stopped(data, tmp_path, model):
-    config = replace(QUICK, model=model, epochs=3)
+    config = replace(QUICK, model=model, views=2, epochs=3)
     whole = train(config, data, tmp_path / "whole")
     for epoch in (0, 1):
         with pytest.raises(Interrupted):
