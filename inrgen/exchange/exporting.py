@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shutil
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -19,7 +21,13 @@ import torch
 from inrgen.core.splits import Split
 from inrgen.exchange.catalog import FormatName, format_named
 from inrgen.exchange.conventions import convert, standardise
-from inrgen.exchange.files import hold_folder, read_json, write_json, write_whole
+from inrgen.exchange.files import (
+    hold_folder,
+    read_json,
+    remove_unfinished,
+    write_json,
+    write_whole,
+)
 from inrgen.exchange.format import SIDECAR, Row, Wishes, Writing
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.selection import Selection, select_rows
@@ -158,6 +166,17 @@ def _work(job: Job, part: int, rows: Sequence[Row]) -> int:
     return len(rows)
 
 
+def _end_with(driver: int) -> None:
+    """End this worker soon after its driver, which may be killed without a word."""
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _alone(job: Job, part: int, rows: Sequence[Row]) -> int:
     """The same in a process of its own, beside others: one thread each."""
     torch.set_num_threads(1)
@@ -228,7 +247,12 @@ class Export:
             for part in pending:
                 yield _work(plan.job, part, plan.selection.part(plan.parts[part]))
             return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            workers,
+            mp_context=get_context("spawn"),
+            initializer=_end_with,
+            initargs=(os.getpid(),),
+        ) as pool:
             waiting = set()
             try:
                 for part in pending:
@@ -254,6 +278,7 @@ class Export:
                     Moments(count=int(found["count"]), mean=found["mean"], squares=found["squares"])
                 )
         format_named(self.plan.job.format).finish(writing, rows, total)
+        remove_unfinished(self._folder)
         write_json(self._folder / SIDECAR, self._sidecar())
         shutil.rmtree(self._state)
 

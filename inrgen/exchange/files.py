@@ -14,6 +14,8 @@ MAX_FILE_BYTES = 1 << 32
 MAX_JSON_BYTES = 1 << 30
 MAX_PARAMS = 1 << 26
 
+_UNFINISHED = ".part"
+
 
 class BadEntry(ValueError):
     """Why one INR of somebody else's data set cannot be read; in bulk work it becomes a record."""
@@ -25,9 +27,15 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     A writer that is killed leaves nothing that a reader's pattern would match.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.parent / f"_{path.name}.part"
+    made = path.parent / f"_{path.name}.{os.getpid()}{_UNFINISHED}"
     write(made)
     made.replace(path)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed writers left behind, in a folder and all below it."""
+    for path in folder.rglob(f"_*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

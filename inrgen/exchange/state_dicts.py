@@ -43,6 +43,12 @@ def net_names(num_layers: int) -> list[str]:
     return [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
 
 
+def _save(value: dict[str, Any], path: Path) -> None:
+    """torch.save through an open file: given a path, it writes the path's name into the file."""
+    with path.open("wb") as file:
+        torch.save(value, file)
+
+
 def write_model(
     path: Path, names: Sequence[str], params: Params, index: int, label: int | None
 ) -> None:
@@ -53,7 +59,7 @@ def write_model(
     state: dict[str, Any] = dict(zip(names, tensors, strict=True))
     if label is not None:
         state["label"] = label
-    write_whole(path, lambda made: torch.save(state, made))
+    write_whole(path, lambda made: _save(state, made))
 
 
 def write_statistics(writing: Writing, moments: Moments) -> None:
@@ -71,7 +77,7 @@ def write_statistics(writing: Writing, moments: Moments) -> None:
         },
         "biases": {name: [b[0][:, None].clone() for b in p.biases] for name, p in named.items()},
     }
-    write_whole(writing.folder / "statistics.pth", lambda made: torch.save(found, made))
+    write_whole(writing.folder / "statistics.pth", lambda made: _save(found, made))
 
 
 def _check_archive(path: Path, name: str) -> None:
