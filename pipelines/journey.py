@@ -61,7 +61,7 @@ def build_align_train(
 
 
 def signed_training(size: Size) -> TrainConfig:
-    """What taught most in the study: a network blind to signs and order, with signed MixUp."""
+    """A network blind to signs and order of units, with signed MixUp."""
     mode = "random" if size.views > 1 else "all"
     return TrainConfig(
         model="signed",
