@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,6 +35,8 @@ class StudyConfig:
         budget_min: begin no run after so many minutes of running; what is left waits.
         rows: shell patterns of the names of rows to run, such as 'images-dws-1v-*'; all by default.
         seeds: trainings of each row; by default the scale's.
+        steps: updates of each training on images, instead of the scale's; results of another
+            number lie in a folder of their own.
         jobs: runs at a time, each in a process of its own.
         threads: of each run; by default the machine's cores shared out to jobs.
         device: cpu or cuda; by default cuda where there is one.
@@ -50,6 +52,7 @@ class StudyConfig:
     budget_min: float | None = None
     rows: tuple[str, ...] = ()
     seeds: int | None = None
+    steps: int | None = None
     jobs: int = 1
     threads: int | None = None
     device: str | None = None
@@ -61,15 +64,20 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.jobs < 1 or (self.seeds is not None and self.seeds < 1):
             raise ValueError(f"jobs and seeds must be positive; got {self.jobs}, {self.seeds}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be positive; got {self.steps}")
         if self.budget_min is not None and not self.budget_min >= 0:
             raise ValueError(f"budget_min must not be negative; got {self.budget_min}")
 
 
 def _setting(config: StudyConfig) -> Setting:
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen_scale = scale(config.scale)
+    if config.steps is not None:
+        chosen_scale = replace(chosen_scale, steps=config.steps)
     shared = max(1, (os.cpu_count() or 1) // config.jobs)
     return Setting(
-        scale=scale(config.scale),
+        scale=chosen_scale,
         places=Places(
             out=config.out.absolute(),
             data=config.data,

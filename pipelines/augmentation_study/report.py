@@ -31,7 +31,7 @@ def write_report(
 ) -> tuple[Path, Path]:
     """Write the HTML and the Markdown report of all results there are; their paths."""
     sections = report_sections(setting, planned, outcomes)
-    out, name = setting.places.out, f"report-{setting.scale.name}"
+    out, name = setting.places.out, f"report-{setting.scale.tag}"
     out.mkdir(parents=True, exist_ok=True)
     pages = {".html": to_html(_TITLE, sections), ".md": to_markdown(_TITLE, sections)}
     paths = []

@@ -62,7 +62,7 @@ class Outcome:
 
 def results_folder(out: Path, scale: Scale) -> Path:
     """Where the results of a scale are kept."""
-    return out / f"results-{scale.name}"
+    return out / f"results-{scale.tag}"
 
 
 def is_done(out: Path, scale: Scale, run: Run) -> bool:

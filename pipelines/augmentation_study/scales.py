@@ -44,6 +44,12 @@ class Scale:
     probes: tuple[int, int, int]
     seed: int = 0
 
+    @property
+    def tag(self) -> str:
+        """What results and reports are filed under: another number of updates lies apart."""
+        usual = scale(self.name).steps
+        return self.name if self.steps == usual else f"{self.name}-{self.steps}-updates"
+
 
 def scale(name: ScaleName) -> Scale:
     """A scale by its name."""

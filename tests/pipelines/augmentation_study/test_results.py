@@ -42,8 +42,16 @@ def test_a_result_is_never_replaced(tmp_path, outcome):
 
 def test_results_of_another_setting_of_the_scale_are_refused(tmp_path, outcome):
     write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))
-    with pytest.raises(ValueError, match="differs in steps, batch"):
-        read_outcomes(tmp_path, replace(TINY, steps=13, batch=16))
+    with pytest.raises(ValueError, match="differs in shape_steps, batch"):
+        read_outcomes(tmp_path, replace(TINY, shape_steps=13, batch=16))
+
+
+def test_results_of_another_number_of_updates_lie_apart(tmp_path, outcome):
+    longer = replace(TINY, steps=100)
+    write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))
+    write_outcome(tmp_path, longer, outcome(ROWS[1], 0.6))
+    assert [one.run.row for one in read_outcomes(tmp_path, TINY)] == [ROWS[0]]
+    assert [one.run.row for one in read_outcomes(tmp_path, longer)] == [ROWS[1]]
 
 
 @pytest.fixture
