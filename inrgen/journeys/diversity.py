@@ -31,7 +31,7 @@ class DiversityConfig:
 
     Attributes:
         store: the store's folder.
-        split: whose items.
+        split: whose items are compared; all takes every split.
         match: what to align pairs by; relu networks take permutation alone.
         pairs: how many of views, and as many of items; twins drop out.
         seed: names the sample.

@@ -26,7 +26,7 @@ class ExportConfig:
         store: the store's folder.
         format: whose files to write; huggingface and safetensors are for everyone else.
         out: the folder to write; it must be new, empty, or this export unfinished.
-        split: which items.
+        split: whose items are written; all takes every split.
         views: which views, such as 0 1 2; by default all, or the first where a format has one.
         spec: which networks, by their spec_id, where the store holds several.
         path_prefix: what goes before the paths in splits.json; by default what the format is used
