@@ -38,6 +38,11 @@ class Finding:
         return {outcome.run.seed: outcome.hits for outcome in self.outcomes}
 
     @property
+    def items(self) -> set[frozenset[str]]:
+        """The sets of test items that its trainings answered for; one, unless a store changed."""
+        return {frozenset(result.items) for result in self.results}
+
+    @property
     def percent(self) -> float:
         """Mean test accuracy over seeds."""
         return 100 * fmean(result.test_accuracy for result in self.results)
@@ -123,6 +128,8 @@ def claims(findings: Findings, views: int) -> list[Claim]:
         )
         for topic, first, second in dict.fromkeys(_pairs(views))
         if first in findings and second in findings and first != second
+        # hits are paired by their place: rows on other items have nothing to pair
+        if len(findings[first].items | findings[second].items) == 1
     ]
 
 
