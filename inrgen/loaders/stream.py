@@ -109,6 +109,8 @@ class StreamLoader(IterableDataset[Batch]):
             raise ValueError(f"rank must be in 0..world_size - 1; got {rank} of {world_size}")
         if on_bad_shard not in ("raise", "skip"):
             raise ValueError(f"on_bad_shard must be 'raise' or 'skip'; got {on_bad_shard!r}")
+        if num_classes is not None and num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, or None; got {num_classes}")
         if mixup is not None and views == "pairs":
             raise ValueError("mixup mixes single samples; it has no meaning for views='pairs'")
         self._contents = read_contents(

@@ -148,6 +148,7 @@ def test_only_key_columns_are_kept(path):
         ({"views": []}, "views must be numbers"),
         ({"where": ds.field("psnr_db") > 1e9}, "no row .* is left to serve"),
         ({"batch_size": 0}, "batch_size and pool_shards must be at least 1; got 0"),
+        ({"num_classes": 0}, "num_classes must be at least 1, or None; got 0"),
         ({"rank": 2, "world_size": 2}, r"rank must be in 0..world_size - 1; got 2 of 2"),
         ({"weights": [1.0, 2.0]}, "weights needs a positive number for each of 1 stores"),
         ({"spec_id": "2-2-2_0"}, "spec_id must be one of"),
