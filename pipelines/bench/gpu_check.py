@@ -3,10 +3,11 @@
     python -m pipelines.bench.gpu_check --data DIR --out JSON
 
 checks the kernel against float64, sets its PSNR beside torch's on real images, and measures speed,
-share of peak, memory and the whole Fashion-MNIST job; then transforms and alignment on the card
-beside the CPU's. DIR holds FashionMNIST/raw with the four official files. It needs torch, triton
-and jaxtyping (numba for alignment), and no network. A section that fails is reported with its error
-and the others go on; the exit status is then 1. Without a CUDA device it says so and exits with 2.
+share of peak, memory and the whole Fashion-MNIST job; then transforms, alignment and networks on
+the card beside the CPU's. DIR holds FashionMNIST/raw with the four official files. It needs torch,
+triton and jaxtyping (numba for alignment), and no network. A section that fails is reported with
+its error and the others go on; the exit status is then 1. Without a CUDA device it says so and
+exits with 2.
 `--dry` runs every section at toy size on the CPU, through triton's interpreter, to show that the
 command itself works; its figures mean nothing.
 """
@@ -47,6 +48,7 @@ def sections() -> "dict[str, Section]":
     from pipelines.bench.gpu_correctness import behaviour, correctness
     from pipelines.bench.gpu_quality import quality
     from pipelines.bench.gpu_speed import speed, whole_job
+    from pipelines.bench.gpu_training import training
     from pipelines.bench.gpu_weights import alignment, transforms
 
     return {
@@ -57,6 +59,7 @@ def sections() -> "dict[str, Section]":
         "whole Fashion-MNIST job": whole_job,
         "transforms": transforms,
         "alignment": alignment,
+        "training": training,
     }
 
 

@@ -45,6 +45,7 @@ SECTIONS = [
     "whole Fashion-MNIST job",
     "transforms",
     "alignment",
+    "training",
 ]
 
 
