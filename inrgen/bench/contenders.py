@@ -6,13 +6,12 @@ library's means, as their users would.
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inrgen.bench.jax_contenders import JAX_CONTENDERS
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
@@ -22,9 +21,14 @@ from inrgen.fit.engines import make_engine
 
 Contender = Callable[[InrSpec, FitConfig, FitBatch], Params]
 
-# INRs at a time: few enough for their activations to stay in a processor's caches.
-_COMPILED_AT_ONCE = 16
-_JAX_AT_ONCE = 16
+# INRs at a time and values of one layer's activations: few enough to stay in a processor's caches.
+_MOST_AT_ONCE, _MOST_VALUES = 16, 512 * 1024
+
+
+def at_once(spec: InrSpec, config: FitConfig, num_points: int) -> int:
+    """INRs that batched contenders take at a time: a power of two."""
+    values = (config.points_per_step or num_points) * max(spec.widths)
+    return 1 << (max(1, min(_MOST_AT_ONCE, _MOST_VALUES // values)).bit_length() - 1)
 
 
 class _Siren(nn.Module):
@@ -93,9 +97,9 @@ def _compiled_update(spec: InrSpec, lr: float) -> Callable[..., tuple[Tensor, ..
 def compiled(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
     """Batches of a few networks, update compiled by torch.compile."""
     update = _compiled_update(spec, config.lr)
-    fitted = []
-    for low in range(0, len(batch.start), _COMPILED_AT_ONCE):
-        rows = torch.arange(low, low + _COMPILED_AT_ONCE).clamp(max=len(batch.start) - 1)
+    fitted, size = [], at_once(spec, config, batch.values.shape[1])
+    for low in range(0, len(batch.start), size):
+        rows = torch.arange(low, low + size).clamp(max=len(batch.start) - 1)
         theta, values = batch.start[rows].flat(), batch.values[batch.signal_of[rows]]
         x, y = batch.coords[0].expand(len(rows), -1, -1).contiguous(), values
         first, second = torch.zeros_like(theta), torch.zeros_like(theta)
@@ -110,73 +114,21 @@ def compiled(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
     return Params.from_flat(spec, torch.cat(fitted)[: len(batch.start)])
 
 
-@cache
-def _jax_fit(spec: InrSpec, config: FitConfig) -> Callable[..., Any]:
-    """Fits of a batch from flat weights: scan over steps, vmap over INRs, jit of it all."""
-    import jax
-    from jax import numpy as jnp
-
-    slots = spec.layers
-
-    def loss(theta, x, y):
-        h = x
-        for layer in range(spec.num_hidden + 1):
-            weight, bias = (
-                theta[slot.offset : slot.offset + slot.size].reshape(slot.shape)
-                for slot in slots[2 * layer : 2 * layer + 2]
-            )
-            h = h @ weight.T + bias
-            if layer < spec.num_hidden:
-                h = jnp.sin(spec.omega[layer] * h)
-        return jnp.mean((h + spec.output_offset - y) ** 2)
-
-    def fit_one(theta, coords, values, key):
-        def update(state, step):
-            theta, first, second = state
-            x, y = coords, values
-            if config.points_per_step:
-                drawn = jax.random.fold_in(key, step)
-                index = jax.random.randint(drawn, (config.points_per_step,), 0, len(coords))
-                x, y = coords[index], values[index]
-            gradient = jax.grad(loss)(theta, x, y)
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.999 * second + 0.001 * gradient**2
-            m_hat, v_hat = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
-            return (theta - config.lr * m_hat / (jnp.sqrt(v_hat) + 1e-8), first, second), None
-
-        zero = jnp.zeros_like(theta)
-        steps = jnp.arange(config.num_steps)
-        return jax.lax.scan(update, (theta, zero, zero), steps)[0][0]
-
-    return jax.jit(jax.vmap(fit_one, in_axes=(0, None, 0, 0)))
-
-
-def jax_vmap(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
-    """Batches of a few networks by JAX."""
-    import jax
-
-    fit = _jax_fit(spec, config)
-    fitted = []
-    for low in range(0, len(batch.start), _JAX_AT_ONCE):
-        rows = torch.arange(low, low + _JAX_AT_ONCE).clamp(max=len(batch.start) - 1)
-        fitted.append(
-            fit(
-                batch.start[rows].flat().numpy(),
-                batch.coords[0].numpy(),
-                batch.values[batch.signal_of[rows]].numpy(),
-                jax.random.split(jax.random.key(low), len(rows)),
-            )
-        )
-    flat = np.concatenate([np.asarray(part) for part in fitted])[: len(batch.start)]
-    return Params.from_flat(spec, torch.from_numpy(flat))
-
-
 def _engine(name: str) -> Contender:
     engine = make_engine(name, threads=1)
     return lambda spec, config, batch: engine.fit(spec, config, batch).params
 
 
+def _by_jax(name: str) -> Contender:
+    fit = JAX_CONTENDERS[name]
+    return lambda spec, config, batch: fit(
+        spec, config, batch, at_once(spec, config, batch.values.shape[1])
+    )
+
+
 def contender(name: str) -> Contender:
-    """A way to fit by name: an engine's, or sequential, compiled or jax. One thread each."""
-    others = {"sequential": sequential, "compiled": compiled, "jax": jax_vmap}
+    """A way to fit by name: an engine's, sequential, compiled, or one of JAX's. One thread each."""
+    if name in JAX_CONTENDERS:
+        return _by_jax(name)
+    others = {"sequential": sequential, "compiled": compiled}
     return others[name] if name in others else _engine(name)

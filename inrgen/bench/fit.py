@@ -15,11 +15,13 @@ from inrgen.bench.apart import Finish, Team, Turn, at_work
 from inrgen.bench.fit_curve import curve, curve_table
 from inrgen.bench.fit_growth import growth, growth_table
 from inrgen.bench.fit_jobs import JOBS
+from inrgen.bench.jax_contenders import JAX_CONTENDERS
 from inrgen.bench.peak import measure_peak_gflop_s
 from inrgen.bench.report import BenchReport, columns_text
 
 Measure = Literal["engines", "scaling", "growth", "curve"]
-_ENGINES = ("sequential", "torch", "compiled", "jax", "cpu")
+_COMPILED = ("compiled", *JAX_CONTENDERS)
+_ENGINES = ("sequential", "torch", "compiled", *JAX_CONTENDERS, "cpu")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +36,12 @@ class FitBench:
             and 3-64-64-64-1 (2,048 points drawn each step), 2-256-256-256-3 (2,048 of 256 x 256
             pixels).
         engines: inrgen's own, torch and cpu, and what they are measured against: sequential (a
-            torch module and optimiser for each image), compiled (batches through torch.compile)
-            and jax (vmap and scan). jax is left out where it is not installed, compiled where
-            there is no C++ compiler.
-        compiled_jobs: the jobs that compiled takes part in; each costs it half a minute first.
+            torch module and optimiser for each image), compiled (batches through torch.compile),
+            jax (vmap and scan), jax-tuned (the same with a sine by polynomials) and
+            fit-a-nef-style (vmap, a call for each update, as that library does). The last three
+            are left out where JAX is not installed, compiled where there is no C++ compiler.
+        compiled_jobs: the jobs that compiled and JAX's take part in; each costs compiled half a
+            minute first.
         workers: processes a row, with one thread on a core of its own each; 0 is one for each core.
         repeats: timed turns of each row; figures are medians over them.
         seconds: about how long a turn takes.
@@ -107,7 +111,7 @@ def _silent(line: str) -> None:
 
 
 def _can_run(engine: str) -> bool:
-    if engine == "jax":
+    if engine in JAX_CONTENDERS:
         return find_spec("jax") is not None
     return engine != "compiled" or any(which(name) for name in ("c++", "g++", "clang++"))
 
@@ -168,7 +172,7 @@ def run(config: FitBench, progress: Callable[[str], None] = _silent) -> list[Fit
         teams = [
             Team(job=job, engine=engine, workers=workers, seconds=config.seconds)
             for engine in config.engines
-            if _can_run(engine) and (engine != "compiled" or job in config.compiled_jobs)
+            if _can_run(engine) and (engine not in _COMPILED or job in config.compiled_jobs)
         ]
         progress(f"{job}: {', '.join(team.engine for team in teams)}")
         rows += _compare(teams, config.repeats, measure_peak_gflop_s(workers) / workers)

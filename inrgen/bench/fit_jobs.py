@@ -101,13 +101,14 @@ def make_batch(job: FitJob, num: int) -> FitBatch:
     phase = rng.uniform(rng.fold(signals, 1), shape, 0.0, 2.0 * torch.pi)
     values = torch.stack(
         [
-            torch.sin(coords @ w.flatten(0, 1).T + p.flatten())
+            # one signal at a time: its waves need many times the memory of what is kept of them
+            torch.sin(coords @ w.flatten(0, 1).T + p.flatten()).unflatten(1, shape).mean(dim=2)
             for w, p in zip(wave, phase, strict=True)
         ]
-    ).unflatten(2, shape)
+    )
     return FitBatch(
         coords=coords[None],
-        values=0.5 + 0.5 * values.mean(dim=3),
+        values=0.5 + 0.5 * values,
         signal_of=items,
         keys=rng.keys(0, "bench fits", items),
         start=initialise(spec, job.config.init, rng.keys(0, "bench starts", items)),

@@ -36,8 +36,8 @@ BITS = ir.VectorType(ir.IntType(32), LANES)
 
 # sin and cos of r turns for |r| <= 1/4, in powers of r^2: minimax in absolute error, 3e-9 and
 # 5e-8 before rounding (Lawson's iteration in float64).
-_SINE = (6.28318516008804, -41.341655031, 81.60100404882, -76.54978169582, 39.53670128667)
-_COSINE = (0.99999995347063, -19.73917143533, 64.93459065104, -85.24033058035, 56.24238045024)
+SINE = (6.28318516008804, -41.341655031, 81.60100404882, -76.54978169582, 39.53670128667)
+COSINE = (0.99999995347063, -19.73917143533, 64.93459065104, -85.24033058035, 56.24238045024)
 
 
 class Emitter:
@@ -108,8 +108,8 @@ class Emitter:
         def signed(value):
             return b.bitcast(b.xor(b.bitcast(value, BITS), odd), VECTOR)
 
-        sine = b.fmul(self.polynomial(_SINE, square), signed(rest))
-        slope = self.polynomial([2.0 * math.pi * c for c in _COSINE], square)
+        sine = b.fmul(self.polynomial(SINE, square), signed(rest))
+        slope = self.polynomial([2.0 * math.pi * c for c in COSINE], square)
         return sine, signed(slope)
 
     def lane_sum(self, vector):

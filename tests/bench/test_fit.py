@@ -11,14 +11,15 @@ from inrgen.bench.contenders import contender
 from inrgen.bench.fit import FitBench, FitRate, bench_fit, run, scaling, table
 from inrgen.bench.fit_curve import curve, curve_table
 from inrgen.bench.fit_growth import growth, growth_table
-from inrgen.bench.fit_jobs import FitJob, make_batch
+from inrgen.bench.fit_jobs import JOBS, FitJob, make_batch
+from inrgen.bench.jax_contenders import JAX_CONTENDERS
 
 SMALL = FitJob(widths=(2, 16, 16, 1), grid=(8, 8), points_per_step=0, num_steps=5, num_compared=3)
 
 
-@pytest.mark.parametrize("name", ["sequential", "compiled", "jax", "torch", "cpu"])
+@pytest.mark.parametrize("name", ["sequential", "compiled", *JAX_CONTENDERS, "torch", "cpu"])
 def test_all_contenders_do_the_same_work(name, monkeypatch):
-    if name == "jax":
+    if name in JAX_CONTENDERS:
         pytest.importorskip("jax")
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     contenders._compiled_update.cache_clear()
@@ -28,8 +29,17 @@ def test_all_contenders_do_the_same_work(name, monkeypatch):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sequential", "compiled"])
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_batches_have_no_copies_to_fill_them_up(job):
+    """Such fits would be work that is not counted, and their contender would look slow."""
+    num_points = math.prod(job.grid)
+    assert job.num_compared % contenders.at_once(job.spec, job.config, num_points) == 0
+
+
+@pytest.mark.parametrize("name", ["sequential", "compiled", *JAX_CONTENDERS])
 def test_contenders_that_draw_points_still_fit(name, monkeypatch):
+    if name in JAX_CONTENDERS:
+        pytest.importorskip("jax")
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     contenders._compiled_update.cache_clear()
     job = replace(SMALL, points_per_step=7)
