@@ -1,5 +1,6 @@
 """The few things that a store does to files, each durable when it returns.
 
+Of a file in staging what it holds is durable, while its name may be lost with the machine.
 Names ("keys") are relative to the store and separated by "/". Folders of this machine offer them
 (local_files.py), and object stores do (object_files.py), where put and create are one upload each
 (create on condition that the key is new), move is copy and delete, and names lists a prefix.

@@ -74,18 +74,18 @@ def shard_shape(layout: Layout, num_params: int, block: int) -> ShardShape:
     )
 
 
-def encode_shard(shape: ShardShape, flat: Float32[np.ndarray, "r p"]) -> bytearray:
+def encode_shard(shape: ShardShape, flat: Float32[np.ndarray, "r p"]) -> memoryview:
     """A shard's bytes; the rest of its last chunk is NaN."""
-    data = bytearray(shape.size_bytes)
-    body = np.frombuffer(data, np.uint8, shape.index_start).reshape(-1, shape.chunk_bytes)
+    data = np.empty(shape.size_bytes, np.uint8)
+    body = data[: shape.index_start].reshape(-1, shape.chunk_bytes)
     for chunk, place in enumerate(body):
         rows = shape.chunk_range(chunk)
-        values = np.full((shape.chunk_rows, shape.num_params), np.nan, dtype="<f4")
+        values = place[:-_CRC_BYTES].view("<f4").reshape(shape.chunk_rows, shape.num_params)
         values[: len(rows)] = flat[rows.start : rows.stop]
-        place[:-_CRC_BYTES] = values.reshape(-1).view(np.uint8)
-        place[-_CRC_BYTES:] = np.frombuffer(_crc(values.tobytes()), np.uint8)
-    data[shape.index_start :] = shape.index()
-    return data
+        values[len(rows) :] = np.nan
+        place[-_CRC_BYTES:] = np.frombuffer(_crc(place[:-_CRC_BYTES]), np.uint8)
+    data[shape.index_start :] = np.frombuffer(shape.index(), np.uint8)
+    return data.data
 
 
 def good_chunks(
