@@ -1,4 +1,4 @@
-"""python -m pipelines.augmentation_study --scale tiny|small|full"""
+"""python -m pipelines.augmentation_study --scale tiny|small|whole|full"""
 
 import os
 import sys
@@ -29,7 +29,8 @@ class StudyConfig:
 
     Attributes:
         scale: tiny (digits, minutes, to see that all runs), small (3,000 Fashion-MNIST images, two
-            cores, some hours) or full (the published protocol, for a GPU).
+            cores, a night), whole (all images with one view each, two cores, an hour a row) or full
+            (the published protocol, for a GPU).
         data: the folder that holds FashionMNIST/raw; tiny needs none.
         out: where stores, results and the report go.
         budget_min: begin no run after so many minutes of running; what is left waits.

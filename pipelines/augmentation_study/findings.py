@@ -18,6 +18,7 @@ from pipelines.augmentation_study.rows import (
     contrastive_rows,
     leaky_rows,
     table_row,
+    views_beside,
 )
 
 
@@ -89,7 +90,7 @@ def _pairs(views: int) -> list[tuple[str, Row, Row]]:
     """What is worth comparing: a topic, and two rows."""
     pairs: list[tuple[str, Row, Row]] = []
     for model in ("dws", "gnn"):
-        for v in (1, views):
+        for _, v in views_beside(views):
             plain = table_row("No augmentation", model, v)
             pairs += [
                 ("augmentation against none", table_row(name, model, v), plain)
@@ -106,7 +107,7 @@ def _pairs(views: int) -> list[tuple[str, Row, Row]]:
             ("partners from views left out", row, replace(row, partners="clean"))
             for row in leaky_rows(model)
         ]
-    for v in (1, views):
+    for _, v in views_beside(views):
         best = table_row("Alignment + MixUp", "dws", v)
         pairs += [("beyond the paper, against its alignment", r, best) for r in beyond_rows(v)]
     for row in contrastive_rows(views):
@@ -139,9 +140,8 @@ def order_against_published(found: Sequence[Claim], corpus: str, views: int) -> 
     plain = {r.model: r for r in published_rows() if r.augmentation == "No augmentation"}
     lines = []
     for said in published_rows():
-        for v in (1, 10):
+        for v, here in views_beside(views):
             figure, none = said.figures[corpus, v], plain[said.model].figures[corpus, v]
-            here = 1 if v == 1 else views
             first = table_row(said.augmentation, said.model, here)
             second = table_row("No augmentation", said.model, here)
             claim = gains.get((first, second))

@@ -95,6 +95,12 @@ RECIPES = (
 )
 
 
+def views_beside(views: int) -> tuple[tuple[int, int], ...]:
+    """The published numbers of views, each with what stands for it here: none for ten where all
+    rows have one."""
+    return ((1, 1),) if views == 1 else ((1, 1), (10, views))
+
+
 def table_row(augmentation: str, model: str, views: int, corpus: Corpus = "images") -> Row:
     """A row of the published table."""
     augment, mixup = AUGMENTATIONS[augmentation]
@@ -178,7 +184,8 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
     """All rows, each once, the most telling first.
 
     Args:
-        views: fits of each training image in the ten-view rows, ten but for the smallest scale.
+        views: fits of each training image in the ten-view rows, ten but for the smallest scale;
+            1 has no such rows, nor any with partners from other views.
         shape_views: the same of the shapes at hand.
         modelnet40: whether the real set is given; without it none of its rows is planned.
     """
@@ -201,7 +208,7 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
     rest = (
         *beyond_rows(1)[:7],
         *(table_row(a, "dws", views) for a in AUGMENTATIONS),
-        *leaky_rows("dws"),
+        *(leaky_rows("dws") if views > 1 else ()),
         *beyond_rows(views)[:7],
         *size_rows(),
         *shape_rows(shape_views),
@@ -211,7 +218,7 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
         *beyond_rows(1),
         *beyond_rows(views),
         *(table_row(a, "gnn", v) for v in (1, views) for a in AUGMENTATIONS),
-        *leaky_rows("gnn"),
+        *(leaky_rows("gnn") if views > 1 else ()),
     )
     solid = [a for a in AUGMENTATIONS if a != "Rotation"]
     real = [

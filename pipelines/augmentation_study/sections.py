@@ -24,6 +24,7 @@ from pipelines.augmentation_study.rows import (
     leaky_rows,
     shape_rows,
     table_row,
+    views_beside,
 )
 from pipelines.augmentation_study.sections_table import IMAGES, epochs_of, floor_of, percent
 
@@ -31,13 +32,14 @@ from pipelines.augmentation_study.sections_table import IMAGES, epochs_of, floor
 def beyond_section(findings: Findings, setting: Setting) -> Section:
     """Rows that are not in the paper, and the best of all beside the paper's best."""
     views = setting.scale.views
-    rows = [row for v in (1, views) for row in beyond_rows(v)]
+    beside = views_beside(views)
+    rows = [row for _, v in beside for row in beyond_rows(v)]
     lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Signs in alignment and in the network, and one template (the iterated mean of training "
         "INRs aligned with signs) to which every INR is carried first."
     ]
-    words += [_best(findings, v, published) for v, published in ((1, 1), (views, 10))]
+    words += [_best(findings, v, published) for published, v in beside]
     dots = [
         Dot(name=row.row_id.removeprefix("images-"), ours=findings[row].interval)
         for row in rows

@@ -9,7 +9,7 @@ from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.findings import Claim, Finding, Findings, order_against_published
 from pipelines.augmentation_study.plots import Dot, dot_figure
 from pipelines.augmentation_study.published import PublishedRow, published_rows
-from pipelines.augmentation_study.rows import table_row
+from pipelines.augmentation_study.rows import table_row, views_beside
 
 _NOT_RUN = "not run"
 _NO_MODELNET = "not run: data not at hand"
@@ -34,6 +34,10 @@ def epochs_of(finding: Finding | None) -> str:
     return f"{len(result.history)} ({result.best_epoch + 1})"
 
 
+def _views(num: int) -> str:
+    return f"{num} view{'s' * (num > 1)}"
+
+
 def _published(row: PublishedRow, corpus: str, views: int) -> str:
     figure = row.figures[corpus, views]
     return "—" if figure is None else f"{figure.mean:.2f} ± {figure.spread:.2f}"
@@ -45,15 +49,15 @@ def published_section(findings: Findings, setting: Setting, modelnet40: bool) ->
     lines, real = [], []
     for said in published_rows():
         cells = [said.augmentation, said.model]
-        for v, here in ((1, 1), (10, views)):
+        for v, here in views_beside(views):
             found = findings.get(table_row(said.augmentation, said.model, here))
             cells += [_published(said, IMAGES, v), percent(found)]
         lines.append(cells)
         real.append([said.augmentation, said.model, *_modelnet_cells(findings, said, modelnet40)])
     ours = f"here, {setting.scale.source}"
     head = ["augmentation", "model"]
-    for name in ("1 view", f"{views} views"):
-        head += [f"published FMNIST, {name.replace(str(views), '10')}", f"{ours}, {name}"]
+    for v, here in views_beside(views):
+        head += [f"published FMNIST, {_views(v)}", f"{ours}, {_views(here)}"]
     words = (
         "Test accuracy in %. Published: 55,000 Fashion-MNIST images, mean and spread over seeds. "
         "Here: mean (and spread over seeds where there are several), with the 95 % interval over "
@@ -90,12 +94,12 @@ def floor_of(finding: Finding) -> float:
 def _dots(findings: Findings, setting: Setting) -> list[Figure]:
     dots, some = [], None
     for said in published_rows():
-        for v, here in ((1, 1), (10, setting.scale.views)):
+        for v, here in views_beside(setting.scale.views):
             found = findings.get(table_row(said.augmentation, said.model, here))
             figure = said.figures[IMAGES, v]
             if found is not None:
                 some = found
-                name = f"{said.augmentation}, {said.model}, {here} view{'s' * (here > 1)}"
+                name = f"{said.augmentation}, {said.model}, {_views(here)}"
                 beside = None if figure is None else (figure.mean, figure.spread)
                 dots.append(Dot(name=name, ours=found.interval, published=beside))
     if some is None:

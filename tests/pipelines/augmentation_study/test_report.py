@@ -1,5 +1,7 @@
 """The report: it says what was found and never fills a cell that was not run."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.augmentation_study.execute import Setting
@@ -45,6 +47,13 @@ def test_without_results_no_cell_holds_a_figure_of_ours(setting):
     for row in real.rows:
         assert set(row[3::2]) <= {"not run: data not at hand", "—"}
     assert all(set(row[1:]) == {"not run"} for row in found["The recipe study"][0].rows)
+
+
+def test_at_one_view_the_table_has_no_column_of_ten(setting, some):
+    at = replace(setting, scale=scale("whole"))
+    published, _ = tables(report_sections(at, plan_rows(1, 2), some))["The published table"]
+    assert published.head[2:] == ["published FMNIST, 1 view", "here, fashion-mnist, 1 view"]
+    assert {len(row) for row in published.rows} == {4}
 
 
 def test_cells_that_were_run_say_accuracy_interval_and_seeds(setting, some):

@@ -14,6 +14,7 @@ from pipelines.augmentation_study.rows import (
     plan_rows,
     size_rows,
     table_row,
+    views_beside,
 )
 from pipelines.augmentation_study.scales import (
     epochs_for,
@@ -61,6 +62,15 @@ def test_the_most_telling_rows_come_first():
     assert all(row.model != "gnn" for row in first)
 
 
+def test_a_scale_of_one_view_plans_no_row_that_needs_another():
+    rows = plan_rows(1, 2)
+    images = [row for row in rows if row.corpus == "images" and not row.recipe]
+    assert {row.views for row in images} == {1}
+    assert {row.partners for row in images} == {"clean"}
+    assert views_beside(1) == ((1, 1),)
+    assert views_beside(VIEWS) == ((1, 1), (10, VIEWS))
+
+
 def test_rows_are_chosen_by_pattern_and_a_pattern_without_rows_is_refused():
     rows = plan_rows(VIEWS, 2)
     some = chosen(rows, ["images-dws-1v-*", "recipe-fast"])
@@ -83,7 +93,7 @@ def test_the_published_table_is_as_published():
     assert (best.augmentation, best.model) == ("MixUp", "gnn")
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "full"])
+@pytest.mark.parametrize("name", ["tiny", "small", "whole", "full"])
 def test_every_row_is_a_run_at_every_scale(name):
     at = scale(name)
     for row in plan_rows(at.views, 2):
