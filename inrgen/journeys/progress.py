@@ -55,9 +55,13 @@ class _Lines:
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
         self._out.write(
             f"{self._title}: {self._done:,} of {self._total:,} {self._unit}, "
-            f"{rate:.1f} {self._unit}/s{left}\n"
+            f"{_rate(rate)} {self._unit}/s{left}\n"
         )
         self._out.flush()
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
 
 
 @contextmanager
