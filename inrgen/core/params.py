@@ -45,12 +45,15 @@ class Params:
         """The same weights on another device or in another dtype."""
         return self.map(lambda tensor: tensor.to(device=device, dtype=dtype))
 
-    def flat(self) -> Float[Tensor, "b p"]:
-        """One row an INR: for each layer W row-major as (out, in), then b (as the store has it)."""
+    def flat(self, out: Float[Tensor, "b p"] | None = None) -> Float[Tensor, "b p"]:
+        """One row an INR: for each layer W row-major as (out, in), then b (as the store has it).
+
+        out: memory to fill and give back, where there is some already.
+        """
         parts = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
             parts += [weight.flatten(1), bias]
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1, out=out)
 
     @staticmethod
     def from_flat(spec: InrSpec, flat: Float[Tensor, "b p"]) -> "Params":

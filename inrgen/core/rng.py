@@ -9,7 +9,9 @@ int64 arithmetic so that every device gives the same bits.
 import hashlib
 import math
 from collections.abc import Iterable
+from importlib.util import find_spec
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,6 +26,10 @@ def _signed(value: int) -> int:
 _GOLDEN = _signed(0x9E3779B97F4A7C15)
 _MIX_1 = _signed(0xBF58476D1CE4E5B9)
 _MIX_2 = _signed(0x94D049BB133111EB)
+# From so many numbers on, a compiled pass is worth loading the compiler for.
+_MANY = 2**17
+# Normal numbers made together on a CPU, so that what lies between stays in its cache.
+_NORMALS_AT_ONCE = 2**15
 
 
 def _shift_right(x: Int[Tensor, "*s"], count: int) -> Int[Tensor, "*s"]:
@@ -81,6 +87,28 @@ def bits(keys: Int[Tensor, " b"], num: int, start: int = 0) -> Int[Tensor, "b nu
     return _mix(keys[:, None] + positions * _GOLDEN)
 
 
+def _is_compiled_for(keys: Int[Tensor, " b"], num: int) -> bool:
+    """Whether so many numbers of each key are worth a compiled pass, and it can be had."""
+    many = keys.device.type == "cpu" and len(keys) * num >= _MANY
+    return many and not torch.compiler.is_compiling() and find_spec("numba") is not None
+
+
+def _unit(
+    keys: Int[Tensor, " b"], num: int, dtype: torch.dtype, compiled: bool
+) -> Float[Tensor, "b num"]:
+    """Uniform numbers in [0, 1): the first digits of bits, as many as the dtype holds."""
+    digits = 53 if dtype == torch.float64 else 24
+    if not compiled:
+        return _shift_right(bits(keys, num), 64 - digits).to(dtype) * 2.0**-digits
+    # numba is slow to load, and absent on bare GPU machines
+    from inrgen.core.rng_kernel import fill_unit
+
+    unit = torch.empty(len(keys), num, dtype=torch.promote_types(dtype, torch.float32))
+    constants = np.array([_GOLDEN, _MIX_1, _MIX_2]).view(np.uint64)
+    fill_unit(keys.contiguous().numpy().view(np.uint64), constants, digits, unit.numpy())
+    return unit.to(dtype)
+
+
 def uniform(
     keys: Int[Tensor, " b"],
     shape: tuple[int, ...] = (),
@@ -89,14 +117,22 @@ def uniform(
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "b ..."]:
     """Uniform numbers in [low, high): one block of the given shape a key."""
-    digits = 53 if dtype == torch.float64 else 24
-    unit = _shift_right(bits(keys, math.prod(shape)), 64 - digits).to(dtype) * 2.0**-digits
-    value = low + (high - low) * unit
-    if high > low:
-        # Rounding takes the last numbers below the end up to it, where the end is far from zero.
-        end = torch.tensor(high, dtype=dtype)
-        value = value.clamp(max=torch.nextafter(end, torch.full_like(end, low)).item())
+    num = math.prod(shape)
+    value = _unit(keys, num, dtype, _is_compiled_for(keys, num))
+    if (low, high) != (0.0, 1.0):
+        value = low + (high - low) * value
+        if high > low:
+            # Rounding takes the last numbers below the end up to it, where the end is far from 0.
+            end = torch.tensor(high, dtype=dtype)
+            value = value.clamp(max=torch.nextafter(end, torch.full_like(end, low)).item())
     return value.reshape(len(keys), *shape)
+
+
+def _box_muller(keys: Int[Tensor, " b"], num: int, compiled: bool) -> Float[Tensor, "b num"]:
+    """Standard normal numbers in float64; what is written over was made here."""
+    unit = _unit(keys, 2 * num, torch.float64, compiled)
+    radius = unit[:, :num].neg().log1p_().mul_(-2.0).sqrt_()
+    return radius.mul_(unit[:, num:].mul(2.0 * math.pi).cos_())
 
 
 def normal(
@@ -108,10 +144,10 @@ def normal(
     last bit, which would otherwise let the batch's size show in a float32 draw.
     """
     num = math.prod(shape)
-    unit = uniform(keys, (2, num), dtype=torch.float64)
-    radius = torch.sqrt(-2.0 * torch.log1p(-unit[:, 0]))
-    value = radius * torch.cos(2.0 * math.pi * unit[:, 1])
-    return value.to(dtype).reshape(len(keys), *shape)
+    compiled = _is_compiled_for(keys, 2 * num)
+    rows = len(keys) if keys.device.type != "cpu" else _NORMALS_AT_ONCE // max(1, num)
+    parts = [_box_muller(part, num, compiled).to(dtype) for part in keys.split(max(1, rows))]
+    return torch.cat(parts).reshape(len(keys), *shape)
 
 
 def integers(

@@ -104,7 +104,7 @@ class Align:
 
     def __call__(self, params: Params, names: Names) -> Changed:
         found = match(self.spec, self.reference(params), params, self.config)
-        return Changed(flat=found.aligned.flat(), draws=encode_tensors(found.symmetry))
+        return Changed(params=found.aligned, draws=encode_tensors(found.symmetry))
 
     def distances(self, params: Params, aligned: Params) -> Float[Tensor, "2 r"]:
         """Squared distances from the reference before and after, in float64."""

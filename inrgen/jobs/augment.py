@@ -62,4 +62,4 @@ class Augment:
             flat = params.flat().repeat_interleave(self.copies, dim=0)
             repeated = Params.from_flat(self.spec, flat)
         changed = chain.apply(repeated, draw)
-        return Changed(flat=changed.flat(), draws=encode_draw(chain, self.spec, draw, keys))
+        return Changed(params=changed, draws=encode_draw(chain, self.spec, draw, keys))

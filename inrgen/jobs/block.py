@@ -97,8 +97,7 @@ def derive_block(task: DeriveTask) -> StagedBlock:
         params = Params.from_flat(spec, torch.from_numpy(run.read(part)))
         changed = change(params, names[first:last])
         new = slice(first * done.copies, last * done.copies)
-        flat[new] = changed.flat.numpy()
-        finite[new] = _finite(changed.flat).numpy()
+        finite[new] = _finite(changed.params.flat(out=torch.from_numpy(flat[new]))).numpy()
         draws += changed.draws
     served = np.repeat(run.served, done.copies)
     flat[~(served & finite)] = np.nan

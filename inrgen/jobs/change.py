@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from inrgen.core.params import Params
@@ -24,7 +24,7 @@ class Names:
 class Changed:
     """The new rows, all copies of a row together, and the draw of each as bytes."""
 
-    flat: Float[Tensor, "d p"]
+    params: Params
     draws: list[bytes]
 
 

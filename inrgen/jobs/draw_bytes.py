@@ -9,6 +9,7 @@ Which form it is follows from transform and spec, so a row's bytes depend on no 
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def _like(transform: Transform[Any], spec: InrSpec) -> dict[str, Tensor]:
     return tensors_of(transform.draw(spec, torch.zeros(0, dtype=torch.int64)))
 
 
+@lru_cache(maxsize=64)
 def stored_as_key(transform: Transform[Any], spec: InrSpec) -> bool:
     """Whether draws would take more than a quarter of the bytes of the weights themselves."""
     per_row = 0.0
