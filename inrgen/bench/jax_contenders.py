@@ -20,7 +20,7 @@ from inrgen.fit.engine import FitBatch
 
 @cache
 def _polynomial_sine() -> Callable[[Any], Any]:
-    """sin(2 pi t) of t turns, and its derivative, by polynomials of a few terms.
+    """sin(pi t) of t half turns, and its derivative, by polynomials of a few terms.
 
     JAX's own sine reduces any argument exactly, which on processors costs more than the network's
     products. These are the cpu engine's (fit/cpu_vector.py says why they are right).
@@ -35,22 +35,22 @@ def _polynomial_sine() -> Callable[[Any], Any]:
             value = value * x + jnp.float32(coefficient)
         return value
 
-    def reduced(turns: Any) -> tuple[Any, Any]:
-        halves = jnp.round(2.0 * turns)
-        return turns - 0.5 * halves, lax.shift_left(halves.astype(jnp.int32), jnp.int32(31))
+    def reduced(half_turns: Any) -> tuple[Any, Any]:
+        halves = jnp.round(half_turns)
+        return half_turns - halves, lax.shift_left(halves.astype(jnp.int32), jnp.int32(31))
 
     def signed(value: Any, odd: Any) -> Any:
         bits = lax.bitwise_xor(lax.bitcast_convert_type(value, jnp.int32), odd)
         return lax.bitcast_convert_type(bits, jnp.float32)
 
-    def value(turns: Any) -> Any:
-        rest, odd = reduced(turns)
+    def value(half_turns: Any) -> Any:
+        rest, odd = reduced(half_turns)
         return polynomial(SINE, rest * rest) * signed(rest, odd)
 
     def value_and_slope(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
         rest, odd = reduced(primals[0])
         square = rest * rest
-        slope = polynomial(tuple(2.0 * math.pi * c for c in COSINE), square)
+        slope = polynomial(tuple(math.pi * c for c in COSINE), square)
         sine = polynomial(SINE, square) * signed(rest, odd)
         return sine, signed(slope, odd) * tangents[0]
 
@@ -75,7 +75,7 @@ def _loss(spec: InrSpec, tuned: bool) -> Callable[..., Any]:
             if layer == spec.num_hidden:
                 h = h @ weight.T + bias
             elif tuned:
-                unit = spec.omega[layer] / (2.0 * math.pi)
+                unit = spec.omega[layer] / math.pi
                 h = _polynomial_sine()(h @ (unit * weight).T + unit * bias)
             else:
                 h = jnp.sin(spec.omega[layer] * (h @ weight.T + bias))

@@ -74,8 +74,8 @@ def forward_block(typingctx, work, vectors, places, p, j):
         begun = [e.load(e.step(e.place(f.bias, j), v * LANES)) for v in range(num)]
         sums = e.points_by_features([begun] * ROWS, f, p, j)
         for r, row in enumerate(sums):
-            for v, turns in enumerate(row):
-                sine, slope = e.sine_and_slope(turns)
+            for v, half_turns in enumerate(row):
+                sine, slope = e.sine_and_slope(half_turns)
                 e.store(sine, e.cell(f.sine, f.width, p, j, r, v))
                 e.store(slope, e.cell(f.slope, f.width, p, j, r, v))
         return context.get_dummy_value()
@@ -155,6 +155,25 @@ def dot_block(typingctx, work, width, a, b, out, out_step):
         return context.get_dummy_value()
 
     return types.void(work, *[types.int64] * 5), codegen
+
+
+@intrinsic
+def transpose_block(typingctx, work, source, source_step, target, target_step):
+    """A square of LANES rows of LANES floats, to its mirror image."""
+
+    def codegen(context, builder, signature, arguments):
+        e = Emitter(context, builder, signature.args[0], arguments[0])
+        source, source_step, target, target_step = arguments[1:]
+
+        def row(first, step, number):
+            return e.place(first, builder.mul(step, ir.Constant(INT, number)))
+
+        columns = e.transposed([e.load(row(source, source_step, l)) for l in range(LANES)])
+        for l, column in enumerate(columns):
+            e.store(column, row(target, target_step, l))
+        return context.get_dummy_value()
+
+    return types.void(work, *[types.int64] * 4), codegen
 
 
 @intrinsic

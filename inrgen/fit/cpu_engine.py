@@ -58,7 +58,7 @@ class CpuEngine:
             layout=as_records([layout]),
             hidden=as_records(layout.hidden),
             places=places(spec, layout),
-            turns=np.array([w / (2.0 * math.pi) for w in spec.omega], dtype=np.float32),
+            half_turns=np.array([w / math.pi for w in spec.omega], dtype=np.float32),
             offset=np.float32(spec.output_offset),
             schedule=update_scalars(config).astype(np.float32),
             adam=tuple(

@@ -21,6 +21,7 @@ from inrgen.fit.cpu_blocks import (
     dot_block,
     flush_denormals,
     forward_block,
+    transpose_block,
     weight_block,
 )
 from inrgen.fit.cpu_vector import LANES, ROWS, TILE
@@ -30,7 +31,7 @@ class Job(NamedTuple):
     """What all fits of a batch share.
 
     layout, hidden: the workspace, as records. places: where flat parameters lie in it.
-    turns: omega / 2 pi of each hidden layer. offset: the output's. schedule: size, epsilon and
+    half_turns: omega / pi of each hidden layer. offset: the output's. schedule: size, epsilon and
     decay of each update. adam: beta1, 1 - beta1, beta2, 1 - beta2. stop: the loss that is low
     enough. draws: whether each step draws its points anew.
     """
@@ -38,7 +39,7 @@ class Job(NamedTuple):
     layout: Any
     hidden: Any
     places: Any
-    turns: Any
+    half_turns: Any
     offset: Any
     schedule: Any
     adam: Any
@@ -71,7 +72,7 @@ def _forward(work, points, f):
 @njit
 @no_type_check
 def _backward(work, points, f):
-    """The gradient of a sine layer's turns for a tile."""
+    """The gradient of a sine layer's half turns for a tile."""
     pairs = f.width // (2 * LANES) * (2 * LANES)
     for j in range(0, pairs, 2 * LANES):
         for p in range(0, points, ROWS):
@@ -109,17 +110,18 @@ def _residuals(work, layout, values, points, real, offset, scale):
 
     Points past the real ones only fill the last block: their residual is nothing.
     """
-    d_out, total = layout.d_out, 0.0
+    # Read once: the compiler cannot know that what a loop writes is no field of the layout.
+    d_out, found, total = layout.d_out, layout.residual, 0.0
     for k in range(d_out):
         shift, squares, sum_ = work[layout.last_bias + k] + offset, np.float32(0.0), np.float32(0.0)
         for p in range(real):
-            at = layout.residual + p * d_out + k
+            at = found + p * d_out + k
             residual = work[at] + shift - work[values + p * d_out + k]
             squares += residual * residual
             sum_ += residual
             work[at] = residual * scale
         for p in range(real, points):
-            work[layout.residual + p * d_out + k] = 0.0
+            work[found + p * d_out + k] = 0.0
         total += squares
         work[3 * layout.num_state + layout.last_bias + k] += sum_ * scale
     return total
@@ -148,7 +150,7 @@ def _tile_forward(work, layout, hidden, coords, points):
 def _tile_backward(work, layout, hidden, coords, points):
     """Add the gradient that a tile's residuals give to each parameter's.
 
-    a is the gradient of what a layer's output enters: residuals, or the turns of the next layer.
+    a is the gradient of what a layer's output enters: residuals, or half turns of the next layer.
     """
     gradient, last = 3 * layout.num_state, hidden[len(hidden) - 1]
     a, a_step, b = layout.residual, layout.d_out, layout.last_weight
@@ -172,21 +174,23 @@ def _tile_backward(work, layout, hidden, coords, points):
 
 @njit
 @no_type_check
-def _scale_weights(work, hidden, turns):
-    """Weights of sine layers in turns; those of inner layers once more with their axes swapped."""
+def _scale_weights(work, hidden, half_turns):
+    """Weights of sine layers in half turns; inner layers' once more with their axes swapped."""
     for l in range(len(hidden)):
-        h = hidden[l]
-        for i in range((h.num_rows + 1) * h.width):
-            work[h.scaled + i] = work[h.weight + i] * turns[l]
+        h, scale = hidden[l], half_turns[l]
+        weight, scaled, turned, rows, width = h.weight, h.scaled, h.turned, h.num_rows, h.width
+        for i in range((rows + 1) * width):
+            work[scaled + i] = work[weight + i] * scale
         if l > 0:
-            for i in range(h.num_rows):
-                for o in range(h.fan_out):
-                    work[h.turned + o * h.num_rows + i] = work[h.scaled + i * h.width + o]
+            for i in range(0, rows, LANES):
+                for o in range(0, width, LANES):
+                    source, target = scaled + i * width + o, turned + o * rows + i
+                    transpose_block(work, source, width, target, rows)
 
 
 @njit
 @no_type_check
-def _update(work, layout, hidden, turns, scalars, adam):
+def _update(work, layout, hidden, half_turns, scalars, adam):
     """One Adam update of all parameters."""
     size, epsilon, decay = scalars[0], scalars[1], scalars[2]
     beta1, new1, beta2, new2 = adam
@@ -195,7 +199,7 @@ def _update(work, layout, hidden, turns, scalars, adam):
         end, scale = layout.num_state, np.float32(1.0)
         if l < len(hidden):
             h = hidden[l]
-            end, scale = h.weight + (h.num_rows + 1) * h.width, turns[l]
+            end, scale = h.weight + (h.num_rows + 1) * h.width, half_turns[l]
         for at in range(begin, end, LANES):
             adam_block(
                 work, at, layout.num_state, scale, size, epsilon, decay, beta1, new1, beta2, new2
@@ -242,11 +246,11 @@ def _take_drawn(work, drawn, layout, coords, values, key, step):
 
 @njit
 @no_type_check
-def _loss_and_gradient(work, layout, hidden, turns, offset):
+def _loss_and_gradient(work, layout, hidden, half_turns, offset):
     """Loss of the points at hand; its gradient is left in the workspace."""
     gradient = 3 * layout.num_state
     work[gradient : gradient + layout.num_state] = 0.0
-    _scale_weights(work, hidden, turns)
+    _scale_weights(work, hidden, half_turns)
     count = layout.num_points * layout.d_out
     total, scale = 0.0, np.float32(2.0 / count)
     for begin in range(0, layout.num_rows, layout.tile_points):
@@ -271,10 +275,10 @@ def _fit_one(work, job, coords, values, key):
     for step in range(max(num_steps, 1)):
         if job.draws:
             _take_drawn(work, drawn, layout, coords, values, key, step)
-        loss = _loss_and_gradient(work, layout, job.hidden, job.turns, job.offset)
+        loss = _loss_and_gradient(work, layout, job.hidden, job.half_turns, job.offset)
         if num_steps == 0 or not math.isfinite(loss) or loss <= job.stop:
             return loss, step
-        _update(work, layout, job.hidden, job.turns, job.schedule[step], job.adam)
+        _update(work, layout, job.hidden, job.half_turns, job.schedule[step], job.adam)
     return loss, num_steps
 
 

@@ -37,7 +37,7 @@ class Tile:
 
     lanes: int
     rows: int
-    input_rows: int = 4
+    input_rows: int = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class HiddenPlace:
     """One hidden layer: sizes, and offsets in floats.
 
     weight is (num_rows, width), of which (fan_in, fan_out) are real; bias follows it. scaled is
-    both again, times omega / 2 pi; turned is the scaled weight as (fan_out, width of its input).
+    both again, times omega / pi; turned is the scaled weight as (width, num_rows).
     sine and slope are (points of a tile, width).
     """
 
@@ -113,7 +113,7 @@ def lay_out(spec: InrSpec, tile: Tile, num_points: int) -> Layout:
             width=width,
             weight=weights[layer],
             scaled=take((in_rows[layer] + 1) * width),
-            turned=take(spec.widths[layer + 1] * in_rows[layer]),
+            turned=take(width * in_rows[layer]),
             sine=take(tile_points * width),
             slope=take(tile_points * width),
         )

@@ -34,10 +34,10 @@ INT = ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, LANES)
 BITS = ir.VectorType(ir.IntType(32), LANES)
 
-# sin and cos of r turns for |r| <= 1/4, in powers of r^2: minimax in absolute error, 3e-9 and
+# sin(pi r) and cos(pi r) for |r| <= 1/2, in powers of r^2: minimax in absolute error, 3e-9 and
 # 5e-8 before rounding (Lawson's iteration in float64).
-SINE = (6.28318516008804, -41.341655031, 81.60100404882, -76.54978169582, 39.53670128667)
-COSINE = (0.99999995347063, -19.73917143533, 64.93459065104, -85.24033058035, 56.24238045024)
+SINE = (3.141592580044, -5.167706878875, 2.550031376526, -0.5980451694986, 0.07722011970053)
+COSINE = (0.9999999534706, -4.934792858833, 4.05841191569, -1.331880165318, 0.2196967986337)
 
 
 class Emitter:
@@ -93,15 +93,16 @@ class Emitter:
             value = self.fma(value, x, self.constant(coefficient))
         return value
 
-    def sine_and_slope(self, turns):
-        """sin(2 pi t) and its derivative 2 pi cos(2 pi t).
+    def sine_and_slope(self, half_turns):
+        """sin(pi t) and its derivative pi cos(pi t).
 
-        t = k / 2 + r with |r| <= 1/4, so both are those of r times (-1)^k; subtracting k / 2 is
-        exact. Infinity becomes NaN on the way, and NaN stays.
+        t = k + r with |r| <= 1/2, so both are those of r times (-1)^k; subtracting k is exact, and
+        in half turns nothing need be multiplied for it. Infinity becomes NaN on the way, and NaN
+        stays.
         """
         b = self.builder
-        halves = self.call("rint", b.fmul(turns, self.constant(2.0)))
-        rest = self.fma(halves, self.constant(-0.5), turns)
+        halves = self.call("rint", half_turns)
+        rest = b.fsub(half_turns, halves)
         odd = b.shl(b.fptosi(halves, BITS), ir.Constant(BITS, [31] * LANES))
         square = b.fmul(rest, rest)
 
@@ -109,7 +110,7 @@ class Emitter:
             return b.bitcast(b.xor(b.bitcast(value, BITS), odd), VECTOR)
 
         sine = b.fmul(self.polynomial(SINE, square), signed(rest))
-        slope = self.polynomial([2.0 * math.pi * c for c in COSINE], square)
+        slope = self.polynomial([math.pi * c for c in COSINE], square)
         return sine, signed(slope)
 
     def lane_sum(self, vector):
@@ -124,6 +125,25 @@ class Emitter:
             )
             vector = self.builder.fadd(low, high)
         return self.builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+    def transposed(self, rows):
+        """LANES vectors as the rows of a square, to its columns.
+
+        Swapping the upper right and the lower left quarter of every square of 2, of 4, and so on
+        carries each entry to its mirror image, one bit of its place at a time.
+        """
+        rows, step = list(rows), 1
+        kind = ir.VectorType(ir.IntType(32), LANES)
+        while step < LANES:
+            # Lanes of the first row are numbered from 0, of the second from LANES on.
+            upper = [l if not l & step else LANES + l - step for l in range(LANES)]
+            lower = [l + step if not l & step else LANES + l for l in range(LANES)]
+            for i in (i for i in range(LANES) if not i & step):
+                pair = rows[i], rows[i + step]
+                for at, picked in ((i, upper), (i + step, lower)):
+                    rows[at] = self.builder.shuffle_vector(*pair, ir.Constant(kind, picked))
+            step *= 2
+        return rows
 
     def accumulate(self, starts, depth, scalar, row):
         """starts[r][v] plus the sum over k < depth of scalar(r, k) times vector v of row(k).

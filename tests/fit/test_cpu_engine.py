@@ -123,7 +123,7 @@ def test_a_workspace_keeps_everything_apart(hidden, d_in, d_out, num_points, til
     spans.append((layout.residual, layout.tile_points * d_out))
     for h in layout.hidden:
         spans.append((h.scaled, (h.num_rows + 1) * h.width))
-        spans.append((h.turned, h.fan_out * h.num_rows))
+        spans.append((h.turned, h.width * h.num_rows))
         spans += [(start, layout.tile_points * h.width) for start in (h.sine, h.slope)]
     spans.sort()
     for (start, size), (following, _) in zip(spans, [*spans[1:], (layout.size, 0)], strict=True):
