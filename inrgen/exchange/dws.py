@@ -15,13 +15,13 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.exchange.files import BadEntry, write_json
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
+from inrgen.exchange.model_files import write_models
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.splits_file import SPLITS_FILE, last_parts, read_splits
 from inrgen.exchange.state_dicts import (
     dws_family,
     load_models,
     seq_names,
-    write_model,
     write_statistics,
 )
 
@@ -49,8 +49,7 @@ def png_entries(folder: Path) -> list[Entry]:
 def write_pngs(writing: Writing, rows: Sequence[Row], params: Params) -> None:
     """The files of a part."""
     names = seq_names(len(params.weights))
-    for index, row in enumerate(rows):
-        write_model(writing.folder / png_path(row), names, params, index, None)
+    write_models(names, params, [(writing.folder / png_path(row), None) for row in rows])
 
 
 def write_labelled_splits(

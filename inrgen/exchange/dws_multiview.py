@@ -17,13 +17,13 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
 from inrgen.exchange.files import BadEntry, write_json
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
+from inrgen.exchange.model_files import write_models
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.splits_file import SPLITS_FILE, last_parts, numbered, read_splits
 from inrgen.exchange.state_dicts import (
     dws_family,
     load_models,
     seq_names,
-    write_model,
     write_statistics,
 )
 
@@ -56,9 +56,8 @@ class DwsMultiview:
 
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         names = seq_names(len(params.weights))
-        for index, row in enumerate(rows):
-            path = writing.folder / _path(writing, row)
-            write_model(path, names, params, index, row["label"])
+        places = [(writing.folder / _path(writing, row), row["label"]) for row in rows]
+        write_models(names, params, places)
 
     def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
         """splits.json lists all views of training rows, and the first of the others."""

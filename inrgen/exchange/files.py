@@ -26,7 +26,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     A writer that is killed leaves nothing that a reader's pattern would match.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     made = path.parent / f"_{path.name}.{os.getpid()}{_UNFINISHED}"
     write(made)
     made.replace(path)

@@ -14,13 +14,13 @@ from inrgen.core.spec import InrSpec
 from inrgen.exchange.dws import png_entries, png_path, write_labelled_splits, write_pngs
 from inrgen.exchange.files import BadEntry
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
+from inrgen.exchange.model_files import write_models
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.splits_file import last_parts, numbered, read_splits
 from inrgen.exchange.state_dicts import (
     dws_family,
     load_models,
     seq_names,
-    write_model,
     write_statistics,
 )
 
@@ -49,8 +49,8 @@ class NeuralGraphs:
             write_pngs(writing, rows, params)
             return
         names = seq_names(len(params.weights))
-        for index, row in enumerate(rows):
-            write_model(writing.folder / _fashion_path(row), names, params, index, row["label"])
+        places = [(writing.folder / _fashion_path(row), row["label"]) for row in rows]
+        write_models(names, params, places)
 
     def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
         path_of = png_path if _like_mnist(writing) else _fashion_path

@@ -25,9 +25,10 @@ from inrgen.exchange.format import (
     Wishes,
     Writing,
 )
+from inrgen.exchange.model_files import write_models
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.splits_file import read_split_points, split_at, write_split_points
-from inrgen.exchange.state_dicts import load_models, net_names, write_model
+from inrgen.exchange.state_dicts import load_models, net_names
 
 _PREFIX = "randinit_smaller"
 _FOLDERS = {"mnist": "siren_mnist_wts", "fashion-mnist": "siren_fashion_wts"}
@@ -62,10 +63,11 @@ class Nfn:
 
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         names = net_names(len(params.weights))
-        for index, row in enumerate(rows):
+        for row in rows:
             if row["label"] > 9:
                 raise ValueError(f"nfn's loader knows ten classes, 0 to 9; got {row['label']}")
-            write_model(writing.folder / nfn_path(writing, row), names, params, index, None)
+        places = [(writing.folder / nfn_path(writing, row), None) for row in rows]
+        write_models(names, params, places)
 
     def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
         """Where val and test begin, for loaders that are told (45,000 and 50,000 of CIFAR-10)."""

@@ -24,6 +24,7 @@ from inrgen.exchange.format import (
     Wishes,
     Writing,
 )
+from inrgen.exchange.model_files import write_models
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.nfn import Nfn
 from inrgen.exchange.splits_file import SPLITS_FILE, last_parts, numbered, read_splits
@@ -31,7 +32,6 @@ from inrgen.exchange.state_dicts import (
     dws_family,
     load_models,
     seq_names,
-    write_model,
     write_statistics,
 )
 
@@ -49,8 +49,8 @@ class _Fashion:
 
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         names = seq_names(len(params.weights))
-        for index, row in enumerate(rows):
-            write_model(writing.folder / _path(row), names, params, index, row["label"])
+        places = [(writing.folder / _path(row), row["label"]) for row in rows]
+        write_models(names, params, places)
 
     def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
         paths: dict[str, list[str]] = {"train": [], "val": [], "test": []}

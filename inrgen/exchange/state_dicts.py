@@ -1,4 +1,4 @@
-"""One INR a file, as an ordered state dict of torch: written, and read without trust."""
+"""One INR a file, as an ordered state dict of torch: how tensors are called, and safe reading."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.exchange.conventions import pictures_as
 from inrgen.exchange.files import MAX_PARAMS, BadEntry, inside, write_whole
@@ -47,19 +46,6 @@ def _save(value: dict[str, Any], path: Path) -> None:
     """torch.save through an open file: given a path, it writes the path's name into the file."""
     with path.open("wb") as file:
         torch.save(value, file)
-
-
-def write_model(
-    path: Path, names: Sequence[str], params: Params, index: int, label: int | None
-) -> None:
-    """Write one INR of a batch; weights and biases interleaved, then the label if there is one."""
-    tensors = []
-    for weight, bias in zip(params.weights, params.biases, strict=True):
-        tensors += [weight[index].clone(), bias[index].clone()]
-    state: dict[str, Any] = dict(zip(names, tensors, strict=True))
-    if label is not None:
-        state["label"] = label
-    write_whole(path, lambda made: _save(state, made))
 
 
 def write_statistics(writing: Writing, moments: Moments) -> None:

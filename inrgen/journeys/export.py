@@ -9,7 +9,8 @@ import tyro
 
 from inrgen.core.splits import SPLITS, Split
 from inrgen.exchange.catalog import FormatName
-from inrgen.exchange.exporting import Export, plan_export
+from inrgen.exchange.export_plan import plan_export
+from inrgen.exchange.exporting import Export
 from inrgen.exchange.format import Wishes
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.store_argument import StoreArgument
@@ -37,7 +38,7 @@ class ExportConfig:
         value_mean: for fit-a-nef: mean of the pixels, which values are standardised by; known for
             mnist, fashion-mnist and cifar10.
         value_std: for fit-a-nef: standard deviation of the pixels.
-        workers: processes; 0 is this one alone; by default as many as cores for large exports.
+        workers: threads; 0 and 1 write one part after the other; by default as many as cores.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -55,7 +56,7 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
-            raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
+            raise ValueError(f"workers must be 0 or more; got {self.workers}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +124,7 @@ def export(config: ExportConfig) -> ExportSummary:
             for count in made.run(config.workers):
                 written += count
                 progress.advance(count)
-    target = plan.job.writing.target
+    target = plan.writing.target
     values = f"{target.spec.value_kind} in {target.spec.value_range}"
     if target.mean is not None:
         values += f", standardised by mean {target.mean} and deviation {target.std}"

@@ -15,7 +15,8 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.splits import SPLITS
-from inrgen.exchange.exporting import Export, plan_export
+from inrgen.exchange.export_plan import plan_export
+from inrgen.exchange.exporting import Export
 from inrgen.exchange.files import BadEntry, inside
 from inrgen.exchange.format import SIDECAR, Wishes
 from inrgen.exchange.stated import FAMILIES, Stated

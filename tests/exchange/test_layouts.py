@@ -14,7 +14,8 @@ from torch.testing import assert_close
 from inrgen.core.grid import grid_coords
 from inrgen.core.siren import evaluate
 from inrgen.core.splits import SPLITS
-from inrgen.exchange.exporting import Export, plan_export
+from inrgen.exchange.export_plan import plan_export
+from inrgen.exchange.exporting import Export
 from inrgen.exchange.format import SIDECAR, Wishes
 from inrgen.store.reader import open_store
 from tests.exchange import neighbours

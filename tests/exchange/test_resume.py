@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from inrgen.core.splits import SPLITS
-from inrgen.exchange import exporting
-from inrgen.exchange.exporting import Export, plan_export
+from inrgen.exchange.export_plan import plan_export
+from inrgen.exchange.exporting import Export
 from inrgen.exchange.format import SIDECAR, Wishes
+from inrgen.exchange.selection import Selection
 
 
 def plan(store, name, out, **changes):
@@ -32,8 +33,6 @@ def contents(root: Path) -> dict[str, str]:
 @pytest.fixture
 def small_parts(monkeypatch):
     """Parts of two rows, so that a small store has many."""
-    from inrgen.exchange.selection import Selection
-
     whole = Selection.parts
     monkeypatch.setattr(Selection, "parts", lambda self, rows_per_part: whole(self, 2))
 
@@ -62,15 +61,16 @@ def test_a_killed_export_goes_on(images, tmp_path):
     code = (
         "import sys, time\n"
         "from inrgen.core.splits import SPLITS\n"
-        "from inrgen.exchange import exporting, selection, state_dicts, dws_multiview\n"
+        "from pathlib import Path\n"
+        "from inrgen.exchange import export_plan, exporting, model_files, selection\n"
         "whole = selection.Selection.parts\n"
         "selection.Selection.parts = lambda self, n: whole(self, 2)\n"
-        "write = dws_multiview.write_model\n"
+        "write = model_files.write_whole\n"
         "def slow(*args):\n"
         "    time.sleep(0.05)\n"
         "    write(*args)\n"
-        "dws_multiview.write_model = slow\n"
-        "plan = exporting.plan_export(sys.argv[1], 'dws-multiview', exporting.Path(sys.argv[2]),"
+        "model_files.write_whole = slow\n"
+        "plan = export_plan.plan_export(sys.argv[1], 'dws-multiview', Path(sys.argv[2]),"
         " splits=SPLITS)\n"
         "made = exporting.Export(plan)\n"
         "made.prepare()\n"
@@ -86,9 +86,9 @@ def test_a_killed_export_goes_on(images, tmp_path):
         time.sleep(0.02)
         os.kill(child.pid, signal.SIGKILL)
     assert not (folder / SIDECAR).exists()
-    whole = exporting.Selection.parts
+    whole = Selection.parts
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting.Selection, "parts", lambda self, n: whole(self, 2))
+        patch.setattr(Selection, "parts", lambda self, n: whole(self, 2))
         again = Export(plan(images, "dws-multiview", folder))
         assert again.prepare()
         assert 1 <= len(again.pending()) < len(again.plan.parts) - 2
