@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inrgen.bench.load_ways import WAYS, Material, prepare
+from inrgen.bench.load_neighbours import neighbours
+from inrgen.bench.load_ways import WAYS, Material, Pass, prepare
 from inrgen.bench.report import BenchReport
 from inrgen.core.spec import InrSpec
 
@@ -23,7 +24,9 @@ class LoadBench:
     signed mixup" mixes each sample with another one, aligned to it up to signs as it is loaded;
     "zarr, whole shards" reads shards in random order with zarr alone and shuffles nothing within;
     "mapped gather" takes random rows of one file in memory, without a store; "a file each" loads
-    and stacks one torch file an INR. All data is in the page cache: disks are not measured.
+    and stacks one torch file an INR; litdata and webdataset read weights and labels, shuffled, from
+    files of their own writers, in this process and by two workers, where they are installed (pip
+    install 'inrgen[bench]'). All data is in the page cache: disks are not measured.
 
     Attributes:
         rows: INRs in the store.
@@ -65,10 +68,24 @@ def _silent(line: str) -> None:
     """Say nothing of the progress."""
 
 
+def _prepare(
+    material: Material, progress: Callable[[str], None]
+) -> dict[str, Callable[[Material, int], Pass]]:
+    """Write the rows in every form that something here reads, and say what there is to read."""
+    prepare(material)
+    ways = dict(WAYS)
+    for neighbour in neighbours():
+        if neighbour.is_there:
+            neighbour.write(material)
+            ways |= neighbour.ways
+        else:
+            progress(f"{neighbour.package} is left out: it is not installed")
+    return ways
+
+
 def run(config: LoadBench, progress: Callable[[str], None] = _silent) -> list[LoadRate]:
     """Every way at the same rows, taking turns, so that they share what the machine does."""
     spec = InrSpec(widths=(2, *config.hidden, 1), omega=(30.0,) * len(config.hidden))
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory(prefix="inrgen-bench-") as folder:
         material = Material(
             folder=Path(folder),
@@ -76,12 +93,14 @@ def run(config: LoadBench, progress: Callable[[str], None] = _silent) -> list[Lo
             rows=config.rows,
             num_files=config.num_files,
             batch_size=config.batch_size,
+            views=next(v for v in (10, 5, 2, 1) if config.rows % v == 0),
         )
         progress(f"writing {config.rows:,} rows")
-        prepare(material, views=next(v for v in (10, 5, 2, 1) if config.rows % v == 0))
+        ways = _prepare(material, progress)
+        rates: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(config.repeats):
             progress(f"turn {turn + 1} of {config.repeats}")
-            for way, make in WAYS.items():
+            for way, make in ways.items():
                 read = make(material, turn)
                 began = time.perf_counter()
                 num_rows = read()

@@ -32,6 +32,7 @@ class Material:
     """The same rows in all the forms that are read: a store, one array in a file, and files.
 
     num_files: how many of the rows lie in a file of their own.
+    views: rows of each item, which have its label.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class Material:
     rows: int
     num_files: int
     batch_size: int
+    views: int = 10
 
     @property
     def store(self) -> Path:
@@ -51,16 +53,19 @@ class Material:
     def file(self, row: int) -> Path:
         return self.folder / "files" / f"{row}.pt"
 
+    def label(self, row: int) -> int:
+        return row // self.views % 10
 
-def _record(spec_id: str, views: int, row: int) -> FitRecord:
-    item, view = divmod(row, views)
+
+def _record(material: Material, row: int) -> FitRecord:
+    item, view = divmod(row, material.views)
     return FitRecord(
         item_id=f"train/{item:05d}",
         view=view,
         row=row,
-        spec_id=spec_id,
+        spec_id=material.spec.spec_id,
         split="train",
-        label=item % 10,
+        label=material.label(row),
         label_name="",
         source_sha256="",
         seed=0,
@@ -76,16 +81,16 @@ def _record(spec_id: str, views: int, row: int) -> FitRecord:
     )
 
 
-def prepare(material: Material, views: int = 10) -> None:
+def prepare(material: Material) -> None:
     """Write made-up weights in all forms; what they are has no part in how fast they are read."""
-    spec, layout = material.spec, Layout(rows=material.rows, views=views)
+    spec, layout = material.spec, Layout(rows=material.rows, views=material.views)
     create_store(material.store, [(spec, layout)], {"bench": "load"}, {})
     with StoreWriter(material.store) as writer, material.array.open("wb") as array:
         for block in writer.pending(spec.spec_id):
             rows = layout.block_rows(block)
             numbers = np.random.default_rng(block)
             flat = numbers.standard_normal((len(rows), spec.num_params), dtype=np.float32)
-            records = [_record(spec.spec_id, views, row) for row in rows]
+            records = [_record(material, row) for row in rows]
             writer.commit(stage_block(material.store, spec.spec_id, block, flat, records))
             array.write(flat.tobytes())
     material.file(0).parent.mkdir()
