@@ -23,10 +23,11 @@ _MOST_FITS = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """One timed turn of one worker."""
+    """One timed turn of one worker; cpu_seconds is what its threads worked in that time."""
 
     inr_steps: int
     seconds: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +66,15 @@ def _work(pipe: Connection, job_name: str, name: str, core: int, seconds: float,
     params = batch.start
     pipe.send(None)
     while pipe.recv() is not None:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         params = fit(job.spec, job.config, batch)
-        spent = time.perf_counter() - began
-        pipe.send(Turn(inr_steps=len(params) * job.num_steps, seconds=spent))
+        pipe.send(
+            Turn(
+                inr_steps=len(params) * job.num_steps,
+                seconds=time.perf_counter() - began,
+                cpu_seconds=time.process_time() - worked,
+            )
+        )
     peak = _peak_memory_bytes()
     compared = params[: job.num_compared]
     values = evaluate(job.spec, compared, batch.coords[0])

@@ -83,6 +83,8 @@ class FitRate:
     inr_steps_per_s: updates of one INR, over all workers; the median of the turns, and spread is
         (greatest - least) / median. times_sequential: the median of the ratios to the sequential
         loop's rate in the same turn; NaN without one.
+    inr_steps_per_cpu_s: updates for each second that a processor worked, by the same median; other
+        programs beside the benchmark change it less.
     gflop_s counts the layers' products only; peak_fraction is its share of what the same cores
         reached on multiply-adds alone. psnr_db: mean over the INRs that every engine fits, after a
         job's fixed number of steps. peak_memory_bytes: of one worker.
@@ -93,6 +95,7 @@ class FitRate:
     workers: int
     inr_steps_per_s: float
     inr_steps_per_s_per_core: float
+    inr_steps_per_cpu_s: float
     spread: float
     times_sequential: float
     gflop_s: float
@@ -121,13 +124,19 @@ def _rate(turn: Sequence[Turn]) -> float:
     return sum(one.inr_steps / one.seconds for one in turn)
 
 
+def _cpu_rate(turn: Sequence[Turn]) -> float:
+    """Updates of all workers of a team in one turn for each second of a processor's work."""
+    return sum(one.inr_steps for one in turn) / sum(one.cpu_seconds for one in turn)
+
+
 def _row(
     team: Team,
-    rates: Sequence[float],
+    turns: Sequence[Sequence[Turn]],
     sequential: Sequence[float],
     ends: Sequence[Finish],
     core_gflop_s: float,
 ) -> FitRate:
+    rates = [_rate(turn) for turn in turns]
     rate = statistics.median(rates)
     gflop_s = rate * JOBS[team.job].flop_per_step / 1e9
     ratios = [a / b for a, b in zip(rates, sequential, strict=False)]
@@ -137,6 +146,7 @@ def _row(
         workers=team.workers,
         inr_steps_per_s=rate,
         inr_steps_per_s_per_core=rate / team.workers,
+        inr_steps_per_cpu_s=statistics.median(_cpu_rate(turn) for turn in turns),
         spread=(max(rates) - min(rates)) / rate,
         times_sequential=statistics.median(ratios) if ratios else math.nan,
         gflop_s=gflop_s,
@@ -150,14 +160,14 @@ def _compare(teams: Sequence[Team], repeats: int, core_gflop_s: float) -> list[F
     """Rows of teams that take turns: in each round every team fits once."""
     with ExitStack() as stack:
         crews = [stack.enter_context(at_work(team)) for team in teams]
-        rounds = [[_rate(crew.turn()) for crew in crews] for _ in range(repeats)]
+        rounds = [[crew.turn() for crew in crews] for _ in range(repeats)]
         ends = [crew.finish() for crew in crews]
-    rates = list(zip(*rounds, strict=True))
-    first = [row for team, row in zip(teams, rates, strict=True) if team.engine == "sequential"]
-    sequential = first[0] if first else ()
+    turns = list(zip(*rounds, strict=True))
+    first = [row for team, row in zip(teams, turns, strict=True) if team.engine == "sequential"]
+    sequential = [_rate(turn) for turn in first[0]] if first else []
     return [
         _row(team, row, sequential, end, core_gflop_s)
-        for team, row, end in zip(teams, rates, ends, strict=True)
+        for team, row, end in zip(teams, turns, ends, strict=True)
     ]
 
 
@@ -195,6 +205,7 @@ _COLUMNS: dict[str, Callable[[FitRate], str]] = {
     "workers": lambda row: str(row.workers),
     "INR-steps/s": lambda row: f"{row.inr_steps_per_s:,.0f}",
     "a core": lambda row: f"{row.inr_steps_per_s_per_core:,.0f}",
+    "a CPU-s": lambda row: f"{row.inr_steps_per_cpu_s:,.0f}",
     "spread": lambda row: f"{row.spread:.0%}",
     "x sequential": lambda row: f"{row.times_sequential:.1f}",
     "GFLOP/s": lambda row: f"{row.gflop_s:.1f}",

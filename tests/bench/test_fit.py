@@ -67,6 +67,7 @@ def test_a_run_gives_a_whole_row_for_each_engine():
     (row,) = run(config, said.append)
     assert (row.job, row.engine, row.workers) == ("2-32-32-1", "cpu", 1)
     assert row.inr_steps_per_s == row.inr_steps_per_s_per_core > 0
+    assert row.inr_steps_per_cpu_s > 0
     assert 0 < row.peak_fraction <= 1.5
     assert row.gflop_s > 0
     assert row.psnr_db > 15
@@ -109,6 +110,7 @@ def test_a_table_has_a_line_for_each_row():
         workers=2,
         inr_steps_per_s=30000.0,
         inr_steps_per_s_per_core=15000.0,
+        inr_steps_per_cpu_s=15200.0,
         spread=0.02,
         times_sequential=math.nan,
         gflop_s=150.0,
@@ -118,8 +120,8 @@ def test_a_table_has_a_line_for_each_row():
     )
     lines = table([row, replace(row, engine="torch")]).splitlines()
     assert len(lines) == 3
-    assert all(text in lines[1] for text in ("cpu", "30,000", "66%", "39.72", "400"))
-    assert len(asdict(row)) == 11
+    assert all(text in lines[1] for text in ("cpu", "30,000", "15,200", "66%", "39.72", "400"))
+    assert len(asdict(row)) == 12
 
 
 @pytest.mark.parametrize(
