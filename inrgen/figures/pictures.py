@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from inrgen.core.spec import InrSpec
 from inrgen.figures.style import INK, set_heading
 
 _CELL_INCHES = 1.35
@@ -30,13 +31,18 @@ class PicturePair:
     caption: str
 
 
+def as_intensity(spec: InrSpec, values: np.ndarray) -> np.ndarray:
+    """Values of the spec's range as intensities in [0, 1]."""
+    return ((values - spec.value_range[0]) / spec.value_width).astype(np.float32)
+
+
 def error_picture(pair: PicturePair) -> Float[np.ndarray, "rows columns"]:
     """How far a pixel is off: the mean absolute difference over its channels, unclipped."""
     assert pair.original is not None, "there is no error without an original"
     return np.abs(pair.reconstruction - pair.original).mean(axis=2)
 
 
-def _show(axes: Axes, values: Float[np.ndarray, "rows columns c"]) -> None:
+def show_picture(axes: Axes, values: Float[np.ndarray, "rows columns c"]) -> None:
     """Gray as gray, colour as colour; what an INR puts outside [0, 1] is clipped to be shown."""
     shown = np.clip(values, 0.0, 1.0)
     axes.imshow(
@@ -48,7 +54,8 @@ def _show(axes: Axes, values: Float[np.ndarray, "rows columns c"]) -> None:
     )
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """Neither ticks nor frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -84,7 +91,7 @@ def reconstructions_figure(pairs: Sequence[PicturePair], heading: str = "") -> F
     grid = figure.subplots(num_rows, num_columns, squeeze=False)
     scale = Normalize(0.0, error_scale(pairs))
     for axes in grid.flat:
-        _bare(axes)
+        bare(axes)
     for place, pair in enumerate(pairs):
         band, column = divmod(place, num_columns)
         cells = grid[band * len(kinds) : (band + 1) * len(kinds), column]
@@ -106,9 +113,9 @@ def _draw_column(
 
     Each lies in the middle of a square of its longer side, so that mixed sizes still line up.
     """
-    _show(cells["reconstruction"], pair.reconstruction)
+    show_picture(cells["reconstruction"], pair.reconstruction)
     if pair.original is not None:
-        _show(cells["original"], pair.original)
+        show_picture(cells["original"], pair.original)
         cells["error"].imshow(
             error_picture(pair), norm=scale, cmap="magma_r", interpolation="nearest"
         )

@@ -8,9 +8,8 @@ from jaxtyping import Float
 
 from inrgen.core.grid import grid_coords
 from inrgen.core.siren import evaluate
-from inrgen.core.spec import InrSpec
 from inrgen.figures.meshes import solid_pairs, solids_figure
-from inrgen.figures.pictures import PicturePair, reconstructions_figure
+from inrgen.figures.pictures import PicturePair, as_intensity, reconstructions_figure
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.style import save_figure
 from inrgen.sources.base import BadSignal, Source
@@ -39,11 +38,6 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
     order = rows[np.argsort(psnr, kind="stable")]
     places = np.linspace(0, len(order) - 1, min(num, len(order))).round().astype(int)
     return order[places].tolist()
-
-
-def _unit(spec: InrSpec, values: np.ndarray) -> np.ndarray:
-    """Values of the spec's range as intensities in [0, 1]."""
-    return ((values - spec.value_range[0]) / spec.value_width).astype(np.float32)
 
 
 def _original(
@@ -85,7 +79,7 @@ def picture_pairs(
             original = _original(source, places.get(record["item_id"]), grid)
         pairs.append(
             PicturePair(
-                reconstruction=_unit(spec, values.reshape(*grid, -1).numpy()),
+                reconstruction=as_intensity(spec, values.reshape(*grid, -1).numpy()),
                 original=original,
                 title=_title(record),
                 caption=f"{record['psnr_db']:.1f} dB",

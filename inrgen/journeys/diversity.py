@@ -15,9 +15,13 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.matching import MatchConfig
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind
+from inrgen.figures.midpoints import MidpointColumn, midpoint_pictures, midpoints_figure
+from inrgen.figures.style import save_figure
+from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import SERVED
 
+_NUM_DRAWN = 8
 # Points along a side at which functions are compared, by the number of coordinates.
 _SIDES = {1: 256, 2: 28, 3: 12}
 
@@ -27,7 +31,8 @@ class DiversityConfig:
     """Say how far apart views of one item are, and different items, as they are and aligned.
 
     A sample of items is measured, pair by pair; of a larger store more records are read, and no
-    more weights. Functions are compared on a grid of 28 x 28 points, or 12 x 12 x 12.
+    more weights. Functions are compared on a grid of 28 x 28 points, or 12 x 12 x 12. With --out
+    it also draws, of a few items, what lies halfway between two views.
 
     Attributes:
         store: the store's folder.
@@ -35,6 +40,7 @@ class DiversityConfig:
         match: what to align pairs by; relu networks take permutation alone.
         pairs: how many of views, and as many of items; twins drop out.
         seed: names the sample.
+        out: where midpoints.png goes; drawn of stores of pictures with two views an item.
     """
 
     store: tyro.conf.Positional[Path]
@@ -42,6 +48,7 @@ class DiversityConfig:
     match: tuple[Kind, ...] = ("permutation", "signed")
     pairs: int = 256
     seed: int = 0
+    out: Path | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.pairs <= 2000:
@@ -64,6 +71,7 @@ class DiversitySummary:
     store: str
     split: str
     specs: tuple[SpecDiversity, ...]
+    figure: str = ""
 
     @property
     def failed(self) -> bool:
@@ -82,6 +90,7 @@ class DiversitySummary:
                 f" {r.function_rms:13.4f} {r.midpoint_rms:13.4f}"
                 for r in one.rows
             ]
+        lines += [f"figure: {self.figure}"] if self.figure else []
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
@@ -140,15 +149,48 @@ def _measure(store: Store, spec: InrSpec, spec_id: str, config: DiversityConfig)
     return SpecDiversity(spec_id=spec_id, num_items=len(np.unique(items)), rows=found)
 
 
+def _draw(store: Store, config: DiversityConfig, out: Path) -> Path:
+    """Write midpoints.png of the first architecture: a column an item of the sample.
+
+    Raises ValueError where the INRs are no pictures, or no item of the sample has two views.
+    """
+    spec = store.spec
+    if spec.value_kind != "intensity" or spec.d_in != 2 or spec.d_out not in (1, 3):
+        raise ValueError(f"out draws pictures, so it needs a store of them; got {spec.spec_id}")
+    rows, items = _sampled(store, spec.spec_id, config)
+    twins = np.flatnonzero(items[1:] == items[:-1])
+    pairs = np.stack([rows[twins], rows[twins + 1]], axis=1)
+    columns = ["item_id", "label_name", "grid"]
+    records = served_records(store, pairs[:, 0].tolist(), spec.spec_id, columns)
+    alike = [i for i, record in enumerate(records) if record["grid"] == records[0]["grid"]]
+    if not alike:
+        raise ValueError(f"out draws two views of an item; no item of {config.split} has two")
+    alike = alike[:_NUM_DRAWN]
+    first, second = (store.read(pairs[alike, side], spec.spec_id) for side in (0, 1))
+    rows_of, columns_of = records[0]["grid"]
+    pictures = midpoint_pictures(spec, first, second, (rows_of, columns_of), config.match)
+    drawn = [
+        MidpointColumn(
+            title=records[i]["label_name"] or records[i]["item_id"][-12:],
+            pictures={name: values[place] for name, values in pictures.items()},
+        )
+        for place, i in enumerate(alike)
+    ]
+    heading = "INRs halfway between two views in weights"
+    return save_figure(midpoints_figure(drawn, heading), out / "midpoints.png")
+
+
 def diversity(config: DiversityConfig) -> DiversitySummary:
     """Measure a sample of every architecture of a store.
 
-    Raises ValueError for a split without rows that hold weights, and for an alignment that an
-    architecture's activation does not allow.
+    Raises ValueError for a split without rows that hold weights, for an alignment that an
+    architecture's activation does not allow, and for a figure of what cannot be drawn.
     """
     store = open_store(config.store)
+    figure = "" if config.out is None else str(_draw(store, config, config.out))
     return DiversitySummary(
         store=str(config.store),
         split=config.split,
         specs=tuple(_measure(store, spec, of, config) for of, spec in store.specs.items()),
+        figure=figure,
     )

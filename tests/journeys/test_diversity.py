@@ -50,3 +50,15 @@ def test_a_sample_is_that_of_its_seed_and_split(made_up, parent):
 def test_what_cannot_be_measured_is_refused(parent):
     with pytest.raises(ValueError, match=r"pairs must be in 1..2000; got 0"):
         DiversityConfig(store=parent, pairs=0)
+
+
+def test_what_lies_halfway_is_drawn_where_items_have_two_views(turned, tmp_path):
+    summary = diversity(DiversityConfig(store=turned, pairs=4, out=tmp_path / "figures"))
+    assert (tmp_path / "figures" / "midpoints.png").stat().st_size > 1000
+    assert summary.text().endswith("midpoints.png")
+
+
+def test_a_figure_of_what_cannot_be_drawn_is_refused(made_up, tmp_path):
+    single = type("Single", (type(made_up),), {"views": 1})(rows=512).build(tmp_path / "single")
+    with pytest.raises(ValueError, match="no item of all has two"):
+        diversity(DiversityConfig(store=single, pairs=4, out=tmp_path))
