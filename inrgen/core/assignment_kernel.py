@@ -1,9 +1,9 @@
 """The compiled inner loops of the assignment solver. Import it late: numba is slow to load.
 
 Jonker and Volgenant, Computing 38 (1987): rows bid for columns until few are left over, and those
-find room along shortest chains of exchanges. cost[j] = -gain[i, j] - price[j] is what column j
-costs row i at the prices of the moment; the column of every assigned row is always its cheapest,
-which is what makes the result the best. Loops are cut so that the compiler makes vectors of them.
+find room along shortest chains of exchanges. gain[i, j] - price[j] is what column j brings row i
+at the prices of the moment; the column of every assigned row is always its best, which is what
+makes the result the best. Rows are padded to whole tiles; a price of infinity keeps padding out.
 """
 
 from typing import no_type_check
@@ -11,53 +11,31 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-# Lets a minimum be taken in any order: costs are never NaN here, and -0.0 is as good as 0.0.
-_ANY_ORDER = {"nnan", "nsz", "reassoc"}
+from inrgen.core import vector_rows
+from inrgen.core.compiled import kept_on_disk, sources_digest
+from inrgen.core.vector_rows import TILE_COLUMNS, best_two, relax
+
+SOURCES = (__file__, vector_rows.__file__)
 
 
-@njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+@njit
 @no_type_check
-def _price_row(gain, price, cost):
-    """Fill cost for one row and return the least."""
-    best = np.inf
-    for j in range(cost.shape[0]):
-        value = -gain[j] - price[j]
-        cost[j] = value
-        best = value if value < best else best
-    return best
+def padded(num):
+    """num columns as whole tiles."""
+    return (num + TILE_COLUMNS - 1) // TILE_COLUMNS * TILE_COLUMNS
 
 
-@njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+@njit
 @no_type_check
-def _least(cost):
-    best = np.inf
-    for j in range(cost.shape[0]):
-        best = cost[j] if cost[j] < best else best
-    return best
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _place(cost, value):
-    """The first column of this cost."""
-    for j in range(cost.shape[0]):
-        if cost[j] == value:
-            return j
-    return -1
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _claim(gain, price, row_of, col_of, free, cost):
-    """Give each row its cheapest column where nobody has it yet; return how many stay free.
+def _claim(gain, stride, price, row_of, col_of, free):
+    """Give each row its best column where nobody has it yet; return how many stay free.
 
     With the prices of a problem much like this one, few do.
     """
     row_of[:] = -1
-    col_of[:] = -1
     waiting = 0
-    for i in range(gain.shape[0]):
-        j = _place(cost, _price_row(gain[i], price, cost))
+    for i in range(col_of.shape[0]):
+        j = best_two(gain, i * stride, price, stride)[2]
         if row_of[j] < 0:
             row_of[j] = i
             col_of[i] = j
@@ -67,9 +45,9 @@ def _claim(gain, price, row_of, col_of, free, cost):
     return waiting
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
-def _bid(gain, price, row_of, col_of, free, waiting, cost):
+def _bid(gain, stride, price, row_of, col_of, free, waiting):
     """Let free rows take the column they want most, raising its price; return how many stay free.
 
     A row so outbid bids again at once, but only so often: rows may outbid each other in steps as
@@ -82,22 +60,15 @@ def _bid(gain, price, row_of, col_of, free, waiting, cost):
     while k < previous:
         i = free[k]
         k += 1
-        best = _price_row(gain[i], price, cost)
-        j = _place(cost, best)
-        cost[j] = np.inf
-        lowered = price[j] - (_least(cost) - best)
-        falls = lowered < price[j]
-        if falls:
-            price[j] = lowered
-        elif row_of[j] >= 0:
-            other = _place(cost, best)
-            j = other if other >= 0 else j
+        best, second, j = best_two(gain, i * stride, price, stride)
+        raised = price[j] + (best - second)
+        rises = raised > price[j]
+        price[j] = raised
         loser = row_of[j]
-        col_of[i] = j
         row_of[j] = i
+        col_of[i] = j
         if loser >= 0:
-            col_of[loser] = -1
-            if falls and budget > 0:
+            if rises and budget > 0:
                 budget -= 1
                 k -= 1
                 free[k] = loser
@@ -107,48 +78,27 @@ def _bid(gain, price, row_of, col_of, free, waiting, cost):
     return waiting
 
 
-@njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+@njit
 @no_type_check
-def _relax(gain, held, base, i, dist, before):
-    """Shorten what can be shortened through row i; return the least that is still open."""
-    low = np.inf
-    for j in range(dist.shape[0]):
-        through = -gain[j] - held[j] - base
-        old = dist[j]
-        shorter = through < old
-        new = through if shorter else old
-        before[j] = i if shorter else before[j]
-        dist[j] = new
-        low = new if new < low else low
-    return low
+def _make_room(gain, stride, price, row_of, col_of, start, reach, held, before, done, length):
+    """Assign row start by the best chain of exchanges (Dijkstra), and mend the prices.
 
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _make_room(gain, price, row_of, col_of, start, dist, held, before, done, length):
-    """Assign row start by the cheapest chain of exchanges (Dijkstra), and mend the prices.
-
-    held are the prices by which a chain may go on: -inf for a column that is done, which so costs
-    more than any that is open.
+    held are the prices by which a chain may go on: infinity for a column that is done.
     """
-    before[:] = start
     held[:] = price
-    low = _price_row(gain[start], price, dist)
+    reach[:] = -np.inf
+    high, end = relax(gain, start * stride, held, 0.0, start, -1, reach, before, stride)
     num_done = 0
-    while True:
-        end = _place(dist, low)
-        i = row_of[end]
-        if i < 0:
-            break
+    i = row_of[end]
+    while i >= 0:
         done[num_done] = end
-        length[num_done] = low
+        length[num_done] = high
         num_done += 1
-        base = -gain[i, end] - price[end] - low
-        dist[end] = np.inf
-        held[end] = -np.inf
-        low = _relax(gain[i], held, base, i, dist, before)
+        base = gain[i * stride + end] - price[end] - high
+        high, end = relax(gain, i * stride, held, base, i, end, reach, before, stride)
+        i = row_of[end]
     for k in range(num_done):
-        price[done[k]] += length[k] - low
+        price[done[k]] += length[k] - high
     j = end
     while True:
         i = before[j]
@@ -158,49 +108,71 @@ def _make_room(gain, price, row_of, col_of, start, dist, held, before, done, len
             return
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
-def make_scratch(n):
-    """Room for the search among n columns: whole numbers, and costs."""
-    return np.empty((5, n), np.int64), np.empty((3, n))
+def make_scratch(widest):
+    """Room for the search among up to widest columns: whole numbers, and real ones."""
+    return np.zeros((5, padded(widest)), np.int64), np.empty((3, padded(widest)))
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
 def improve(gain, price, current, scratch):
     """Improve one assignment and its prices in place; say whether it got better.
 
-    Better means by more than rounding, so ties keep the current assignment.
+    Better means by more than rounding, so ties keep the current assignment. gain is flat, rows of
+    padded(n), as price is, with infinity behind the n columns; current has n entries.
     """
-    n = gain.shape[0]
+    n = current.shape[0]
     if n == 1:
         return False
-    free, row_of, col_of, before, done = scratch[0][:, :n]
-    cost, held, length = scratch[1][:, :n]
-    waiting = _claim(gain, price, row_of, col_of, free, cost)
+    stride = padded(n)
+    free, row_of, before, done = scratch[0][:4, :stride]
+    col_of = scratch[0][4, :n]
+    reach, held, length = scratch[1][:, :stride]
+    waiting = _claim(gain, stride, price, row_of, col_of, free)
     for _ in range(2):
-        waiting = _bid(gain, price, row_of, col_of, free, waiting, cost)
+        waiting = _bid(gain, stride, price, row_of, col_of, free, waiting)
     for k in range(waiting):
-        _make_room(gain, price, row_of, col_of, free[k], cost, held, before, done, length)
+        _make_room(gain, stride, price, row_of, col_of, free[k], reach, held, before, done, length)
     old = 0.0
     new = 0.0
     for i in range(n):
-        old += gain[i, current[i]]
-        new += gain[i, col_of[i]]
+        old += gain[i * stride + current[i]]
+        new += gain[i * stride + col_of[i]]
     if new > old + 1e-12 * abs(old):
         current[:] = col_of
         return True
     return False
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
-def improve_each(gains, finite, prices, current, changed, start, stop):
-    """Improve assignments start..stop-1 of a batch in place.
-
-    A problem that is not finite is left alone: no comparison with NaN holds, and a search would
-    not end.
-    """
-    scratch = make_scratch(gains.shape[1])
+def _improve_each(gains, finite, prices, current, changed, start, stop):
+    n = gains.shape[1]
+    stride = padded(n)
+    scratch = make_scratch(n)
+    room = np.zeros((n, stride))
+    price = np.full(stride, np.inf)
     for b in range(start, stop):
-        changed[b] = finite[b] and improve(gains[b], prices[b], current[b], scratch)
+        if finite[b]:
+            room[:, :n] = gains[b]
+            price[:n] = prices[b]
+            changed[b] = improve(room.reshape(-1), price, current[b], scratch)
+            prices[b] = price[:n]
+
+
+def _compile_for(digest):
+    @kept_on_disk
+    @no_type_check
+    def improve_each(gains, finite, prices, current, changed, start, stop):
+        _improve_each(gains, finite, prices, current, changed, start, stop)
+        return digest
+
+    return improve_each
+
+
+# improve_each(gains, finite, prices, current, changed, start, stop) improves the assignments
+# start..stop-1 of a batch in place. A problem that is not finite is left alone: no comparison with
+# NaN holds, and a search would not end. It returns a number that names its sources.
+improve_each = _compile_for(sources_digest(*SOURCES))

@@ -24,6 +24,10 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind, Symmetry
 
+# Pairs go through in parts of so many numbers, so that what is held besides a batch and its result
+# does not grow with the batch: 16 MB in float32, a few times as much with what becomes of it.
+PART_NUMBERS = 1 << 22
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatchConfig:
@@ -97,9 +101,38 @@ def match(
     """
     config = config or MatchConfig()
     _check(spec, reference, params, config)
+    size = max(1, PART_NUMBERS // spec.num_params)
+    found = []
+    for low in range(0, max(len(params), 1), size):
+        rows = slice(low, low + size)
+        one = reference if len(reference) == 1 else reference[rows]
+        begin = None if start is None else symmetry.take(start, rows)
+        found.append(_match_part(spec, one, params[rows], config, begin, low))
+    return found[0] if len(found) == 1 else _cat(found)
+
+
+def _cat(parts: list[Matching]) -> Matching:
+    return Matching(
+        symmetry=symmetry.cat([part.symmetry for part in parts]),
+        aligned=Params.cat([part.aligned for part in parts]),
+        before=torch.cat([part.before for part in parts]),
+        after=torch.cat([part.after for part in parts]),
+    )
+
+
+def _match_part(
+    spec: InrSpec,
+    reference: Params,
+    params: Params,
+    config: MatchConfig,
+    start: Symmetry | None,
+    first: int,
+) -> Matching:
+    """Match the pairs from the first-th of a batch on, with restarts named by place in it."""
     found = _match_from(spec, reference, params, config, start)
+    places = torch.arange(first, first + len(params))
     for attempt in range(config.restarts):
-        keys = rng.keys(config.seed, "match", torch.arange(len(params)), attempt)
+        keys = rng.keys(config.seed, "match", places, attempt)
         again = replace(
             symmetry.identity(spec, len(params), params.device),
             permutations=symmetry.random_permutations(spec, keys.to(params.device)),

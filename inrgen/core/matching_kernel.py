@@ -1,7 +1,9 @@
 """Weight matching of pairs on a CPU, compiled: a pair stays in cache from first to last sweep.
 
 The same descent as the one in step over tensors (matching_tensors). Import it late: numba is slow
-to load. Rows are flat, as in the store; choices are (layers, units), padded to the widest layer.
+to load. Rows of INRs are flat, as in the store; choices are (layers, units), padded to the widest
+layer. All that meets a hidden layer's units is one table of numbers by units, [W^T, b, W_next]: so
+the gains of its matches are one product of the two INRs' tables, the second with its rows moved.
 """
 
 from typing import no_type_check
@@ -9,172 +11,221 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from inrgen.core.assignment_kernel import improve, make_scratch
+from inrgen.core.assignment_kernel import SOURCES, improve, make_scratch, padded
+from inrgen.core.compiled import kept_on_disk, sources_digest
+from inrgen.core.vector_rows import TILE_COLUMNS, TILE_ROWS, scaled, tile
 
 PERMUTATION, SIGNED, PHASE = 0, 1, 2
+# Added and taken away again, it leaves a number rounded to the nearest whole one, and lets the
+# compiler make vectors of the loop.
+_ROUNDER = 1.5 * 2.0**52
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
-def _way(kind, incoming, outgoing, bias_1, bias_2, step):
-    """Gain, sign and phase of the best way for one unit to stand for another."""
-    if kind != PHASE:
-        score = incoming + outgoing + bias_1 * bias_2
-        if kind == SIGNED and score < 0:
-            return -score, -1, 0
-        return score, 1, 0
+def _turned(sign, odd, incoming, outgoing, bias_1, bias_2, step):
+    """Gain and phase of the best way with this sign and parity for a unit to stand for another."""
+    away = (bias_1 - sign * bias_2) / step
+    phase = odd + 2.0 * (((away - odd) / 2.0 + _ROUNDER) - _ROUNDER)
+    bias = sign * bias_2 + phase * step
+    gain = sign * incoming + (bias_1 - bias / 2.0) * bias + sign * (1.0 - 2.0 * odd) * outgoing
+    return gain, phase
+
+
+@njit
+@no_type_check
+def _best_turn(incoming, outgoing, bias_1, bias_2, step):
+    """Sign and phase of the best way for one unit to stand for another."""
     best, best_sign, best_phase = -np.inf, 1, 0
     for sign in (1, -1):
         for odd in (0, 1):
-            away = (bias_1 - sign * bias_2) / step
-            phase = odd + 2 * np.rint((away - odd) / 2)
-            bias = sign * bias_2 + phase * step
-            gain = sign * incoming + (bias_1 - bias / 2) * bias + sign * (1 - 2 * odd) * outgoing
+            gain, phase = _turned(float(sign), float(odd), incoming, outgoing, bias_1, bias_2, step)
             if gain > best:
                 best, best_sign, best_phase = gain, sign, int(phase)
-    return best, best_sign, best_phase
+    return best_sign, best_phase
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
-def _fill_gains(kind, incoming, outgoing, bias_1, bias_2, step, gains):
-    """The gain of every match."""
-    n = gains.shape[0]
+def _phase_gains(incoming, outgoing, bias_1, bias_2, step, gains):
+    """The gain of every match in the best of its four ways."""
+    stride = bias_2.shape[0]
+    for i in range(bias_1.shape[0]):
+        row = slice(i * stride, (i + 1) * stride)
+        come, go, gain, bias = incoming[row], outgoing[row], gains[row], bias_1[i]
+        for j in range(stride):
+            a = _turned(1.0, 0.0, come[j], go[j], bias, bias_2[j], step)[0]
+            b = _turned(1.0, 1.0, come[j], go[j], bias, bias_2[j], step)[0]
+            c = _turned(-1.0, 0.0, come[j], go[j], bias, bias_2[j], step)[0]
+            d = _turned(-1.0, 1.0, come[j], go[j], bias, bias_2[j], step)[0]
+            gain[j] = max(max(a, b), max(c, d))
+
+
+@njit
+@no_type_check
+def _lay_out(row, at, sizes, width, table):
+    """The table of one hidden layer, in tiles of so many columns; columns of padding are zero."""
+    m, n, o = sizes
+    depth = m + 1 + o
+    bias = at + n * m
+    table[:] = 0.0
     for i in range(n):
-        if kind == PHASE:
-            for j in range(n):
-                gains[i, j] = _way(
-                    kind, incoming[i, j], outgoing[i, j], bias_1[i], bias_2[j], step
-                )[0]
-        elif kind == SIGNED:
-            for j in range(n):
-                gains[i, j] = abs(incoming[i, j] + outgoing[i, j] + bias_1[i] * bias_2[j])
-        else:
-            for j in range(n):
-                gains[i, j] = incoming[i, j] + outgoing[i, j] + bias_1[i] * bias_2[j]
+        place = i // width * width * depth + i % width
+        for k in range(m):
+            table[place + k * width] = row[at + i * m + k]
+        table[place + m * width] = row[bias + i]
+        for k in range(o):
+            table[place + (m + 1 + k) * width] = row[bias + n + k * n + i]
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit
 @no_type_check
-def _products(left, order, factor, right, total):
-    """total[i, :] = sum over m of left[i, m] factor[m] right[order[m], :].
+def _move(table, layer, sizes, choice, moved):
+    """The second INR's table with rows in the order and with the signs of the layers around.
 
-    Two rows of total by four of right at a time: total is loaded and stored a quarter as often,
-    and right half as often, as without.
+    table is one tile as wide as the layer; moved comes out in tiles of TILE_COLUMNS.
     """
-    num, depth = total.shape[0], order.shape[0]
-    twos, fours = num - num % 2, depth - depth % 4
-    total[:] = 0.0
-    for i in range(0, twos, 2):
-        k = i + 1
-        for m in range(0, fours, 4):
-            a, b, c, d = order[m], order[m + 1], order[m + 2], order[m + 3]
-            share_a, other_a = left[i, m] * factor[m], left[k, m] * factor[m]
-            share_b, other_b = left[i, m + 1] * factor[m + 1], left[k, m + 1] * factor[m + 1]
-            share_c, other_c = left[i, m + 2] * factor[m + 2], left[k, m + 2] * factor[m + 2]
-            share_d, other_d = left[i, m + 3] * factor[m + 3], left[k, m + 3] * factor[m + 3]
-            for j in range(total.shape[1]):
-                x, y, z, w = right[a, j], right[b, j], right[c, j], right[d, j]
-                total[i, j] += (share_a * x + share_b * y) + (share_c * z + share_d * w)
-                total[k, j] += (other_a * x + other_b * y) + (other_c * z + other_d * w)
-    for i in range(num):
-        for m in range(fours if i < twos else 0, depth):
-            share = left[i, m] * factor[m]
-            for j in range(total.shape[1]):
-                total[i, j] += share * right[order[m], j]
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _turn(row, widths, at, turned):
-    """The same row with every weight matrix as (in, out)."""
-    for layer in range(widths.shape[0] - 1):
-        m, n = widths[layer], widths[layer + 1]
-        block = row[at[layer] : at[layer] + n * m].reshape(n, m)
-        turned[at[layer] : at[layer] + n * m].reshape(m, n)[:] = block.T
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _layer_products(layer, widths, at, rows, choice, factor, incoming, outgoing):
-    """What comes in to each pair of units, without biases, and what goes out of it."""
-    first, second, turned = rows
     order, sign, phase = choice
-    m, n, o = widths[layer], widths[layer + 1], widths[layer + 2]
-    start, above = at[layer], at[layer + 1]
-    for k in range(m):
-        # Coordinates, below the first hidden layer, neither move nor turn.
-        parity = 1 - 2 * (phase[layer, k] & 1)
-        factor[k] = sign[layer, k] * parity
-    left = first[start : start + n * m].reshape(n, m)
-    right = turned[start : start + n * m].reshape(m, n)
-    _products(left, order[layer, :m], factor, right, incoming)
-    for k in range(o):
-        factor[k] = sign[layer + 2, k]
-    left = first[above : above + o * n].reshape(o, n).T
-    right = second[above : above + o * n].reshape(o, n)
-    _products(left, order[layer + 2, :o], factor, right, outgoing)
+    m, n, o = sizes
+    depth = m + 1 + o
+    stride = padded(n)
+    for k in range(depth):
+        source, factor = m, 1.0
+        if k < m:
+            # Coordinates, below the first hidden layer, neither move nor turn.
+            source = order[layer, k]
+            factor = float(sign[layer, k] * (1 - 2 * (phase[layer, k] & 1)))
+        elif k > m:
+            source = m + 1 + order[layer + 2, k - m - 1]
+            factor = float(sign[layer + 2, k - m - 1])
+        for j in range(0, stride, TILE_COLUMNS):
+            scaled(table, source * stride + j, factor, moved, j * depth + k * TILE_COLUMNS)
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc"})
+@njit
+@no_type_check
+def _multiply(left, right, skip, stop, sizes, total):
+    """Products of the units' columns over the tables' rows skip..stop-1."""
+    n, depth = sizes[1], sizes[0] + 1 + sizes[2]
+    for j in range(0, n, TILE_COLUMNS):
+        place = j * depth + skip * TILE_COLUMNS
+        for i in range(0, n, TILE_ROWS):
+            first = i * depth + skip * TILE_ROWS
+            tile(left, first, right, place, stop - skip, total, i * padded(n) + j, padded(n))
+
+
+@njit(fastmath={"reassoc"})
 @no_type_check
 def _total(gains):
     """The sum, in whatever order: finite where all are and none is beyond all measure."""
     total = 0.0
-    for i in range(gains.shape[0]):
-        for j in range(gains.shape[1]):
-            total += gains[i, j]
+    for value in gains:
+        total += value
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
-def _improve_layer(kind, step, biases, incoming, outgoing, gains, price, choice, scratch):
-    """Solve one layer's assignment; say whether its choice changed."""
-    order, sign, phase = choice
-    bias_1, bias_2 = biases
-    n = gains.shape[0]
-    _fill_gains(kind, incoming, outgoing, bias_1, bias_2, step, gains)
-    if not np.isfinite(_total(gains)):
-        return False
-    changed = improve(gains, price, order, scratch)
-    if kind != PERMUTATION:
-        for i in range(n):
-            j = order[i]
-            way = _way(kind, incoming[i, j], outgoing[i, j], bias_1[i], bias_2[j], step)
-            changed |= sign[i] != way[1] or phase[i] != way[2]
-            sign[i] = way[1]
-            phase[i] = way[2]
+def _fill_gains(kind, step, left, right, sizes, rooms):
+    """The gain of every match, the last of rooms; the others keep what it is made of."""
+    m, n, o = sizes
+    stride = padded(n)
+    scores, gains = rooms[0], rooms[2]
+    if kind == PERMUTATION:
+        _multiply(left, right, 0, m + 1 + o, sizes, gains)
+    elif kind == SIGNED:
+        _multiply(left, right, 0, m + 1 + o, sizes, scores)
+        for i in range(n * stride):
+            gains[i] = abs(scores[i])
+    else:
+        _multiply(left, right, 0, m, sizes, scores)
+        _multiply(left, right, m + 1, m + 1 + o, sizes, rooms[1])
+        bias_1, bias_2 = _biases(left, right, sizes)
+        _phase_gains(scores, rooms[1], bias_1, bias_2, step, gains)
+
+
+@njit
+@no_type_check
+def _biases(left, right, sizes):
+    """The biases of both INRs' units, out of their tables; those of the second padded."""
+    m, n, o = sizes
+    depth = m + 1 + o
+    first, second = np.empty(n), np.empty(padded(n))
+    for i in range(n):
+        first[i] = left[(i // TILE_ROWS * depth + m) * TILE_ROWS + i % TILE_ROWS]
+    for j in range(padded(n)):
+        second[j] = right[(j // TILE_COLUMNS * depth + m) * TILE_COLUMNS + j % TILE_COLUMNS]
+    return first, second
+
+
+@njit
+@no_type_check
+def _turn_units(kind, step, left, right, sizes, rooms, order, sign, phase):
+    """Set sign and phase of every matched unit to the best; say whether any changed."""
+    changed = False
+    stride = padded(sizes[1])
+    scores = rooms[0]
+    if kind == SIGNED:
+        for i in range(sizes[1]):
+            new = -1 if scores[i * stride + order[i]] < 0 else 1
+            changed |= sign[i] != new
+            sign[i] = new
+    elif kind == PHASE:
+        bias_1, bias_2 = _biases(left, right, sizes)
+        for i in range(sizes[1]):
+            at, j = i * stride + order[i], order[i]
+            new = _best_turn(scores[at], rooms[1][at], bias_1[i], bias_2[j], step)
+            changed |= sign[i] != new[0] or phase[i] != new[1]
+            sign[i], phase[i] = new
     return changed
 
 
-@njit(nogil=True, cache=True)
+@njit
 @no_type_check
-def descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop):
-    """Improve the choices of pairs start..stop-1 in place.
+def _improve_layer(kind, step, layer, sizes, tables, choice, price, room, scratch):
+    """Solve one layer's assignment, all others held; say whether its choice changed."""
+    left, right, moved = tables
+    n = sizes[1]
+    rooms = room[:, : n * padded(n)]
+    _move(right, layer, sizes, choice, moved)
+    _fill_gains(kind, step, left, moved, sizes, rooms)
+    if not np.isfinite(_total(rooms[2])):
+        return False
+    order, sign, phase = choice
+    mine = order[layer + 1, :n], sign[layer + 1, :n], phase[layer + 1, :n]
+    changed = improve(rooms[2], price, mine[0], scratch)
+    turned = _turn_units(kind, step, left, moved, sizes, rooms, *mine)
+    return changed or turned
 
-    one (b or 1, P) and two (b, P) are flat rows; orders, signs and phases (b, layers, units) hold
-    one entry for the coordinates, one for each hidden layer and one for the outputs; steps is
-    pi / omega of each hidden layer; sweeps (s, hidden) names the layers in their order.
-    """
-    num_hidden = widths.shape[0] - 2
-    at = np.zeros(num_hidden + 2, np.int64)
-    for layer in range(num_hidden + 1):
-        at[layer + 1] = at[layer] + widths[layer + 1] * (widths[layer] + 1)
-    widest = widths.max()
-    first, second, turned = np.empty(at[-1]), np.empty(at[-1]), np.empty(at[-1])
-    rooms = np.empty((3, widest * widest))
-    factor = np.empty(widest)
-    prices = np.empty((num_hidden, widest))
+
+@njit
+@no_type_check
+def _descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop):
+    num_hidden, widest = widths.shape[0] - 2, widths.max()
+    place = np.zeros(num_hidden + 1, np.int64)
+    for l in range(num_hidden):
+        place[l + 1] = place[l] + padded(widths[l + 1]) * (widths[l] + 1 + widths[l + 2])
+    left, right, moved = np.empty(place[-1]), np.empty(place[-1]), np.empty(place[-1])
+    # Tiles may reach below the last unit.
+    room, scratch = np.empty((3, padded(widest) ** 2)), make_scratch(widest)
+    prices = np.empty((num_hidden, padded(widest)))
     stale = np.empty(num_hidden + 2, np.bool_)
-    scratch = make_scratch(widest)
+    laid_out = False
     for b in range(start, stop):
         if not finite[b]:
             continue
-        first[:] = one[b if one.shape[0] > 1 else 0]
-        second[:] = two[b]
-        _turn(second, widths, at, turned)
-        prices[:] = 0.0
+        at = 0
+        for l in range(num_hidden):
+            sizes, part = (widths[l], widths[l + 1], widths[l + 2]), slice(place[l], place[l + 1])
+            if not laid_out:
+                _lay_out(one[b if one.shape[0] > 1 else 0], at, sizes, TILE_ROWS, left[part])
+            _lay_out(two[b], at, sizes, padded(sizes[1]), right[part])
+            at += sizes[1] * (sizes[0] + 1)
+            prices[l, : sizes[1]] = 0.0
+            prices[l, sizes[1] :] = np.inf
+        # One reference for all is laid out once.
+        laid_out = one.shape[0] == 1
+        choice = orders[b], signs[b], phases[b]
         stale[:] = True
         for sweep in range(sweeps.shape[0]):
             if not stale[1:-1].any():
@@ -182,24 +233,30 @@ def descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases
             for layer in sweeps[sweep]:
                 if not stale[layer + 1]:
                     continue
-                n = widths[layer + 1]
-                incoming = rooms[0, : n * n].reshape(n, n)
-                outgoing = rooms[1, : n * n].reshape(n, n)
-                gains = rooms[2, : n * n].reshape(n, n)
-                rows = (first, second, turned)
-                choice = (orders[b], signs[b], phases[b])
-                _layer_products(layer, widths, at, rows, choice, factor, incoming, outgoing)
-                end = at[layer + 1]
-                biases = (first[end - n : end], second[end - n : end])
-                mine = (
-                    orders[b, layer + 1, :n],
-                    signs[b, layer + 1, :n],
-                    phases[b, layer + 1, :n],
-                )
-                price = prices[layer, :n]
+                sizes = (widths[layer], widths[layer + 1], widths[layer + 2])
+                part = slice(place[layer], place[layer + 1])
+                tables = left[part], right[part], moved
+                price = prices[layer, : padded(sizes[1])]
                 stale[layer + 1] = False
                 if _improve_layer(
-                    kind, steps[layer], biases, incoming, outgoing, gains, price, mine, scratch
+                    kind, steps[layer], layer, sizes, tables, choice, price, room, scratch
                 ):
                     stale[layer] = True
                     stale[layer + 2] = True
+
+
+def _compile_for(digest):
+    @kept_on_disk
+    @no_type_check
+    def descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop):
+        _descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop)
+        return digest
+
+    return descend
+
+
+# descend(...) improves the choices of pairs start..stop-1 in place. one (b or 1, P) and two (b, P)
+# are flat rows; orders, signs and phases (b, layers, units) hold one entry for the coordinates, one
+# for each hidden layer and one for the outputs; steps is pi / omega of each hidden layer; sweeps
+# (s, hidden) names the layers in their order. It returns a number that names its sources.
+descend = _compile_for(sources_digest(*SOURCES, __file__))

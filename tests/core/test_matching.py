@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.testing import assert_close
 
-from inrgen.core import rng, symmetry
+from inrgen.core import matching, rng, symmetry
 from inrgen.core.matching import MatchConfig, match, squared_distance
 from inrgen.core.matching_compiled import descend_compiled
 from inrgen.core.matching_tensors import descend_tensors
@@ -158,6 +158,29 @@ def test_batches_and_templates_agree_with_pairs(make_params):
     repeated = match(SPEC, a[[0] * 40], b).aligned.flat()
     assert torch.equal(template, repeated)
     assert len(match(SPEC, a[:1], b[:0]).aligned) == 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_parts_of_a_batch_change_nothing(shared, make_params, monkeypatch):
+    a, b = make_params(SPEC, 1 if shared else 40, 1), make_params(SPEC, 40, 2)
+    config, start = MatchConfig(restarts=1), random_element(SPEC, 40)
+    whole = match(SPEC, a, b, config, start)
+    sizes = []
+
+    def counted(spec, reference, params, *rest):
+        sizes.append(len(params))
+        return descend_compiled(spec, reference, params, *rest)
+
+    # What a match holds besides a batch and its result is held for one part at a time.
+    monkeypatch.setattr(matching, "descend_compiled", counted)
+    monkeypatch.setattr(matching, "PART_NUMBERS", 13 * SPEC.num_params + 1)
+    parts = match(SPEC, a, b, config, start)
+    assert sizes == [13, 13, 13, 13, 13, 13, 1, 1]
+    assert torch.equal(parts.aligned.flat(), whole.aligned.flat())
+    assert_close(parts.after, whole.after)
+    assert_close(parts.before, whole.before)
+    for x, y in zip(parts.symmetry.signs, whole.symmetry.signs, strict=True):
+        assert torch.equal(x, y)
 
 
 def test_other_activations_are_matched_as_far_as_they_allow(make_params):
