@@ -15,7 +15,7 @@ from inrgen.core.matching import MatchConfig, match, squared_distance
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.template import aligned_sum, medoid
-from inrgen.jobs.change import Changed, Names
+from inrgen.jobs.change import Changed, Names, ReadyChange
 from inrgen.jobs.draw_bytes import encode_tensors
 
 OPERATION = "align"
@@ -102,9 +102,14 @@ class Align:
         """What the rows of whole items are carried nearest to: one INR, or one for each."""
         return first_views(params, self.views) if self.template is None else self.template
 
-    def __call__(self, params: Params, names: Names) -> Changed:
-        found = match(self.spec, self.reference(params), params, self.config)
-        return Changed(params=found.aligned, draws=encode_tensors(found.symmetry))
+    def over(self, names: Names) -> ReadyChange:
+        """Nothing is chosen by name: the symmetry follows from the weights."""
+
+        def change(params: Params, part: slice) -> Changed:
+            found = match(self.spec, self.reference(params), params, self.config)
+            return Changed(params=found.aligned, draws=encode_tensors(found.symmetry))
+
+        return change
 
     def distances(self, params: Params, aligned: Params) -> Float[Tensor, "2 r"]:
         """Squared distances from the reference before and after, in float64."""

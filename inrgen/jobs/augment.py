@@ -12,9 +12,10 @@ from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.jobs.chain_text import Link, chain_of, keeps_function, links_from
-from inrgen.jobs.change import Changed, Names
-from inrgen.jobs.draw_bytes import encode_draw
+from inrgen.jobs.change import Changed, Names, ReadyChange
+from inrgen.jobs.draw_bytes import encode_draw, is_small
 from inrgen.transforms.chain import Chain
+from inrgen.transforms.draws import rows_of
 
 OPERATION = "augment"
 
@@ -54,12 +55,22 @@ class Augment:
     def keeps_function(self) -> bool:
         return keeps_function(self.links)
 
-    def __call__(self, params: Params, names: Names) -> Changed:
+    def over(self, names: Names) -> ReadyChange:
+        """Draws are made for the whole run at once, unless they are large beside its weights."""
         keys, chain = augment_keys(names, self.seed, self.copies), self.chain
-        draw = chain.draw(self.spec, keys)
-        repeated = params
-        if self.copies > 1:
-            flat = params.flat().repeat_interleave(self.copies, dim=0)
-            repeated = Params.from_flat(self.spec, flat)
-        changed = chain.apply(repeated, draw)
-        return Changed(params=changed, draws=encode_draw(chain, self.spec, draw, keys))
+        whole = chain.draw(self.spec, keys) if is_small(chain, self.spec) else None
+        texts = [] if whole is None else encode_draw(chain, self.spec, whole, keys)
+
+        def change(params: Params, part: slice) -> Changed:
+            rows = slice(part.start * self.copies, part.stop * self.copies)
+            if self.copies > 1:
+                flat = params.flat().repeat_interleave(self.copies, dim=0)
+                params = Params.from_flat(self.spec, flat)
+            if whole is not None:
+                new = chain.apply(params, rows_of(whole, rows))
+                return Changed(params=new, draws=texts[rows])
+            draw = chain.draw(self.spec, keys[rows])
+            draws = encode_draw(chain, self.spec, draw, keys[rows])
+            return Changed(params=chain.apply(params, draw), draws=draws)
+
+        return change

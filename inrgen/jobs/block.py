@@ -88,14 +88,14 @@ def derive_block(task: DeriveTask) -> StagedBlock:
     spec, layout = facts.specs[task.spec_id], facts.layouts[task.spec_id]
     rows = parent_rows(layout, task.block, done.copies)
     run = RowRun(task.parent, task.spec_id, rows)
-    names, views = _names(run), layout.views // done.copies
+    ready, views = change.over(_names(run)), layout.views // done.copies
     flat = np.empty((len(rows) * done.copies, spec.num_params), dtype=np.float32)
     draws: list[bytes] = []
     finite = np.empty(len(flat), dtype=bool)
     for part in _cut(rows, task.rows_at_once, views):
         first, last = part.start - rows.start, part.stop - rows.start
         params = Params.from_flat(spec, torch.from_numpy(run.read(part)))
-        changed = change(params, names[first:last])
+        changed = ready(params, slice(first, last))
         new = slice(first * done.copies, last * done.copies)
         finite[new] = _finite(changed.params.flat(out=torch.from_numpy(flat[new]))).numpy()
         draws += changed.draws

@@ -16,9 +16,6 @@ class Names:
     items: Int[Tensor, " r"]
     views: Int[Tensor, " r"]
 
-    def __getitem__(self, index: slice) -> "Names":
-        return Names(items=self.items[index], views=self.views[index])
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
@@ -26,6 +23,17 @@ class Changed:
 
     params: Params
     draws: list[bytes]
+
+
+class ReadyChange(Protocol):
+    """An operation on a run of rows, with all the choices made that need no weights."""
+
+    def __call__(self, params: Params, part: slice) -> Changed:
+        """Make the new rows of a part of the run, which params are.
+
+        Rows that are not finite come out as rows that are not.
+        """
+        ...
 
 
 class Change(Protocol):
@@ -36,6 +44,6 @@ class Change(Protocol):
         """Whether new rows compute what the old ones did."""
         ...
 
-    def __call__(self, params: Params, names: Names) -> Changed:
-        """Make the new rows. Rows that are not finite come out as rows that are not."""
+    def over(self, names: Names) -> ReadyChange:
+        """The operation on the rows of these names."""
         ...

@@ -39,8 +39,19 @@ def stored_as_key(transform: Transform[Any], spec: InrSpec) -> bool:
     return per_row > max(spec.num_params, 256)
 
 
+@lru_cache(maxsize=64)
+def is_small(transform: Transform[Any], spec: InrSpec) -> bool:
+    """Whether draws take no more than half the memory of the weights, so that many fit at once."""
+    like = _like(transform, spec).values()
+    per_row = sum(math.prod(t.shape[1:]) * t.element_size() for t in like)
+    return per_row <= 2 * spec.num_params
+
+
 def _widths(values: Int[np.ndarray, "b n"]) -> Int[np.ndarray, " b"]:
     """Bytes that the whole numbers of each row need."""
+    least = np.iinfo(f"i{_WIDTHS[0]}")
+    if least.min <= values.min(initial=0) and values.max(initial=0) <= least.max:
+        return np.full(len(values), _WIDTHS[0])
     low, high = values.min(axis=1, initial=0), values.max(axis=1, initial=0)
     widths = np.full(len(values), _WIDTHS[-1])
     for width in reversed(_WIDTHS[:-1]):

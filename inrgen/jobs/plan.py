@@ -48,7 +48,7 @@ class Pace:
 class BlockCost:
     """What a block takes while it is made.
 
-    fixed_bytes: for a block as such: what is read, and what is written, twice.
+    fixed_bytes: for a block as such: what is read, what is written, twice, and draws made at once.
     row_bytes: for each row of the parent that is changed at a time.
     least_rows, most_rows: how many that may be; whole items.
     """
@@ -87,7 +87,7 @@ def derive_cost(spec: InrSpec, parent: Layout, copies: int) -> BlockCost:
     most = max(parent.views, _NUMBERS_AT_ONCE // (spec.num_params * copies))
     most = min(most // parent.views * parent.views, rows // copies)
     return BlockCost(
-        fixed_bytes=read + 2 * _shard_bytes(layout, spec.num_params) + rows * _BYTES_A_RECORD,
+        fixed_bytes=read + 3 * _shard_bytes(layout, spec.num_params) + rows * _BYTES_A_RECORD,
         row_bytes=spec.num_params * copies * _BYTES_A_NUMBER,
         least_rows=parent.views,
         most_rows=max(parent.views, most),

@@ -11,7 +11,8 @@ from inrgen.core.params import Params
 from inrgen.core.symmetry import Kind, require_activation
 from inrgen.jobs.align import OPERATION, PAIRS, align_parameters, make_template, sample_rows
 from inrgen.jobs.block import BlockDistance, measure_block, note_template
-from inrgen.jobs.dask_run import RunConfig, run_graphs
+from inrgen.jobs.dask_run import run_graphs
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.derive import (
     DerivePlan,
     DeriveSummary,

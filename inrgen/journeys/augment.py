@@ -8,7 +8,7 @@ import tyro
 
 from inrgen.jobs.augment import OPERATION, augment_parameters
 from inrgen.jobs.chain_text import chain_of, parse_chain
-from inrgen.jobs.dask_run import RunConfig
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.derive import DeriveSummary, ensure_store, fill, plan_derivation, summarise
 from inrgen.journeys.store_argument import StoreArgument
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from inrgen.jobs.block import derive_block
-from inrgen.jobs.dask_run import RunConfig, run_graphs
+from inrgen.jobs.dask_run import run_graphs
 from inrgen.jobs.plan import BlockCost, DeriveTask, Pace, derive_cost, derived_layout, set_pace
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.progress import show_progress
 from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store

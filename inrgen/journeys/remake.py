@@ -1,7 +1,8 @@
 """Mend a derived store: its damaged blocks are made again from its parent, bit for bit."""
 
 from inrgen.jobs.block import derive_block
-from inrgen.jobs.dask_run import RunConfig, run_graphs
+from inrgen.jobs.dask_run import run_graphs
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.derive import DerivePlan, pace_of, tasks_of
 from inrgen.journeys.progress import show_progress
 from inrgen.store.content import content_sha256

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from inrgen.jobs.dask_run import RunConfig, run_graphs
+from inrgen.jobs.dask_run import run_graphs
 from inrgen.jobs.plan import read_cost
+from inrgen.jobs.run_config import RunConfig
 from inrgen.jobs.stats import Moments, StatsTask, measure_moments, no_moments
 from inrgen.journeys.derive import pace_of
 from inrgen.journeys.progress import show_progress

@@ -8,7 +8,7 @@ from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
 from inrgen.jobs.align import OPERATION, align_parameters
 from inrgen.jobs.block import note_template, noted_template
-from inrgen.jobs.dask_run import RunConfig
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.align import AlignConfig, align
 from inrgen.journeys.build import BuildConfig, build
 from inrgen.journeys.derive import ensure_store, fill, plan_derivation

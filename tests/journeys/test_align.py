@@ -10,8 +10,8 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.matching import MatchConfig, match, squared_distance
 from inrgen.core.siren import evaluate
 from inrgen.jobs.block import noted_template
-from inrgen.jobs.dask_run import RunConfig
 from inrgen.jobs.replay import replay
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.align import AlignConfig, align
 from inrgen.store.files import open_files
 from inrgen.store.metadata import read_facts

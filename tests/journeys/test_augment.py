@@ -9,8 +9,8 @@ import torch
 
 from inrgen.core.grid import grid_coords
 from inrgen.core.siren import evaluate
-from inrgen.jobs.dask_run import RunConfig
 from inrgen.jobs.replay import replay
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.augment import AugmentConfig, augment
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import StoreBusy

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrgen.jobs.dask_run import RunConfig
+from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.stats import StatsConfig, stats
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.documents import restore_documents
