@@ -12,13 +12,16 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from inrgen.bench.contenders import contender
-from inrgen.bench.fit_jobs import JOBS, make_batch
+from inrgen.bench.contenders import Contender, contender
+from inrgen.bench.fit_jobs import JOBS, FitJob, make_batch
 from inrgen.core.metrics import psnr_db
+from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 
-# Fits in one timed turn are between a job's compared ones and this many.
+# Fits in one timed turn are between a job's compared ones and this many, some at a time: a build
+# fits its items in groups, too.
 _MOST_FITS = 4096
+_FITS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,33 +55,39 @@ def _settle(core: int) -> None:
         os.sched_setaffinity(0, {cores[core % len(cores)]})
 
 
+def _turn(fit: Contender, job: FitJob, num: int) -> tuple[Turn, Params]:
+    """Fit so many INRs, a group after another; the clock stands while signals are made.
+
+    Also the weights of the INRs that are compared.
+    """
+    seconds, worked, compared = 0.0, 0.0, []
+    for first in range(0, num, _FITS_AT_ONCE):
+        batch = make_batch(job, min(_FITS_AT_ONCE, num - first), first)
+        began, worked_before = time.perf_counter(), time.process_time()
+        params = fit(job.spec, job.config, batch)
+        seconds += time.perf_counter() - began
+        worked += time.process_time() - worked_before
+        compared = compared or [params[: job.num_compared]]
+    turn = Turn(inr_steps=num * job.num_steps, seconds=seconds, cpu_seconds=worked)
+    return turn, compared[0]
+
+
 def _work(pipe: Connection, job_name: str, name: str, core: int, seconds: float, fits: int) -> None:
     """A worker: compile and warm up, then a timed turn for each message, until it is None."""
     _settle(core)
     job, fit = JOBS[job_name], contender(name)
-    batch = make_batch(job, job.num_compared)
-    fit(job.spec, job.config, batch)
-    began = time.perf_counter()
-    fit(job.spec, job.config, batch)
-    estimate = seconds / (time.perf_counter() - began) * job.num_compared
-    whole = round(estimate / job.num_compared) * job.num_compared
-    batch = make_batch(job, fits or max(job.num_compared, min(whole, _MOST_FITS)))
-    params = batch.start
+    _turn(fit, job, job.num_compared)
+    brief, compared = _turn(fit, job, job.num_compared)
+    whole = round(seconds / brief.seconds) * job.num_compared
+    num = fits or max(job.num_compared, min(whole, _MOST_FITS))
     pipe.send(None)
     while pipe.recv() is not None:
-        began, worked = time.perf_counter(), time.process_time()
-        params = fit(job.spec, job.config, batch)
-        pipe.send(
-            Turn(
-                inr_steps=len(params) * job.num_steps,
-                seconds=time.perf_counter() - began,
-                cpu_seconds=time.process_time() - worked,
-            )
-        )
+        turn, compared = _turn(fit, job, num)
+        pipe.send(turn)
     peak = _peak_memory_bytes()
-    compared = params[: job.num_compared]
+    batch = make_batch(job, job.num_compared)
     values = evaluate(job.spec, compared, batch.coords[0])
-    quality = psnr_db(values, batch.values[: job.num_compared], job.spec.value_width)
+    quality = psnr_db(values, batch.values, job.spec.value_width)
     pipe.send(Finish(psnr_db=float(quality.mean()), peak_memory_bytes=peak))
 
 

@@ -91,9 +91,9 @@ JOBS: dict[str, FitJob] = {
 }
 
 
-def make_batch(job: FitJob, num: int) -> FitBatch:
-    """num INRs of a job, one on each signal; the first ones are the same whatever num is."""
-    spec, items = job.spec, torch.arange(num)
+def make_batch(job: FitJob, num: int, first: int = 0) -> FitBatch:
+    """num INRs of a job, from number `first` on, one on each signal; a number names its INR."""
+    spec, items = job.spec, torch.arange(first, first + num)
     coords = grid_coords(spec, job.grid)
     signals = rng.keys(0, "bench signals", items)
     shape = (spec.d_out, _NUM_WAVES)
@@ -109,7 +109,7 @@ def make_batch(job: FitJob, num: int) -> FitBatch:
     return FitBatch(
         coords=coords[None],
         values=0.5 + 0.5 * values,
-        signal_of=items,
+        signal_of=items - first,
         keys=rng.keys(0, "bench fits", items),
         start=initialise(spec, job.config.init, rng.keys(0, "bench starts", items)),
     )

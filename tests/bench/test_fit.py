@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from inrgen.bench import contenders
+from inrgen.bench import apart, contenders
 from inrgen.bench.contenders import contender
 from inrgen.bench.fit import FitBench, FitRate, bench_fit, run, scaling, table
 from inrgen.bench.fit_curve import curve, curve_table
@@ -48,8 +48,12 @@ def test_contenders_that_draw_points_still_fit(name, monkeypatch):
     assert not torch.equal(found, make_batch(job, 2).start.flat())
 
 
-def test_the_first_fits_are_the_same_however_many_there_are():
-    few, many = make_batch(SMALL, 2), make_batch(SMALL, 5)
+def test_fits_are_the_same_whichever_group_they_are_made_in():
+    few, many, last = make_batch(SMALL, 2), make_batch(SMALL, 5), make_batch(SMALL, 3, 2)
+    assert torch.equal(last.values, many.values[2:])
+    assert torch.equal(last.keys, many.keys[2:])
+    assert torch.equal(last.start.flat(), many.start.flat()[2:])
+    assert last.signal_of.tolist() == [0, 1, 2]
     assert torch.equal(few.values, many.values[:2])
     assert torch.equal(few.start.flat(), many.start.flat()[:2])
     assert 0.0 <= float(many.values.min()) <= float(many.values.max()) <= 1.0
@@ -74,6 +78,20 @@ def test_a_run_gives_a_whole_row_for_each_engine():
     assert row.peak_memory_bytes > 50e6
     assert math.isnan(row.times_sequential)
     assert said == ["2-32-32-1: cpu"]
+
+
+def test_a_turn_counts_every_group_and_keeps_the_compared_ones(monkeypatch):
+    monkeypatch.setattr(apart, "_FITS_AT_ONCE", 4)
+    groups: list[int] = []
+
+    def fit(spec, config, batch):
+        groups.append(len(batch.start))
+        return batch.start
+
+    turn, compared = apart._turn(fit, SMALL, 11)
+    assert groups == [4, 4, 3]
+    assert turn.inr_steps == 11 * SMALL.num_steps
+    assert torch.equal(compared.flat(), make_batch(SMALL, 3).start.flat())
 
 
 @pytest.mark.slow
