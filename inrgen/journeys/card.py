@@ -1,7 +1,6 @@
 """Write a store's data card and its Croissant record."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import tyro
@@ -9,7 +8,6 @@ import tyro
 from inrgen.exchange.card import write_card
 from inrgen.exchange.card_text import Wording
 from inrgen.journeys.store_argument import StoreArgument
-from inrgen.store.location import is_remote
 from inrgen.store.reader import open_store
 
 
@@ -18,14 +16,15 @@ class CardConfig:
     """Write README.md in Hugging Face's style and croissant.json, from the store's own facts.
 
     Attributes:
-        store: the store's folder.
-        out: where they go: the store's folder, by default, or one that holds it.
+        store: the store's folder, or its URL.
+        out: where they go: into the store, by default, wherever that is; or a folder that holds
+            it; or any folder for a store on a server, as if the store lay there.
         title: how the data set is called; by default after its source and networks.
         license: an SPDX name such as mit; by default it is left to be stated.
     """
 
     store: tyro.conf.Positional[StoreArgument]
-    out: Path | None = None
+    out: StoreArgument | None = None
     title: str | None = None
     license: str | None = None
 
@@ -34,8 +33,8 @@ class CardConfig:
 class CardSummary:
     """Where the card and the record are."""
 
-    card: Path
-    croissant: Path
+    card: str
+    croissant: str
 
     @property
     def failed(self) -> bool:
@@ -53,8 +52,5 @@ class CardSummary:
 def card(config: CardConfig) -> CardSummary:
     """Write both. Raises ValueError or FileExistsError where out cannot take them."""
     wording = Wording(title=config.title, license=config.license)
-    out = config.out or config.store
-    if is_remote(config.store) or is_remote(out):
-        raise ValueError(f"a card is written beside a store in a folder; got {config.store}")
-    readme, croissant = write_card(open_store(config.store), out, wording)
+    readme, croissant = write_card(open_store(config.store), config.out, wording)
     return CardSummary(card=readme, croissant=croissant)

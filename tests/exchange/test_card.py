@@ -31,9 +31,10 @@ PLACES = {"inside": "data/store", "above": "data"}
 @pytest.fixture(params=PLACES)
 def card(request, store, tmp_path) -> Path:
     """A card within the store's folder, or in one that holds it."""
-    readme, record = write_card(store, tmp_path / PLACES[request.param])
-    assert (readme.name, record.name) == ("README.md", "croissant.json")
-    return readme
+    folder = tmp_path / PLACES[request.param]
+    written = write_card(store, folder)
+    assert written == (f"{folder}/README.md", f"{folder}/croissant.json")
+    return folder / "README.md"
 
 
 def code_of(readme: Path, language: str) -> list[str]:
@@ -92,20 +93,28 @@ def test_names_from_outside_stay_text(card):
 
 
 def test_a_licence_is_stated_only_where_it_was_given(store, tmp_path):
-    readme, record = write_card(store, tmp_path / "data", Wording(license="mit", title="My set"))
+    written = write_card(store, tmp_path / "data", Wording(license="mit", title="My set"))
+    readme, record = map(Path, written)
     assert front_matter(readme)["license"] == "mit"
     assert front_matter(readme)["pretty_name"] == "My set"
     assert json.loads(record.read_text())["license"] == "mit"
-    readme, record = write_card(store, tmp_path / "data")
+    assert write_card(store, tmp_path / "data") == written
     assert "Not stated." in readme.read_text()
     assert "license" not in json.loads(record.read_text())
 
 
 def test_a_card_is_written_anew_but_never_over_another_readme(store, tmp_path):
     folder = tmp_path / "data"
-    first = write_card(store, folder)[0].read_bytes()
-    assert write_card(store, folder)[0].read_bytes() == first
-    (folder / "README.md").write_text("# my notes")
+    readme = Path(write_card(store, folder)[0])
+    first = readme.read_bytes()
+    write_card(store, folder)
+    assert readme.read_bytes() == first
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "croissant.json",
+        "store",
+    ]
+    readme.write_text("# my notes")
     with pytest.raises(FileExistsError, match=r"README\.md is no card of inrgen's"):
         write_card(store, folder)
     (tmp_path / "other").mkdir()

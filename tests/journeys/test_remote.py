@@ -1,11 +1,13 @@
 """Commands take a store's URL wherever they take a store."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from inrgen.cli import main
 from inrgen.store.content import content_sha256
+from inrgen.store.files import open_files
 
 
 def said(capsys, *words: str) -> dict:
@@ -34,12 +36,30 @@ def test_a_store_is_built_checked_and_derived_on_a_server(bucket_url, tmp_path, 
     said(capsys, "align", local, "--out", at["here"])
     assert said(capsys, "info", at["here"], "--lineage")["lineage"][1]["path"] == local
     assert said(capsys, "verify", at["aligned"])["report"]["findings"] == []
+    check_cards(at["digits"], local, tmp_path / "card", capsys)
+
+
+def check_cards(url: str, local: str, elsewhere: Path, capsys) -> None:
+    """A store on a server and its twin in a folder have the same card, but for when and where."""
+    written = said(capsys, "card", url)
+    assert written["card"] == f"{url.partition('?')[0]}/README.md"
+    on_server = open_files(url)
+    beside = said(capsys, "card", url, "--out", str(elsewhere))
+    assert Path(beside["card"]).read_bytes() == on_server.read("README.md")
+    said(capsys, "card", local)
+    records = [json.loads(on_server.read("croissant.json"))]
+    records.append(json.loads(Path(local, "croissant.json").read_bytes()))
+    for record in records:
+        del record["distribution"][0]["sha256"]  # the root notes when it was made
+    assert records[0] == records[1]
+    assert said(capsys, "verify", url)["report"]["findings"] == []
+    assert main(["card", local, "--out", url]) == 1
+    assert "out must be a folder, or the store itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["card", "s3://bucket/x"], "a card is written beside a store in a folder"),
         (["info", "gs://bucket/x"], "a store is a folder or s3://BUCKET/PREFIX"),
     ],
 )
