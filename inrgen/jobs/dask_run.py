@@ -33,9 +33,12 @@ _SECONDS_TO_CONNECT = 10.0
 class _Crew(Protocol):
     """Who carries graphs out."""
 
-    @property
-    def size(self) -> int:
-        """Graphs at a time that it can work on."""
+    def room(self, at_once: int | None) -> int:
+        """Graphs to hand over before some are done, if at_once may be worked on at a time.
+
+        One is in line for each that is worked on, where that keeps to at_once: so nobody waits
+        while the driver commits a block.
+        """
         ...
 
     def submit(self, graph: dict[str, Any]) -> Any:
@@ -53,7 +56,11 @@ class _Crew(Protocol):
 
 class _Threads:
     def __init__(self, pool: ThreadPoolExecutor, size: int) -> None:
-        self._pool, self.size = pool, size
+        self._pool, self._size = pool, size
+
+    def room(self, at_once: int | None) -> int:
+        # the pool itself works on no more than its size
+        return 2 * self._size
 
     def submit(self, graph: dict[str, Any]) -> Any:
         return self._pool.submit(get_sync, graph, _KEY)
@@ -72,9 +79,8 @@ class _Cluster:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    @property
-    def size(self) -> int:
-        return max(1, sum(self._client.nthreads().values()))
+    def room(self, at_once: int | None) -> int:
+        return at_once or 2 * max(1, sum(self._client.nthreads().values()))
 
     def submit(self, graph: dict[str, Any]) -> Any:
         # a name of its own: a cluster takes tasks of one name for one task
@@ -103,11 +109,10 @@ class _Cluster:
 class _Ray:
     """Dask's graphs as Ray tasks, by Ray's own scheduler for Dask."""
 
-    @property
-    def size(self) -> int:
+    def room(self, at_once: int | None) -> int:
         import ray
 
-        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return at_once or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def submit(self, graph: dict[str, Any]) -> Any:
         from ray.util.dask import ray_dask_get
@@ -216,7 +221,7 @@ def run_graphs(
 
     Args:
         function: importable by name wherever it runs.
-        at_once: tasks handed over at most; None leaves it to how many the workers can take.
+        at_once: tasks worked on at most; None leaves it to how many the workers can take.
         on_wait: called about once a second while nothing finishes.
 
     Raises:
@@ -228,9 +233,7 @@ def run_graphs(
     with _crew(config, at_once or 1) as crew:
         queue, pending = iter(tasks), []
         while True:
-            # one in line for each that is worked on, where no limit says how many there may be
-            room = at_once if at_once is not None else 2 * crew.size
-            for task in islice(queue, room - len(pending)):
+            for task in islice(queue, max(0, crew.room(at_once) - len(pending))):
                 pending.append(crew.submit({_KEY: (partial(function, task),)}))
             if not pending:
                 return
