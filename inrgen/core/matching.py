@@ -25,8 +25,8 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind, Symmetry
 
 # Pairs go through in parts of so many numbers, so that what is held besides a batch and its result
-# does not grow with the batch: 16 MB in float32, a few times as much with what becomes of it.
-PART_NUMBERS = 1 << 22
+# does not grow with the batch: 4 MB in float32, a few times as much with what becomes of it.
+PART_NUMBERS = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,22 +102,37 @@ def match(
     config = config or MatchConfig()
     _check(spec, reference, params, config)
     size = max(1, PART_NUMBERS // spec.num_params)
-    found = []
-    for low in range(0, max(len(params), 1), size):
+    traced = torch.is_grad_enabled() and any(t.requires_grad for t in params.weights)
+    # What a gradient will be asked of is held as a whole anyhow.
+    if traced or len(params) <= size:
+        return _match_part(spec, reference, params, config, start, 0)
+    found = _room_for(spec, params)
+    for low in range(0, len(params), size):
         rows = slice(low, low + size)
         one = reference if len(reference) == 1 else reference[rows]
         begin = None if start is None else symmetry.take(start, rows)
-        found.append(_match_part(spec, one, params[rows], config, begin, low))
-    return found[0] if len(found) == 1 else _cat(found)
+        part = _match_part(spec, one, params[rows], config, begin, low)
+        # Made beforehand: small results kept from each part would keep its memory from the next.
+        for place, tensor in zip(_tensors(found), _tensors(part), strict=True):
+            place[rows] = tensor
+    return found
 
 
-def _cat(parts: list[Matching]) -> Matching:
+def _room_for(spec: InrSpec, params: Params) -> Matching:
+    """A result to be filled in."""
+    distances = torch.empty(2, len(params), dtype=torch.float64, device=params.device)
     return Matching(
-        symmetry=symmetry.cat([part.symmetry for part in parts]),
-        aligned=Params.cat([part.aligned for part in parts]),
-        before=torch.cat([part.before for part in parts]),
-        after=torch.cat([part.after for part in parts]),
+        symmetry=symmetry.identity(spec, len(params), params.device),
+        aligned=params.map(torch.empty_like),
+        before=distances[0],
+        after=distances[1],
     )
+
+
+def _tensors(found: Matching) -> tuple[Tensor, ...]:
+    aligned, element = found.aligned, found.symmetry
+    choices = element.permutations + element.signs + element.phases
+    return (*aligned.weights, *aligned.biases, *choices, found.before, found.after)
 
 
 def _match_part(

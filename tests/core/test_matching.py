@@ -181,6 +181,12 @@ def test_parts_of_a_batch_change_nothing(shared, make_params, monkeypatch):
     assert_close(parts.before, whole.before)
     for x, y in zip(parts.symmetry.signs, whole.symmetry.signs, strict=True):
         assert torch.equal(x, y)
+    leaf = b.flat().requires_grad_()
+    traced = match(SPEC, a, Params.from_flat(SPEC, leaf), config, start).aligned.flat()
+    traced.sum().backward()
+    assert torch.equal(traced.detach(), whole.aligned.flat())
+    assert leaf.grad is not None
+    assert bool((leaf.grad != 0).all())
 
 
 def test_other_activations_are_matched_as_far_as_they_allow(make_params):
