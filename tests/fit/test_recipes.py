@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import get_args
 
 import pytest
+import torch
 
-from inrgen.core.siren import InitConfig
+from inrgen.core.siren import InitConfig, evaluate, initialise
 from inrgen.fit.config import FitConfig
 from inrgen.fit.recipes import RecipeName, recipe
 from inrgen.sources.base import SourceFacts
@@ -57,6 +58,17 @@ def test_every_recipe_of_shapes_keeps_the_kind_and_range_of_its_source(name):
     assert FitConfig.from_dict(made.fit.to_dict()) == made.fit
 
 
+def test_teach_starts_small_without_biases_and_at_the_middle_of_the_values():
+    occupancy = facts(value_kind="occupancy", d_in=3, value_range=(0.0, 1.0))
+    made = recipe("teach", occupancy)
+    init = initialise(made.spec, made.fit.init, torch.arange(3))
+    points = torch.rand(50, 3) * 2 - 1
+    values = evaluate(made.spec, init, points)
+    assert all((bias == 0).all() for bias in init.biases)
+    assert float((values - 0.5).abs().max()) < 0.2
+    assert recipe("teach", facts(**SHAPE)).spec.output_offset == 0.0
+
+
 def test_inr2vec_has_its_shape_and_shares_its_start():
     made = recipe("inr2vec", facts(**SHAPE))
     assert made.spec.widths == (3, 512, 512, 512, 512, 1)
@@ -69,6 +81,7 @@ def test_inr2vec_has_its_shape_and_shares_its_start():
         ("published", "intensity", 3, "s gives intensity over 3"),
         ("published", "signed_distance", 2, "s gives signed_distance over 2"),
         ("inr2vec", "intensity", 2, "for images; got 'inr2vec'"),
+        ("teach", "intensity", 2, "for images; got 'teach'"),
     ],
 )
 def test_signals_without_a_recipe_are_refused(name, kind, d_in, message):
