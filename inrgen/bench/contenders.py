@@ -76,8 +76,13 @@ def sequential(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
 def _compiled_update(spec: InrSpec, lr: float) -> Callable[..., tuple[Tensor, ...]]:
     """One Adam update of a batch of flat weights, as one compiled graph."""
 
+    # Looked up here: the compiler warns of functions that remember, as the spec's is.
+    slots = spec.layers
+
     def loss(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        values = evaluate(spec, Params.from_flat(spec, theta), x)
+        parts = [theta[:, s.offset : s.offset + s.size].unflatten(1, s.shape) for s in slots]
+        params = Params(weights=tuple(parts[0::2]), biases=tuple(parts[1::2]))
+        values = evaluate(spec, params, x)
         return (values - y).square().mean(dim=(1, 2)).sum()
 
     gradient_of = torch.func.grad(loss)
