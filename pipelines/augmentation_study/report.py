@@ -76,15 +76,20 @@ def _scale_section(
     epochs = sorted({len(r.history) for f in findings.values() for r in f.results})
     words = [
         f"Scale {scale.name}: {scale.source}, {_count(scale.train)} training images, "
-        f"{_count(scale.val)} to choose the epoch, {_count(scale.test)} to test (first views); "
-        f"recipe {scale.recipe}, up to {scale.views} views of a training image. "
+        f"{_count(scale.val)} validation images to choose the epoch, {_count(scale.test)} test "
+        f"images (first views); recipe {scale.recipe}, "
+        + (f"up to {scale.views} views" if scale.views > 1 else "one view")
+        + " of a training image. "
         f"{sum(row in done for row in planned)} of {len(planned)} rows were run.",
         f"Trainings: about {scale.steps:,} updates of {scale.batch} INRs "
         f"({', '.join(map(str, epochs)) or 'no'} epochs); an epoch serves one view of each image, "
         "a random one where a row has several. AdamW from 5e-3 for dws and 1e-3 for others to 0 "
         "along a cosine, weight decay 5e-4 (mlp: 3e-4 and 0.05); augmentations in the published "
         "parametrisation; the best validation epoch is tested. Seeds: "
-        + (", ".join(f"{n} rows with {s}" for s, n in sorted(seeds.items())) or "none")
+        + (
+            ", ".join(f"{n} row{'s' * (n > 1)} with {s}" for s, n in sorted(seeds.items()))
+            or "none"
+        )
         + ".",
         _models_words(setting),
         _floor_words(findings),
