@@ -1,6 +1,10 @@
 """Files of inr2vec (arXiv 2302.05438): <split>/<number>.h5, one shape's INR each.
 
-params is flat, W then b of each layer; class_id is its class; pcd (n, 3) are points of its surface.
+params is flat, W then b of each layer; class_id is its class. pcd (n, 3) are points of its surface,
+which the loader of point clouds wants; vertices, num_vertices, triangles and num_triangles are its
+mesh, which that of meshes wants, padded with zeros so that all shapes stack. (coords and labels,
+which the study's decoder learns from, are made of these by its preprocess_sdf.py.)
+
 Networks are 3 -> h (four times) -> 1 with one initialisation for all (h is 512 in the study), and
 their values logits, sigmoid(f) = (sdf + 0.1) / 0.2. Distances and logits have the same zero level,
 so distances go out as they are.
@@ -16,7 +20,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from inrgen.core import rng
 from inrgen.core.params import Params
@@ -26,23 +30,37 @@ from inrgen.exchange.files import MAX_PARAMS, BadEntry, find_files, write_whole
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
 from inrgen.exchange.hdf5 import open_hdf5, plain_dataset
 from inrgen.exchange.moments import Moments
+from inrgen.sources.mesh import Mesh
 
-_RESOLUTION = 32
+# Points a side of the grids that are tried, until a mesh has room. At 16 it always has: 3 * 16^3
+# edges for a vertex each, and 15^3 cells of 5 triangles at most.
+_RESOLUTIONS = (32, 24, 16)
+_MAX_VERTICES, _MAX_TRIANGLES = 16_384, 32_768
 _NUM_POINTS = 2048
 _HIDDEN = 4
 
 
-def surface_points(spec: InrSpec, params: Params, key: int) -> Float32[np.ndarray, "n 3"]:
-    """Points of the zero level of one INR, uniform over its area; all zero where it has none.
-
-    key: names the draw.
-    """
+def surface_mesh(spec: InrSpec, params: Params) -> Mesh:
+    """The zero level of one INR, of vertices and triangles that there is room for, or of none."""
     # scikit-image takes a second to import, which no other format needs
     from inrgen.fit.surface import grid_values, signed_field, zero_set
 
-    values = grid_values(spec, params, _RESOLUTION)
-    mesh = zero_set(spec, values if spec.value_kind == "logit" else signed_field(spec, values))
-    if mesh is None or not len(mesh.faces):
+    for resolution in _RESOLUTIONS:
+        values = grid_values(spec, params, resolution)
+        mesh = zero_set(spec, values if spec.value_kind == "logit" else signed_field(spec, values))
+        if mesh is None:
+            break
+        if len(mesh.vertices) <= _MAX_VERTICES and len(mesh.faces) <= _MAX_TRIANGLES:
+            return mesh
+    return Mesh(vertices=np.zeros((0, 3)), faces=np.zeros((0, 3), dtype=np.int64))
+
+
+def surface_points(mesh: Mesh, key: int) -> Float32[np.ndarray, "n 3"]:
+    """Points of a mesh, uniform over its area; all zero where it has none.
+
+    key: names the draw.
+    """
+    if not len(mesh.faces):
         return np.zeros((_NUM_POINTS, 3), dtype=np.float32)
     corners = torch.from_numpy(np.asarray(mesh.vertices, dtype=np.float32)[mesh.faces])
     sides = corners[:, 1:] - corners[:, :1]
@@ -53,6 +71,25 @@ def surface_points(spec: InrSpec, params: Params, key: int) -> Float32[np.ndarra
     face = torch.searchsorted(totals, draws[:, 0].double() * totals[-1]).clamp(max=len(areas) - 1)
     folded = torch.where(draws[:, 1:].sum(1, keepdim=True) > 1, 1 - draws[:, 1:], draws[:, 1:])
     return (corners[face, 0] + (folded[:, :, None] * sides[face]).sum(1)).numpy()
+
+
+def _padded(values: Shaped[np.ndarray, "n 3"], size: int, kind: type) -> Shaped[np.ndarray, "m 3"]:
+    rest = ((0, size - len(values)), (0, 0))
+    return np.pad(values.astype(kind), rest)
+
+
+def _write_shape(path: Path, row: Row, flat: Float32[np.ndarray, " p"], mesh: Mesh) -> None:
+    vertices = _padded(mesh.vertices, _MAX_VERTICES, np.float32)
+    triangles = _padded(mesh.faces, _MAX_TRIANGLES, np.int64)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("params", data=flat)
+        file.create_dataset("class_id", data=np.int64(row["label"]))
+        file.create_dataset("pcd", data=surface_points(mesh, row["row"]))
+        file.create_dataset("num_vertices", data=np.int64(len(mesh.vertices)))
+        file.create_dataset("num_triangles", data=np.int64(len(mesh.faces)))
+        # readers unpack it unasked, and padding takes next to nothing
+        file.create_dataset("vertices", data=vertices, compression="gzip", compression_opts=1)
+        file.create_dataset("triangles", data=triangles, compression="gzip", compression_opts=1)
 
 
 class Inr2Vec:
@@ -71,13 +108,10 @@ class Inr2Vec:
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         flat = params.flat().numpy()
         for index, row in enumerate(rows):
-            points = surface_points(writing.target.spec, params[index : index + 1], row["row"])
+            mesh = surface_mesh(writing.target.spec, params[index : index + 1])
 
-            def made(path: Path, index: int = index, points: np.ndarray = points) -> None:
-                with h5py.File(path, "w") as file:
-                    file.create_dataset("params", data=flat[index])
-                    file.create_dataset("class_id", data=np.int64(rows[index]["label"]))
-                    file.create_dataset("pcd", data=points)
+            def made(path: Path, index: int = index, mesh: Mesh = mesh) -> None:
+                _write_shape(path, rows[index], flat[index], mesh)
 
             write_whole(writing.folder / row["split"] / f"{row['place']}.h5", made)
 

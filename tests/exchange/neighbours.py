@@ -120,3 +120,19 @@ def inr2vec(root, split):
             label = int(torch.from_numpy(np.array(f.get("class_id"))).long())
         samples.append((points, torch.from_numpy(params).float(), label))
     return samples
+
+
+def inr2vec_meshes(root, split):
+    """The same for meshes: padded arrays that stack, and how much of each is filled."""
+    samples = []
+    for path in sorted((Path(root) / split).glob("*.h5"), key=lambda x: int(x.stem)):
+        with h5py.File(path, "r") as f:
+            keys = ("vertices", "num_vertices", "triangles", "num_triangles", "params", "class_id")
+            samples.append(tuple(torch.from_numpy(np.array(f.get(key))) for key in keys))
+    vertices, counts, triangles, triangle_counts, params, labels = (
+        torch.stack(column) for column in zip(*samples, strict=True)
+    )
+    return [
+        (vertices[i][: counts[i]], triangles[i][: triangle_counts[i]], params[i], int(labels[i]))
+        for i in range(len(samples))
+    ]

@@ -17,6 +17,7 @@ from inrgen.core.splits import SPLITS
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.exporting import Export
 from inrgen.exchange.format import SIDECAR, Wishes
+from inrgen.exchange.inr2vec import surface_mesh
 from inrgen.store.reader import open_store
 from tests.exchange import neighbours
 
@@ -208,6 +209,35 @@ def test_inr2vec(shapes, tmp_path):
                 )
                 assert there.abs().mean() < 0.1 * spread.abs().mean()
     assert any(np.any(points) for points, _, _ in samples)
+
+
+def test_inr2vec_meshes(shapes, tmp_path):
+    root = export(shapes, "inr2vec", tmp_path / "set")
+    opened, filled = open_store(shapes), 0
+    for split in SPLITS:
+        samples = neighbours.inr2vec_meshes(root, split)
+        for place, (vertices, triangles, params, label) in enumerate(samples):
+            row = first_row(split, place, views=1)
+            assert torch.equal(params, opened.read([row]).flat()[0])
+            assert label == row % 3
+            if not len(triangles):
+                continue
+            filled += 1
+            # every vertex is used, and on the zero level as far as the grid tells
+            assert torch.equal(triangles.unique(), torch.arange(len(vertices)))
+            there = evaluate(opened.spec, opened.read([row]), vertices)
+            spread = evaluate(opened.spec, opened.read([row]), grid_coords(opened.spec, (9,) * 3))
+            assert there.abs().mean() < 0.1 * spread.abs().mean()
+    assert filled
+
+
+def test_a_mesh_that_has_no_room_is_made_coarser(shapes, monkeypatch):
+    opened = open_store(shapes)
+    found = [surface_mesh(opened.spec, opened.read([row])) for row in range(3)]
+    row, fine = next((row, mesh) for row, mesh in enumerate(found) if len(mesh.faces))
+    monkeypatch.setattr("inrgen.exchange.inr2vec._MAX_TRIANGLES", len(fine.faces) - 1)
+    coarse = surface_mesh(opened.spec, opened.read([row]))
+    assert 0 < len(coarse.faces) < len(fine.faces)
 
 
 def test_safetensors(images, tmp_path):
