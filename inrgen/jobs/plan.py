@@ -12,10 +12,11 @@ from inrgen.store.layout import Layout
 _MB = 1_000_000
 # Rows that are changed together, in numbers: enough that calls do not cost more than the work.
 _NUMBERS_AT_ONCE = 2**19
-# Bytes that changing a number takes at its peak: normal numbers come of 64-bit hashes and float64.
-_BYTES_A_NUMBER = 160
-# Bytes that a process comes to hold besides: libraries and compiled code loaded at first use.
-_BYTES_LATER = 64_000_000
+# Bytes that changing a number takes at its peak, twice over: draws, weights before and after, sorts
+_BYTES_A_NUMBER = 64
+# Bytes that a process comes to hold besides: libraries and compiled code loaded at first use, and
+# what allocators keep for later (up to 170 MB was seen).
+_BYTES_LATER = 180_000_000
 # Bytes of a record while it is read, repeated, and written.
 _BYTES_A_RECORD = 6_000
 

@@ -1,10 +1,13 @@
 """Align a whole store once, so that whoever mixes its rows needs no matching."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import tyro
+from jaxtyping import Bool, Int
 
 from inrgen.core.matching import MatchConfig
 from inrgen.core.params import Params
@@ -12,6 +15,7 @@ from inrgen.core.symmetry import Kind, require_activation
 from inrgen.jobs.align import OPERATION, PAIRS, align_parameters, make_template, sample_rows
 from inrgen.jobs.block import BlockDistance, measure_block, note_template
 from inrgen.jobs.dask_run import run_graphs
+from inrgen.jobs.plan import Pace
 from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.derive import (
     DerivePlan,
@@ -26,6 +30,7 @@ from inrgen.journeys.derive import (
 )
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.store_argument import StoreArgument
+from inrgen.store.parent import RowRun
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import SERVED
 
@@ -68,12 +73,18 @@ class AlignConfig:
             raise ValueError(f"sample must be in 1..2000; got {self.sample}")
 
 
+def _is_in(column: Any, wanted: Sequence[str]) -> Bool[np.ndarray, " r"]:
+    """Which rows of a column of texts have one of some: by the few different texts that it has."""
+    coded = column.combine_chunks().dictionary_encode()
+    known = np.array([text in wanted for text in coded.dictionary.to_pylist()], dtype=bool)
+    return known[coded.indices.to_numpy()]
+
+
 def _sampled(store: Store, spec_id: str, config: AlignConfig) -> tuple[np.ndarray, str]:
     """The rows that a template is made of, and the split that they are of."""
     table = store.read_records(["spec_id", "row", "split", "status"])
-    kept = np.isin(np.array(table["status"].to_pylist(), dtype=object), SERVED)
-    kept &= np.array(table["spec_id"].to_pylist(), dtype=object) == spec_id
-    training = kept & (np.array(table["split"].to_pylist(), dtype=object) == "train")
+    kept = _is_in(table["status"], SERVED) & _is_in(table["spec_id"], [spec_id])
+    training = kept & _is_in(table["split"], ["train"])
     split, wanted = ("train", training) if training.any() else ("all", kept)
     rows = table["row"].to_numpy()[wanted]
     if config.to.isdecimal():
@@ -86,12 +97,15 @@ def _sampled(store: Store, spec_id: str, config: AlignConfig) -> tuple[np.ndarra
     return sample_rows(rows, config.seed, config.sample), split
 
 
-def _read_sample(store: Store, spec_id: str, rows: np.ndarray) -> Params:
-    """Rows from all over a store, which is opened anew for each block to let go of the last."""
+def _read_sample(store: Store, spec_id: str, rows: Int[np.ndarray, " s"]) -> Params:
+    """Rows from all over a store, in order; no more than one shard is held at a time."""
     blocks = rows // store.layouts[spec_id].shard_rows
-    return Params.cat(
-        [open_store(store.path).read(rows[blocks == block], spec_id) for block in np.unique(blocks)]
-    )
+    parts = []
+    for block in np.unique(blocks):
+        some = rows[blocks == block]
+        run = RowRun(store.path, spec_id, range(int(some[0]), int(some[-1]) + 1))
+        parts.append(run.read(some))
+    return Params.from_flat(store.specs[spec_id], torch.from_numpy(np.concatenate(parts)))
 
 
 def _templates(plan: DerivePlan, config: AlignConfig, match: MatchConfig) -> dict[str, Any]:
@@ -114,9 +128,11 @@ def _templates(plan: DerivePlan, config: AlignConfig, match: MatchConfig) -> dic
     return note_template(found)
 
 
-def _measure(plan: DerivePlan, how: RunConfig) -> tuple[float, float]:
+def _measure(
+    plan: DerivePlan, how: RunConfig, paced: tuple[Pace, int | None]
+) -> tuple[float, float]:
     """The mean squared distance from the reference before and after, read from both stores."""
-    pace, at_once = pace_of(plan.cost(), how)
+    pace, at_once = paced
     layouts = open_store(plan.out).layouts
     blocks = {spec_id: list(range(layout.num_blocks)) for spec_id, layout in layouts.items()}
     tasks = tasks_of(plan, blocks, pace)
@@ -147,6 +163,7 @@ def align(config: AlignConfig) -> DeriveSummary:
         if config.match != "permutation":
             allowed = ("sine",) if config.match == "phase" else ("sine", "tanh")
             require_activation(spec, f"match {config.match}", allowed)
+    paced = pace_of(plan.cost(), config.how)
     ensure_store(plan, lambda: _templates(plan, config, match))
-    filled = fill(plan, config.how)
-    return summarise(plan, config.out, filled, _measure(plan, config.how))
+    filled = fill(plan, config.how, paced)
+    return summarise(plan, config.out, filled, _measure(plan, config.how, paced))

@@ -141,7 +141,11 @@ def held_bytes() -> int:
 
 
 def pace_of(costs: Sequence[BlockCost], how: RunConfig) -> tuple[Pace, int | None]:
-    """How fast to go, and how many blocks to hand over at a time; None for what a cluster takes."""
+    """How fast to go, and how many blocks to work on at a time; None for what a cluster takes.
+
+    A job asks once, before it begins: what it takes later is part of the reckoning, and must not
+    be counted again with what is held by then.
+    """
     here = how.where == "threads"
     many = how.workers or (os.cpu_count() or 1 if here else 1_000_000)
     pace = set_pace(costs, many, how.memory_mb, held_bytes() if here else 0)
@@ -174,9 +178,12 @@ class Filled:
     pace: Pace
 
 
-def fill(plan: DerivePlan, how: RunConfig) -> Filled:
-    """Make and commit the blocks that are missing."""
-    pace, at_once = pace_of(plan.cost(), how)
+def fill(plan: DerivePlan, how: RunConfig, paced: tuple[Pace, int | None] | None = None) -> Filled:
+    """Make and commit the blocks that are missing.
+
+    paced: what pace_of gave before other work of the same job; by default it is asked now.
+    """
+    pace, at_once = paced or pace_of(plan.cost(), how)
     began, made = time.perf_counter(), 0
     with StoreWriter(plan.out) as writer:
         layouts = open_store(plan.out).layouts

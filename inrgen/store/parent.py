@@ -64,9 +64,9 @@ class RowRun:
             self._shards[block] = shape, data
         self.table = pa.concat_tables(tables).combine_chunks()
 
-    def read(self, rows: range) -> Float32[np.ndarray, "r p"]:
-        """The weights of some of the run's rows, one after the other."""
-        wanted = np.arange(rows.start, rows.stop)
+    def read(self, rows: range | Int[np.ndarray, " r"]) -> Float32[np.ndarray, "r p"]:
+        """The weights of some of the run's rows, in order."""
+        wanted = np.asarray(rows)
         blocks = wanted // self._layout.shard_rows
         parts = []
         for block in np.unique(blocks).tolist():
