@@ -46,6 +46,8 @@ class BuildConfig:
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
         omega: frequency of every sine layer, instead of the recipe's.
+        shared: start view v of every item from the same weights, so that items lie side by side
+            unaligned and their weights teach as they are; the views of an item still differ.
         min_psnr: rows under this PSNR, in dB, are marked below_target.
         workers: fits at a time, one core each; 0 is this process alone, without Ray; by default
             every core that Ray has.
@@ -64,6 +66,7 @@ class BuildConfig:
     lr: float | None = None
     hidden: tuple[int, ...] | None = None
     omega: float | None = None
+    shared: bool = False
     min_psnr: float | None = None
     workers: int | None = None
     address: str | None = None
@@ -129,6 +132,8 @@ def _networks(config: BuildConfig, facts: SourceFacts) -> tuple[InrSpec, FitConf
         fit = replace(fit, num_steps=config.num_steps)
     if config.lr is not None:
         fit = replace(fit, lr=config.lr)
+    if config.shared:
+        fit = replace(fit, init=replace(fit.init, shared=True))
     return spec, fit
 
 
