@@ -82,7 +82,7 @@ def picture_pairs(
                 reconstruction=as_intensity(spec, values.reshape(*grid, -1).numpy()),
                 original=original,
                 title=_title(record),
-                caption=f"{record['psnr_db']:.1f} dB",
+                caption=_caption(record),
             )
         )
     return pairs
@@ -94,6 +94,11 @@ def _title(record: dict) -> str:
     name = name if len(name) <= 16 else f"…{name[-15:]}"
     label = f"{record['label_name'][:14]}, " if record["label_name"] else ""
     return f"{name}\n{label}view {record['view']}"
+
+
+def _caption(record: dict) -> str:
+    """How good the INR is, where that was measured: of augmented ones it was not."""
+    return f"{record['psnr_db']:.1f} dB" if np.isfinite(record["psnr_db"]) else ""
 
 
 def quality_data(store: Store) -> QualityData:
@@ -117,7 +122,8 @@ def render_store(
         rows: which rows to show, or how many, spread from the worst PSNR to the best.
     """
     chosen = choose_rows(store, rows) if isinstance(rows, int) else list(rows)
-    spread = " from worst to best" if isinstance(rows, int) else ""
+    quality = quality_data(store)
+    spread = " from worst to best" if isinstance(rows, int) and quality.psnr_db else ""
     name = store.identity.get("source", {}).get("name", "")
     recipe = store.identity.get("recipe", "")
     what = ", ".join(filter(None, [name, store.spec.job, recipe and f"recipe {recipe}"]))
@@ -129,5 +135,5 @@ def render_store(
     folder = Path(out)
     return (
         save_figure(pictures, folder / "reconstructions.png"),
-        save_figure(quality_figure(quality_data(store), what), folder / "quality.png"),
+        save_figure(quality_figure(quality, what), folder / "quality.png"),
     )

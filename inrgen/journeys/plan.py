@@ -11,6 +11,7 @@ from inrgen.fit.block import ViewsJob
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engines import EngineChoice, resolve_engine
 from inrgen.fit.recipes import RecipeName, recipe
+from inrgen.journeys.lineage import built_identity
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.base import SourceFacts
 from inrgen.sources.catalog import open_source
@@ -164,10 +165,12 @@ def plan_build(config: BuildConfig) -> BuildPlan:
 def source_again(store: Store, data: str | None) -> SourceConfig:
     """The source that a store was built from, read from the store itself.
 
+    Of a derived store it is the source of the first of its ancestors.
+
     Args:
         data: where the source's files are now; a store does not note where they were.
     """
-    noted = store.identity.get("source")
+    noted = built_identity(store).get("source")
     if not isinstance(noted, dict):
         raise ValueError(f"{store.path} was not made by `inrgen build`: it notes no source")
     return SourceConfig.from_identity(noted, data)

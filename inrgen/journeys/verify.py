@@ -1,4 +1,4 @@
-"""Check a store to the last byte, and refit what is damaged."""
+"""Check a store to the last byte, and make good what is damaged."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,7 +26,8 @@ class VerifyConfig:
 
     Attributes:
         store: the store's folder.
-        repair: refit just the rows that are damaged or missing, then check again.
+        repair: refit just the rows that are damaged or missing, then check again; a derived store's
+            blocks are computed again from its parent, bit for bit.
         data: for repair: the folder that holds the data set, as for build; for a derived store its
             parent, which is otherwise looked for where it was.
         workers: for repair: fits at a time; 0 is this process alone, without Ray.
@@ -40,11 +41,15 @@ class VerifyConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifySummary:
-    """What was found, and which rows were fitted again before the check that report is of."""
+    """What was found, and how many rows were made good before the check that report is of.
+
+    rows_refitted: rows fitted again; rows_recomputed: rows of a derived store, made of its parent.
+    """
 
     store: str
     report: VerifyReport
     rows_refitted: int
+    rows_recomputed: int
 
     @property
     def failed(self) -> bool:
@@ -57,6 +62,10 @@ class VerifySummary:
         lines = [finding.text() for finding in report.findings]
         if self.rows_refitted:
             lines.append(f"{self.store}: refitted {self.rows_refitted:,} rows")
+        if self.rows_recomputed:
+            lines.append(
+                f"{self.store}: computed {self.rows_recomputed:,} rows again from its parent"
+            )
         verdict = "every byte is as written" if report.ok else f"{len(lines):,} findings"
         return "\n".join([*lines, f"{self.store}: {looked}: {verdict}"])
 
@@ -79,9 +88,7 @@ def misnamed_blocks(plan: BuildPlan, store: Store) -> list[int]:
 
 
 def _repair(config: VerifyConfig, report: VerifyReport) -> int:
-    """Write every damaged block again; how many rows were fitted for it."""
-    if open_store(config.store).derivation is not None:
-        return remake_blocks(config.store, config.data, report.bad_blocks)
+    """Write every damaged block of a built store again; how many rows were fitted for it."""
     plan = plan_again(open_store(config.store), config.data)
     blocks = report.bad_blocks.get(plan.job.spec.spec_id, [])
     if any(finding.kind == "duplicate" for finding in report.findings):
@@ -111,9 +118,17 @@ def _check(config: VerifyConfig) -> VerifyReport:
 def verify(config: VerifyConfig) -> VerifySummary:
     """Check a store; with repair, mend it and check again."""
     report = _check(config)
-    refitted = 0
+    refitted = recomputed = 0
     if config.repair and not report.ok:
         restore_documents(config.store)
-        refitted = _repair(config, report) if report.bad_blocks else 0
+        if report.bad_blocks and open_store(config.store).derivation is not None:
+            recomputed = remake_blocks(config.store, config.data, report.bad_blocks)
+        elif report.bad_blocks:
+            refitted = _repair(config, report)
         report = _check(config)
-    return VerifySummary(store=str(config.store), report=report, rows_refitted=refitted)
+    return VerifySummary(
+        store=str(config.store),
+        report=report,
+        rows_refitted=refitted,
+        rows_recomputed=recomputed,
+    )

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from inrgen.figures.render import picture_pairs
 from inrgen.journeys.align import AlignConfig, align
 from inrgen.journeys.augment import AugmentConfig, augment
 from inrgen.journeys.info import InfoConfig, info
+from inrgen.journeys.lineage import built_identity
 from inrgen.journeys.verify import VerifyConfig, verify
 from inrgen.store.content import content_sha256
 from inrgen.store.layout import fragment_key, shard_key
@@ -63,6 +65,16 @@ def test_the_way_back_is_known_where_stores_are_lost_or_others(mine):
     assert lineage(mine / "third")[1].found == "cannot be read"
 
 
+def test_pictures_are_of_the_first_ancestors_items_even_if_it_is_lost(mine):
+    for name in ("first", "second"):
+        shutil.rmtree(mine / name)
+    third = open_store(mine / "third")
+    assert "source" not in third.identity
+    assert built_identity(third)["source"] == {"name": "made up"}
+    (pair,) = picture_pairs(third, None, [4])
+    assert pair.caption == "", "what was rotated has not been measured"
+
+
 def test_content_is_the_same_however_records_are_gathered(mine):
     before = content_sha256(mine / "second")
     with StoreWriter(mine / "second") as writer:
@@ -100,7 +112,8 @@ def test_damage_is_made_good_from_the_parent_bit_for_bit(mine, made_up, lost):
     assert verify(VerifyConfig(store=store)).failed
     mended = verify(VerifyConfig(store=store, repair=True))
     assert not mended.failed, mended.text()
-    assert mended.rows_refitted == 256
+    assert (mended.rows_refitted, mended.rows_recomputed) == (0, 256)
+    assert "computed 256 rows again from its parent" in mended.text()
     assert made_up.content(store) == before
 
 
