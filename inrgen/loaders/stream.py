@@ -13,6 +13,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.ahead import read_ahead
 from inrgen.loaders.collate import Batch, Collate
+from inrgen.loaders.config import LoaderConfig
 from inrgen.loaders.contents import Stores, Views, read_contents
 from inrgen.loaders.order import Share
 from inrgen.loaders.position import Passes, Position, this_worker
@@ -101,16 +102,16 @@ class StreamLoader(IterableDataset[Batch]):
         cache_dir: str | Path | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
-        if batch_size < 1 or pool_shards < 1:
-            raise ValueError(
-                f"batch_size and pool_shards must be at least 1; got {batch_size}, {pool_shards}"
-            )
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank must be in 0..world_size - 1; got {rank} of {world_size}")
-        if on_bad_shard not in ("raise", "skip"):
-            raise ValueError(f"on_bad_shard must be 'raise' or 'skip'; got {on_bad_shard!r}")
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, or None; got {num_classes}")
+        self._config = LoaderConfig(
+            batch_size=batch_size,
+            drop_last=drop_last,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            pool_shards=pool_shards,
+            on_bad_shard=on_bad_shard,
+            num_classes=num_classes,
+        )
         if mixup is not None and views == "pairs":
             raise ValueError("mixup mixes single samples; it has no meaning for views='pairs'")
         self._contents = read_contents(
@@ -122,31 +123,12 @@ class StreamLoader(IterableDataset[Batch]):
             balance=balance,
             weights=weights,
         )
-        selection = self._contents.selection
-        self._batch_size, self._drop_last = batch_size, drop_last
-        self._rank, self._world_size = rank, world_size
-        if isinstance(normalise_by, str):
-            of = self._contents.spec_ids[0]
-            normalise_by = read_statistics(self._contents.stores[0], normalise_by, of)
-        collate = Collate(
-            spec=self._contents.spec,
-            device=torch.device(device),
-            transforms=tuple(transforms) if isinstance(transforms, Sequence) else (transforms,),
-            mixup=mixup,
-            num_classes=num_classes or int(selection.keys.labels.max()) + 1,
-            normalise_by=normalise_by,
-        )
-        remote = any(is_remote(store.path) for store in self._contents.stores)
-        cache = ShardCache(cache_dir, cache_bytes) if remote else None
-        readers = [
-            MappedShards(store, of, cache)
-            for store, of in zip(self._contents.stores, self._contents.spec_ids, strict=True)
-        ]
-        self._gatherer = Gatherer(selection, readers, on_bad_shard)
+        chain = tuple(transforms) if isinstance(transforms, Sequence) else (transforms,)
+        self._gatherer = self._make_gatherer(cache_dir, cache_bytes)
         self._producer = Producer(
             contents=self._contents,
             gatherer=self._gatherer,
-            collate=collate,
+            collate=self._make_collate(torch.device(device), chain, mixup, normalise_by),
             seed=seed,
             pool_shards=pool_shards,
         )
@@ -154,6 +136,36 @@ class StreamLoader(IterableDataset[Batch]):
         self._passes = Passes()
         self._now: Position | None = None
         self._warned: set[int] = set()
+
+    def _make_gatherer(self, cache_dir: str | Path | None, cache_bytes: int) -> Gatherer:
+        stores = self._contents.stores
+        remote = any(is_remote(store.path) for store in stores)
+        cache = ShardCache(cache_dir, cache_bytes) if remote else None
+        readers = [
+            MappedShards(store, of, cache)
+            for store, of in zip(stores, self._contents.spec_ids, strict=True)
+        ]
+        return Gatherer(self._contents.selection, readers, self._config.on_bad_shard)
+
+    def _make_collate(
+        self,
+        device: torch.device,
+        transforms: tuple[Transform[Any], ...],
+        mixup: MixUp | None,
+        normalise_by: tuple[Params, Params] | str | None,
+    ) -> Collate:
+        contents = self._contents
+        if isinstance(normalise_by, str):
+            normalise_by = read_statistics(contents.stores[0], normalise_by, contents.spec_ids[0])
+        largest = int(contents.selection.keys.labels.max())
+        return Collate(
+            spec=contents.spec,
+            device=device,
+            transforms=transforms,
+            mixup=mixup,
+            num_classes=self._config.num_classes or largest + 1,
+            normalise_by=normalise_by,
+        )
 
     @property
     def spec(self) -> InrSpec:
@@ -218,7 +230,7 @@ class StreamLoader(IterableDataset[Batch]):
         position = self._passes.begin()
         _, num_workers = this_worker()
         self._now = position
-        depth = max(2, _AHEAD_ROWS // self._batch_size)
+        depth = max(2, _AHEAD_ROWS // self._config.batch_size)
         batches = self._producer.batches(position, self._share(position))
         for number, batch in read_ahead(batches, depth):
             self._now = replace(position, batches=number + num_workers)
@@ -229,14 +241,7 @@ class StreamLoader(IterableDataset[Batch]):
             self._now = None
 
     def _share(self, position: Position) -> Share:
-        return Share(
-            start=position.start,
-            total=self.num_samples,
-            rank=self._rank,
-            world_size=self._world_size,
-            batch_size=self._batch_size,
-            drop_last=self._drop_last,
-        )
+        return self._config.share(position, self.num_samples)
 
     def _warn(self) -> None:
         for shard, error in list(self._gatherer.lost.items()):
