@@ -6,24 +6,27 @@ item_id, view, label, label_name and row. `datasets` and `polars` open it as it 
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.splits import SPLITS
 from inrgen.exchange.croissant import croissant_document
-from inrgen.exchange.files import BadEntry, find_files, inside, write_json, write_whole
+from inrgen.exchange.files import BadEntry, inside, write_json, write_whole
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
 from inrgen.exchange.moments import Moments
-from inrgen.exchange.safetensors_shards import plain_target, spec_from_json
-from inrgen.exchange.stated import Stated, stated_of
+from inrgen.exchange.row_files import (
+    RowKeys,
+    load_rows,
+    plain_target,
+    spec_from_json,
+    survey_files,
+)
 
 _KEYS = ("item_id", "view", "label", "label_name")
 _SPEC_KEY = b"inrgen.spec"
@@ -140,54 +143,19 @@ class HuggingFace:
         write_json(writing.folder / "croissant.json", document)
 
     def survey(self, folder: Path) -> Survey:
-        entries, said, names = [], None, {}
-        for path in find_files(folder, "data/*.parquet"):
-            split: Any = Path(path).name.split("-")[0]
-            if split not in SPLITS:
-                raise ValueError(f"{path} is not called after train, val or test")
-            spec, found = _read_keys(folder, path)
-            if said not in (None, spec):
-                raise ValueError(f"{path} holds other networks than the files before it")
-            said = spec
-            for row, key in enumerate(found):
-                names[key["label"]] = key["label_name"]
-                entries.append(_entry(path, row, split, key))
-        stated = Stated() if said is None else stated_of(said, None, None)
-        widths = None if said is None else said.widths
-        return Survey(entries=entries, label_names=names, stated=stated, widths=widths)
+        return survey_files(folder, "data/*.parquet", _read_keys)
 
     def load(
         self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
     ) -> Iterator[Loaded | BadEntry]:
-        assert widths is not None, "survey says them"
-        for path, group in groupby(entries, lambda entry: entry.path):
-            same = list(group)
-            try:
-                flat = _read_weights(folder, path)
-            except BadEntry as error:
-                yield from [error] * len(same)
-                continue
-            for entry in same:
-                row = torch.from_numpy(flat[entry.row].copy())
-                yield Loaded(widths=widths, flat=row, label=entry.label)
-
-
-def _entry(path: str, row: int, split: Split, key: dict[str, Any]) -> Entry:
-    return Entry(
-        item_id=key["item_id"],
-        view=key["view"],
-        split=split,
-        path=path,
-        row=row,
-        label=key["label"],
-    )
+        return load_rows(folder, entries, widths, _read_weights)
 
 
 def _open(folder: Path, path: str) -> pq.ParquetFile:
     return pq.ParquetFile(inside(folder, path), page_checksum_verification=True)
 
 
-def _read_keys(folder: Path, path: str) -> tuple[InrSpec, list[dict[str, Any]]]:
+def _read_keys(folder: Path, path: str) -> RowKeys:
     """The spec and all but the weights of a file, held to what this format is."""
     try:
         with _open(folder, path) as file:
@@ -200,7 +168,11 @@ def _read_keys(folder: Path, path: str) -> tuple[InrSpec, list[dict[str, Any]]]:
             )
             if any(keys[key].null_count for key in _KEYS):
                 raise ValueError(f"{path} has rows without item_id, view or label")
-            return spec, keys.to_pylist()
+            names = dict(
+                zip(keys["label"].to_pylist(), keys["label_name"].to_pylist(), strict=True)
+            )
+            rows = keys.drop_columns(["label_name"]).to_pylist()
+            return RowKeys(spec=spec, rows=rows, label_names=names)
     except (pa.ArrowException, KeyError, MemoryError) as error:
         raise ValueError(f"{path} cannot be read: {error!s:.200}") from error
 

@@ -6,39 +6,26 @@ spec (the conventions), layers (where each weight lies in a row), item_ids and l
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
+from jaxtyping import Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import SPLITS
-from inrgen.exchange.files import BadEntry, find_files, inside, write_whole
+from inrgen.exchange.files import BadEntry, inside, write_whole
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
 from inrgen.exchange.moments import Moments
-from inrgen.exchange.stated import Stated, stated_of
-
-
-def plain_target(spec: InrSpec, wishes: Wishes) -> Target:
-    """The store's own conventions, less what was wished for."""
-    if wishes.omega or wishes.value_mean or wishes.value_std:
-        raise ValueError("this format keeps the store's conventions: leave out omega, mean and std")
-    return Target(spec=spec)
-
-
-def spec_from_json(text: object, name: str) -> InrSpec:
-    """A spec that somebody else may have written. Raises ValueError for what is none."""
-    try:
-        facts = json.loads(text)  # pyright: ignore[reportArgumentType]
-        return InrSpec.from_dict(facts)
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{name}: its spec is not one: {error}") from error
+from inrgen.exchange.row_files import (
+    RowKeys,
+    load_rows,
+    plain_target,
+    spec_from_json,
+    survey_files,
+)
 
 
 class Safetensors:
@@ -68,44 +55,15 @@ class Safetensors:
         """Nothing more: every file says what it is."""
 
     def survey(self, folder: Path) -> Survey:
-        """What every file says of its rows; a file that cannot be read is an error.
-
-        Its item ids are in it, so nobody could tell which rows it held.
-        """
-        entries, said, names = [], None, {}
-        for path in find_files(folder, "*.safetensors"):
-            split = path.split("-")[0]
-            if split not in SPLITS:
-                raise ValueError(f"{path} is not called after train, val or test")
-            header, columns = _read_header(folder, path)
-            spec = spec_from_json(header.get("spec"), path)
-            if said not in (None, spec):
-                raise ValueError(f"{path} holds other networks than the files before it")
-            said = spec
-            names |= header["label_names"]
-            for row, item in enumerate(header["item_ids"]):
-                label, view = int(columns["label"][row]), int(columns["view"][row])
-                entries.append(
-                    Entry(item_id=item, view=view, split=split, path=path, row=row, label=label)
-                )
-        stated = Stated() if said is None else stated_of(said, None, None)
-        widths = None if said is None else said.widths
-        return Survey(entries=entries, label_names=names, stated=stated, widths=widths)
+        return survey_files(folder, "*.safetensors", _read_keys)
 
     def load(
         self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
     ) -> Iterator[Loaded | BadEntry]:
-        assert widths is not None, "survey says them"
-        for path, group in groupby(entries, lambda entry: entry.path):
-            same = list(group)
-            with safe_open(inside(folder, path), framework="np") as file:
-                params = file.get_tensor("params")
-            for entry in same:
-                flat = torch.from_numpy(params[entry.row].copy())
-                yield Loaded(widths=widths, flat=flat, label=entry.label)
+        return load_rows(folder, entries, widths, _read_weights)
 
 
-def _read_header(folder: Path, path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read_keys(folder: Path, path: str) -> RowKeys:
     """The metadata and the small tensors of a file, held to what this format is."""
     try:
         with safe_open(inside(folder, path), framework="np") as file:
@@ -118,9 +76,19 @@ def _read_header(folder: Path, path: str) -> tuple[dict[str, Any], dict[str, np.
         names = {int(k): str(v) for k, v in json.loads(metadata["label_names"]).items()}
     except (SafetensorError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no shard of inrgen's: {error}") from error
-    num = spec_from_json(metadata.get("spec"), path).num_params
+    spec = spec_from_json(metadata.get("spec"), path)
     fits = all(c.shape == (shape[0],) and c.dtype.kind in "iu" for c in columns.values())
     texts = isinstance(ids, list) and len(ids) == shape[0] and all(type(i) is str for i in ids)
-    if not fits or not texts or shape[1] != num:
+    if not fits or not texts or shape[1] != spec.num_params:
         raise ValueError(f"{path}: params, label, view and item_ids do not belong together")
-    return {**metadata, "item_ids": ids, "label_names": names}, columns
+    pairs = zip(ids, columns["view"].tolist(), columns["label"].tolist(), strict=True)
+    rows = [{"item_id": item, "view": view, "label": label} for item, view, label in pairs]
+    return RowKeys(spec=spec, rows=rows, label_names=names)
+
+
+def _read_weights(folder: Path, path: str) -> Float32[np.ndarray, "r p"]:
+    try:
+        with safe_open(inside(folder, path), framework="np") as file:
+            return file.get_tensor("params")
+    except (SafetensorError, OSError, MemoryError) as error:
+        raise BadEntry(f"{path} cannot be read: {error!s:.200}") from error

@@ -18,9 +18,17 @@ _OPTIONS = {
 class Stated:
     """The conventions of weights as far as they are known; None is not known.
 
-    omega: of every hidden layer, or one number for each.
-    value_mean, value_std: of the values before they were standardised, one number or one for each
-        output; value_range is then the range before that.
+    Attributes:
+        omega: frequency of the hidden layers, one number or one for each.
+        coord_order: xy where coordinate 0 is the column, ij where it is the row.
+        coord_range: from where to where coordinates go; -1 1 by default.
+        value_range: from where to where values go, such as 0 1, before they were standardised.
+        value_kind: what values are; intensity by default.
+        output_offset: what is added to the last layer's output.
+        activation: sine by default.
+        value_mean: mean that values were standardised by, one number or one for each output; they
+            are brought back to value_range.
+        value_std: standard deviation that values were standardised by.
     """
 
     omega: tuple[float, ...] | None = None

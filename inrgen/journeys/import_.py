@@ -1,14 +1,13 @@
 """Read other people's files into a store."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from inrgen.core.spec import Activation, CoordOrder, ValueKind
 from inrgen.exchange.catalog import FormatName
 from inrgen.exchange.importing import import_block, plan_import
 from inrgen.exchange.stated import FAMILIES, Stated
@@ -33,15 +32,7 @@ class ImportConfig:
         format: whose files they are.
         out: the store's folder; made where there is none.
         conventions: the family whose conventions hold, where nothing else is said.
-        omega: frequency of the hidden layers, one number or one for each.
-        coord_order: xy where coordinate 0 is the column, ij where it is the row.
-        coord_range: from where to where coordinates go; -1 1 by default.
-        value_range: from where to where values go, such as 0 1.
-        value_kind: what values are; intensity by default.
-        output_offset: what is added to the last layer's output.
-        activation: sine by default.
-        value_mean: mean that values were standardised by; they are brought back to value_range.
-        value_std: standard deviation that values were standardised by.
+        stated: what else is known of the conventions.
         widths: of all layers, input and output too; by default as the files have it.
     """
 
@@ -49,15 +40,7 @@ class ImportConfig:
     format: FormatName
     out: StoreArgument
     conventions: Literal["dws", "nfn", "inr2vec"] | None = None
-    omega: tuple[float, ...] | None = None
-    coord_order: CoordOrder | None = None
-    coord_range: tuple[float, float] | None = None
-    value_range: tuple[float, float] | None = None
-    value_kind: ValueKind | None = None
-    output_offset: float | None = None
-    activation: Activation | None = None
-    value_mean: tuple[float, ...] | None = None
-    value_std: tuple[float, ...] | None = None
+    stated: Annotated[Stated, tyro.conf.arg(name="")] = field(default_factory=Stated)
     widths: tuple[int, ...] | None = None
 
 
@@ -84,21 +67,6 @@ class ImportSummary:
         return asdict(self)
 
 
-def _stated(config: ImportConfig) -> Stated:
-    said = Stated(
-        omega=config.omega,
-        coord_order=config.coord_order,
-        coord_range=config.coord_range,
-        value_range=config.value_range,
-        value_kind=config.value_kind,
-        output_offset=config.output_offset,
-        activation=config.activation,
-        value_mean=config.value_mean,
-        value_std=config.value_std,
-    )
-    return said.over(FAMILIES[config.conventions]) if config.conventions else said
-
-
 def import_store(config: ImportConfig) -> ImportSummary:
     """Import, or go on with an import that was stopped.
 
@@ -106,7 +74,10 @@ def import_store(config: ImportConfig) -> ImportSummary:
         ValueError: conventions are not known, or the folder does not hold that format.
         OSError: it cannot be read, or the store cannot be written.
     """
-    plan = plan_import(config.folder, config.format, _stated(config), config.widths)
+    stated = config.stated
+    if config.conventions:
+        stated = stated.over(FAMILIES[config.conventions])
+    plan = plan_import(config.folder, config.format, stated, config.widths)
     spec_id, began, read = plan.spec.spec_id, time.perf_counter(), 0
     about = {"inrgen_version": version("inrgen")}
     create_store(config.out, [(plan.spec, plan.layout)], identity=plan.identity, about=about)
