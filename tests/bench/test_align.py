@@ -34,6 +34,8 @@ def test_every_richer_alignment_comes_nearer(report):
     distance = {row.alignment: row.squared_distance for row in report.evidence}
     assert distance["none"] > distance["permutation"] > distance["signed"]
     assert distance["template, signed"] < distance["none"]
+    # The mean of squares is no less than the square of the mean.
+    assert all(row.midpoint_mse >= row.midpoint_rms**2 for row in report.evidence)
     # A symmetry moves no function, so their distance is one and the same down the table.
     functions = [row.function_rms for row in report.evidence]
     assert max(functions) - min(functions) < 1e-4
@@ -47,7 +49,7 @@ def test_times_and_accuracies_are_there(report):
     published = [row.speedup for row in report.speed if row.method == "published style"]
     assert published == pytest.approx([1.0, 1.0])
     assert all(0 <= row.accuracy_percent <= 100 for row in report.probe)
-    assert [row.num_train for row in report.probe] == [200] * 3
+    assert [row.num_train for row in report.probe] == [200] * 4
 
 
 def test_published_ways_find_what_matching_finds():
