@@ -26,6 +26,8 @@ from inrgen.exchange.stated import stated_of
 
 _STATE = "_inrgen"
 _PLAN = "plan.json"
+# More take more memory, a part each, and wait for one another's Python.
+_MAX_THREADS = 8
 
 
 def export_rows(plan: ExportPlan, part: int, rows: Sequence[Row]) -> Moments:
@@ -98,16 +100,17 @@ class Export:
         """Write what is pending, then what is about all rows; yields rows as they are done.
 
         Args:
-            workers: threads, None for as many as there are cores; 0 and 1 write one part after
-                the other. Most of the time goes to the file system, where threads do not wait for
-                one another; to start a process takes as long as to write five thousand files.
+            workers: threads, None for as many as there are cores, up to eight; 0 and 1 write one
+                part after the other. Most of the time goes to the file system, where threads do
+                not wait for one another; to start a process takes as long as to write five
+                thousand files.
 
         Raises:
             BlockingIOError: another process is at it.
             OSError: the folder cannot be written.
         """
         with hold_folder(self._state):
-            workers = os.cpu_count() or 1 if workers is None else workers
+            workers = min(os.cpu_count() or 1, _MAX_THREADS) if workers is None else workers
             yield from self._parts(self.pending(), workers)
             self._finish()
 

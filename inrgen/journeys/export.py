@@ -38,7 +38,8 @@ class ExportConfig:
         value_mean: for fit-a-nef: mean of the pixels, which values are standardised by; known for
             mnist, fashion-mnist and cifar10.
         value_std: for fit-a-nef: standard deviation of the pixels.
-        workers: threads; 0 and 1 write one part after the other; by default as many as cores.
+        workers: threads; 0 and 1 write one part after the other; by default as many as there are
+            cores, up to eight.
     """
 
     store: tyro.conf.Positional[StoreArgument]
