@@ -12,10 +12,11 @@ from torch.testing import assert_close
 from inrgen.core import geometry, rng
 from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
-from inrgen.core.siren import evaluate
+from inrgen.core.siren import InitConfig, evaluate, initialise
 from inrgen.core.spec import InrSpec
 
 SPEC = InrSpec(widths=(2, 16, 16, 1), omega=(30.0, 20.0), coord_center=(0.2, -0.1))
+USUAL = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0), output_offset=0.5)
 SOLID = InrSpec(
     widths=(3, 16, 16, 1),
     omega=(30.0, 30.0),
@@ -128,6 +129,25 @@ def test_motions_form_a_group(data, any_spec, make_params):
     assert_close(at_once.flat(), one_by_one.flat())
     back = geometry.apply(geometry.apply(params, f), geometry.inverse(f))
     assert_close(back.flat(), params.flat())
+
+
+def test_a_thousand_repetitions_move_a_float32_function_by_less_than_1e_4(make_coords):
+    keys = rng.keys(0, "repeated", torch.arange(3))
+    # Weights as fits begin: where the first layer's are many times larger, so is what rounding
+    # each step costs, and steps should be composed before they are applied.
+    params, x = initialise(USUAL, InitConfig(), keys), make_coords(USUAL).expand(3, -1, -1).float()
+    eye = torch.eye(2, dtype=torch.float64).expand(3, 2, 2)
+    # A turn to and fro about a point that is not the centre, so both W_0 and b_0 are at work.
+    there = geometry.rotation(USUAL, rotations(2), about=(0.5, -0.3))
+    back = geometry.inverse(there)
+    product, moved = geometry.affine(USUAL, eye, torch.zeros(3, 2, dtype=torch.float64)), params
+    for _ in range(500):
+        product = geometry.compose(back, geometry.compose(there, product))
+        moved = geometry.apply(geometry.apply(moved, there), back)
+    before = evaluate(USUAL, params, x)
+    assert not torch.equal(moved.flat(), params.flat())
+    for after in (geometry.apply(params, product), moved):
+        assert_close(evaluate(USUAL, after, x), before, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("num", [500])
