@@ -101,7 +101,7 @@ sys.exit(code)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_a_limit_on_memory_is_kept(made_up, tmp_path):
     """Of 108 MB read and 216 MB written, a small part is held at a time."""
-    sample = type(made_up)(rows=1600, hidden=128)
+    sample = type(made_up)(rows=1600, widths=(2, 128, 128, 1))
     parent = sample.build(tmp_path / "parent")
     chain = ("--chain", "gaussian-noise", "--copies", "2", "--memory-mb")
 

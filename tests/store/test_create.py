@@ -30,7 +30,7 @@ def test_about_may_differ(sample, tmp_path):
 
 def test_every_differing_field_is_named(sample, tmp_path):
     sample.create(tmp_path)
-    other = {"seed": 8, "fit": {"lr": 0.1, "betas": (0.9, 0.9)}, "name": None, "new": {"x": 1}}
+    other = sample.identity | {"seed": 8, "fit": {"lr": 0.1, "betas": (0.9, 0.9)}, "new": {"x": 1}}
     with pytest.raises(ValueError, match="another store") as caught:
         create_store(tmp_path, [(sample.spec, sample.layout)], other, {})
     message = str(caught.value)
