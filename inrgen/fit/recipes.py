@@ -121,14 +121,14 @@ def sharp_shape(facts: SourceFacts) -> Recipe:
 def teach_shape(facts: SourceFacts) -> Recipe:
     """3-32-32-1 from a small start without biases, 500 steps: soft shapes whose weights teach.
 
-    For learning from weights, best of occupancy. Ten classes of 240 meshes, a fit each,
-    cross-validated, chance 10 %, a standard error 3: kernel ridge regression on what a random
-    network sees that ignores order and sign of units reaches 64.2 and 59.2 % with two seeds on
-    these fits of occupancy (57.5 on the values they give); on distances 47.9 after 200 steps, 32.9
-    from SIREN's first layer, and on the default's weights an MLP stays at chance. What it costs is
-    detail: near the surface the median IoU is 0.67. From a start that all items share (build
-    --shared) raw weights of distances after 200 steps reach 72.5, what their values do. The output
-    starts at the middle of the values, so that neither inside nor outside is learned first.
+    For learning from weights. Ten classes of 240 meshes, a fit each, cross-validated, chance 10 %,
+    a standard error 3: kernel ridge regression on what a random network sees that ignores order and
+    sign of units reaches 59.6 % on fits of distances, 64.2 and 59.2 with two seeds on fits of
+    occupancy; on signed-aligned weights 33.3, and 45.4 and 51.7. On the default's weights an MLP
+    stays at chance. What it costs is detail: near the surface the median IoU is 0.62 of distances,
+    0.67 of occupancy. From a start that all items share (build --shared) raw weights of distances
+    reach 70.4, about what the functions' values do. The output starts at the middle of the values,
+    so that neither inside nor outside is learned first.
     """
     low, high = facts.value_range
     spec = replace(_shape_spec(facts, 32, 32), omega=(30.0, 30.0), output_offset=(low + high) / 2)

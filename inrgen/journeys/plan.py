@@ -37,8 +37,8 @@ class BuildConfig:
         views: fits of each item, each from a random initialisation of its own.
         recipe: published as the augmentation study fits, fast for weights that teach as well in
             less time, sharp for reconstruction (its weights teach a classifier little), teach for
-            shapes whose weights teach, at the cost of detail (best with --target occupancy),
-            inr2vec for shapes in that study's large network.
+            shapes whose weights teach, at the cost of detail, inr2vec for shapes in that study's
+            large network.
         engine: what does the fitting; auto takes the fastest that can.
         seed: names all randomness of the build.
         stop_psnr: a fit stops early at this PSNR, in dB, instead of the recipe's (40 dB, but for
