@@ -125,15 +125,16 @@ def fit_views(
 ) -> FittedViews:
     """Fit views of Fashion-MNIST images where data is the folder that holds it, else of digits.
 
-    small_last_layer starts the last layer as small as the others, as the figures of this
-    project's first study of learnability did; the published one is torch's default.
+    small_last_layer starts the last layer as small as the others and its bias at zero, as the
+    figures of this project's first study of learnability did; the published one is torch's
+    default.
     """
     name = "digits" if data is None else "fashion-mnist"
     images = load_images(SourceConfig(name=name, data=data, split=split, limit=num_items))
     plan = recipe(recipe_name, images.facts)
     fit = plan.fit if num_steps is None else replace(plan.fit, num_steps=num_steps)
     if small_last_layer:
-        fit = replace(fit, init=replace(fit.init, last_layer="siren"))
+        fit = replace(fit, init=replace(fit.init, last_layer="small"))
     plan = replace(plan, fit=fit)
     engine = make_engine(resolve_engine("auto", plan.spec, fit))
     return fit_images(images, plan, engine, views, seed)
