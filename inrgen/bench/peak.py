@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from inrgen.core.compiled import kept_on_disk
 from inrgen.fit.cpu_vector import LANES
 
 # Enough independent sums to hide a multiply-add's latency, few enough to stay in registers.
@@ -44,7 +45,7 @@ def _multiply_adds(typingctx, rounds, factor):
     return types.float32(types.int64, types.float32), codegen
 
 
-@njit(nogil=True, cache=True)
+@kept_on_disk
 @no_type_check
 def _burn(rounds, factor):
     return _multiply_adds(rounds, factor)

@@ -6,10 +6,11 @@ Import it late: numba is slow to load.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from inrgen.core.compiled import kept_on_disk
 
 
-@njit(nogil=True, cache=True)
+@kept_on_disk
 @no_type_check
 def fill_unit(keys, constants, digits, found):
     """found[r, p] = the first so many binary digits of position p of key r, as a number below 1.

@@ -4,7 +4,6 @@ Sizes are run-time numbers; only the register block (ROWS points by one or two v
 features) is fixed, by the machine. So there is one kernel to compile, and numba keeps it on disk.
 """
 
-import hashlib
 import math
 from pathlib import Path
 from typing import Any, NamedTuple, no_type_check
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, no_type_check
 import numpy as np
 from numba import njit
 
+from inrgen.core.compiled import kept_on_disk, sources_digest
 from inrgen.fit.cpu_blocks import (
     BackwardPlaces,
     ForwardPlaces,
@@ -282,31 +282,10 @@ def _fit_one(work, job, coords, values, key):
     return loss, num_steps
 
 
-def _sources_digest() -> int:
-    """A number that changes when any file does that the kernel is compiled from."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for name in ("cpu_layout.py", "cpu_vector.py", "cpu_blocks.py", "cpu_kernel.py"):
-        digest.update((here / name).read_bytes())
-    return int.from_bytes(digest.digest()[:7], "little")
-
-
-def _kept_on_disk(function):
-    """Compile without the interpreter's lock, and once a machine rather than once a process.
-
-    numba keeps the code beside this file or, where it may not write there, in the user's own
-    cache folder; it replaces whole files, so processes may do this at the same time.
-    """
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither folder can be written to
-        return njit(nogil=True)(function)
-
-
 def _compile_for(sources_digest):
-    """The kernel. numba tells stale code by this file's age alone, and by what a closure holds."""
+    """The kernel, named by all that it is compiled from."""
 
-    @_kept_on_disk
+    @kept_on_disk
     @no_type_check
     def fit_rows(work, job, signals, theta, final_loss, num_steps, begin, end):
         flush_denormals()
@@ -332,4 +311,5 @@ def _compile_for(sources_digest):
 # fit_rows(work, job, signals, theta, final_loss, num_steps, begin, end) fits rows begin to end of
 # theta (b, p) in place, and fills final_loss and num_steps; work is a workspace by job.layout.
 # It returns a number that names the sources it was compiled from.
-fit_rows = _compile_for(_sources_digest())
+_SOURCES = ("cpu_layout.py", "cpu_vector.py", "cpu_blocks.py", "cpu_kernel.py")
+fit_rows = _compile_for(sources_digest(*(Path(__file__).with_name(name) for name in _SOURCES)))

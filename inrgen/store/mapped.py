@@ -11,8 +11,8 @@ from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int
-from numba import njit
 
+from inrgen.core.compiled import kept_on_disk
 from inrgen.store.files import open_files
 from inrgen.store.local_files import LocalFiles
 from inrgen.store.reader import Store
@@ -20,7 +20,7 @@ from inrgen.store.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.shard_sources import LocalShards, Shards, ShardSource
 
 
-@njit(nogil=True, cache=True)
+@kept_on_disk
 @no_type_check
 def _copy_rows(source, starts, target, places):
     """target[places[i]] = the numbers of source from starts[i] on, without a copy in between."""

@@ -56,7 +56,25 @@ def test_kept_code_is_named_by_all_that_it_is_compiled_from(kernel):
 
 
 def test_code_that_is_kept_under_one_file_alone_is_compiled_from_that_file_alone():
-    kept = [file for file in ROOT.rglob("*.py") if "cache=True)\n@" in file.read_text()]
+    kept = [file for file in ROOT.rglob("*.py") if "\n@kept_on_disk\n" in file.read_text()]
     assert kept
     for file in kept:
         assert compiled_sources(file) == {file}
+
+
+def test_code_is_compiled_where_nothing_can_be_kept(monkeypatch):
+    def refuse_to_keep(cache: bool = False, **options: bool):
+        def decorate(function):
+            if cache:
+                raise RuntimeError("cannot cache function: no locator available")
+            return function
+
+        return decorate
+
+    monkeypatch.setattr(compiled, "njit", refuse_to_keep)
+    assert compiled.kept_on_disk(compiled_sources) is compiled_sources
+
+
+def test_no_code_is_kept_in_another_way():
+    found = [file for file in ROOT.rglob("*.py") if "cache=True" in file.read_text()]
+    assert found == [ROOT / "core" / "compiled.py"]

@@ -16,7 +16,6 @@ from inrgen.core import rng
 from inrgen.core.grid import grid_coords
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
-from inrgen.fit import cpu_kernel
 from inrgen.fit.config import FitConfig
 from inrgen.fit.cpu_engine import CpuEngine
 from inrgen.fit.cpu_layout import Tile, lay_out, places
@@ -130,19 +129,6 @@ def test_a_workspace_keeps_everything_apart(hidden, d_in, d_out, num_points, til
         assert start % 16 == 0
         assert start + size <= following
     assert layout.tile_points % tile.rows == layout.num_rows % tile.rows == 0
-
-
-def test_it_compiles_where_nothing_can_be_kept(monkeypatch):
-    def refuse_to_keep(cache: bool = False, **options: bool):
-        def decorate(function):
-            if cache:
-                raise RuntimeError("cannot cache function: no locator available")
-            return function
-
-        return decorate
-
-    monkeypatch.setattr(cpu_kernel, "njit", refuse_to_keep)
-    assert cpu_kernel._kept_on_disk(batch_for) is batch_for
 
 
 _PROGRAM = """
