@@ -62,8 +62,8 @@ class EvidenceRow:
     """Means over pairs of views of one image: squared distance, and error of the INR halfway.
 
     midpoint_rms: the mean over pairs of the root mean square over points, in value units.
-    midpoint_mse: the mean square over points and pairs: the scale of the 0.151 for permutations
-        and 0.120 for signs that this project's first study found.
+    midpoint_mse: the mean square over points and pairs. The 0.151 for permutations and 0.120 for
+        signs of this project's first study lie on this scale, as far as could be told.
     """
 
     alignment: str
