@@ -1,6 +1,7 @@
 """Fitted views of small images, in memory: what alignment and recipes are measured on."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,15 +10,15 @@ from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.core.grid import grid_coords
+from inrgen.core.metrics import reconstruction_psnr_db
 from inrgen.core.params import Params
 from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
-from inrgen.fit.block import measure_psnr_db
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.engines import make_engine, resolve_engine
 from inrgen.fit.recipes import Recipe, RecipeName, recipe
-from inrgen.sources.base import BadSignal, SourceFacts
+from inrgen.sources.base import BadSignal, Source, SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 
@@ -63,23 +64,29 @@ def load_images(config: SourceConfig) -> Images:
     Raises ValueError for signals that are no images of one size, and for one that is unreadable.
     """
     source = open_source(config)
+    return read_images(source, range(len(source.items)))
+
+
+def read_images(source: Source, places: Sequence[int]) -> Images:
+    """Read the images at places of a source. Raises ValueError as load_images does."""
+    name = source.facts.name
     signals = []
-    for index, item in enumerate(source.items):
+    for at in places:
         try:
-            signals.append(source.load(index))
+            signals.append(source.load(at))
         except BadSignal as bad:
-            raise ValueError(
-                f"{config.name} has an unreadable item, {item.item_id}: {bad}"
-            ) from bad
+            item_id = source.items[at].item_id
+            raise ValueError(f"{name} has an unreadable item, {item_id}: {bad}") from bad
     grids = {signal.grid for signal in signals}
     if len(grids) > 1 or () in grids:
-        raise ValueError(f"{config.name} needs images of one size here; got {sorted(grids)[:3]}")
+        raise ValueError(f"{name} needs images of one size here; got {sorted(grids)[:3]}")
+    items = [source.items[at] for at in places]
     return Images(
         facts=source.facts,
         values=torch.stack([signal.values for signal in signals]),
         grid=signals[0].grid,
-        hashes=rng.hash_items(item.item_id for item in source.items),
-        labels=torch.tensor([item.label for item in source.items]),
+        hashes=rng.hash_items(item.item_id for item in items),
+        labels=torch.tensor([item.label for item in items]),
     )
 
 
@@ -110,7 +117,7 @@ def fit_images(images: Images, plan: Recipe, engine: Engine, views: int, seed: i
 def fitted_psnr_db(images: Images, fitted: FittedViews) -> Float[Tensor, " b"]:
     """How well each INR stands for its image; NaN where its fit failed."""
     coords = grid_coords(fitted.spec, images.grid)[None]
-    return measure_psnr_db(fitted.spec, fitted.params, coords, images.values, fitted.items)
+    return reconstruction_psnr_db(fitted.spec, fitted.params, coords, images.values, fitted.items)
 
 
 def fit_views(

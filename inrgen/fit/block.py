@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.core.grid import grid_coords
-from inrgen.core.metrics import psnr_db
+from inrgen.core.metrics import reconstruction_psnr_db
 from inrgen.core.params import Params
-from inrgen.core.siren import evaluate, init_keys, initialise
+from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import Engine, FitBatch
@@ -32,8 +32,6 @@ _VALUES_AT_ONCE = 16_000_000
 # seconds to prepare, just those few.
 _FLOP_AT_ONCE = 1e11
 _INRS_A_THREAD = 4
-# Activations held while quality is measured, in float64: about 64 MB.
-_ACTIVATIONS_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +64,9 @@ class _Outcome:
 
     def columns(self) -> dict[str, Any]:
         """All of it as a record has it, side by side."""
-        own = {name: value for name, value in asdict(self).items() if name != "shape"}
-        return own | asdict(self.shape)
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        shape = own.pop("shape")
+        return own | {field.name: getattr(shape, field.name) for field in fields(shape)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,24 +87,6 @@ def target_values(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_out"]:
 def signal_coords(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_in"]:
     """Where a signal's values were taken."""
     return grid_coords(spec, signal.grid) if signal.coords is None else signal.coords
-
-
-def measure_psnr_db(
-    spec: InrSpec,
-    params: Params,
-    coords: Float[Tensor, "c n d_in"],
-    values: Float[Tensor, "s n d_out"],
-    signal_of: Tensor,
-) -> Float[Tensor, " b"]:
-    """PSNR of the weights as they are stored, worked out in float64 a few INRs at a time."""
-    step = max(1, _ACTIVATIONS_AT_ONCE // (coords.shape[1] * max(spec.widths)))
-    parts = []
-    for rows in torch.arange(len(params)).split(step):
-        of = signal_of[rows]
-        at = coords[of] if len(coords) > 1 else coords[0]
-        prediction = evaluate(spec, params[rows].to(dtype=torch.float64), at.double())
-        parts.append(psnr_db(prediction, values[of].double(), spec.value_width))
-    return torch.cat(parts)
 
 
 def _readable(
@@ -175,6 +156,14 @@ def _batch(job: ViewsJob, items: Sequence[Item], signals: Sequence[Signal]) -> F
     )
 
 
+def _psnr_db(spec: InrSpec, params: Params, batch: FitBatch, device: str) -> Float[Tensor, " b"]:
+    """PSNR of the weights as they will be stored, measured where they were fitted."""
+    coords, values, signal_of = (
+        part.to(device) for part in (batch.coords, batch.values, batch.signal_of)
+    )
+    return reconstruction_psnr_db(spec, params.to(device=device), coords, values, signal_of).cpu()
+
+
 def _fit_group(
     job: ViewsJob, engine: Engine, items: Sequence[Item], signals: Sequence[Signal]
 ) -> tuple[Float[np.ndarray, "b p"], list[_Outcome]]:
@@ -182,7 +171,7 @@ def _fit_group(
     began = time.perf_counter()
     batch = _batch(job, items, signals)
     result = engine.fit(job.spec, job.fit, batch)
-    psnr = measure_psnr_db(job.spec, result.params, batch.coords, batch.values, batch.signal_of)
+    psnr = _psnr_db(job.spec, result.params, batch, engine.device)
     rows = result.params.flat().numpy()
     seconds = (time.perf_counter() - began) / len(rows)
     digests = [signal.sha256() for signal in signals]
@@ -245,12 +234,13 @@ def fit_block(
         for view in range(job.views):
             outcomes[place * job.views + view] = _Outcome(status="bad_input", reason=reason)
     on_rows(len(unreadable) * job.views)
+    spec_id = job.spec.spec_id
     records = tuple(
         FitRecord(
             item_id=items[row // job.views].item_id,
             view=row % job.views,
             row=first_row + row,
-            spec_id=job.spec.spec_id,
+            spec_id=spec_id,
             split=items[row // job.views].split,
             label=items[row // job.views].label,
             label_name=items[row // job.views].label_name,

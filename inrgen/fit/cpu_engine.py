@@ -44,6 +44,10 @@ class CpuEngine:
     def name(self) -> str:
         return "cpu"
 
+    @property
+    def device(self) -> str:
+        return "cpu"
+
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch by config; raises ValueError for a spec without sines."""
         if spec.activation != "sine":

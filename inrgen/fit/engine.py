@@ -73,6 +73,11 @@ class Engine(Protocol):
         """As records and the command line call it."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where it fits, as torch calls it."""
+        ...
+
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch by config; tensors in and out are on the CPU."""
         ...

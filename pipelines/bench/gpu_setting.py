@@ -15,9 +15,9 @@ from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.core.grid import grid_coords
-from inrgen.core.metrics import psnr_db
+from inrgen.core.metrics import reconstruction_psnr_db
 from inrgen.core.params import Params
-from inrgen.core.siren import evaluate, init_keys, initialise
+from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch, FitResult
@@ -26,7 +26,6 @@ from inrgen.sources.idx import find_idx, read_idx
 Row = dict[str, str | float | bool]
 
 _TOY_SIDE = 6
-_INRS_MEASURED_AT_ONCE = 500
 # The job that everything here is counted in: Fashion-MNIST as published.
 REFERENCE = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0), output_offset=0.5)
 
@@ -105,13 +104,11 @@ def psnr_of(
     setting: Setting, batch: FitBatch, params: Params, signal_of: Int[Tensor, " b"]
 ) -> Float[Tensor, " b"]:
     """PSNR of fits of the reference job, worked out in float64 where the fits were made."""
-    parts = []
-    for rows in torch.arange(len(params)).split(_INRS_MEASURED_AT_ONCE):
-        some = params[rows].to(device=setting.device, dtype=torch.float64)
-        found = evaluate(REFERENCE, some, batch.coords[0].to(setting.device).double())
-        target = batch.values[signal_of[rows]].to(setting.device).double()
-        parts.append(psnr_db(found, target, REFERENCE.value_width).cpu())
-    return torch.cat(parts)
+    coords, values, of = (
+        part.to(setting.device) for part in (batch.coords, batch.values, signal_of)
+    )
+    there = params.to(device=setting.device)
+    return reconstruction_psnr_db(REFERENCE, there, coords, values, of).cpu()
 
 
 def result_psnr(setting: Setting, batch: FitBatch, result: FitResult) -> Float[Tensor, " b"]:

@@ -2,10 +2,14 @@
 
 import math
 
+import pytest
 import torch
 from torch.testing import assert_close
 
-from inrgen.core.metrics import function_distance, iou, psnr_db
+from inrgen.core import metrics
+from inrgen.core.metrics import function_distance, iou, psnr_db, reconstruction_psnr_db
+from inrgen.core.params import Params
+from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 
 
@@ -20,6 +24,46 @@ def test_psnr_has_the_peak_of_the_range():
     # Where float32 would lose the difference of squares, 150 dB still come out.
     fine = torch.full((1, 4, 1), 10**-7.5, dtype=torch.float64)
     assert_close(psnr_db(fine, torch.zeros_like(fine), 1.0), torch.tensor([150.0]).double())
+
+
+_SPECS = [
+    InrSpec(widths=(2, 5, 7, 1), omega=(30.0, 30.0), output_offset=0.5),
+    InrSpec(widths=(2, 5, 7, 2), omega=(30.0, 2.0), activation="tanh"),
+    InrSpec(widths=(3, 6, 2), omega=(25.0,), coord_order="xyz", coord_center=(0.0, 0.0, 0.0)),
+    InrSpec(widths=(1, 4, 9, 3, 1), omega=(9.0,) * 3, coord_order="x", coord_center=(0.0,)),
+]
+
+
+@pytest.mark.parametrize("spec", _SPECS, ids=lambda spec: spec.job)
+@pytest.mark.parametrize("num_points", [7, 64, 130])
+def test_reconstruction_is_measured_in_float64_whatever_the_batch(spec, num_points):
+    numbers = torch.Generator().manual_seed(0)
+    params = Params.from_flat(spec, 0.4 * torch.randn(6, spec.num_params, generator=numbers))
+    params.biases[0][4, 0] = math.nan
+    coords = 2 * torch.rand(3, num_points, spec.d_in, generator=numbers) - 1
+    values = torch.rand(3, num_points, spec.d_out, generator=numbers)
+    of = torch.tensor([0, 2, 1, 1, 0, 2])
+    for points in (coords, coords[:1]):
+        exact = params.to(dtype=torch.float64)
+        there = points[of] if len(points) > 1 else points[0]
+        expected = psnr_db(evaluate(spec, exact, there.double()), values[of], spec.value_width)
+        found = reconstruction_psnr_db(spec, params, points, values, of)
+        assert_close(found, expected, rtol=1e-12, atol=1e-10, equal_nan=True)
+        assert bool(found.isnan().sum() == 1)
+        alone = reconstruction_psnr_db(spec, params[[3]], points, values, of[[3]])
+        assert_close(alone, found[[3]], rtol=1e-13, atol=0)
+
+
+def test_reconstruction_needs_no_compiler(monkeypatch):
+    spec = InrSpec(widths=(2, 8, 8, 1), omega=(30.0, 30.0))
+    numbers = torch.Generator().manual_seed(0)
+    params = Params.from_flat(spec, 0.2 * torch.randn(5, spec.num_params, generator=numbers))
+    coords, values = torch.rand(1, 100, 2), torch.rand(5, 100, 1)
+    compiled = reconstruction_psnr_db(spec, params, coords, values, torch.arange(5))
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    monkeypatch.setattr(metrics, "_ACTIVATIONS_AT_ONCE", 2 * 100 * 8)
+    plain = reconstruction_psnr_db(spec, params, coords, values, torch.arange(5))
+    assert_close(plain, compiled, rtol=1e-12, atol=1e-10)
 
 
 def test_iou_counts_insides():

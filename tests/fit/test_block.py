@@ -27,6 +27,7 @@ class SpyEngine:
     poison: frozenset[int] = frozenset()
     seen: list[int] = field(default_factory=list)
     name: str = "spy"
+    device: str = "cpu"
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         self.seen.append(len(batch.start))
