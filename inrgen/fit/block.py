@@ -18,6 +18,7 @@ from inrgen.core.metrics import reconstruction_psnr_db
 from inrgen.core.params import Params
 from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
+from inrgen.fit.busy import Busy, gpu_name
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.shape_quality import ShapeQuality, measure_shape
@@ -71,10 +72,14 @@ class _Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedRows:
-    """Rows in item order, all views of an item together; NaN where there is nothing to keep."""
+    """Rows in item order, all views of an item together; NaN where there is nothing to keep.
+
+    busy: when a GPU was at work on them; () on processors.
+    """
 
     flat: Float[np.ndarray, "b p"]
     records: tuple[FitRecord, ...]
+    busy: tuple[Busy, ...] = ()
 
 
 def target_values(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_out"]:
@@ -164,14 +169,25 @@ def _psnr_db(spec: InrSpec, params: Params, batch: FitBatch, device: str) -> Flo
     return reconstruction_psnr_db(spec, params.to(device=device), coords, values, signal_of).cpu()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Group:
+    """Signals of one shape with all their views fitted; the rows of failed fits are NaN."""
+
+    rows: Float[np.ndarray, "b p"]
+    outcomes: list[_Outcome]
+    busy: tuple[Busy, ...]
+
+
 def _fit_group(
     job: ViewsJob, engine: Engine, items: Sequence[Item], signals: Sequence[Signal]
-) -> tuple[Float[np.ndarray, "b p"], list[_Outcome]]:
-    """Fit all views of signals of one shape; the rows of failed fits come back as NaN."""
+) -> _Group:
+    """Fit all views of signals of one shape."""
     began = time.perf_counter()
     batch = _batch(job, items, signals)
+    handed_over = time.time()
     result = engine.fit(job.spec, job.fit, batch)
     psnr = _psnr_db(job.spec, result.params, batch, engine.device)
+    gpu, back = gpu_name(engine.device), time.time()
     rows = result.params.flat().numpy()
     seconds = (time.perf_counter() - began) / len(rows)
     digests = [signal.sha256() for signal in signals]
@@ -198,7 +214,11 @@ def _fit_group(
             )
         )
     failed = [outcome.status == "non_finite" for outcome in outcomes]
-    return np.where(np.array(failed)[:, None], np.float32(np.nan), rows), outcomes
+    return _Group(
+        rows=np.where(np.array(failed)[:, None], np.float32(np.nan), rows),
+        outcomes=outcomes,
+        busy=(Busy(gpu=gpu, begin=handed_over, end=back),) if gpu else (),
+    )
 
 
 def fit_block(
@@ -223,12 +243,14 @@ def fit_block(
     flat = np.full((len(items) * job.views, job.spec.num_params), np.nan, dtype=np.float32)
     outcomes: dict[int, _Outcome] = {}
     unreadable: dict[int, str] = {}
+    busy: list[Busy] = []
     for group in _groups(job, engine, _readable(load, unreadable)):
         places, signals = zip(*group, strict=True)
-        rows, results = _fit_group(job, engine, [items[place] for place in places], signals)
+        fitted = _fit_group(job, engine, [items[place] for place in places], signals)
         at = [place * job.views + view for place in places for view in range(job.views)]
-        flat[at] = rows
-        outcomes |= dict(zip(at, results, strict=True))
+        flat[at] = fitted.rows
+        outcomes |= dict(zip(at, fitted.outcomes, strict=True))
+        busy += fitted.busy
         on_rows(len(at))
     for place, reason in unreadable.items():
         for view in range(job.views):
@@ -250,4 +272,4 @@ def fit_block(
         )
         for row in range(len(flat))
     )
-    return FittedRows(flat=flat, records=records)
+    return FittedRows(flat=flat, records=records, busy=tuple(busy))

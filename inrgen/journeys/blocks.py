@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from inrgen.fit.block import FittedRows, ViewsJob, fit_block
+from inrgen.fit.busy import Busy
 from inrgen.fit.engines import make_engine
 from inrgen.fit.ray_pool import PoolConfig, run_tasks
 from inrgen.journeys.plan import BuildPlan
@@ -128,10 +129,14 @@ def _item_range(task: BlockTask) -> range:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoneBlock:
-    """A block that is staged for the driver, and how many of its rows were fitted for it."""
+    """A block that is staged for the driver, how many of its rows were fitted for it, and when.
+
+    busy: when a GPU was at work on them; () on processors.
+    """
 
     staged: StagedBlock
     rows_fitted: int
+    busy: tuple[Busy, ...] = ()
 
 
 class BlockWork(Protocol):
@@ -147,7 +152,7 @@ def build_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
     fitted = _fit_items(task, _item_range(task), on_rows)
     spec_id = task.job.spec.spec_id
     staged = stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
-    return DoneBlock(staged=staged, rows_fitted=len(fitted.flat))
+    return DoneBlock(staged=staged, rows_fitted=len(fitted.flat), busy=fitted.busy)
 
 
 def repair_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
@@ -159,7 +164,7 @@ def repair_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
     left = salvage_block(task.store, spec_id, task.block)
     if left.records is None:
         return build_block(task, on_rows)
-    flat, records = left.flat.copy(), list(left.records)
+    flat, records, busy = left.flat.copy(), list(left.records), list[Busy]()
     source = _same_source(task.source, task.items_sha256)
     wanted = [source.items[index].item_id for index in items for _ in range(views)]
     good = left.good & np.array([r.item_id == w for r, w in zip(records, wanted, strict=True)])
@@ -169,9 +174,11 @@ def repair_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
         fitted = _fit_items(task, items[place : place + 1], on_rows)
         rows = slice(place * views, (place + 1) * views)
         flat[rows], records[rows] = fitted.flat, fitted.records
+        busy += fitted.busy
     return DoneBlock(
         staged=stage_block(task.store, spec_id, task.block, flat, records),
         rows_fitted=int((~kept).sum()) * views,
+        busy=tuple(busy),
     )
 
 

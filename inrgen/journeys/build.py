@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
+from inrgen.fit.busy import Busy, waiting_shares
 from inrgen.journeys.blocks import Means, block_tasks, build_block, run_blocks
 from inrgen.journeys.plan import BuildConfig, plan_build
 from inrgen.journeys.progress import show_progress
@@ -19,7 +20,11 @@ __all__ = ["BuildConfig", "BuildSummary", "build"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildSummary:
-    """What a build did; rows_fitted and seconds are this run's, quality is the whole store's."""
+    """What a build did; quality is the whole store's, and all else this run's.
+
+    waiting: of each GPU the share of the time from its first fit to its last in which it had none
+        under way; {} on processors.
+    """
 
     store: str
     rows_fitted: int
@@ -27,6 +32,7 @@ class BuildSummary:
     seconds: float
     rows_per_s: float
     quality: Quality
+    waiting: dict[str, float]
 
     @property
     def failed(self) -> bool:
@@ -37,7 +43,11 @@ class BuildSummary:
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""
         done = f"fitted {self.rows_fitted:,} INRs in {self.seconds:.1f} s{found}"
         rate = f", {self.rows_per_s:.1f} INRs/s" if self.rows_fitted else ""
-        return "\n".join([f"{self.store}: {done}{rate}", *self.quality.lines()])
+        waits = [
+            f"{gpu} waited for data {share:.0%} of the time (less with a smaller --gpu-share)"
+            for gpu, share in self.waiting.items()
+        ]
+        return "\n".join([f"{self.store}: {done}{rate}", *waits, *self.quality.lines()])
 
     def document(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -57,7 +67,7 @@ def build(config: BuildConfig) -> BuildSummary:
     about = {"inrgen_version": version("inrgen")}
     create_store(store, [(spec, plan.layout)], identity=plan.identity, about=about)
     means = Means(workers=config.workers, address=config.address, gpu_share=config.gpu_share)
-    began, fitted = time.perf_counter(), 0
+    began, fitted, busy = time.perf_counter(), 0, list[Busy]()
     with StoreWriter(store) as writer:
         blocks = writer.pending(spec.spec_id)
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
@@ -66,6 +76,7 @@ def build(config: BuildConfig) -> BuildSummary:
             for done in run_blocks(build_block, tasks, means, progress):
                 writer.commit(done.staged)
                 fitted += done.rows_fitted
+                busy += done.busy
         writer.finish()
     seconds = time.perf_counter() - began
     return BuildSummary(
@@ -75,4 +86,5 @@ def build(config: BuildConfig) -> BuildSummary:
         seconds=seconds,
         rows_per_s=fitted / seconds,
         quality=measure_quality(open_store(store)),
+        waiting=waiting_shares(busy),
     )

@@ -53,7 +53,8 @@ class BuildConfig:
         workers: fits at a time, one core each; 0 is this process alone, without Ray; by default
             every core that Ray has.
         address: a running Ray cluster, "auto" or "HOST:PORT"; by default one is started here.
-        gpu_share: for engine gpu: the share of a GPU that each fit at a time holds.
+        gpu_share: for engine gpu: the share of a GPU that each worker holds. With a quarter, one
+            fits while others read, measure and write; 1 needs the least memory.
     """
 
     source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
@@ -71,7 +72,7 @@ class BuildConfig:
     min_psnr: float | None = None
     workers: int | None = None
     address: str | None = None
-    gpu_share: float = 1.0
+    gpu_share: float = 0.25
 
     def __post_init__(self) -> None:
         if self.views < 1:

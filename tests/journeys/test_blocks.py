@@ -7,6 +7,7 @@ import pytest
 
 from inrgen.fit.ray_pool import PoolConfig
 from inrgen.journeys.blocks import DoneBlock, Means, block_tasks, build_block, run_blocks
+from inrgen.journeys.build import build
 from inrgen.journeys.plan import BuildConfig, BuildPlan, plan_build
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
@@ -86,3 +87,25 @@ def test_only_tasks_that_need_a_gpu_hold_one(plan, engine, held, monkeypatch):
     tasks = block_tasks(replace(plan, engine=engine), "/store", [0], means)
     assert not list(run_blocks(build_block, tasks, means, Heard()))
     assert [config.gpus_per_task for config in asked] == [held]
+
+
+def test_a_build_on_a_gpu_says_how_long_it_waited(tmp_path, monkeypatch):
+    monkeypatch.setattr("inrgen.fit.block.gpu_name", lambda device: f"box:{device}")
+    source = SourceConfig(name="digits", limit=300)
+    config = BuildConfig(
+        source=source, out=tmp_path / "S", views=1, engine="torch", num_steps=1, workers=0
+    )
+    summary = build(config)
+    assert list(summary.waiting) == ["box:cpu"]
+    assert 0.0 < summary.waiting["box:cpu"] < 1.0
+    assert f"box:cpu waited for data {summary.waiting['box:cpu']:.0%}" in summary.text()
+    # Nothing was left to fit.
+    assert build(config).waiting == {}
+
+
+def test_a_build_on_processors_speaks_of_no_gpu(tmp_path):
+    source = SourceConfig(name="digits", limit=2)
+    config = BuildConfig(
+        source=source, out=tmp_path / "S", views=1, engine="torch", num_steps=1, workers=0
+    )
+    assert build(config).waiting == {}
