@@ -15,7 +15,7 @@ from inrgen.core.matching import MatchConfig, match, squared_distance
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.template import aligned_sum, medoid
-from inrgen.jobs.change import Changed, Names, ReadyChange
+from inrgen.jobs.change import Names, ReadyChange
 from inrgen.jobs.draw_bytes import encode_tensors
 
 OPERATION = "align"
@@ -105,9 +105,13 @@ class Align:
     def over(self, names: Names) -> ReadyChange:
         """Nothing is chosen by name: the symmetry follows from the weights."""
 
-        def change(params: Params, part: slice) -> Changed:
+        def change(
+            flat: Float[Tensor, "r p"], part: slice, out: Float[Tensor, "d p"]
+        ) -> list[bytes]:
+            params = Params.from_flat(self.spec, flat)
             found = match(self.spec, self.reference(params), params, self.config)
-            return Changed(params=found.aligned, draws=encode_tensors(found.symmetry))
+            found.aligned.flat(out=out)
+            return encode_tensors(found.symmetry)
 
         return change
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.jobs.chain_text import Link, chain_of, keeps_function, links_from
-from inrgen.jobs.change import Changed, Names, ReadyChange
+from inrgen.jobs.change import Names, ReadyChange
 from inrgen.jobs.draw_bytes import encode_draw, is_small
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.draws import rows_of
+from inrgen.transforms.rows import apply_rows
 
 OPERATION = "augment"
 
@@ -61,16 +61,17 @@ class Augment:
         whole = chain.draw(self.spec, keys) if is_small(chain, self.spec) else None
         texts = [] if whole is None else encode_draw(chain, self.spec, whole, keys)
 
-        def change(params: Params, part: slice) -> Changed:
+        def change(
+            flat: Float[Tensor, "r p"], part: slice, out: Float[Tensor, "d p"]
+        ) -> list[bytes]:
             rows = slice(part.start * self.copies, part.stop * self.copies)
             if self.copies > 1:
-                flat = params.flat().repeat_interleave(self.copies, dim=0)
-                params = Params.from_flat(self.spec, flat)
+                flat = flat.repeat_interleave(self.copies, dim=0)
             if whole is not None:
-                new = chain.apply(params, rows_of(whole, rows))
-                return Changed(params=new, draws=texts[rows])
+                apply_rows(chain, self.spec, flat, rows_of(whole, rows), out)
+                return texts[rows]
             draw = chain.draw(self.spec, keys[rows])
-            draws = encode_draw(chain, self.spec, draw, keys[rows])
-            return Changed(params=chain.apply(params, draw), draws=draws)
+            apply_rows(chain, self.spec, flat, draw, out)
+            return encode_draw(chain, self.spec, draw, keys[rows])
 
         return change

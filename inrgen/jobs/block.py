@@ -16,14 +16,15 @@ from inrgen.core.spec import InrSpec
 from inrgen.jobs import align, augment
 from inrgen.jobs.align import Align
 from inrgen.jobs.augment import Augment
-from inrgen.jobs.change import Change, Names
+from inrgen.jobs.change import Change, Names, ReadyChange
 from inrgen.jobs.plan import DeriveTask, parent_rows
 from inrgen.store.derivation import TEMPLATE, Derivation
 from inrgen.store.files import open_files
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.parent import RowRun
 from inrgen.store.records import DerivedRecords, derived_table
-from inrgen.store.writer import StagedBlock, stage_block
+from inrgen.store.shard import ShardDraft
+from inrgen.store.writer import StagedBlock, block_shape, stage_shard
 
 
 def note_template(templates: dict[str, Params]) -> dict[str, Any]:
@@ -77,6 +78,37 @@ def _finite(flat: Float[Tensor, "d p"]) -> Bool[Tensor, " d"]:
     return finite
 
 
+def _fill(
+    draft: ShardDraft, run: RowRun, ready: ReadyChange, *, copies: int, views: int, at_once: int
+) -> tuple[list[bytes], Bool[np.ndarray, " d"]]:
+    """Make the rows of a block, chunk by chunk; NaN where there are none to serve.
+
+    Returns the draw of each, and which turned into something that is not finite.
+
+    Args:
+        views: of the parent's items, which are never parted.
+        at_once: rows of the parent that are changed together, at most.
+    """
+    shape, draws = draft.shape, []
+    served = np.repeat(run.served, copies)
+    finite = np.empty(shape.rows, dtype=bool)
+    for chunk in range(shape.num_chunks):
+        made, place = shape.chunk_range(chunk), draft.rows(chunk)
+        first = run.rows.start + made.start // copies
+        for part in _cut(range(first, first + len(made) // copies), at_once, views):
+            new = slice((part.start - first) * copies, (part.stop - first) * copies)
+            of = slice(part.start - run.rows.start, part.stop - run.rows.start)
+            out = torch.from_numpy(place[new])
+            draws += ready(torch.from_numpy(run.read(part)), of, out)
+            finite[made.start + new.start : made.start + new.stop] = _finite(out).numpy()
+        good = slice(made.start, made.stop)
+        place[~(served[good] & finite[good])] = np.nan
+        draft.close(chunk)
+    for row in np.flatnonzero(~served).tolist():
+        draws[row] = b""
+    return draws, served & ~finite
+
+
 def derive_block(task: DeriveTask) -> StagedBlock:
     """Make one block and stage it; committing it is the driver's.
 
@@ -85,35 +117,28 @@ def derive_block(task: DeriveTask) -> StagedBlock:
     """
     facts = read_facts(open_files(task.out), task.out)
     change, done = make_change(facts, task.spec_id)
-    spec, layout = facts.specs[task.spec_id], facts.layouts[task.spec_id]
-    rows = parent_rows(layout, task.block, done.copies)
-    run = RowRun(task.parent, task.spec_id, rows)
-    ready, views = change.over(_names(run)), layout.views // done.copies
-    flat = np.empty((len(rows) * done.copies, spec.num_params), dtype=np.float32)
-    draws: list[bytes] = []
-    finite = np.empty(len(flat), dtype=bool)
-    for part in _cut(rows, task.rows_at_once, views):
-        first, last = part.start - rows.start, part.stop - rows.start
-        params = Params.from_flat(spec, torch.from_numpy(run.read(part)))
-        changed = ready(params, slice(first, last))
-        new = slice(first * done.copies, last * done.copies)
-        finite[new] = _finite(changed.params.flat(out=torch.from_numpy(flat[new]))).numpy()
-        draws += changed.draws
-    served = np.repeat(run.served, done.copies)
-    flat[~(served & finite)] = np.nan
-    for row in np.flatnonzero(~served).tolist():
-        draws[row] = b""
+    layout, copies = facts.layouts[task.spec_id], done.copies
+    run = RowRun(task.parent, task.spec_id, parent_rows(layout, task.block, copies))
+    draft = ShardDraft(block_shape(facts, task.spec_id, task.block))
+    draws, failed = _fill(
+        draft,
+        run,
+        change.over(_names(run)),
+        copies=copies,
+        views=layout.views // copies,
+        at_once=task.rows_at_once,
+    )
     table = derived_table(
         run.table,
         DerivedRecords(
             operation=done.operation,
-            copies=done.copies,
+            copies=copies,
             draws=draws,
-            failed=served & ~finite,
+            failed=failed,
             keeps_function=change.keeps_function,
         ),
     )
-    return stage_block(task.out, task.spec_id, task.block, flat, table)
+    return stage_shard(task.out, task.spec_id, task.block, draft, table)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

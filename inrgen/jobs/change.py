@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
-
-from inrgen.core.params import Params
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,21 +15,20 @@ class Names:
     views: Int[Tensor, " r"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
-    """The new rows, all copies of a row together, and the draw of each as bytes."""
-
-    params: Params
-    draws: list[bytes]
-
-
 class ReadyChange(Protocol):
     """An operation on a run of rows, with all the choices made that need no weights."""
 
-    def __call__(self, params: Params, part: slice) -> Changed:
-        """Make the new rows of a part of the run, which params are.
+    def __call__(
+        self, flat: Float[Tensor, "r p"], part: slice, out: Float[Tensor, "d p"]
+    ) -> list[bytes]:
+        """Put the new rows of a part of the run where they go, and give the draw of each as bytes.
 
         Rows that are not finite come out as rows that are not.
+
+        Args:
+            flat: the rows of that part.
+            part: which of the run's rows they are.
+            out: memory to fill, all copies of a row together.
         """
         ...
 

@@ -13,7 +13,7 @@ from inrgen.store.fragment import decode_fragment
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.records import SERVED
-from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
+from inrgen.store.shard import ShardShape, good_chunks, shard_shape, view_chunk
 from inrgen.store.shard_file import bad_chunk, map_shard
 
 
@@ -30,11 +30,17 @@ def _read_table(files: Files, facts: StoreFacts, where: object, of: tuple[str, i
     return table
 
 
+def _in_one_piece(index: Int[np.ndarray, " r"]) -> slice | Int[np.ndarray, " r"]:
+    """The same places as a slice where one follows the other, which is copied far faster."""
+    follow = (np.diff(index) == 1).all()
+    return slice(int(index[0]), int(index[-1]) + 1) if follow else index
+
+
 class RowRun:
     """Rows of one spec, read without listing the store or opening any other of its blocks.
 
-    Every chunk is checked against its checksum once, when the run is opened; its shards stay
-    mapped only as long as the run is used.
+    Every chunk is checked against its checksum when it is first read; shards stay mapped only as
+    long as the run is used.
 
     Raises DamagedStore where a shard or its records are lost or altered.
     """
@@ -42,8 +48,11 @@ class RowRun:
     def __init__(self, path: str | Path, spec_id: str, rows: range) -> None:
         files = open_files(path)
         facts = read_facts(files, path)
+        self._path, self._spec_id = path, spec_id
         self.rows, self._layout = rows, facts.layouts[spec_id]
+        self._num_params = facts.specs[spec_id].num_params
         self._shards: dict[int, tuple[ShardShape, UInt8[np.ndarray, " n"]]] = {}
+        self._checked: set[int] = set()
         tables = []
         for block in range(
             rows.start // self._layout.shard_rows, (rows.stop - 1) // self._layout.shard_rows + 1
@@ -52,27 +61,33 @@ class RowRun:
             low, high = max(rows.start, span.start), min(rows.stop, span.stop)
             table = _read_table(files, facts, path, (spec_id, block))
             tables.append(table.slice(low - span.start, high - low))
-            shape = shard_shape(self._layout, facts.specs[spec_id].num_params, block)
-            key = shard_key(spec_id, block)
-            data = map_shard(files, path, key, shape)
-            chunk_rows = shape.chunk_rows
-            first, last = (low - span.start) // chunk_rows, (high - 1 - span.start) // chunk_rows
-            chunks = np.arange(first, last + 1)
-            bad = chunks[~good_chunks(shape, data, chunks)]
-            if len(bad):
-                raise bad_chunk(path, key, shape, int(bad[0]), span.start)
-            self._shards[block] = shape, data
+            shape = shard_shape(self._layout, self._num_params, block)
+            self._shards[block] = shape, map_shard(files, path, shard_key(spec_id, block), shape)
         self.table = pa.concat_tables(tables).combine_chunks()
 
     def read(self, rows: range | Int[np.ndarray, " r"]) -> Float32[np.ndarray, "r p"]:
         """The weights of some of the run's rows, in order."""
         wanted = np.asarray(rows)
-        blocks = wanted // self._layout.shard_rows
-        parts = []
-        for block in np.unique(blocks).tolist():
-            shape, data = self._shards[block]
-            parts.append(gather(shape, data, wanted[blocks == block] % self._layout.shard_rows))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        found = np.empty((len(wanted), self._num_params), dtype=np.float32)
+        chunk_rows = self._layout.chunk_rows
+        chunks = wanted // chunk_rows
+        for chunk in np.unique(chunks).tolist():
+            places = np.flatnonzero(chunks == chunk)
+            within = wanted[places] - chunk * chunk_rows
+            found[_in_one_piece(places)] = self._chunk(chunk)[_in_one_piece(within)]
+        return found
+
+    def _chunk(self, number: int) -> Float32[np.ndarray, "c p"]:
+        """A chunk of the array as it lies in its shard, once it has been checked."""
+        block, chunk = divmod(number, self._layout.shard_rows // self._layout.chunk_rows)
+        shape, data = self._shards[block]
+        if number not in self._checked:
+            if not good_chunks(shape, data, np.array([chunk])).all():
+                key = shard_key(self._spec_id, block)
+                first = self._layout.block_rows(block).start
+                raise bad_chunk(self._path, key, shape, chunk, first)
+            self._checked.add(number)
+        return view_chunk(shape, data, chunk)
 
     @property
     def served(self) -> Bool[np.ndarray, " r"]:

@@ -7,6 +7,7 @@ is known without the index. Chunks wholly past the last row are absent, which za
 """
 
 from dataclasses import dataclass
+from typing import final
 
 import google_crc32c
 import numpy as np
@@ -74,18 +75,59 @@ def shard_shape(layout: Layout, num_params: int, block: int) -> ShardShape:
     )
 
 
+@final
+class ShardDraft:
+    """A shard's bytes while rows are put into them, chunk by chunk.
+
+    A chunk gets its checksum as soon as its rows are there, while they lie in the processor's
+    cache.
+    """
+
+    def __init__(self, shape: ShardShape) -> None:
+        self.shape = shape
+        self._data = np.empty(shape.size_bytes, np.uint8)
+        self._data[shape.index_start :] = np.frombuffer(shape.index(), np.uint8)
+
+    def rows(self, chunk: int) -> Float32[np.ndarray, "r p"]:
+        """Where the rows of a chunk go, to be filled."""
+        return view_chunk(self.shape, self._data, chunk)[: len(self.shape.chunk_range(chunk))]
+
+    def close(self, chunk: int) -> None:
+        """Note the checksum of a chunk whose rows are there; the rest of the last one is NaN."""
+        shape = self.shape
+        view_chunk(shape, self._data, chunk)[len(shape.chunk_range(chunk)) :] = np.nan
+        stop = (chunk + 1) * shape.chunk_bytes - _CRC_BYTES
+        crc = _crc(self._data[chunk * shape.chunk_bytes : stop])
+        self._data[stop : stop + _CRC_BYTES] = np.frombuffer(crc, np.uint8)
+
+    @property
+    def data(self) -> memoryview:
+        """The shard's bytes, once all chunks are closed."""
+        return self._data.data
+
+
+def draft_shard(shape: ShardShape, flat: Float32[np.ndarray, "r p"]) -> ShardDraft:
+    """A shard of rows that are all there."""
+    draft = ShardDraft(shape)
+    for chunk in range(shape.num_chunks):
+        rows = shape.chunk_range(chunk)
+        draft.rows(chunk)[:] = flat[rows.start : rows.stop]
+        draft.close(chunk)
+    return draft
+
+
 def encode_shard(shape: ShardShape, flat: Float32[np.ndarray, "r p"]) -> memoryview:
     """A shard's bytes; the rest of its last chunk is NaN."""
-    data = np.empty(shape.size_bytes, np.uint8)
-    body = data[: shape.index_start].reshape(-1, shape.chunk_bytes)
-    for chunk, place in enumerate(body):
-        rows = shape.chunk_range(chunk)
-        values = place[:-_CRC_BYTES].view("<f4").reshape(shape.chunk_rows, shape.num_params)
-        values[: len(rows)] = flat[rows.start : rows.stop]
-        values[len(rows) :] = np.nan
-        place[-_CRC_BYTES:] = np.frombuffer(_crc(place[:-_CRC_BYTES]), np.uint8)
-    data[shape.index_start :] = np.frombuffer(shape.index(), np.uint8)
-    return data.data
+    return draft_shard(shape, flat).data
+
+
+def view_chunk(
+    shape: ShardShape, data: UInt8[np.ndarray, " n"], chunk: int
+) -> Float32[np.ndarray, "c p"]:
+    """The rows of a chunk, and what fills it up, as they lie in a shard's bytes."""
+    start = chunk * shape.chunk_bytes
+    body = data[start : start + shape.chunk_bytes - _CRC_BYTES]
+    return body.view("<f4").reshape(shape.chunk_rows, shape.num_params)
 
 
 def good_chunks(

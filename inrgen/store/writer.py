@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from inrgen.store.layout import (
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, FitRecord, records_to_table
 from inrgen.store.seal import read_seal
-from inrgen.store.shard import encode_shard, shard_shape
+from inrgen.store.shard import ShardDraft, ShardShape, draft_shard, shard_shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,16 +47,16 @@ class StagedBlock:
     fragment: bytes
 
 
-def _check_block(
-    facts: StoreFacts, spec_id: str, block: int, flat: np.ndarray, table: pa.Table
-) -> None:
-    """Hold rows and records to the block that they are said to be."""
+def block_shape(facts: StoreFacts, spec_id: str, block: int) -> ShardShape:
+    """The shape of a block's shard. Raises ValueError for one that the store does not have."""
     if spec_id not in facts.specs:
         raise ValueError(f"spec_id must be one of {sorted(facts.specs)}; got {spec_id!r}")
+    return shard_shape(facts.layouts[spec_id], facts.specs[spec_id].num_params, block)
+
+
+def _check_records(facts: StoreFacts, spec_id: str, block: int, table: pa.Table) -> None:
+    """Hold records to the block that they are said to be of."""
     rows = facts.layouts[spec_id].block_rows(block)
-    expected = (len(rows), facts.specs[spec_id].num_params)
-    if flat.shape != expected:
-        raise ValueError(f"flat of block {block} must be {expected}; got {flat.shape}")
     schema = FIT_SCHEMA if facts.derivation is None else DERIVED_SCHEMA
     if not table.schema.equals(schema):
         raise ValueError(f"records must have the columns {schema.names}; got {table.schema.names}")
@@ -83,26 +84,42 @@ def stage_block(
         ValueError: rows or records are not those of the block.
         OSError: they cannot be written.
     """
+    facts = read_facts(open_files(path), path)
+    shape = block_shape(facts, spec_id, block)
+    if flat.shape != (shape.rows, shape.num_params):
+        raise ValueError(
+            f"flat of block {block} must be {(shape.rows, shape.num_params)}; got {flat.shape}"
+        )
+    table = records if isinstance(records, pa.Table) else records_to_table(records)
+    return stage_shard(path, spec_id, block, draft_shard(shape, flat), table)
+
+
+def stage_shard(
+    path: str | Path, spec_id: str, block: int, draft: ShardDraft, table: pa.Table
+) -> StagedBlock:
+    """The same for rows that were put where they go: a draft of block_shape, all chunks closed.
+
+    Its digest and records are worked out while it is on its way to the disk.
+    """
     files = open_files(path)
     facts = read_facts(files, path)
-    table = records if isinstance(records, pa.Table) else records_to_table(records)
-    _check_block(facts, spec_id, block, flat, table)
-    shape = shard_shape(facts.layouts[spec_id], facts.specs[spec_id].num_params, block)
-    shard = encode_shard(shape, flat)
-    digest = hashlib.sha256(shard).hexdigest()
-    fragment = encode_fragment(
-        table,
-        BlockFacts(
-            store_seal=facts.seal,
-            spec_id=spec_id,
-            block=block,
-            shard_sha256=digest,
-            shard_bytes=len(shard),
-            records_sha256=digest_records(table),
-        ),
-    )
-    key = staging_key(f"{spec_id}.{block}")
-    files.put(key, shard)
+    _check_records(facts, spec_id, block, table)
+    key, shard = staging_key(f"{spec_id}.{block}"), draft.data
+    with ThreadPoolExecutor(1, "inrgen-stage") as aside:
+        written = aside.submit(files.put, key, shard)
+        digest = hashlib.sha256(shard).hexdigest()
+        fragment = encode_fragment(
+            table,
+            BlockFacts(
+                store_seal=facts.seal,
+                spec_id=spec_id,
+                block=block,
+                shard_sha256=digest,
+                shard_bytes=len(shard),
+                records_sha256=digest_records(table),
+            ),
+        )
+        written.result()
     return StagedBlock(
         spec_id=spec_id,
         block=block,
