@@ -12,6 +12,7 @@ from inrgen.journeys.align import AlignConfig, align
 from inrgen.journeys.build import BuildConfig, build
 from inrgen.journeys.train import TrainCommand, TrainSummary, train
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 from inrgen.store.choice import split_items
 from inrgen.store.reader import open_store
 from inrgen.train.config import TrainConfig
@@ -25,14 +26,15 @@ class Size:
     Attributes:
         limit: the first so many items of each split; all by default.
         views: fits of each item.
-        recipe: published as the augmentation study fits, fast for weights that teach as well.
+        recipe: how they are fitted; by default so that weights teach: fast for images, teach for
+            shapes.
         epochs: passes over the training items.
         workers: fits at a time, one core each; 0 is this process alone; by default every core.
     """
 
     limit: int | None = None
     views: int = 10
-    recipe: RecipeName = "fast"
+    recipe: RecipeName | None = None
     epochs: int = 20
     workers: int | None = None
 
@@ -49,7 +51,7 @@ def build_align_train(
             source=source,
             out=out / "fitted",
             views=size.views,
-            recipe=size.recipe,
+            recipe=size.recipe or ("teach" if source.name in MESH_SOURCES else "fast"),
             workers=size.workers,
         )
     )
@@ -72,6 +74,10 @@ def signed_training(size: Size) -> TrainConfig:
         warmup=20,
         schedule="cosine",
     )
+
+
+# Fits of inside and outside teach more than fits of distances.
+SHAPE = ShapeConfig(target="occupancy")
 
 
 class Journey(Protocol):

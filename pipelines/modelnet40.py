@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inrgen.sources.config import SourceConfig
-from pipelines.journey import Size, main
+from pipelines.journey import SHAPE, Size, main
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +29,10 @@ class ModelNet40:
     size: Size = field(default_factory=lambda: Size(limit=200, views=1, epochs=40))
 
     def source(self) -> SourceConfig:
-        """Train and test meshes as signed distances."""
-        return SourceConfig(name="modelnet40", data=str(self.data), limit=self.size.limit)
+        """Train and test meshes as inside and outside."""
+        return SourceConfig(
+            name="modelnet40", data=str(self.data), limit=self.size.limit, shape=SHAPE
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from inrgen.sources.config import SourceConfig
-from pipelines.journey import Size, main
+from pipelines.journey import SHAPE, Size, main
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class OwnFolder:
     def source(self) -> SourceConfig:
         """All splits there are."""
         name = {"images": "image-folder", "meshes": "mesh-folder"}[self.kind]
-        return SourceConfig(name=name, data=str(self.data), limit=self.size.limit)
+        return SourceConfig(name=name, data=str(self.data), limit=self.size.limit, shape=SHAPE)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from inrgen.journeys.build import BuildConfig
 from inrgen.train.config import TrainConfig
 from pipelines.cifar10 import Cifar10
 from pipelines.fashion_mnist import FashionMnist
@@ -49,4 +50,23 @@ def test_each_journey_names_its_source_and_a_training_that_fits_its_views(journe
     config = journey(data=tmp_path)
     assert config.source().limit == config.size.limit
     assert config.source().data == str(tmp_path)
+    assert config.source().shape.target == "occupancy" or journey in (FashionMnist, Cifar10)
     assert isinstance(signed_training(config.size), TrainConfig)
+
+
+@pytest.mark.parametrize(("kind", "recipe"), [("images", "fast"), ("meshes", "teach")])
+def test_a_journey_fits_so_that_weights_teach_unless_told_otherwise(
+    kind, recipe, tmp_path, monkeypatch
+):
+    asked: list[str] = []
+
+    def note(config: BuildConfig) -> None:
+        asked.append(config.recipe)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("pipelines.journey.build", note)
+    source = OwnFolder(data=tmp_path, kind=kind).source()
+    for size in (Size(), Size(recipe="sharp")):
+        with pytest.raises(ValueError, match="enough"):
+            build_align_train(source, tmp_path, size, signed_training(size))
+    assert asked == [recipe, "sharp"]
