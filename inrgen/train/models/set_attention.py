@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inrgen.train.models.head_attention import attend, attend_compiled, is_compiled_for
+
 
 def start_weight(weight: Tensor, num_in: int, num_out: int) -> None:
     """DWSNets' start: normal, with variance 4 num_in / (num_out (num_in + num_out))."""
@@ -67,12 +69,12 @@ class SetAttention(nn.Module):
 
     def _asks(self, source: int) -> nn.Linear:
         """Queries, keys and values of a source's units for each of its routes, in three parts."""
-        here = [r for r in self.routes if r.source == source]
-        sizes = [r.groups * self.channels for r in here]
-        linear = nn.Linear(here[0].num_in, 3 * sum(sizes))
+        num_in = next(r.num_in for r in self.routes if r.source == source)
+        sizes = 3 * self._sizes([source])
+        linear = nn.Linear(num_in, sum(sizes))
         with torch.no_grad():
-            for block, size in zip(linear.weight.split(sizes * 3), sizes * 3, strict=True):
-                start_weight(block, here[0].num_in, size)
+            for block, size in zip(linear.weight.split(sizes), sizes, strict=True):
+                start_weight(block, num_in, size)
             start_bias(linear.bias)
         return linear
 
@@ -82,22 +84,32 @@ class SetAttention(nn.Module):
         Args:
             units: for each source its channels of every unit, (b, h, num_in).
         """
-        asked = [
-            ask(units[s]).chunk(3, dim=2) for s, ask in zip(self.sources, self.asks, strict=True)
-        ]
-        query, key, value = (
-            torch.cat(parts, dim=2).unflatten(2, (-1, self.width)).transpose(1, 2)
-            for parts in zip(*asked, strict=True)
-        )
-        scale = 1.0 / math.sqrt(self.channels)
-        drawn = nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)
-        said = (query + drawn).transpose(1, 2).flatten(2)
-        sizes = [r.groups * self.channels for r in self.routes]
-        parts = said.split(sizes, dim=2)
+        parts, shape = self._said(units), units[self.sources[0]].shape[:2]
         found = {}
         for target, answer, offset in zip(self.targets, self.answers, self.offsets, strict=True):
             mine = [p for p, r in zip(parts, self.routes, strict=True) if r.target == target]
             stacked = torch.stack([p.flatten(0, 1) for p in mine])
             total = (stacked + torch.relu(torch.baddbmm(offset, stacked, answer))).sum(dim=0)
-            found[target] = total.unflatten(0, said.shape[:2])
+            found[target] = total.unflatten(0, shape)
         return found
+
+    def _said(self, units: Mapping[int, Tensor]) -> list[Float[Tensor, "b h _o"]]:
+        """What the attention of each route says, before its answer is mapped."""
+        asked = [ask(units[s]) for s, ask in zip(self.sources, self.asks, strict=True)]
+        scale = 1.0 / math.sqrt(self.channels)
+        if is_compiled_for(asked[0].device, asked[0].dtype, self.width):
+            said = [attend_compiled(x, self.width, scale) for x in asked]
+            cuts = [self._sizes([s]) for s in self.sources]
+        else:
+            # One launch for all sources.
+            query, key, value = (
+                torch.cat(part, dim=2)
+                for part in zip(*(x.chunk(3, dim=2) for x in asked), strict=True)
+            )
+            said = [attend(query, key, value, self.width, scale)]
+            cuts = [self._sizes(self.sources)]
+        return [part for x, sizes in zip(said, cuts, strict=True) for part in x.split(sizes, dim=2)]
+
+    def _sizes(self, sources: Sequence[int]) -> list[int]:
+        """How many features each route of these sources has."""
+        return [r.groups * self.channels for r in self.routes if r.source in sources]
