@@ -1,8 +1,7 @@
 """How well weights teach: the test accuracy of a plain MLP on standardised flat weights."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,18 +49,6 @@ class Accuracy:
 
     percent: float
     standard_error: float
-
-
-def mean_accuracy(
-    config: ProbeConfig, repeats: int, hits: Callable[[ProbeConfig], Bool[Tensor, " b"]]
-) -> Accuracy:
-    """Train so often, with one seed after the other; each test row counts with its share."""
-    turns = [hits(replace(config, seed=config.seed + turn)) for turn in range(repeats)]
-    shares = torch.stack(turns).double().mean(dim=0)
-    return Accuracy(
-        percent=100.0 * float(shares.mean()),
-        standard_error=100.0 * float(shares.std(correction=0)) / math.sqrt(len(shares)),
-    )
 
 
 def probe_accuracy(

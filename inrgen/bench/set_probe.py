@@ -50,6 +50,10 @@ class SetModel(nn.Module):
 
     def forward(self, flat: Float[Tensor, "b p"]) -> Float[Tensor, "b classes"]:
         """Logits of INRs in flat rows."""
+        return self.head(self.features(flat))
+
+    def features(self, flat: Float[Tensor, "b p"]) -> Float[Tensor, "b f"]:
+        """What the logits are made of: each layer's mean over units, and the output biases."""
         params = Params.from_flat(self.spec, flat)
         weights = [w / size for w, size in zip(params.weights, self.unit_of[0], strict=True)]
         biases = [b / size for b, size in zip(params.biases, self.unit_of[1], strict=True)]
@@ -64,7 +68,7 @@ class SetModel(nn.Module):
             if layer == self.spec.num_hidden - 1:
                 given.append((outgoing * x[:, :, None, :]).flatten(2))
             pooled.append(even(torch.cat(given, dim=2)).mean(dim=1))
-        return self.head(torch.cat([*pooled, biases[-1]], dim=1))
+        return torch.cat([*pooled, biases[-1]], dim=1)
 
 
 def _typical(params: Params) -> tuple[list[float], list[float]]:

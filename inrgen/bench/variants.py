@@ -49,6 +49,10 @@ def _stop(text: str) -> float | None:
     return None if text == "never" else _positive(text)
 
 
+def _first_layer(text: str) -> str | float:
+    return text if text in ("small", "siren") else _positive(text)
+
+
 def _choice(place: Literal["fit", "init"], field: str, words: dict[str, Any]) -> Key:
     def read(text: str) -> Any:
         if text not in words:
@@ -63,7 +67,12 @@ def _same(*words: str) -> dict[str, Any]:
 
 
 KEYS: dict[str, Key] = {
-    "init": _choice("init", "first_layer", _same("small", "siren")),
+    "init": Key(
+        place="init",
+        field="first_layer",
+        wants="small, siren, or a positive number",
+        read=_first_layer,
+    ),
     "bias": _choice("init", "hidden_bias", _same("zero", "torch")),
     "last": _choice("init", "last_layer", _same("torch", "siren", "small")),
     "shared": _choice("init", "shared", {"yes": True, "no": False}),
@@ -109,7 +118,8 @@ def parse_variant(text: str) -> Variant:
 
     NAME is published (if it is left out), fast or sharp. Keys, each once, in any order:
 
-        init=small|siren          the first layer's start; small is the hidden layers' bound
+        init=small|siren|X        the first layer's start; small is the hidden layers' bound, and
+                                  X that share of siren's
         bias=zero|torch           how biases of hidden layers start
         last=torch|siren|small    how the last layer starts (InitConfig says what these are)
         shared=yes|no             whether all images start from the same weights

@@ -18,7 +18,8 @@ class InitConfig:
     """How the weights of an INR start. Every draw is uniform in +-bound.
 
     first_layer: "small" draws it as a hidden layer, +-sqrt(6 / fan_in) / omega (the DWSNets
-        family); "siren" draws +-1 / fan_in (arXiv 2006.09661, section 3.2).
+        family); "siren" draws +-1 / fan_in (arXiv 2006.09661, section 3.2); a number draws that
+        share of what siren does.
     hidden_bias: biases of the hidden layers: "zero", or "torch" for +-1 / sqrt(fan_in).
     last_layer: "torch" draws weight and bias in +-1 / sqrt(fan_in) (torch's linear default);
         "siren" draws the weight in +-sqrt(6 / fan_in) / omega and the bias as "torch" does;
@@ -26,10 +27,15 @@ class InitConfig:
     shared: every item starts a view from the same weights, so that views differ and items do not.
     """
 
-    first_layer: Literal["small", "siren"] = "small"
+    first_layer: Literal["small", "siren"] | float = "small"
     hidden_bias: Literal["zero", "torch"] = "zero"
     last_layer: Literal["torch", "siren", "small"] = "torch"
     shared: bool = False
+
+    def __post_init__(self) -> None:
+        share = self.first_layer
+        if not isinstance(share, str) and not 0 < share < math.inf:
+            raise ValueError(f"first_layer must be small, siren or a positive number; got {share}")
 
 
 def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
@@ -39,8 +45,9 @@ def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
     is_last = layer == spec.num_hidden
     omega = spec.omega[layer - 1 if is_last else layer]
     weight = math.sqrt(6.0 / fan_in) / omega
-    if layer == 0 and init.first_layer == "siren":
-        weight = 1.0 / fan_in
+    if layer == 0 and init.first_layer != "small":
+        share = 1.0 if init.first_layer == "siren" else init.first_layer
+        weight = share / fan_in
     if is_last and init.last_layer == "torch":
         weight = torch_bound
     has_bias = init.last_layer != "small" if is_last else init.hidden_bias == "torch"

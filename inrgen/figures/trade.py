@@ -1,4 +1,4 @@
-"""What recipes give and cost: accuracy of classifiers beside PSNR, and beside the time to fit."""
+"""What recipes give and cost: accuracy of classifiers beside quality, and beside time to fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from inrgen.figures.style import INK, set_heading, tidy
 # Okabe and Ito's colours, less the yellow that is faint on white; they come round again past six.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D")
+MOST_CLASSIFIERS = len(_MARKERS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,11 +26,11 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TradePoint:
-    """One recipe: seconds for 10,000 INRs, PSNR in dB, and accuracies in % by classifier."""
+    """One recipe: seconds for 10,000 INRs, how well they reconstruct, and accuracies in %."""
 
     name: str
     seconds: float
-    psnr_db: Measured
+    quality: Measured
     accuracy: dict[str, Measured]
 
 
@@ -39,15 +40,16 @@ def _bars(figure: Measured) -> list[list[float]]:
 
 
 def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], against: str) -> None:
+    """One panel. Past the colours that there are, every recipe's points also carry its number."""
     for at, point in enumerate(points):
-        by_psnr = against == "psnr"
-        x = point.psnr_db.value if by_psnr else point.seconds
+        by_quality = against == "quality"
+        x = point.quality.value if by_quality else point.seconds
         for marker, classifier in zip(_MARKERS, classifiers, strict=False):
             share = point.accuracy[classifier]
             axes.errorbar(
                 x,
                 share.value,
-                xerr=_bars(point.psnr_db) if by_psnr else None,
+                xerr=_bars(point.quality) if by_quality else None,
                 yerr=_bars(share),
                 color=_COLOURS[at % len(_COLOURS)],
                 marker=marker,
@@ -55,33 +57,54 @@ def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], agai
                 linewidth=1,
                 alpha=0.9,
             )
+            if len(points) > len(_COLOURS):
+                axes.annotate(
+                    str(at + 1),
+                    (x, share.value),
+                    xytext=(5, 5),
+                    textcoords="offset points",
+                    fontsize=8,
+                    color=INK,
+                )
     tidy(axes)
 
 
-def trade_figure(points: Sequence[TradePoint], heading: str = "") -> Figure:
-    """Accuracy against PSNR, and against seconds; a colour a recipe, a marker a classifier.
+def _named(points: Sequence[TradePoint]) -> list[str]:
+    """The recipes as the legend has them: numbered where colours do not tell them apart."""
+    if len(points) <= len(_COLOURS):
+        return [point.name for point in points]
+    return [f"{at + 1}  {point.name}" for at, point in enumerate(points)]
 
-    Raises ValueError where recipes were not measured by the same classifiers, at most four.
+
+def trade_figure(
+    points: Sequence[TradePoint],
+    heading: str = "",
+    quality: str = "PSNR (dB): mean, 5th to 95th percentile",
+) -> Figure:
+    """Accuracy against quality, and against seconds; a colour a recipe, a marker a classifier.
+
+    quality: what the points' quality is. Raises ValueError where recipes were not measured by the
+    same classifiers, at most MOST_CLASSIFIERS.
     """
     classifiers = list(points[0].accuracy) if points else []
-    if not 1 <= len(classifiers) <= len(_MARKERS) or any(
+    if not 1 <= len(classifiers) <= MOST_CLASSIFIERS or any(
         list(point.accuracy) != classifiers for point in points
     ):
         raise ValueError(
-            f"points need the same 1 to {len(_MARKERS)} classifiers each; "
+            f"points need the same 1 to {MOST_CLASSIFIERS} classifiers each; "
             f"got {[list(point.accuracy) for point in points]}"
         )
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(12, 4.6 + 0.2 * max(0, len(points) // 3 - 2)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    _draw(left, points, classifiers, "psnr")
+    _draw(left, points, classifiers, "quality")
     _draw(right, points, classifiers, "seconds")
     left.set_ylabel("test accuracy (%)")
-    left.set_xlabel("PSNR (dB): mean, 5th to 95th percentile")
+    left.set_xlabel(quality)
     right.set_xlabel("seconds to fit 10,000 INRs")
     right.set_xlim(left=0)
     recipes = [
-        Line2D([], [], color=_COLOURS[at % len(_COLOURS)], linewidth=3, label=point.name)
-        for at, point in enumerate(points)
+        Line2D([], [], color=_COLOURS[at % len(_COLOURS)], linewidth=3, label=name)
+        for at, name in enumerate(_named(points))
     ]
     markers = [
         Line2D([], [], color=INK, marker=marker, linestyle="", label=classifier)

@@ -56,6 +56,6 @@ def _point(text: str, one: dict) -> TradePoint:
     return TradePoint(
         name=text,
         seconds=one["seconds_per_10k"],
-        psnr_db=Measured(value=one["psnr_db"], low=one["psnr_p5_db"], high=one["psnr_p95_db"]),
+        quality=Measured(value=one["psnr_db"], low=one["psnr_p5_db"], high=one["psnr_p95_db"]),
         accuracy={_PROBES[p]: measured(p) for p in ("mlp_raw", "mlp_signed", "set_raw")},
     )

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from inrgen.bench.fitted import load_images
-from inrgen.bench.probe import LabelledRows, ProbeConfig, mean_accuracy
-from inrgen.bench.recipe import PROBES, RecipeBench, bench_recipe, run, table
+from inrgen.bench.probe import LabelledRows, ProbeConfig
+from inrgen.bench.probes import TRAINED
+from inrgen.bench.recipe import RecipeBench, bench_recipe, run, table
 from inrgen.bench.set_probe import SetModel, set_hits
 from inrgen.bench.variants import KEYS, parse_variant
 from inrgen.core import rng, symmetry
@@ -113,6 +114,7 @@ def test_a_recipe_typed_in_full_is_the_recipe_of_that_name():
     ("pair", "read"),
     [
         ("init=siren", lambda plan: plan.fit.init.first_layer == "siren"),
+        ("init=0.25", lambda plan: plan.fit.init.first_layer == 0.25),
         ("bias=torch", lambda plan: plan.fit.init.hidden_bias == "torch"),
         ("last=siren", lambda plan: plan.fit.init.last_layer == "siren"),
         ("shared=yes", lambda plan: plan.fit.init.shared),
@@ -146,6 +148,8 @@ def test_each_key_changes_its_own_setting_and_no_other(pair, read):
         ("steps", ["published", "'steps'"]),
         ("steps=0", ["steps", "whole number", "'0'"]),
         ("steps=1.5", ["steps", "whole number", "'1.5'"]),
+        ("init=tiny", ["init", "small, siren", "'tiny'"]),
+        ("init=0", ["init", "positive", "'0'"]),
         ("lr=-1", ["lr", "positive", "'-1'"]),
         ("lr=nan", ["lr", "positive", "'nan'"]),
         ("lr= 1", ["lr", "positive"]),
@@ -165,20 +169,33 @@ def test_a_wrong_recipe_is_refused_by_the_key_what_it_needs_and_what_it_got(text
 def test_each_recipe_has_a_row_and_a_line(rows):
     assert tuple(row.recipe for row in rows) == SMALL.recipes
     for row in rows:
-        assert tuple(row.accuracy) == PROBES
+        assert tuple(row.accuracy) == TRAINED
         assert (row.num_train, row.num_val, row.num_test, row.num_failed) == (60, 20, 30, 0)
         assert row.seconds_per_10k > 0
         assert row.psnr_p5_db < row.psnr_db < row.psnr_p95_db
         assert all(0 <= a.percent <= 100 and a.standard_error >= 0 for a in row.accuracy.values())
-    lines = table(rows).splitlines()[-3:]
-    for line, row in zip(lines, rows, strict=True):
+        assert math.isnan(row.iou.value)
+    lines = table(rows).splitlines()
+    for line, row in zip(lines[3:6], rows, strict=True):
         assert line.startswith(row.recipe)
         assert f"{row.accuracy['set_raw'].percent:.1f}" in line
+    for line, row in zip(lines[-2:], rows[1:], strict=True):
+        assert line.startswith(row.recipe)
+        assert f"{row.difference['mlp_signed'].percent:+.1f}" in line
+
+
+def test_differences_are_those_of_the_accuracies(rows):
+    assert rows[0].difference == {}
+    for row in rows[1:]:
+        for name, gain in row.difference.items():
+            expected = row.accuracy[name].percent - rows[0].accuracy[name].percent
+            assert gain.percent == pytest.approx(expected)
+    assert rows[1].difference["mlp_raw"].standard_error == 0.0
 
 
 def test_one_recipe_spelled_twice_gives_one_and_the_same_figures(rows):
     """So recipes share their seeds, and the whole bench is decided by its own."""
-    plain = [replace(row, recipe="", seconds_per_10k=0.0) for row in rows]
+    plain = [replace(row, recipe="", seconds_per_10k=0.0, difference={}) for row in rows]
     assert plain[0] == plain[1]
     assert plain[0] != plain[2]
     (other,) = run(replace(SMALL, recipes=SMALL.recipes[:1], seed=1))
@@ -193,17 +210,10 @@ def test_fits_that_fail_are_counted_and_left_out():
     assert "110" in table([row])
 
 
-def test_the_mean_and_error_of_repeats_are_those_of_shares():
-    answers = {0: [1, 1, 0, 0], 1: [1, 0, 0, 0]}
-    found = mean_accuracy(ProbeConfig(), 2, lambda c: torch.tensor(answers[c.seed]).bool())
-    assert found.percent == 37.5
-    shares = torch.tensor([1.0, 0.5, 0.0, 0.0], dtype=torch.float64)
-    assert found.standard_error == pytest.approx(100 * float(shares.std(correction=0)) / 2)
-
-
 def test_the_command_draws_the_trade(tmp_path, capsys):
     out = tmp_path / "new" / "trade.svg"
     config = replace(SMALL, recipes=("steps=5", "sharp,steps=5"), repeats=1, plot=str(out))
+    config = replace(config, probes=("mlp_signed", "kernel_values"))
     report = bench_recipe(config)
     assert not report.failed
     assert [row["recipe"] for row in report.document()] == ["steps=5", "sharp,steps=5"]
@@ -221,6 +231,12 @@ def test_sources_that_cannot_be_compared_are_refused(tmp_path):
         RecipeBench(recipes=())
     with pytest.raises(ValueError, match=r"plot must end in one of .png, .*'trade.txt'"):
         RecipeBench(plot="trade.txt")
+    with pytest.raises(ValueError, match="recipes must differ"):
+        RecipeBench(recipes=("fast", "fast"))
+    with pytest.raises(ValueError, match="folds must be 0 or from 2 on; got 1"):
+        RecipeBench(folds=1)
+    with pytest.raises(ValueError, match="plot draws at most 4 probes; got 5"):
+        RecipeBench(probes=(*TRAINED, "kernel_raw"), plot="a.png")
     with pytest.raises(ValueError, match="for images; got 'inr2vec'"):
         run(replace(SMALL, recipes=("steps=1000000", "inr2vec")))
     from PIL import Image

@@ -40,6 +40,11 @@ def test_weights_fill_their_bounds():
             [1 / 2, math.sqrt(6 / 32) / 20, math.sqrt(6 / 16) / 20],
             [1 / math.sqrt(2), 1 / math.sqrt(32), 1 / 4],
         ),
+        (
+            InitConfig(first_layer=0.25, last_layer="small"),
+            [1 / 8, math.sqrt(6 / 32) / 20, math.sqrt(6 / 16) / 20],
+            [0, 0, 0],
+        ),
     ]
     for init, weights, biases in cases:
         params = initialise(SPEC, init, KEYS)
@@ -48,6 +53,12 @@ def test_weights_fill_their_bounds():
             assert float(tensor.abs().max()) >= 0.98 * bound
             assert abs(float(tensor.mean())) <= 0.03 * bound
         assert params.dtype == torch.float32
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, math.inf, math.nan])
+def test_a_first_layer_needs_a_share_that_can_be(share):
+    with pytest.raises(ValueError, match="first_layer must be small, siren or a positive"):
+        InitConfig(first_layer=share)
 
 
 def test_a_start_depends_on_its_name_alone():
