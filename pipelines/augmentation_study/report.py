@@ -22,6 +22,7 @@ from pipelines.augmentation_study.sections import (
 )
 from pipelines.augmentation_study.sections_recipe import recipe_section
 from pipelines.augmentation_study.sections_table import order_section, published_section
+from pipelines.augmentation_study.stores import shapes_words
 
 _TITLE = "Augmentations for weight-space networks: the published study, run again"
 
@@ -59,7 +60,7 @@ def report_sections(
         curves_section(findings, views),
         contrastive_section(findings, views),
         recipe_section(outcomes, setting.scale),
-        shapes_section(findings, _shape_floors(findings)),
+        shapes_section(findings, _shape_floors(findings), shapes_words(setting.places)),
         claims_section(told),
         failed_section(outcomes),
     ]

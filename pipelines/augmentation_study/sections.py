@@ -168,14 +168,15 @@ def contrastive_section(findings: Findings, views: int) -> Section:
     )
 
 
-def shapes_section(findings: Findings, floors: dict[str, str]) -> Section:
-    """The shapes at hand, under their own names."""
+def shapes_section(findings: Findings, floors: dict[str, str], fits: Sequence[str]) -> Section:
+    """The shapes at hand, under their own names. fits: how they were fitted, a sentence each."""
     rows = shape_rows(2)
     lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Meshes laid out like ModelNet, which are not ModelNet40. One training shape in six, by "
         "the hash of its name, chooses the epoch. So few test shapes resolve little."
     ]
+    words += fits
     words += [text for corpus, text in floors.items() if corpus != "images"]
     return Section(
         heading="The shapes at hand",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from inrgen.core.matching import MatchConfig
 from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
@@ -16,6 +18,7 @@ from inrgen.sources.config import SourceConfig
 from inrgen.store.content import content_sha256
 from inrgen.store.files import open_files
 from inrgen.store.metadata import read_facts
+from inrgen.store.quality import served_values
 from inrgen.store.reader import open_store
 from inrgen.train.data import TrainData
 from pipelines.augmentation_study.rows import Row
@@ -75,6 +78,30 @@ def shapes_store(places: Places, corpus: str) -> Path | None:
     return path if (path / "zarr.json").exists() else None
 
 
+def shapes_words(places: Places) -> list[str]:
+    """How the shapes at hand that rows were run on were fitted, as their stores note it."""
+    said = []
+    for corpus in _SHAPE_FOLDERS:
+        path = _with_val_path(places, corpus)
+        if not (path / "zarr.json").exists():
+            continue
+        store = open_store(path)
+        given, spec = read_facts(open_files(path), path).about["given"], store.spec
+        overlap = served_values(store.records.to_table(columns=["status", "iou"]), "iou")
+        widths = "-".join(map(str, spec.widths))
+        said.append(
+            f"{corpus}: recipe {given.get('recipe', 'unknown')} on {spec.value_kind}, {widths}, "
+            f"{store.layouts[spec.spec_id].views} views of a shape"
+            + (f", median IoU {np.median(overlap):.2f}." if len(overlap) else ".")
+        )
+    return said
+
+
+def _with_val_path(places: Places, corpus: str) -> Path:
+    """The store of shapes as rows are run on it, with a validation split."""
+    return places.out / "shapes" / corpus
+
+
 def why_not(places: Places, row: Row) -> str:
     """Why a row cannot be run here; "" where it can."""
     if row.corpus == "images" or row.recipe:
@@ -98,7 +125,7 @@ def row_data(places: Places, scale: Scale, row: Row) -> TrainData:
     else:
         given = shapes_store(places, row.corpus)
         assert given is not None, "why_not says that it is there"
-        whole = with_val(given, places.out / "shapes" / row.corpus)
+        whole = with_val(given, _with_val_path(places, row.corpus))
         paths = dict.fromkeys(SPLITS, whole)
     if row.aligned != "no":
         paths = aligned_like_train(paths, row.aligned)

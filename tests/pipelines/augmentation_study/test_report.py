@@ -8,7 +8,9 @@ from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.report import report_sections, write_report
 from pipelines.augmentation_study.rows import Row, plan_rows, table_row
 from pipelines.augmentation_study.scales import scale
-from pipelines.augmentation_study.stores import Places
+from pipelines.augmentation_study.stores import Places, shapes_words
+from pipelines.val_split import with_val
+from tests.made_up import MadeUp
 
 SMALL = scale("small")
 PLANNED = plan_rows(10, 2)
@@ -85,3 +87,16 @@ def test_both_pages_are_written_and_the_html_needs_no_other_file(setting, some):
     assert "<script" not in page
     assert "| Alignment + MixUp | dws | 75.67 ± 0.36 |" in markdown.read_text(encoding="utf-8")
     assert sorted(p.name for p in setting.places.out.iterdir()) == [html.name, markdown.name]
+
+
+def test_shapes_are_said_to_be_fitted_as_their_store_notes(setting, some, tmp_path):
+    assert shapes_words(setting.places) == []
+    made = MadeUp()
+    made.identity = made.identity | {"recipe": "teach"}
+    made.records = [replace(record, iou=0.625) for record in made.records]
+    with_val(made.build(tmp_path / "given"), tmp_path / "shapes" / "modelnet_like")
+    (words,) = shapes_words(setting.places)
+    assert words.startswith("modelnet_like: recipe teach on intensity, 2-6-6-1, 4 views of a shape")
+    assert words.endswith("median IoU 0.62.")
+    sections = {s.heading: s for s in report_sections(setting, PLANNED, some)}
+    assert words in sections["The shapes at hand"].words
