@@ -7,13 +7,21 @@ permutation of the layer is a linear assignment. For odd activations a unit may 
 the assignment is then solved on |A|, and the sign of a matched entry is that unit's sign. For sine
 half periods may be searched as well; they change the norm of the biases, so the gain of a match is
 what it takes off half the squared distance.
+
+A descent ends where no layer alone can do better, and where that is depends on where it starts.
+The identity, as published, tells nothing of the units' order. Openings from the ends settle the
+last hidden layer first, by its biases and outgoing weights alone, since outputs have no order that
+could be lost; then the layer below by what it shares with that one, and so on. On 3,000 fitted
+Fashion-MNIST images and a template this costs no more and comes as near as the better of two
+descents from random starts; two openings more, by disturbed ends, do what four restarts from random
+permutations do.
 """
 
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng, symmetry
@@ -27,6 +35,10 @@ from inrgen.core.symmetry import Kind, Symmetry
 # Pairs go through in parts of so many numbers, so that what is held besides a batch and its result
 # does not grow with the batch: 4 MB in float32, a few times as much with what becomes of it.
 PART_NUMBERS = 1 << 20
+# How far restarts disturb the ends, in shares of the largest one. A quarter to a whole do alike.
+_DISTURBANCE = 0.5
+
+Opening = Literal["identity", "ends"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +50,12 @@ class MatchConfig:
     order: the hidden layers in the order to take them, one tuple a sweep, over again from the
         first when they are through; () takes layers from the first to the last.
     max_sweeps: over the layers; the descent ends sooner where a sweep changes nothing.
-    restarts: so many further descents, from random permutations; the nearest result counts.
+    restarts: so many further descents; the nearest result counts. From random permutations or,
+        where ends open, by ends that are disturbed at random.
     seed: names the randomness of restarts.
+    opening: "identity" starts there, as published; "ends" matches the hidden layers once from the
+        last to the first, each by what it shares with outputs, coordinates, and layers matched so
+        far.
     """
 
     kind: Kind = "signed"
@@ -47,6 +63,7 @@ class MatchConfig:
     max_sweeps: int = 100
     restarts: int = 0
     seed: int = 0
+    opening: Opening = "identity"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -56,6 +73,16 @@ class MatchConfig:
                 "max_sweeps must be positive and restarts not negative; "
                 f"got {self.max_sweeps} and {self.restarts}"
             )
+        if self.opening not in get_args(Opening):
+            raise ValueError(f"opening must be one of {get_args(Opening)}; got {self.opening!r}")
+
+
+def thorough(kind: Kind) -> MatchConfig:
+    """The search for work that is done once: openings from the ends, and four restarts.
+
+    It takes five times as long as a single descent.
+    """
+    return MatchConfig(kind=kind, restarts=4, opening="ends")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,31 +114,35 @@ def match(
     params: Params,
     config: MatchConfig | None = None,
     start: Symmetry | None = None,
+    names: Int[Tensor, " b"] | None = None,
 ) -> Matching:
     """Match every INR to its reference, in float64, on the device of params.
 
     Args:
         reference: as many INRs as params, or one for them all.
         config: what to search; MatchConfig() if None.
-        start: where the descent starts, in signs and phases as far as they are searched; the
-            identity if None.
+        start: where the first descent starts, in signs and phases as far as they are searched; as
+            config.opening says if None.
+        names: numbers that name the pairs, for the randomness of restarts: with them a pair's
+            result is the same in whatever batch. Places in this one if None.
 
-    The distance never grows over the descent. Raises ValueError for a search that the activation
+    The distance never grows over a descent. Raises ValueError for a search that the activation
     does not allow, and for layers in config.order that are not there.
     """
     config = config or MatchConfig()
-    _check(spec, reference, params, config)
+    names = torch.arange(len(params)) if names is None else names.cpu()
+    _check(spec, reference, params, config, names)
     size = max(1, PART_NUMBERS // spec.num_params)
     traced = torch.is_grad_enabled() and any(t.requires_grad for t in params.weights)
     # What a gradient will be asked of is held as a whole anyhow.
     if traced or len(params) <= size:
-        return _match_part(spec, reference, params, config, start, 0)
+        return _match_part(spec, reference, params, config, start, names)
     found = _room_for(spec, params)
     for low in range(0, len(params), size):
         rows = slice(low, low + size)
         one = reference if len(reference) == 1 else reference[rows]
         begin = None if start is None else symmetry.take(start, rows)
-        part = _match_part(spec, one, params[rows], config, begin, low)
+        part = _match_part(spec, one, params[rows], config, begin, names[rows])
         # Made beforehand: small results kept from each part would keep its memory from the next.
         for place, tensor in zip(_tensors(found), _tensors(part), strict=True):
             place[rows] = tensor
@@ -141,29 +172,54 @@ def _match_part(
     params: Params,
     config: MatchConfig,
     start: Symmetry | None,
-    first: int,
+    names: Int[Tensor, " b"],
 ) -> Matching:
-    """Match the pairs from the first-th of a batch on, with restarts named by place in it."""
-    found = _match_from(spec, reference, params, config, start)
-    places = torch.arange(first, first + len(params))
+    """Match some pairs of a batch, restarts included."""
+    by_ends = config.opening == "ends"
+    ends = _ends(params) if by_ends and start is None else None
+    found = _match_from(spec, reference, params, config, start, ends)
     for attempt in range(config.restarts):
-        keys = rng.keys(config.seed, "match", places, attempt)
-        again = replace(
-            symmetry.identity(spec, len(params), params.device),
-            permutations=symmetry.random_permutations(spec, keys.to(params.device)),
-        )
-        other = _match_from(spec, reference, params, config, again)
+        keys = rng.keys(config.seed, "match", names, attempt).to(params.device)
+        if by_ends:
+            other = _match_from(spec, reference, params, config, None, _ends(params, keys))
+        else:
+            again = replace(
+                symmetry.identity(spec, len(params), params.device),
+                permutations=symmetry.random_permutations(spec, keys),
+            )
+            other = _match_from(spec, reference, params, config, again, None)
         found = _nearer(other, found)
     return found
 
 
-def _check(spec: InrSpec, reference: Params, params: Params, config: MatchConfig) -> None:
+def _ends(params: Params, keys: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b k h"]:
+    """The biases of the last hidden layer and the weights that go out of it, one column a unit.
+
+    keys: of disturbances, evenly spread; none if None.
+    """
+    ends = torch.cat([params.biases[-2][:, None], params.weights[-1]], dim=1).detach().double()
+    if keys is None:
+        return ends
+    # The largest number is the same to the bit in any batch, which a mean need not be.
+    most = _DISTURBANCE * ends.abs().amax(dim=2, keepdim=True)
+    return ends + most * rng.uniform(keys, ends.shape[1:], -1.0, 1.0, dtype=torch.float64)
+
+
+def _check(
+    spec: InrSpec,
+    reference: Params,
+    params: Params,
+    config: MatchConfig,
+    names: Int[Tensor, " n"],
+) -> None:
     if config.kind == "signed":
         symmetry.require_activation(spec, "signed matching", ("sine", "tanh"))
     if config.kind == "phase":
         symmetry.require_activation(spec, "matching of phases", ("sine",))
     if len(reference) not in (1, len(params)):
         raise ValueError(f"reference needs 1 or {len(params)} INRs; got {len(reference)}")
+    if len(names) != len(params):
+        raise ValueError(f"names needs {len(params)} entries; got {len(names)}")
     for layers in config.order:
         if sorted(layers) != list(range(spec.num_hidden)):
             raise ValueError(
@@ -182,9 +238,17 @@ def _nearer(a: Matching, b: Matching) -> Matching:
 
 
 def _match_from(
-    spec: InrSpec, reference: Params, params: Params, config: MatchConfig, start: Symmetry | None
+    spec: InrSpec,
+    reference: Params,
+    params: Params,
+    config: MatchConfig,
+    start: Symmetry | None,
+    ends: Float[Tensor, "b k h"] | None,
 ) -> Matching:
-    """One descent for each pair, from as much of start as the search may use."""
+    """One descent for each pair, from as much of start as the search may use.
+
+    ends: opens the descent, if it is not None: what _ends gives.
+    """
     still = symmetry.identity(spec, len(params), params.device)
     start = start or still
     if config.kind == "permutation":
@@ -193,10 +257,8 @@ def _match_from(
         start = replace(start, phases=still.phases)
     sweeps = _sweeps(spec, config)
     with torch.no_grad(), torch.autocast(params.device.type, enabled=False):
-        if params.device.type == "cpu":
-            element = descend_compiled(spec, reference, params, config.kind, sweeps, start)
-        else:
-            element = descend_tensors(spec, reference, params, config.kind, sweeps, start)
+        descend = descend_compiled if params.device.type == "cpu" else descend_tensors
+        element = descend(spec, reference, params, config.kind, sweeps, start, ends)
     aligned = symmetry.apply(params, element)
     return Matching(
         symmetry=element,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core.assignment import share_out
@@ -31,8 +31,12 @@ def descend_compiled(
     kind: Kind,
     sweeps: Sequence[tuple[int, ...]],
     start: Symmetry,
+    ends: Float[Tensor, "b k h"] | None = None,
 ) -> Symmetry:
-    """Where the descent from start ends, for every pair; sweeps names the layers in their order."""
+    """Where the descent from start ends, for every pair.
+
+    sweeps: the layers in their order. ends: what opens the descent, as in matching.
+    """
     # numba is slow to load, and absent on bare GPU machines
     from inrgen.core import matching_kernel as kernel
 
@@ -46,10 +50,12 @@ def descend_compiled(
     signs = _padded(start.signs, spec, torch.ones_like(units))
     phases = _padded(start.phases, spec, torch.zeros_like(units))
     order = np.array(sweeps)
+    opening = np.empty((0, 1, 1)) if ends is None else ends.contiguous().numpy()
 
     def work(low: int, high: int) -> None:
+        chosen = orders, signs, phases
         kernel.descend(
-            one, two, finite, widths, steps, order, kinds[kind], orders, signs, phases, low, high
+            one, two, finite, widths, steps, order, kinds[kind], opening, *chosen, low, high
         )
 
     # About ten assignments a pair.

@@ -80,6 +80,16 @@ def _lay_out(row, at, sizes, width, table):
 
 @njit
 @no_type_check
+def _set_ends(table, sizes, ends):
+    """Write other biases and outgoing weights into a table of one tile as wide as its layer."""
+    m, n, o = sizes
+    for k in range(1 + o):
+        place = (m + k) * padded(n)
+        table[place : place + n] = ends[k]
+
+
+@njit
+@no_type_check
 def _move(table, layer, sizes, choice, moved):
     """The second INR's table with rows in the order and with the signs of the layers around.
 
@@ -126,19 +136,22 @@ def _total(gains):
 
 @njit
 @no_type_check
-def _fill_gains(kind, step, left, right, sizes, rooms):
-    """The gain of every match, the last of rooms; the others keep what it is made of."""
+def _fill_gains(kind, step, left, right, skip, sizes, rooms):
+    """The gain of every match, the last of rooms; the others keep what it is made of.
+
+    skip: rows of what comes in that are left out, none or all.
+    """
     m, n, o = sizes
     stride = padded(n)
     scores, gains = rooms[0], rooms[2]
     if kind == PERMUTATION:
-        _multiply(left, right, 0, m + 1 + o, sizes, gains)
+        _multiply(left, right, skip, m + 1 + o, sizes, gains)
     elif kind == SIGNED:
-        _multiply(left, right, 0, m + 1 + o, sizes, scores)
+        _multiply(left, right, skip, m + 1 + o, sizes, scores)
         for i in range(n * stride):
             gains[i] = abs(scores[i])
     else:
-        _multiply(left, right, 0, m, sizes, scores)
+        _multiply(left, right, skip, m, sizes, scores)
         _multiply(left, right, m + 1, m + 1 + o, sizes, rooms[1])
         bias_1, bias_2 = _biases(left, right, sizes)
         _phase_gains(scores, rooms[1], bias_1, bias_2, step, gains)
@@ -182,13 +195,16 @@ def _turn_units(kind, step, left, right, sizes, rooms, order, sign, phase):
 
 @njit
 @no_type_check
-def _improve_layer(kind, step, layer, sizes, tables, choice, price, room, scratch):
-    """Solve one layer's assignment, all others held; say whether its choice changed."""
+def _improve_layer(kind, step, layer, skip, sizes, tables, choice, price, room, scratch):
+    """Solve one layer's assignment, all others held; say whether its choice changed.
+
+    skip: as in _fill_gains.
+    """
     left, right, moved = tables
     n = sizes[1]
     rooms = room[:, : n * padded(n)]
     _move(right, layer, sizes, choice, moved)
-    _fill_gains(kind, step, left, moved, sizes, rooms)
+    _fill_gains(kind, step, left, moved, skip, sizes, rooms)
     if not np.isfinite(_total(rooms[2])):
         return False
     order, sign, phase = choice
@@ -200,12 +216,59 @@ def _improve_layer(kind, step, layer, sizes, tables, choice, price, room, scratc
 
 @njit
 @no_type_check
-def _descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop):
+def _open(kind, steps, widths, place, tables, choice, prices, ends, room, scratch):
+    """Settle layers from the last to the first, each by what it shares with those settled so far.
+
+    So what comes in counts for the first layer alone, where it is of coordinates. ends: the biases
+    and outgoing weights by which the last one is settled.
+    """
+    left, right, moved = tables
+    last = widths.shape[0] - 3
+    for layer in range(last, -1, -1):
+        sizes = (widths[layer], widths[layer + 1], widths[layer + 2])
+        part = slice(place[layer], place[layer + 1])
+        mine = right[part]
+        if layer == last:
+            mine = right[part].copy()
+            _set_ends(mine, sizes, ends)
+        skip = sizes[0] if layer > 0 else 0
+        price, pair = prices[layer, : padded(sizes[1])], (left[part], mine, moved)
+        _improve_layer(kind, steps[layer], layer, skip, sizes, pair, choice, price, room, scratch)
+
+
+@njit
+@no_type_check
+def _sweep(kind, steps, widths, place, tables, choice, prices, stale, sweeps, room, scratch):
+    """Improve layer after layer until none is stale: has a neighbour that changed since."""
+    left, right, moved = tables
+    for sweep in range(sweeps.shape[0]):
+        if not stale[1:-1].any():
+            break
+        for layer in sweeps[sweep]:
+            if not stale[layer + 1]:
+                continue
+            sizes = (widths[layer], widths[layer + 1], widths[layer + 2])
+            part = slice(place[layer], place[layer + 1])
+            price, pair = prices[layer, : padded(sizes[1])], (left[part], right[part], moved)
+            stale[layer + 1] = False
+            if _improve_layer(
+                kind, steps[layer], layer, 0, sizes, pair, choice, price, room, scratch
+            ):
+                stale[layer] = True
+                stale[layer + 2] = True
+
+
+@njit
+@no_type_check
+def _descend(
+    one, two, finite, widths, steps, sweeps, kind, ends, orders, signs, phases, start, stop
+):
     num_hidden, widest = widths.shape[0] - 2, widths.max()
     place = np.zeros(num_hidden + 1, np.int64)
     for l in range(num_hidden):
         place[l + 1] = place[l] + padded(widths[l + 1]) * (widths[l] + 1 + widths[l + 2])
     left, right, moved = np.empty(place[-1]), np.empty(place[-1]), np.empty(place[-1])
+    tables = left, right, moved
     # Tiles may reach below the last unit.
     room, scratch = np.empty((3, padded(widest) ** 2)), make_scratch(widest)
     prices = np.empty((num_hidden, padded(widest)))
@@ -227,29 +290,22 @@ def _descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phase
         laid_out = one.shape[0] == 1
         choice = orders[b], signs[b], phases[b]
         stale[:] = True
-        for sweep in range(sweeps.shape[0]):
-            if not stale[1:-1].any():
-                break
-            for layer in sweeps[sweep]:
-                if not stale[layer + 1]:
-                    continue
-                sizes = (widths[layer], widths[layer + 1], widths[layer + 2])
-                part = slice(place[layer], place[layer + 1])
-                tables = left[part], right[part], moved
-                price = prices[layer, : padded(sizes[1])]
-                stale[layer + 1] = False
-                if _improve_layer(
-                    kind, steps[layer], layer, sizes, tables, choice, price, room, scratch
-                ):
-                    stale[layer] = True
-                    stale[layer + 2] = True
+        if ends.shape[0] > 0:
+            _open(kind, steps, widths, place, tables, choice, prices, ends[b], room, scratch)
+            # The first layer has seen all that it meets, unless it is the last one, too.
+            stale[1] = num_hidden == 1
+        _sweep(kind, steps, widths, place, tables, choice, prices, stale, sweeps, room, scratch)
 
 
 def _compile_for(digest):
     @kept_on_disk
     @no_type_check
-    def descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop):
-        _descend(one, two, finite, widths, steps, sweeps, kind, orders, signs, phases, start, stop)
+    def descend(
+        one, two, finite, widths, steps, sweeps, kind, ends, orders, signs, phases, start, stop
+    ):
+        _descend(
+            one, two, finite, widths, steps, sweeps, kind, ends, orders, signs, phases, start, stop
+        )
         return digest
 
     return descend
@@ -258,5 +314,6 @@ def _compile_for(digest):
 # descend(...) improves the choices of pairs start..stop-1 in place. one (b or 1, P) and two (b, P)
 # are flat rows; orders, signs and phases (b, layers, units) hold one entry for the coordinates, one
 # for each hidden layer and one for the outputs; steps is pi / omega of each hidden layer; sweeps
-# (s, hidden) names the layers in their order. It returns a number that names its sources.
+# (s, hidden) names the layers in their order; ends (b, 1 + d_out, units) opens the descent, unless
+# it has no entry. It returns a number that names its sources.
 descend = _compile_for(sources_digest(*SOURCES, __file__))

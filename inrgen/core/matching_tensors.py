@@ -6,7 +6,7 @@ solved on the CPU. On a CPU the compiled descent (matching_compiled) is faster: 
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 
@@ -31,8 +31,12 @@ def descend_tensors(
     kind: Kind,
     sweeps: Sequence[tuple[int, ...]],
     start: Symmetry,
+    ends: Float[Tensor, "b k h"] | None = None,
 ) -> Symmetry:
-    """Where the descent from start ends, for every pair; sweeps names the layers in their order."""
+    """Where the descent from start ends, for every pair.
+
+    sweeps: the layers in their order. ends: what opens the descent, as in matching.
+    """
     size = max(1, _CHUNK_ENTRIES // max(spec.widths[1:-1]) ** 2)
     elements = [start] if len(params) == 0 else []
     for low in range(0, len(params), size):
@@ -41,7 +45,8 @@ def descend_tensors(
         descent = _Descent(
             one.to(params.device, torch.float64), params[rows].to(dtype=torch.float64), spec
         )
-        elements.append(descent.run(symmetry.take(start, rows), kind, sweeps))
+        opening = None if ends is None else ends[rows]
+        elements.append(descent.run(symmetry.take(start, rows), kind, sweeps, opening))
     return symmetry.cat(elements)
 
 
@@ -52,6 +57,24 @@ class _Choice:
     order: Int[Tensor, "r h"]
     sign: Int[Tensor, "r h"]
     phase: Int[Tensor, "r h"]
+
+    def set(self, rows: Int[Tensor, " r"], choice: "_Choice") -> None:
+        """Take the entries of some rows from choice."""
+        self.order[rows], self.sign[rows] = choice.order, choice.sign
+        self.phase[rows] = choice.phase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Met:
+    """What one layer's units of some pairs meet: all that gains are made of.
+
+    incoming, outgoing: products of weights, for each pair of units. bias_1, bias_2: theirs.
+    """
+
+    incoming: Float[Tensor, "r h h"]
+    outgoing: Float[Tensor, "r h h"]
+    bias_1: Float[Tensor, "r h"]
+    bias_2: Float[Tensor, "r h"]
 
 
 class _Descent:
@@ -67,7 +90,13 @@ class _Descent:
         self._first = one.weights[0] @ two.weights[0].mT
         self._last = one.weights[-1].mT @ two.weights[-1]
 
-    def run(self, start: Symmetry, kind: Kind, sweeps: Sequence[tuple[int, ...]]) -> Symmetry:
+    def run(
+        self,
+        start: Symmetry,
+        kind: Kind,
+        sweeps: Sequence[tuple[int, ...]],
+        ends: Float[Tensor, "r k h"] | None,
+    ) -> Symmetry:
         """The element at which the descent ends."""
         device = self._two.device
         state = [
@@ -77,23 +106,26 @@ class _Descent:
         prices = [torch.zeros(c.order.shape, dtype=torch.float64, device=device) for c in state]
         finite = self._two.flat().isfinite().all(1) & self._one.flat().isfinite().all(1)
         stale = finite[:, None].repeat(1, self._num_hidden)
+        if ends is not None:
+            self._open(finite.nonzero()[:, 0], state, prices, kind, ends)
+            # The first layer has seen all that it meets, unless it is the last one, too.
+            stale[:, 0] &= self._num_hidden == 1
         for layer in chain.from_iterable(sweeps):
             rows = stale[:, layer].nonzero()[:, 0]
             if len(rows) == 0:
                 if not bool(stale.any()):
                     break
                 continue
+            met = self._products(layer, rows, state)
             changed, choice, prices[layer][rows] = self._solve(
-                layer, rows, state, prices[layer][rows], kind
+                layer, rows, state[layer], met, prices[layer][rows], kind
             )
             stale[rows, layer] = False
             moved = rows[changed]
             for neighbour in (layer - 1, layer + 1):
                 if 0 <= neighbour < self._num_hidden:
                     stale[moved, neighbour] = True
-            state[layer].order[rows] = choice.order
-            state[layer].sign[rows] = choice.sign
-            state[layer].phase[rows] = choice.phase
+            state[layer].set(rows, choice)
         return Symmetry(
             permutations=tuple(c.order for c in state),
             signs=tuple(c.sign for c in state),
@@ -101,14 +133,33 @@ class _Descent:
             omega=self._omega,
         )
 
+    def _open(
+        self,
+        rows: Int[Tensor, " r"],
+        state: list[_Choice],
+        prices: list[Float[Tensor, "b _h"]],
+        kind: Kind,
+        ends: Float[Tensor, "b k h"],
+    ) -> None:
+        """Settle layers from the last to the first, each by what it shares with settled ones."""
+        for layer in range(self._num_hidden - 1, -1, -1):
+            met = self._products(layer, rows, state)
+            if layer == self._num_hidden - 1:
+                outgoing = self._of_one(self._one.weights[-1], rows).mT @ ends[rows, 1:]
+                met = replace(met, outgoing=outgoing, bias_2=ends[rows, 0])
+            if layer > 0:
+                met = replace(met, incoming=torch.zeros_like(met.incoming))
+            _, choice, prices[layer][rows] = self._solve(
+                layer, rows, state[layer], met, prices[layer][rows], kind
+            )
+            state[layer].set(rows, choice)
+
     def _of_one(self, tensor: Tensor, rows: Tensor) -> Tensor:
         """The rows of the reference, which may be one for all."""
         return tensor[rows] if len(tensor) > 1 else tensor.expand(len(rows), *tensor.shape[1:])
 
-    def _products(
-        self, layer: int, rows: Int[Tensor, " r"], state: list[_Choice]
-    ) -> tuple[Float[Tensor, "r h h"], Float[Tensor, "r h h"]]:
-        """What comes in to each pair of units, without biases, and what goes out of it."""
+    def _products(self, layer: int, rows: Int[Tensor, " r"], state: list[_Choice]) -> _Met:
+        """What the units of a layer meet, as the layers around it stand."""
         one, two = self._one, self._two
         if layer == 0:
             incoming = self._first[rows]
@@ -125,27 +176,31 @@ class _Descent:
             order, signs = above.order[rows], above.sign[rows]
             weights = _columns(two.weights[layer + 1][rows].mT, order).mT * signs[:, :, None]
             outgoing = torch.bmm(self._of_one(one.weights[layer + 1], rows).mT, weights)
-        return incoming, outgoing
+        return _Met(
+            incoming=incoming,
+            outgoing=outgoing,
+            bias_1=self._of_one(one.biases[layer], rows),
+            bias_2=two.biases[layer][rows],
+        )
 
     def _solve(
         self,
         layer: int,
         rows: Int[Tensor, " r"],
-        state: list[_Choice],
+        state: _Choice,
+        met: _Met,
         prices: Float[Tensor, "r h"],
         kind: Kind,
     ) -> tuple[Bool[Tensor, " r"], _Choice, Float[Tensor, "r h"]]:
         """The best choice for one layer of the pairs at rows, the others held."""
-        incoming, outgoing = self._products(layer, rows, state)
-        old = state[layer]
-        bias_1 = self._of_one(self._one.biases[layer], rows)
-        bias_2 = self._two.biases[layer][rows]
-        omega = self._omega[layer]
+        old = _Choice(order=state.order[rows], sign=state.sign[rows], phase=state.phase[rows])
+        bias_1, bias_2, omega = met.bias_1, met.bias_2, self._omega[layer]
+        incoming, outgoing = met.incoming, met.outgoing
         ways = _ways(kind, incoming, outgoing, bias_1[:, :, None], bias_2[:, None, :], omega)
         gains = reduce(torch.maximum, (gain for gain, _, _ in ways))
-        order, changed, prices = improve_assignments(gains, old.order[rows], prices)
+        order, changed, prices = improve_assignments(gains, old.order, prices)
         if kind == "permutation":
-            choice = _Choice(order=order, sign=old.sign[rows], phase=old.phase[rows])
+            choice = replace(old, order=order)
             return changed, choice, prices
         # Which way was best is asked of the matched entries alone.
         at = order[:, :, None]
@@ -161,7 +216,7 @@ class _Descent:
             ),
         )
         sign, phase = sign.expand_as(order), phase.expand_as(order)
-        changed = changed | ((sign != old.sign[rows]) | (phase != old.phase[rows])).any(dim=1)
+        changed = changed | ((sign != old.sign) | (phase != old.phase)).any(dim=1)
         return changed, _Choice(order=order, sign=sign, phase=phase), prices
 
 

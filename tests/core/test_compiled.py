@@ -50,7 +50,7 @@ def test_kept_code_is_named_by_all_that_it_is_compiled_from(kernel):
     else:
         widths, steps, order = np.array([1, 9, 2]), np.ones(1), np.zeros((1, 1), np.int64)
         returned = kernel.descend(
-            real, real, none, widths, steps, order, 0, whole, whole, whole, 0, 0
+            real, real, none, widths, steps, order, 0, whole * 0.0, whole, whole, whole, 0, 0
         )
     assert returned == compiled.sources_digest(*sources)
 

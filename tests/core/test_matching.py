@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch.testing import assert_close
 
 from inrgen.core import matching, rng, symmetry
-from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
 from inrgen.core.matching_compiled import descend_compiled
 from inrgen.core.matching_tensors import descend_tensors
 from inrgen.core.params import Params
@@ -50,6 +50,12 @@ def of_row(params: Params, row: int):
     return [w[row].numpy() for w in params.weights], [b[row].numpy() for b in params.biases]
 
 
+def vague(params: Params) -> Params:
+    """INRs whose ends tell units little apart, as fitted ones do: descents end in many places."""
+    weights = (0.05 * params.weights[0], *params.weights[1:])
+    return Params(weights=weights, biases=tuple(0.2 * bias for bias in params.biases))
+
+
 def random_element(spec: InrSpec, num: int, signs: bool = True, phases: bool = False):
     keys = rng.keys(7, "element", torch.arange(num))
     still = symmetry.identity(spec, num)
@@ -81,12 +87,15 @@ def test_permutations_are_those_of_the_published_algorithm(spec, make_params):
 @pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
 @pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.job)
 @pytest.mark.parametrize("shared", [False, True])
-def test_the_compiled_descent_is_the_descent_over_tensors(kind, spec, shared, make_params):
+@pytest.mark.parametrize("opened", [False, True])
+def test_the_compiled_descent_is_the_descent_over_tensors(kind, spec, shared, opened, make_params):
     a, b = make_params(spec, 1 if shared else 60, seed=1), make_params(spec, 60, seed=2)
     sweeps = [tuple(range(spec.num_hidden))] * 100
     start = random_element(spec, 60, signs=kind != "permutation", phases=kind == "phase")
-    fast = descend_compiled(spec, a, b, kind, sweeps, start)
-    plain = descend_tensors(spec, a, b, kind, sweeps, start)
+    keys = rng.keys(3, "ends", torch.arange(60))
+    ends = rng.normal(keys, (1 + spec.widths[-1], spec.widths[-2])).double() if opened else None
+    fast = descend_compiled(spec, a, b, kind, sweeps, start, ends)
+    plain = descend_tensors(spec, a, b, kind, sweeps, start, ends)
     for name in ("permutations", "signs", "phases"):
         for x, y in zip(getattr(fast, name), getattr(plain, name), strict=True):
             assert torch.equal(x, y)
@@ -107,6 +116,32 @@ def test_a_match_keeps_the_function_and_comes_nearer(kind, make_params, make_coo
     assert_close(again.after, found.after)
 
 
+@pytest.mark.parametrize("kind", ["permutation", "signed"])
+def test_an_opening_settles_layers_from_the_last_by_what_is_settled(kind, make_params):
+    one, two = make_params(DEEP, 40, 1), make_params(DEEP, 40, 2)
+    still, keys = symmetry.identity(DEEP, 40), rng.keys(3, "ends", torch.arange(40))
+    ends = rng.normal(keys, (3, 6)).double()
+    found = descend_tensors(DEEP, one, two, kind, [], still, ends)
+    order, sign = still.permutations[2], still.signs[2]
+    for layer in (2, 1, 0):
+        bias, out = two.biases[layer], two.weights[layer + 1]
+        if layer == 2:
+            bias, out = ends[:, 0], ends[:, 1:]
+        else:
+            out = torch.take_along_dim(out, order[:, :, None], 1) * sign[:, :, None]
+        gain = one.biases[layer][:, :, None] * bias[:, None] + one.weights[layer + 1].mT @ out
+        if layer == 0:
+            gain = gain + one.weights[0] @ two.weights[0].mT
+        size = gain.abs() if kind == "signed" else gain
+        order = torch.stack(
+            [torch.from_numpy(linear_sum_assignment(g.numpy(), maximize=True)[1]) for g in size]
+        )
+        matched = gain.gather(2, order[:, :, None])[:, :, 0]
+        sign = torch.where(matched < 0, -1, 1) if kind == "signed" else torch.ones_like(order)
+        assert torch.equal(found.permutations[layer], order)
+        assert torch.equal(found.signs[layer], sign)
+
+
 def test_a_richer_search_comes_nearer(make_params):
     a, b = make_params(SPEC, 100, 1), make_params(SPEC, 100, 2)
     order = ((1, 0), (0, 1))
@@ -115,9 +150,41 @@ def test_a_richer_search_comes_nearer(make_params):
         for kind in ("permutation", "signed", "phase")
     ]
     assert after[0] > after[1] > after[2]
-    more = match(SPEC, a, b, MatchConfig(restarts=3)).after
-    assert bool((more <= match(SPEC, a, b).after).all())
-    assert bool((more < match(SPEC, a, b).after).any())
+
+
+@pytest.mark.parametrize("opening", ["identity", "ends"])
+@pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
+def test_restarts_take_no_pair_farther_and_some_nearer(opening, kind, make_params):
+    a, b = vague(make_params(SPEC, 100, 1)), vague(make_params(SPEC, 100, 2))
+    config = MatchConfig(kind=kind, opening=opening)
+    once, more = (match(SPEC, a, b, replace(config, restarts=num)).after for num in (0, 3))
+    assert bool((more <= once).all())
+    assert float((more < once).double().mean()) > 0.3
+
+
+@pytest.mark.parametrize("opening", ["identity", "ends"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_named_pairs_are_matched_alike_in_any_batch(opening, shared, make_params, monkeypatch):
+    a, b = vague(make_params(SPEC, 1 if shared else 40, 1)), vague(make_params(SPEC, 40, 2))
+    config = MatchConfig(restarts=2, opening=opening)
+    names = rng.keys(5, "names", torch.arange(40))
+    whole = match(SPEC, a, b, config, names=names)
+    monkeypatch.setattr(matching, "PART_NUMBERS", 7 * SPEC.num_params + 1)
+    rows = torch.tensor([9, 3, 39, 0, 21, 20, 22, 5, 11, 13, 17])
+    one = a if shared else a[rows]
+    some = match(SPEC, one, b[rows], config, names=names[rows])
+    assert torch.equal(some.aligned.flat(), whole.aligned.flat()[rows])
+    # Names are what restarts are drawn from: under others, some end elsewhere.
+    assert not torch.equal(match(SPEC, a, b, config).aligned.flat(), whole.aligned.flat())
+    with pytest.raises(ValueError, match="names needs 40 entries; got 11"):
+        match(SPEC, a, b, config, names=names[rows])
+
+
+def test_a_thorough_search_comes_nearer_than_a_single_descent(make_params):
+    a, b = vague(make_params(SPEC, 100, 1)), vague(make_params(SPEC, 100, 2))
+    for kind in ("permutation", "signed", "phase"):
+        once, best = (match(SPEC, a, b, c).after for c in (MatchConfig(kind=kind), thorough(kind)))
+        assert float(best.mean()) < 0.99 * float(once.mean())
 
 
 @pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
