@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from inrgen.bench.fitted import FittedViews
 from inrgen.core import rng
-from inrgen.core.matching import MatchConfig, match
+from inrgen.core.matching import MatchConfig, match, thorough
 from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, initialise
 from inrgen.core.spec import InrSpec
@@ -26,6 +26,8 @@ _FEW = 32
 class SpeedRow:
     """The time of one way to match pairs; speedup is over that of published code.
 
+    method: the kind is one descent from the identity; "opened" one from the ends, as MixUp does;
+        "align" with restarts, as `inrgen align` does.
     cpu_ms_a_pair: of this process's threads together, which other processes disturb less.
     """
 
@@ -80,9 +82,10 @@ def measure_speed(views: FittedViews, width: int, batch: int, repeats: int) -> l
         ("published style", len(wide[0]), lambda: match_as_published(one[few], two[few])),
         ("scipy, one by one", len(wide[0]), lambda: match_one_by_one(*wide)),
     ]
-    for kind in KINDS:
-        search = MatchConfig(kind=kind)
-        trials.append((kind, len(one), lambda search=search: match(spec, one, two, search)))
+    searches = [(kind, MatchConfig(kind=kind)) for kind in KINDS]
+    searches += [("signed, opened", MixUp().matching), ("signed, align", thorough("signed"))]
+    for name, search in searches:
+        trials.append((name, len(one), lambda search=search: match(spec, one, two, search)))
     if width == 32:
         mixup, keys = MixUp(), rng.keys(0, "bench", torch.arange(batch))
         mixed = one[torch.arange(batch) % len(one)]

@@ -12,7 +12,6 @@ import torch
 import zarr  # noqa: TID251 - what the loader is measured against
 from jaxtyping import Float32
 
-from inrgen.core.matching import MatchConfig
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.stream import StreamLoader
@@ -129,7 +128,7 @@ def inrgen_again(material: Material, turn: int) -> Pass:
 
 def inrgen_mixing(material: Material, turn: int) -> Pass:
     """A later epoch in which each sample is mixed with another, aligned to it with signs."""
-    mixup = MixUp(matching=MatchConfig(kind="signed"))
+    mixup = MixUp()
     loader = StreamLoader(material.store, batch_size=material.batch_size, seed=turn, mixup=mixup)
 
     def read() -> int:

@@ -17,7 +17,7 @@ _MIXES: dict[str, Callable[[float], MixUp]] = {
     "direct": lambda beta: MixUp(pairing="direct", beta=beta),
     "permuted": lambda beta: MixUp(pairing="random", beta=beta),
     "aligned": lambda beta: MixUp(matching=MatchConfig(kind="permutation"), beta=beta),
-    "signed": lambda beta: MixUp(matching=MatchConfig(kind="signed"), beta=beta),
+    "signed": lambda beta: MixUp(beta=beta),
 }
 
 

@@ -23,13 +23,14 @@ Partner = Literal["direct", "random", "aligned"]
 class MixDraw:
     """Whom each INR is mixed with, in which proportion, and under which permutation.
 
-    partner counts within the rows in use; lam is the share of the INR itself; the spec says which
-    symmetries an alignment may use.
+    partner counts within the rows in use; lam is the share of the INR itself; names are those of
+    an alignment's restarts; the spec says which symmetries it may use.
     """
 
     partner: Int[Tensor, " b"]
     lam: Float[Tensor, " b"]
     permutation: Symmetry
+    names: Int[Tensor, " b"]
     spec: InrSpec
 
 
@@ -59,12 +60,13 @@ class MixUp:
     pairing: "direct" takes the partner as it is, "random" under a random permutation, "aligned"
         carried nearest to the INR by matching.
     beta: None draws lam evenly from [0, 1), as published; a number a from Beta(a, a), a at most 1.
-    matching: what an alignment searches.
+    matching: what an alignment searches. By default one descent with signs from the ends, which
+        takes no longer than one from the identity. Restarts are named by keys, as all draws are.
     """
 
     pairing: Partner = "aligned"
     beta: float | None = None
-    matching: MatchConfig = field(default_factory=MatchConfig)
+    matching: MatchConfig = field(default_factory=lambda: MatchConfig(opening="ends"))
 
     def __post_init__(self) -> None:
         if self.pairing not in get_args(Partner):
@@ -85,6 +87,7 @@ class MixUp:
             partner=rng.integers(rng.fold(keys, 0), (), 0, num_rows),
             lam=_draw_lam(rng.fold(keys, 1), self.beta),
             permutation=permutation,
+            names=rng.fold(keys, 3),
             spec=spec,
         )
 
@@ -92,7 +95,8 @@ class MixUp:
         """Mix with partners, the rows at draw.partner. Gradients flow to both, not to matching."""
         moved = symmetry.apply(partners, draw.permutation)
         if self.pairing == "aligned":
-            moved = match(draw.spec, params, moved, self.matching).aligned
+            found = match(draw.spec, params, moved, self.matching, names=draw.names)
+            moved = found.aligned
         return mix(params, moved, draw.lam)
 
 

@@ -1,5 +1,7 @@
 """MixUp keeps to its partners, its proportion and its pairing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -52,7 +54,7 @@ def test_weights_and_labels_mix_in_one_proportion(pairing):
     mixed = mixup.apply(params, partners, draw)
     moved = symmetry.apply(partners, draw.permutation)
     if pairing == "aligned":
-        moved = match(SPEC, params, moved).aligned
+        moved = match(SPEC, params, moved, MatchConfig(opening="ends")).aligned
     if pairing != "direct":
         assert not torch.equal(moved.flat(), partners.flat())
     assert torch.equal(mixed.flat(), mix(params, moved, draw.lam).flat())
@@ -87,6 +89,25 @@ def test_alignment_brings_partners_nearer():
         for p in ("aligned", "direct")
     ]
     assert float(apart[0]) < 0.8 * float(apart[1])
+
+
+def test_a_searched_mixture_is_the_same_in_any_batch():
+    many, keys = params_of(80), keys_of(40)
+    # A first layer that tells units little apart: descents end in many places.
+    many = Params(weights=(0.05 * many.weights[0], *many.weights[1:]), biases=many.biases)
+    params, partners = many[torch.arange(40)], many[torch.arange(40, 80)]
+    mixup, rows = MixUp(matching=MatchConfig(restarts=2)), torch.tensor([7, 0, 19, 3])
+
+    def mixed(few: torch.Tensor) -> torch.Tensor:
+        draw = mixup.draw(SPEC, keys[few], num_rows=1)
+        return mixup.apply(params[few], partners[few], draw).flat()
+
+    whole = mixed(torch.arange(40))
+    assert torch.equal(mixed(rows), whole[rows])
+    # Under other names, restarts lead elsewhere.
+    draw = mixup.draw(SPEC, keys.flip(0), num_rows=1)
+    named = replace(mixup.draw(SPEC, keys, num_rows=1), names=draw.names)
+    assert not torch.equal(mixup.apply(params, partners, named).flat(), whole)
 
 
 def test_gradients_flow_to_both():
