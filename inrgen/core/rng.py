@@ -8,12 +8,13 @@ int64 arithmetic so that every device gives the same bits.
 
 import hashlib
 import math
+import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
 
@@ -26,8 +27,9 @@ def _signed(value: int) -> int:
 _GOLDEN = _signed(0x9E3779B97F4A7C15)
 _MIX_1 = _signed(0xBF58476D1CE4E5B9)
 _MIX_2 = _signed(0x94D049BB133111EB)
-# From so many numbers on, a compiled pass is worth loading the compiler for.
-_MANY = 2**17
+# From so many numbers on, a compiled pass is worth loading the compiler for; and from so many where
+# it is loaded already.
+_MANY, _SOME = 2**17, 2**14
 # Normal numbers made together on a CPU, so that what lies between stays in its cache.
 _NORMALS_AT_ONCE = 2**15
 
@@ -89,8 +91,15 @@ def bits(keys: Int[Tensor, " b"], num: int, start: int = 0) -> Int[Tensor, "b nu
 
 def _is_compiled_for(keys: Int[Tensor, " b"], num: int) -> bool:
     """Whether so many numbers of each key are worth a compiled pass, and it can be had."""
-    many = keys.device.type == "cpu" and len(keys) * num >= _MANY
-    return many and not torch.compiler.is_compiling() and find_spec("numba") is not None
+    if keys.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    enough = _SOME if "numba" in sys.modules else _MANY
+    return len(keys) * num >= enough and find_spec("numba") is not None
+
+
+def _constants() -> UInt64[np.ndarray, "3"]:
+    """What compiled code needs to know of the mixing function."""
+    return np.array([_GOLDEN, _MIX_1, _MIX_2]).view(np.uint64)
 
 
 def _unit(
@@ -104,8 +113,7 @@ def _unit(
     from inrgen.core.rng_kernel import fill_unit
 
     unit = torch.empty(len(keys), num, dtype=torch.promote_types(dtype, torch.float32))
-    constants = np.array([_GOLDEN, _MIX_1, _MIX_2]).view(np.uint64)
-    fill_unit(keys.contiguous().numpy().view(np.uint64), constants, digits, unit.numpy())
+    fill_unit(keys.contiguous().numpy().view(np.uint64), _constants(), digits, unit.numpy())
     return unit.to(dtype)
 
 
@@ -145,9 +153,29 @@ def normal(
     """
     num = math.prod(shape)
     compiled = _is_compiled_for(keys, 2 * num)
+    if compiled and dtype == torch.float32:
+        return _normal_rows(keys, num).reshape(len(keys), *shape)
+    return _normal_tensors(keys, num, dtype, compiled).reshape(len(keys), *shape)
+
+
+def _normal_tensors(
+    keys: Int[Tensor, " b"], num: int, dtype: torch.dtype, compiled: bool
+) -> Float[Tensor, "b num"]:
     rows = len(keys) if keys.device.type != "cpu" else _NORMALS_AT_ONCE // max(1, num)
     parts = [_box_muller(part, num, compiled).to(dtype) for part in keys.split(max(1, rows))]
-    return torch.cat(parts).reshape(len(keys), *shape)
+    return torch.cat(parts)
+
+
+def _normal_rows(keys: Int[Tensor, " b"], num: int) -> Float[Tensor, "b num"]:
+    """The same in float32, compiled, but for the few rows that it cannot tell the last bit of."""
+    from inrgen.core.rng_kernel import fill_normal
+
+    found, doubtful = torch.empty(len(keys), num), torch.empty(len(keys), dtype=torch.bool)
+    names = keys.contiguous().numpy().view(np.uint64)
+    fill_normal(names, _constants(), found.numpy(), doubtful.numpy())
+    if bool(doubtful.any()):
+        found[doubtful] = _normal_tensors(keys[doubtful], num, torch.float32, compiled=True)
+    return found
 
 
 def integers(

@@ -73,8 +73,9 @@ def _cut(rows: range, rows_at_once: int, views: int) -> Iterator[range]:
 def _finite(flat: Float[Tensor, "d p"]) -> Bool[Tensor, " d"]:
     """Which rows are finite: those of a finite sum, and those that are seen to be one by one."""
     finite = flat.sum(dim=1).isfinite()
-    rest = (~finite).nonzero()[:, 0]
-    finite[rest] = flat[rest].isfinite().all(dim=1)
+    if not bool(finite.all()):
+        rest = (~finite).nonzero()[:, 0]
+        finite[rest] = flat[rest].isfinite().all(dim=1)
     return finite
 
 
@@ -101,8 +102,9 @@ def _fill(
             out = torch.from_numpy(place[new])
             draws += ready(torch.from_numpy(run.read(part)), of, out)
             finite[made.start + new.start : made.start + new.stop] = _finite(out).numpy()
-        good = slice(made.start, made.stop)
-        place[~(served[good] & finite[good])] = np.nan
+        good = (served & finite)[made.start : made.stop]
+        if not good.all():
+            place[~good] = np.nan
         draft.close(chunk)
     for row in np.flatnonzero(~served).tolist():
         draws[row] = b""

@@ -61,14 +61,25 @@ def _widths(values: Int[np.ndarray, "b n"]) -> Int[np.ndarray, " b"]:
 
 
 def _body(values: Shaped[np.ndarray, "b n"], width: int) -> UInt8[np.ndarray, "b k"]:
-    """The bytes of a tensor of several rows that have one width, with its digit in front."""
+    """The bytes of a tensor of several rows that have one width."""
     if values.dtype == np.bool_:
-        body = np.packbits(values, axis=1)
-    else:
-        kind = f"<i{width}" if values.dtype == np.int64 else values.dtype.newbyteorder("<")
-        body = np.ascontiguousarray(values.astype(kind)).view(np.uint8)
-    digit = np.full((len(values), 1), ord(str(width)), dtype=np.uint8)
-    return np.concatenate([digit, body.reshape(len(values), -1)], axis=1)
+        return np.packbits(values, axis=1)
+    kind = f"<i{width}" if values.dtype == np.int64 else values.dtype.newbyteorder("<")
+    return np.ascontiguousarray(values.astype(kind)).view(np.uint8).reshape(len(values), -1)
+
+
+def _strings(tensors: Sequence[np.ndarray], widths: Sequence[int]) -> list[bytes]:
+    """The strings of rows that have the same width in each tensor."""
+    bodies = [_body(tensor, width) for tensor, width in zip(tensors, widths, strict=True)]
+    size = 1 + sum(1 + body.shape[1] for body in bodies)
+    data = np.empty((len(bodies[0]), size), dtype=np.uint8)
+    data[:, 0], at = ord("T"), 1
+    for body, width in zip(bodies, widths, strict=True):
+        data[:, at] = ord(str(width))
+        data[:, at + 1 : at + 1 + body.shape[1]] = body
+        at += 1 + body.shape[1]
+    text = data.tobytes()
+    return [text[start : start + size] for start in range(0, len(text), size)]
 
 
 def encode_tensors(draw: Any) -> list[bytes]:
@@ -77,17 +88,15 @@ def encode_tensors(draw: Any) -> list[bytes]:
     tensors = [column.numpy() for column in columns]
     own_width = np.zeros(len(tensors[0]), dtype=int)
     widths = np.stack([_widths(t) if t.dtype == np.int64 else own_width for t in tensors])
+    if (widths == widths[:, :1]).all():
+        return _strings(tensors, widths[:, 0].tolist()) if widths.shape[1] else []
     found: list[bytes] = [b""] * widths.shape[1]
-    kinds, kind_of = widths[:, :1], np.zeros(widths.shape[1], dtype=int)
-    if (widths != kinds).any():
-        kinds, kind_of = np.unique(widths, axis=1, return_inverse=True)
+    kinds, kind_of = np.unique(widths, axis=1, return_inverse=True)
     for kind, of in enumerate(kinds.T.tolist()):
         rows = np.flatnonzero(kind_of.reshape(-1) == kind)
-        bodies = [_body(t[rows], width) for t, width in zip(tensors, of, strict=True)]
-        data = np.concatenate([np.full((len(rows), 1), ord("T"), np.uint8), *bodies], axis=1)
-        text, size = data.tobytes(), data.shape[1]
-        for at, row in enumerate(rows.tolist()):
-            found[row] = text[at * size : (at + 1) * size]
+        strings = _strings([tensor[rows] for tensor in tensors], of)
+        for row, text in zip(rows.tolist(), strings, strict=True):
+            found[row] = text
     return found
 
 
