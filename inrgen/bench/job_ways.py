@@ -24,11 +24,9 @@ from inrgen.store.files import open_files
 from inrgen.store.layout import shard_key
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
-from inrgen.store.shard import encode_shard, gather, good_chunks, shard_shape
+from inrgen.store.shard import ShardDraft, good_chunks, shard_shape, view_chunk
 from inrgen.store.shard_file import map_shard
 from inrgen.store.writer import StoreWriter
-
-ALONE = "read and write shards"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +61,13 @@ def _copy_shard(task: _Copy) -> None:
         shard_shape(layout, spec.num_params, task.block),
         shard_key(task.spec_id, task.block),
     )
-    data = map_shard(source, task.parent, key, shape)
-    assert good_chunks(shape, data, np.arange(shape.num_chunks)).all(), "made a moment ago"
-    rows = gather(shape, data, np.arange(shape.rows))
-    open_files(task.out).put(key, encode_shard(shape, rows))
+    data, draft = map_shard(source, task.parent, key, shape), ShardDraft(shape)
+    for chunk in range(shape.num_chunks):
+        assert good_chunks(shape, data, np.array([chunk])).all(), "made a moment ago"
+        rows = draft.rows(chunk)
+        rows[:] = view_chunk(shape, data, chunk)[: len(rows)]
+        draft.close(chunk)
+    open_files(task.out).put(key, draft.data)
 
 
 def _blocks(site: Site) -> range:
@@ -77,13 +78,15 @@ def _run(site: Site, function: Callable[[Any], Any], tasks: Sequence[Any]) -> It
     return run_graphs(function, tasks, RunConfig(), site.workers)
 
 
-def _shards_alone(site: Site) -> None:
+def shards_alone(site: Site) -> None:
+    """Every shard read, checked, copied and written, on all the threads that a job has."""
     blocks = _blocks(site)
     tasks = [
         _Copy(parent=site.parent, out=site.out, spec_id=site.spec_id, block=block)
         for block in blocks
     ]
-    list(_run(site, _copy_shard, tasks))
+    # a job's worker writes its shard in a thread of its own
+    list(run_graphs(_copy_shard, tasks, RunConfig(), 2 * site.workers))
 
 
 def _derive(site: Site, operation: str, parameters: dict[str, Any], about: dict[str, Any]) -> None:
@@ -140,7 +143,6 @@ def _stats(site: Site) -> None:
 
 
 WAYS: dict[str, Callable[[Site], None]] = {
-    ALONE: _shards_alone,
     "stats": _stats,
     "augment siren-negation": partial(_augment, chain="siren-negation"),
     "augment rotation": partial(_augment, chain="rotation"),

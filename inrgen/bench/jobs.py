@@ -1,21 +1,20 @@
 """How fast offline jobs are, beside reading and writing the shards alone, in one run."""
 
 import os
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from inrgen.bench.job_ways import ALONE, WAYS, Site
+from inrgen.bench.job_ways import WAYS, Site, shards_alone
 from inrgen.bench.load_ways import Material, prepare
 from inrgen.bench.report import BenchReport
 from inrgen.core.spec import InrSpec
+
+ALONE = "read and write shards"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,22 +22,28 @@ class JobsBench:
     """Runs jobs over the same made-up store, which take turns, on threads.
 
     "read and write shards" is what the others are held against: on as many threads, every shard is
-    mapped, each checksum in it checked, its rows copied, put into a new shard with new checksums,
-    and written under a name of its own; file and folders are synced to the disk. It has no
-    records, digests, staging or commits, and copies nothing that it need not. The others begin with
-    an empty folder and end with a finished store, as the commands do.
+    mapped, and chunk by chunk its checksum is looked at and its rows are copied and get another;
+    then it is written under a name of its own, and file and folders are synced to the disk. It
+    has no records, digests, staging or commits. The others begin with an empty folder and end with
+    a finished store, as the commands do.
+
+    Right before each turn of a job comes one of shards alone, which it is compared with: so both
+    meet the same machine, and both write to memory that was written to a moment ago. (Where memory
+    has to be had from a host first, that takes several times as long as the work, and makes all
+    jobs look alike.) Figures are of the quickest of the turns: whatever else goes on in a machine
+    only ever adds time. The spread says how much it added.
 
     Attributes:
         rows: INRs in the store.
         hidden: widths of the hidden layers of an INR from two coordinates to one value.
         workers: blocks at a time; by default as many as there are processors.
-        repeats: turns of each job; figures are medians over them.
+        repeats: turns of each job.
     """
 
     rows: int = 60_000
     hidden: tuple[int, ...] = (32, 32)
     workers: int | None = None
-    repeats: int = 5
+    repeats: int = 7
 
     def __post_init__(self) -> None:
         if min(self.rows, self.repeats) < 1:
@@ -51,9 +56,9 @@ class JobsBench:
 class JobRate:
     """One job.
 
-    rows_per_s, seconds: medians of the turns; spread: (greatest - least) / median of the seconds.
-    times_shards: the median of the ratios to shards alone in the same turn; times_shards_cpu the
-        same of processor time, which a busy machine changes less.
+    rows_per_s, seconds: of the quickest turn; spread: (greatest - least) / least of the seconds.
+    times_shards: the least seconds by the least of the turns of shards alone right before;
+        times_shards_cpu the same of processor time, which a busy machine changes less.
     """
 
     way: str
@@ -76,11 +81,40 @@ def _fresh(folder: Path) -> Iterator[str]:
         yield f"{out}/store"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Turn:
+    """How long something took, and how long processors worked on it."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def _timed(work: Callable[[Site], None], site: Site) -> _Turn:
+    with _fresh(Path(site.out)) as out:
+        began, worked = time.perf_counter(), time.process_time()
+        work(replace(site, out=out))
+        return _Turn(seconds=time.perf_counter() - began, cpu_seconds=time.process_time() - worked)
+
+
+def _rate(config: JobsBench, job: str, way: str, turns: list[_Turn], alone: list[_Turn]) -> JobRate:
+    least = min(turn.seconds for turn in turns)
+    cpu, cpu_alone = (min(turn.cpu_seconds for turn in some) for some in (turns, alone))
+    return JobRate(
+        way=way,
+        job=job,
+        rows_per_s=config.rows / least,
+        seconds=least,
+        spread=max(turn.seconds for turn in turns) / least - 1.0,
+        times_shards=least / min(turn.seconds for turn in alone),
+        times_shards_cpu=cpu / cpu_alone,
+    )
+
+
 def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[JobRate]:
-    """Every job on the same rows, taking turns, so that they share what the machine does."""
+    """Every job on the same rows, taking turns, each right after shards alone."""
     spec = InrSpec(widths=(2, *config.hidden, 1), omega=(30.0,) * len(config.hidden))
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-    worked: dict[str, list[float]] = {way: [] for way in WAYS}
+    alone: dict[str, list[_Turn]] = {way: [] for way in WAYS}
+    turns: dict[str, list[_Turn]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory(prefix="inrgen-bench-") as temporary:
         folder = Path(temporary)
         material = Material(
@@ -93,28 +127,17 @@ def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[Jo
         )
         progress(f"writing {config.rows:,} rows")
         prepare(material)
+        workers = config.workers or os.cpu_count() or 1
+        site = Site(parent=str(material.store), out=temporary, spec=spec, workers=workers)
+        _timed(shards_alone, site)
         for turn in range(config.repeats):
             progress(f"turn {turn + 1} of {config.repeats}")
             for way, work in WAYS.items():
-                with _fresh(folder) as out:
-                    workers = config.workers or os.cpu_count() or 1
-                    site = Site(parent=str(material.store), out=out, spec=spec, workers=workers)
-                    began, worked_before = time.perf_counter(), time.process_time()
-                    work(site)
-                    seconds[way].append(time.perf_counter() - began)
-                    worked[way].append(time.process_time() - worked_before)
-    return [
-        JobRate(
-            way=way,
-            job=spec.job,
-            rows_per_s=config.rows / statistics.median(found),
-            seconds=statistics.median(found),
-            spread=(max(found) - min(found)) / statistics.median(found),
-            times_shards=float(np.median(np.divide(found, seconds[ALONE]))),
-            times_shards_cpu=float(np.median(np.divide(worked[way], worked[ALONE]))),
-        )
-        for way, found in seconds.items()
-    ]
+                alone[way].append(_timed(shards_alone, site))
+                turns[way].append(_timed(work, site))
+    every = [turn for some in alone.values() for turn in some]
+    rates = [_rate(config, spec.job, way, turns[way], alone[way]) for way in WAYS]
+    return [_rate(config, spec.job, ALONE, every, every), *rates]
 
 
 def table(rows: Sequence[JobRate]) -> str:

@@ -54,9 +54,11 @@ class MappedShards:
     def __init__(
         self, store: Store, spec_id: str, cache: ShardCache | None = None, max_open: int = 128
     ) -> None:
-        self._layout = store.layouts[spec_id]
+        layout = store.layouts[spec_id]
+        # worked out once: they are asked for thousands of times an epoch
+        self._chunk_rows, self._shard_rows = layout.chunk_rows, layout.shard_rows
         self._num_params = store.specs[spec_id].num_params
-        self._shards = Shards(store.path, spec_id, self._layout, self._num_params)
+        self._shards = Shards(store.path, spec_id, layout, self._num_params)
         self._source = _source(self._shards, cache)
         self._max_open = max_open
         self._open: OrderedDict[int, Float32[np.ndarray, " n"]] = OrderedDict()
@@ -93,11 +95,9 @@ class MappedShards:
             DamagedStore: the shard is lost or does not match its checksums; it is named.
             OSError: a server does not give it, however often it is asked.
         """
-        layout = self._layout
-        chunk, row = np.divmod(rows - block * layout.shard_rows, layout.chunk_rows)
+        within = rows - block * self._shard_rows
         # after each chunk comes its checksum, as wide as one number
-        per_chunk = layout.chunk_rows * self._num_params + 1
-        starts = chunk * per_chunk + row * self._num_params
+        starts = within * self._num_params + within // self._chunk_rows
         _copy_rows(self._numbers(block), starts, target, places)
 
     def _numbers(self, block: int) -> Float32[np.ndarray, " n"]:

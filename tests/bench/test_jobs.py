@@ -1,11 +1,11 @@
 """The table of jobs has a line for each, and shards alone are what they are compared to."""
 
-from inrgen.bench.jobs import WAYS, JobsBench, run, table
+from inrgen.bench.jobs import ALONE, WAYS, JobsBench, run, table
 
 
 def test_the_table_has_a_line_for_each_job():
     rows = run(JobsBench(rows=600, hidden=(3,), workers=1, repeats=1))
-    assert [row.way for row in rows] == list(WAYS)
+    assert [row.way for row in rows] == [ALONE, *WAYS]
     assert all(row.rows_per_s > 0 for row in rows)
     assert rows[0].times_shards == 1
     lines = table(rows).splitlines()
