@@ -16,6 +16,7 @@ from inrgen.transforms.exact import Permute, RandomSymmetry, ReluScale, SirenBia
 from inrgen.transforms.geometric import Affine, Reflect, Rotate, Scale, Translate
 from inrgen.transforms.mix import SelfMixUp
 from inrgen.transforms.noisy import Dropout, GaussianNoise, QuantileDropout
+from inrgen.transforms.rows import apply_rows
 
 PLANE = InrSpec(
     widths=(2, 9, 7, 3), omega=(30.0, 20.0), output_offset=0.5, coord_center=(0.1, -0.2)
@@ -72,6 +73,21 @@ def each(cases):
     return pytest.mark.parametrize(
         ("spec", "transform"), cases, ids=[f"{s.job}-{s.activation}-{t}" for s, t in cases]
     )
+
+
+@each(ALL)
+def test_flat_rows_are_changed_to_the_same_bits(spec, transform):
+    flat = torch.randn(60, spec.num_params, generator=torch.Generator().manual_seed(1))
+    flat[0], flat[1], flat[2, ::2], flat[3, 5] = 0.0, -0.0, -0.0, torch.inf
+    flat[4] = 0.1
+    flat[5] = 0.1 + 1e-6 * flat[6]
+    draw = transform.draw(spec, make_keys(60))
+    expected = transform.apply(Params.from_flat(spec, flat), draw).flat()
+    before, out = flat.clone(), torch.empty_like(flat)
+    apply_rows(transform, spec, flat, draw, out)
+    assert_close(out, expected, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(out.signbit() & ~out.isnan(), expected.signbit() & ~out.isnan())
+    assert torch.equal(flat, before)
 
 
 def make_keys(num: int = 12) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -83,3 +84,30 @@ def test_uniform_numbers_stay_below_their_end(low, high):
 def test_integers_need_a_range():
     with pytest.raises(ValueError, match="integers needs low < high"):
         rng.integers(ITEMS, (), 3, 3)
+
+
+def test_compiled_normal_numbers_are_those_of_tensors_to_the_bit():
+    keys = rng.keys(0, "compiled", ITEMS)[:400]
+    compiled = rng.normal(keys, (1001,))
+    one_by_one = torch.stack([rng.normal(keys[r : r + 1], (1001,))[0] for r in range(20)])
+    assert torch.equal(compiled[:20], one_by_one)
+    tensors = rng.normal(keys, (1001,), torch.float64).to(torch.float32)
+    assert torch.equal(compiled, tensors)
+
+
+def test_a_number_that_compiled_code_is_not_sure_of_is_named():
+    """Where cos all but vanishes, log does, or a number lies halfway between two of float32."""
+    from inrgen.core.rng_kernel import _pairs_to_normal
+
+    sure = (0.3, 1.0)
+    halfway = 1.0 + 2.0**-24
+    # a chance whose number is halfway at cos = 1, to the last digits of float64
+    hard = [(0.3, math.pi / 2), (1.0 - 2.0**-40, 1.0), (math.exp(-(halfway**2) / 2), 0.0)]
+    for chance, turn in hard:
+        for place in range(9):
+            pairs = np.array([sure] * 9)
+            pairs[place] = chance, turn
+            found = np.empty(9, np.float32)
+            columns = (np.ascontiguousarray(column) for column in pairs.T)
+            assert _pairs_to_normal(*columns, found) == 1
+    assert _pairs_to_normal(np.full(9, 0.3), np.full(9, 1.0), np.empty(9, np.float32)) == 0
