@@ -9,7 +9,7 @@ units. Here all set functions over one hidden layer are one attention, and what 
 through the maximum to one tensor is one product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.train.models.base import WeightSpaceNetwork
+from inrgen.train.models.exchange import exchange, greatest, is_compiled_for
 from inrgen.train.models.normalisation import Normalisation
 from inrgen.train.models.set_attention import Route, SetAttention, stacked_linear
 
@@ -97,9 +98,16 @@ def lift(params: Params) -> list[Tensor]:
     return features
 
 
-def greatest(x: Tensor, dim: int) -> Tensor:
-    """The maximum over units; amax costs twice as much, as it shares gradients among equals."""
-    return x.max(dim=dim).values
+# Of inner weights, by their number, the maxima over units below and over units above.
+Tops = Mapping[int, tuple[Tensor, Tensor]]
+
+
+def _summed(x: Tensor, parts: tuple[Tensor, ...]) -> Tensor:
+    """A tensor's new features: the sum itself, or of an inner weight x entry + rows + columns."""
+    if len(parts) == 1:
+        return parts[0]
+    entry, rows, columns = parts
+    return x @ entry + rows[:, :, None, :] + columns[:, None, :, :]
 
 
 class DwsLayer(nn.Module):
@@ -140,8 +148,28 @@ class DwsLayer(nn.Module):
             if s != t or len(self.places[s].axes) == 1
         ]
 
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """New features of every tensor, in the order and layout of the old."""
+    def forward(self, features: Sequence[Tensor], tops: Tops | None = None) -> list[Tensor]:
+        """New features of every tensor, in the order and layout of the old.
+
+        tops: the maxima of inner weights, as far as they are known.
+        """
+        reached = self._reached(features, tops or {})
+        return [_summed(x, parts) for x, parts in zip(features, reached, strict=True)]
+
+    def rectified(self, features: Sequence[Tensor], tops: Tops) -> tuple[list[Tensor], Tops]:
+        """New features through ReLU, and their tops where those come at no cost."""
+        moved, found = [], {}
+        for t, (x, parts) in enumerate(zip(features, self._reached(features, tops), strict=True)):
+            if len(parts) == 3 and is_compiled_for(x, parts[0].shape[1]):
+                y, over_inner, over_outer = exchange(x, *parts)
+                found[t] = over_inner, over_outer
+            else:
+                y = torch.relu(_summed(x, parts))
+            moved.append(y)
+        return moved, found
+
+    def _reached(self, features: Sequence[Tensor], tops: Tops) -> list[tuple[Tensor, ...]]:
+        """What reaches every tensor, as _summed takes it."""
         # What the units of each hidden layer show of each tensor, and each tensor's maxima.
         seen: list[dict[int, Tensor]] = [{} for _ in self.sets]
         whole = []
@@ -152,26 +180,27 @@ class DwsLayer(nn.Module):
             if len(place.axes) == 2:
                 # Of an inner weight a unit shows the maximum over the other layer's units.
                 outer, inner = place.axes
-                seen[outer][t], seen[inner][t] = greatest(x, 2), greatest(x, 1)
+                seen[outer][t], seen[inner][t] = (
+                    tops[t] if t in tops else (greatest(x, 2), greatest(x, 1))
+                )
             whole.append(x if not place.axes else greatest(seen[place.axes[0]][t], 1))
         found = [attend(units) for attend, units in zip(self.sets, seen, strict=True)]
-        return [self._gathered(t, x, seen, whole, found) for t, x in enumerate(features)]
+        return [self._gathered(t, seen, whole, found) for t in range(len(features))]
 
     def _gathered(
         self,
         t: int,
-        x: Tensor,
         seen: list[dict[int, Tensor]],
         whole: list[Tensor],
         found: list[dict[int, Tensor]],
-    ) -> Tensor:
-        """All that reaches one tensor, each part laid out over the units that it does not have."""
+    ) -> tuple[Tensor, ...]:
+        """All that reaches one tensor."""
         axes, share = self.places[t].axes, 1.0 / len(self.places)
         far = share * self.through[t](torch.cat([whole[s] for s in self.far[t]], dim=1))
         if not axes:
-            return far
+            return (far,)
         if len(axes) == 1:
-            return share * found[axes[0]][t] + far[:, None, :]
+            return (share * found[axes[0]][t] + far[:, None, :],)
         # The large tensor is touched as seldom as can be: shares are taken of the small ones.
         outer, inner = axes
         own = cast(nn.Linear, self.own[str(t)])
@@ -179,7 +208,7 @@ class DwsLayer(nn.Module):
         rows = share * found[outer][t] + seen[outer][t] @ row
         columns = share * found[inner][t] + seen[inner][t] @ column
         far = far + torch.addmm(share / 4 * own.bias, whole[t], total)
-        return x @ entry + (rows + far[:, None, :])[:, :, None, :] + columns[:, None, :, :]
+        return entry, rows + far[:, None, :], columns
 
 
 class FeatureNorms(nn.Module):
@@ -223,11 +252,19 @@ class Dws(WeightSpaceNetwork):
 
     def encode(self, params: Params) -> Float[Tensor, "b f"]:
         """The maximum over units of every channel of every tensor."""
-        features = lift(params)
+        features, tops = lift(params), {}
+        drops = self.dropout.p > 0 and self.training
         for depth, layer in enumerate(self.layers):
-            features = layer(features)
+            layer = cast(DwsLayer, layer)
+            if depth >= len(self.norms) and not drops:
+                features, tops = layer.rectified(features, tops)
+                continue
+            features, tops = layer(features, tops), {}
             if depth < len(self.norms):
                 features = self.norms[depth](features)
             features = [self.dropout(torch.relu(x)) for x in features]
-        pooled = [x if x.ndim == 2 else greatest(x.flatten(1, -2), 1) for x in features]
+        pooled = [
+            x if x.ndim == 2 else greatest(tops[t][0] if t in tops else x.flatten(1, -2), 1)
+            for t, x in enumerate(features)
+        ]
         return torch.cat(pooled, dim=1)

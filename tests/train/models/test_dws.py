@@ -126,6 +126,21 @@ def test_a_layer_moves_with_the_units(spec, make_params):
             assert_close(x, moved)
 
 
+@pytest.mark.parametrize("kind", ["dws,layers=1", "dws,channels=8,layers=1"])
+def test_a_rectified_layer_is_the_layer_and_relu_with_its_maxima(kind, make_params):
+    layer = make_model(parse_model(kind), WIDE, 10, 0).layers[0]
+    assert isinstance(layer, DwsLayer)
+    features = lift(make_params(WIDE, 3, dtype=torch.float32))
+    moved, tops = layer.rectified(features, {})
+    expected = [torch.relu(x) for x in layer(features)]
+    for a, b in zip(moved, expected, strict=True):
+        assert_close(a, b, rtol=1e-5, atol=1e-5)
+    assert set(tops) == ({2} if "=8" not in kind else set()), "eight channels fill no vector"
+    for t, (over_inner, over_outer) in tops.items():
+        assert_close(over_inner, moved[t].amax(dim=2), rtol=0, atol=0)
+        assert_close(over_outer, moved[t].amax(dim=1), rtol=0, atol=0)
+
+
 def test_sizes_are_those_of_the_published_networks():
     """76,970 and 552,650 there; here a sum of linear maps has one bias instead of one each."""
     sizes = []
