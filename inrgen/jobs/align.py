@@ -1,6 +1,6 @@
 """Align every row to a template, or each item's views to its first one."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import reduce
 from operator import add
 from typing import Any, final
@@ -14,7 +14,7 @@ from inrgen.core import rng
 from inrgen.core.matching import MatchConfig, match, squared_distance
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.template import aligned_sum, medoid
+from inrgen.core.template import ROUNDS, aligned_sum, medoid
 from inrgen.jobs.change import Names, ReadyChange
 from inrgen.jobs.draw_bytes import encode_tensors
 
@@ -22,19 +22,32 @@ OPERATION = "align"
 PAIRS = "pairs"
 # The medoid costs the square of its candidates in matchings.
 _MEDOID_OF = 24
-_ROUNDS = 5
 # Numbers of a sample that are aligned together: a few MB, whatever the sample's size.
 _NUMBERS_AT_ONCE = 524_288
 
 
 def align_parameters(to: str, config: MatchConfig, sample: dict[str, Any]) -> dict[str, Any]:
-    """What an aligned store notes of how it was made; sample says what a template was made of."""
-    return {"to": to, "match": asdict(config), "template": sample}
+    """What an aligned store notes of how it was made; sample says what a template was made of.
+
+    The opening is noted unless it is the identity, which is all there was once: so a store of that
+    time goes on where it was.
+    """
+    noted = asdict(config)
+    if config.opening == "identity":
+        del noted["opening"]
+    return {"to": to, "match": noted, "template": sample}
 
 
 def match_config(noted: dict[str, Any]) -> MatchConfig:
-    """The search that align_parameters noted, from JSON."""
-    return MatchConfig(**{**noted, "order": tuple(tuple(layers) for layers in noted["order"])})
+    """The search that align_parameters noted, from JSON.
+
+    Raises ValueError for parameters that only a later inrgen knows.
+    """
+    unknown = sorted(noted.keys() - {field.name for field in fields(MatchConfig)})
+    if unknown:
+        raise ValueError(f"match needs parameters that this inrgen knows; got {unknown}")
+    order = tuple(tuple(layers) for layers in noted["order"])
+    return MatchConfig(**{"opening": "identity", **noted, "order": order})
 
 
 def sample_rows(rows: Int[np.ndarray, " r"], seed: int, most: int) -> Int[np.ndarray, " s"]:
@@ -53,15 +66,15 @@ def make_template(spec: InrSpec, params: Params, to: str, config: MatchConfig) -
         to: "medoid" takes that of the first few; "mean" the iterated mean that starts there, so
             that an odd INR does not decide it.
     """
-    few = params[:_MEDOID_OF]
-    at = int(medoid(spec, few, config))
+    few, names = params[:_MEDOID_OF], torch.arange(len(params))
+    at = int(medoid(spec, few, config, names[:_MEDOID_OF]))
     template = few[at : at + 1]
     if to == "medoid":
         return template
     step = max(1, _NUMBERS_AT_ONCE // spec.num_params)
     parts = [slice(start, start + step) for start in range(0, len(params), step)]
-    for _ in range(_ROUNDS):
-        sums = [aligned_sum(spec, template, params[part], config) for part in parts]
+    for _ in range(ROUNDS):
+        sums = [aligned_sum(spec, template, params[part], config, names[part]) for part in parts]
         template = reduce(add, sums).mean()
     return template
 
@@ -103,13 +116,15 @@ class Align:
         return first_views(params, self.views) if self.template is None else self.template
 
     def over(self, names: Names) -> ReadyChange:
-        """Nothing is chosen by name: the symmetry follows from the weights."""
+        """The symmetry follows from the weights, and restarts of its search from the names."""
+        called = rng.fold(names.items, names.views)
 
         def change(
             flat: Float[Tensor, "r p"], part: slice, out: Float[Tensor, "d p"]
         ) -> list[bytes]:
             params = Params.from_flat(self.spec, flat)
-            found = match(self.spec, self.reference(params), params, self.config)
+            reference = self.reference(params)
+            found = match(self.spec, reference, params, self.config, names=called[part])
             found.aligned.flat(out=out)
             return encode_tensors(found.symmetry)
 

@@ -9,7 +9,7 @@ import torch
 import tyro
 from jaxtyping import Bool, Int
 
-from inrgen.core.matching import MatchConfig
+from inrgen.core.matching import MatchConfig, Opening, thorough
 from inrgen.core.params import Params
 from inrgen.core.symmetry import Kind, require_activation
 from inrgen.jobs.align import OPERATION, PAIRS, align_parameters, make_template, sample_rows
@@ -54,6 +54,11 @@ class AlignConfig:
             views to its first one.
         match: what is searched: permutation alone, signed with the sign of each unit, or phase
             with half periods too.
+        opening: where each search begins: ends matches units first by what ties them to outputs
+            and coordinates; identity takes them in the order they have, as published code does.
+        restarts: further searches of each row from disturbed ends, or random orders; the nearest
+            counts. Each takes as long as the first one. With identity and 0 restarts, a store that
+            an earlier inrgen began, and that notes no opening, goes on.
         sample: rows that a mean or medoid is made of, at most.
         seed: names the sample.
     """
@@ -62,6 +67,8 @@ class AlignConfig:
     out: StoreArgument
     to: str = "mean"
     match: Kind = "signed"
+    opening: Opening = thorough("signed").opening
+    restarts: int = thorough("signed").restarts
     sample: int = 1000
     seed: int = 0
     how: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -71,6 +78,13 @@ class AlignConfig:
             raise ValueError(f"to must be mean, medoid, pairs or a row's number; got {self.to!r}")
         if not 1 <= self.sample <= 2000:
             raise ValueError(f"sample must be in 1..2000; got {self.sample}")
+        if not 0 <= self.restarts <= 1000:
+            raise ValueError(f"restarts must be in 0..1000; got {self.restarts}")
+
+    @property
+    def search(self) -> MatchConfig:
+        """How each row is matched to its reference."""
+        return MatchConfig(kind=self.match, restarts=self.restarts, opening=self.opening)
 
 
 def _is_in(column: Any, wanted: Sequence[str]) -> Bool[np.ndarray, " r"]:
@@ -108,7 +122,7 @@ def _read_sample(store: Store, spec_id: str, rows: Int[np.ndarray, " s"]) -> Par
     return Params.from_flat(store.specs[spec_id], torch.from_numpy(np.concatenate(parts)))
 
 
-def _templates(plan: DerivePlan, config: AlignConfig, match: MatchConfig) -> dict[str, Any]:
+def _templates(plan: DerivePlan, config: AlignConfig) -> dict[str, Any]:
     """What the store notes as its template: one INR for each spec, or none for pairs."""
     found: dict[str, Params] = {}
     for spec_id, spec in plan.parent.specs.items():
@@ -123,7 +137,9 @@ def _templates(plan: DerivePlan, config: AlignConfig, match: MatchConfig) -> dic
             )
         params = _read_sample(plan.parent, spec_id, rows)
         found[spec_id] = (
-            params if config.to.isdecimal() else make_template(spec, params, config.to, match)
+            params
+            if config.to.isdecimal()
+            else make_template(spec, params, config.to, config.search)
         )
     return note_template(found)
 
@@ -155,15 +171,14 @@ def align(config: AlignConfig) -> DeriveSummary:
             finished, or out holds another one.
         OSError: the new store cannot be written.
     """
-    match = MatchConfig(kind=config.match)
     made_of = {"sample": config.sample, "seed": config.seed} if config.to in _TEMPLATES else {}
-    parameters = align_parameters(config.to, match, made_of)
+    parameters = align_parameters(config.to, config.search, made_of)
     plan = plan_derivation(config.store, config.out, OPERATION, 1, parameters)
     for spec in plan.parent.specs.values():
         if config.match != "permutation":
             allowed = ("sine",) if config.match == "phase" else ("sine", "tanh")
             require_activation(spec, f"match {config.match}", allowed)
     paced = pace_of(plan.cost(), config.how)
-    ensure_store(plan, lambda: _templates(plan, config, match))
+    ensure_store(plan, lambda: _templates(plan, config))
     filled = fill(plan, config.how, paced)
     return summarise(plan, config.out, filled, _measure(plan, config.how, paced))

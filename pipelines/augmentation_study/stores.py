@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from inrgen.core.matching import MatchConfig
 from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
 from inrgen.jobs.align import OPERATION, align_parameters
@@ -138,12 +137,13 @@ def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path
         split: path.parent / f"{path.name}-{kind}" for split, path in paths.items()
     }
     how = RunConfig(workers=1)
-    align(AlignConfig(store=paths["train"], out=found["train"], match=kind, how=how))
+    asked = AlignConfig(store=paths["train"], out=found["train"], match=kind, how=how)
+    align(asked)
     made, facts = open_store(found["train"]), read_facts(open_files(found["train"]), found["train"])
     template = noted_template(facts.about, made.spec)
     assert template is not None, "an alignment to a mean notes its template"
     parameters = align_parameters(
-        "template of train", MatchConfig(kind=kind), {"sha256": content_sha256(made.path)}
+        "template of train", asked.search, {"sha256": content_sha256(made.path)}
     )
     for split in ("val", "test"):
         if found[split] != found["train"]:

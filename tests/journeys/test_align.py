@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from inrgen.core import rng
 from inrgen.core.grid import grid_coords
-from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
 from inrgen.core.siren import evaluate
-from inrgen.jobs.block import noted_template
+from inrgen.jobs.align import match_config
+from inrgen.jobs.block import note_template, noted_template
 from inrgen.jobs.replay import replay
 from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.align import AlignConfig, align
+from inrgen.journeys.derive import ensure_store, fill, plan_derivation
+from inrgen.journeys.lineage import walk_back
 from inrgen.store.files import open_files
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
@@ -30,6 +34,13 @@ def aligned(parent, tmp_path_factory) -> Path:
     said = align(config(parent, out))
     assert said.after < 0.9 * said.before
     return out
+
+
+def names_of(made_up, rows: list[int]) -> torch.Tensor:
+    """What restarts are named by: items and views."""
+    records = [made_up.records[row] for row in rows]
+    items = rng.hash_items(record.item_id for record in records)
+    return rng.fold(items, torch.tensor([record.view for record in records]))
 
 
 def served(made_up) -> list[int]:
@@ -57,8 +68,34 @@ def test_a_row_is_its_parent_matched_to_the_stored_template(made_up, parent, ali
     facts = read_facts(open_files(aligned), aligned)
     template = noted_template(facts.about, made_up.spec)
     rows = served(made_up)[::7]
-    found = match(made_up.spec, template, open_store(parent).read(rows), MatchConfig())
+    params, names = open_store(parent).read(rows), names_of(made_up, rows)
+    found = match(made_up.spec, template, params, thorough("signed"), names=names)
     assert torch.equal(found.aligned.flat(), open_store(aligned).read(rows).flat())
+    # That names matter here is what gives meaning to the same bytes from other cuts of the rows.
+    unnamed = match(made_up.spec, template, params, thorough("signed"))
+    assert not torch.equal(unnamed.aligned.flat(), found.aligned.flat())
+
+
+def test_the_search_is_noted(aligned):
+    noted = walk_back(open_store(aligned))[0].how["match"]
+    assert match_config(noted) == thorough("signed")
+    with pytest.raises(ValueError, match=r"that this inrgen knows; got \['depth'\]"):
+        match_config({**noted, "depth": 2})
+
+
+def test_a_store_that_notes_no_opening_is_one_from_the_identity(made_up, parent, tmp_path):
+    out, rows = tmp_path / "earlier", served(made_up)
+    noted = {"kind": "signed", "order": [], "max_sweeps": 100, "restarts": 0, "seed": 0}
+    plan = plan_derivation(parent, out, "align", 1, {"to": "20", "match": noted, "template": {}})
+    template = open_store(parent).read([20])
+    ensure_store(plan, lambda: note_template({made_up.spec_id: template}))
+    fill(plan, RunConfig(workers=1))
+    found = match(made_up.spec, template, open_store(parent).read(rows), MatchConfig())
+    assert torch.equal(found.aligned.flat(), open_store(out).read(rows).flat())
+    said = align(config(parent, out, to="20", opening="identity", restarts=0))
+    assert said.rows_found == made_up.rows
+    with pytest.raises(ValueError, match=r"match.opening \(there nothing, here 'ends'\)"):
+        align(config(parent, out, to="20"))
 
 
 def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, aligned):
@@ -83,7 +120,8 @@ def test_pairs_bring_views_to_the_first_that_is_there(made_up, parent, tmp_path)
     before, after = open_store(parent), open_store(out)
     # of item 0 the first view is bad, so the second is what others are matched to
     assert torch.equal(before.read([1, 4, 8]).flat(), after.read([1, 4, 8]).flat())
-    found = match(made_up.spec, before.read([1]), before.read([2, 3]), MatchConfig())
+    search, names = thorough("signed"), names_of(made_up, [2, 3])
+    found = match(made_up.spec, before.read([1]), before.read([2, 3]), search, names=names)
     assert torch.equal(found.aligned.flat(), after.read([2, 3]).flat())
     assert verify_store(out).ok
 
@@ -91,7 +129,8 @@ def test_pairs_bring_views_to_the_first_that_is_there(made_up, parent, tmp_path)
 @pytest.mark.parametrize("to", ["medoid", "20"])
 def test_a_row_may_be_the_template(made_up, parent, tmp_path, to):
     out = tmp_path / "store"
-    align(config(parent, out, to=to, match="permutation", how=RunConfig(workers=1)))
+    how = RunConfig(workers=1)
+    align(config(parent, out, to=to, match="permutation", restarts=0, how=how))
     facts = read_facts(open_files(out), out)
     template = noted_template(facts.about, made_up.spec).flat()
     rows = served(made_up)
