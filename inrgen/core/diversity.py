@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
 from inrgen.core.metrics import function_distance
 from inrgen.core.mixing import midpoint_error
 from inrgen.core.params import Params
@@ -60,10 +60,7 @@ def measure_diversity(
     params: Params,
     items: Int[Tensor, " b"],
     coords: Float[Tensor, "n d_in"],
-    alignments: tuple[MatchConfig, ...] = (
-        MatchConfig(kind="permutation"),
-        MatchConfig(kind="signed"),
-    ),
+    alignments: tuple[MatchConfig, ...] = (thorough("permutation"), thorough("signed")),
     num_pairs: int = 256,
     seed: int = 0,
 ) -> tuple[DiversityRow, ...]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from inrgen.core.grid import grid_coords
-from inrgen.core.matching import MatchConfig, match
+from inrgen.core.matching import match, thorough
 from inrgen.core.mixing import mix
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
@@ -38,7 +38,7 @@ def midpoint_pictures(
     """
     shown = {"one view": first, "another view": second, "halfway": _halfway(first, second)}
     for kind in kinds:
-        aligned = match(spec, first, second, MatchConfig(kind=kind)).aligned
+        aligned = match(spec, first, second, thorough(kind)).aligned
         shown[f"halfway,\n{kind}"] = _halfway(first, aligned)
     return {name: _drawn(spec, params, grid) for name, params in shown.items()}
 

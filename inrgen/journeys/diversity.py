@@ -12,7 +12,7 @@ from jaxtyping import Int
 from inrgen.core import rng
 from inrgen.core.diversity import DiversityRow, measure_diversity
 from inrgen.core.grid import grid_coords
-from inrgen.core.matching import MatchConfig
+from inrgen.core.matching import thorough
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind
 from inrgen.figures.midpoints import MidpointColumn, midpoint_pictures, midpoints_figure
@@ -37,7 +37,8 @@ class DiversityConfig:
     Attributes:
         store: the store's folder.
         split: whose items are compared; all takes every split.
-        match: what to align pairs by; relu networks take permutation alone.
+        match: what to align pairs by, searched as align does by default; relu networks take
+            permutation alone.
         pairs: how many of views, and as many of items; twins drop out.
         seed: names the sample.
         out: where midpoints.png goes; drawn of stores of pictures with two views an item.
@@ -142,7 +143,7 @@ def _measure(store: Store, spec: InrSpec, spec_id: str, config: DiversityConfig)
         store.read(rows, spec_id),
         torch.from_numpy(items),
         grid_coords(spec, (_SIDES[spec.d_in],) * spec.d_in),
-        tuple(MatchConfig(kind=kind) for kind in config.match),
+        tuple(thorough(kind) for kind in config.match),
         config.pairs,
         config.seed,
     )
