@@ -1,11 +1,14 @@
 """Where whole shards come from, checked in full: first of all files of this machine."""
 
 import os
-from typing import Protocol
+from contextlib import suppress
+from threading import Thread
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import Layout, shard_key
 from inrgen.store.local_files import LocalFiles
 from inrgen.store.shard import ShardShape, good_chunks, shard_shape
@@ -58,19 +61,36 @@ class LocalShards:
     def __init__(self, files: LocalFiles, shards: Shards) -> None:
         self._files, self._shards = files, shards
         self._checked: dict[int, tuple[int, int, int]] = {}
+        self._checking: dict[int, Thread] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the threads, which are of this process."""
+        return {**self.__dict__, "_checking": {}}
 
     def prefetch(self, block: int) -> None:
-        """Ask the kernel to have a shard in memory soon; a lost one is left for open to report."""
-        try:
-            fd = os.open(self._files.root / self._shards.key(block), os.O_RDONLY)
-        except OSError:
-            return
-        try:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(fd)
+        """Ask the kernel to have a shard in memory soon, and check it meanwhile if it never was.
+
+        A lost or bad one is left for open to report.
+        """
+        with suppress(OSError), (self._files.root / self._shards.key(block)).open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        if block not in self._checked:
+            # a thread for each: a pool would be there in name only after a fork
+            thread = Thread(target=self._check_early, args=(block,), daemon=True)
+            thread.start()
+            self._checking[block] = thread
 
     def open(self, block: int) -> UInt8[np.ndarray, " n"]:
+        thread = self._checking.pop(block, None)
+        if thread is not None:
+            thread.join()
+        return self._open(block)
+
+    def _check_early(self, block: int) -> None:
+        with suppress(DamagedStore, OSError):
+            self._open(block)
+
+    def _open(self, block: int) -> UInt8[np.ndarray, " n"]:
         key = self._shards.key(block)
         # before the file is mapped: a repair in between then costs one check more, and none is left
         # out

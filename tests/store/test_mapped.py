@@ -1,12 +1,14 @@
 """Mapped shards give the rows that the reader gives."""
 
 import pickle
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inrgen.store import shard_sources
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import shard_key
 from inrgen.store.mapped import MappedShards
@@ -61,3 +63,24 @@ def test_a_shard_is_checked_again_after_its_file_has_changed(sample, store):
     shards.prefetch(0)
     with pytest.raises(DamagedStore, match="is lost"):
         copied(shards, sample, [0])
+
+
+def test_a_shard_that_was_asked_for_early_is_checked_once_by_then(sample, store, monkeypatch):
+    checked = []
+    real = shard_sources.good_chunks
+
+    def noting(shape, data, chunks):
+        checked.append((threading.current_thread(), len(data)))
+        return real(shape, data, chunks)
+
+    monkeypatch.setattr(shard_sources, "good_chunks", noting)
+    shards = MappedShards(open_store(store), sample.spec_id)
+    shards.prefetch(1)
+    rows = sample.layout.block_rows(1)
+    np.testing.assert_array_equal(copied(shards, sample, rows), sample.flat[rows.start : rows.stop])
+    assert len(checked) == 1
+    assert checked[0][0] is not threading.current_thread()
+    shards.prefetch(2)
+    np.testing.assert_array_equal(
+        copied(pickle.loads(pickle.dumps(shards)), sample, rows)[0], sample.flat[rows.start]
+    )
