@@ -27,6 +27,8 @@ from inrgen.core.template import iterated_mean
 SHORT: dict[Kind, str] = {"permutation": "perm", "signed": "signed", "phase": "phase"}
 # One descent from the identity, beside the searches of `inrgen align`: what restarts bring.
 ONCE = MatchConfig(kind="signed")
+# Rows that a template is the mean of, at most; as many as `inrgen align` takes.
+_TEMPLATE_OF = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +179,7 @@ def _evidence(
 
 
 def _measure_probe(config: AlignBenchConfig) -> list[ProbeRow]:
-    """Raw weights, and weights aligned to the iterated mean of those to learn from."""
+    """Raw weights, and weights aligned to the iterated mean of some of those to learn from."""
     num = config.probe_items
     train = _fit_for_probe(config, "train", num + num // 8)
     test = _fit_for_probe(config, "test", num // 4)
@@ -201,8 +203,8 @@ def probe_alignments(
 ) -> list[ProbeRow]:
     """The probe on raw weights, and on weights under each alignment to a template.
 
-    The template comes from the first num_train of train alone; the rest of train chooses the
-    epoch.
+    The template comes from the first rows of train, num_train at most; those from num_train on
+    choose the epoch.
     """
 
     def accuracy(first: Float[Tensor, "b p"], second: Float[Tensor, "c p"]) -> float:
@@ -212,7 +214,8 @@ def probe_alignments(
 
     figures = [("none", accuracy(train.params.flat(), test.params.flat()))]
     for name, search in _template_searches():
-        template = iterated_mean(train.spec, train.params[slice(num_train)], config=search)
+        sample = train.params[slice(min(num_train, _TEMPLATE_OF))]
+        template = iterated_mean(train.spec, sample, config=search)
         first, second = (
             match(v.spec, template, v.params, search).aligned.flat() for v in (train, test)
         )

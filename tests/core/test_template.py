@@ -62,6 +62,27 @@ def test_rounds_of_the_mean_come_nearer_and_add_up(make_params):
     assert float(apart.mean()) < float(apart.new_tensor(0.01**2 * SPEC.num_params * 1.2))
 
 
+def test_named_inrs_add_up_alike_however_they_are_cut(make_params):
+    many = make_params(SPEC, 30)
+    # Ends that tell units little apart, so that descents end in many places.
+    first, middle, last = many.weights
+    biases = tuple(0.05 * bias for bias in many.biases)
+    params = Params(weights=(0.05 * first, middle, 0.05 * last), biases=biases)
+    search, names = MatchConfig(restarts=2), rng.keys(4, "names", torch.arange(30))
+    whole = aligned_sum(SPEC, params[:1], params, search, names)
+    cuts = (slice(0, 7), slice(7, 30))
+    parts = [aligned_sum(SPEC, params[:1], params[cut], search, names[cut]) for cut in cuts]
+    assert_close((parts[0] + parts[1]).mean().flat(), whole.mean().flat())
+    assert not torch.equal(
+        aligned_sum(SPEC, params[:1], params, search).mean().flat(), whole.mean().flat()
+    )
+    mean = iterated_mean(SPEC, params, config=search, rounds=1, names=names)
+    assert_close(mean.flat(), whole.mean().flat().double())
+    order = rng.bits(names, 1)[:, 0].argsort()
+    mixed = medoid(SPEC, params[order], search, names[order])
+    assert int(order[mixed]) == int(medoid(SPEC, params, search, names))
+
+
 def test_bad_rows_do_not_count(make_params):
     params = crowd(make_params)
     flat = params.flat().clone()
