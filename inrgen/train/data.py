@@ -159,13 +159,18 @@ def train_loader(config: TrainConfig, data: OpenData, place: Place, **more: Any)
     )
 
 
+def eval_batch_size(device: torch.device) -> int:
+    """INRs that are classified at once: on a CPU as many as a cache has room for."""
+    return 128 if device.type == "cpu" else 1024
+
+
 def eval_loader(stores: Sequence[Store], split: str, place: Place) -> StreamLoader:
     """The first view of each item of a split."""
     return StreamLoader(
         stores,
         split=split,
         views=[0],
-        batch_size=1024,
+        batch_size=eval_batch_size(place.device),
         rank=place.rank,
         world_size=place.world_size,
         device=place.device,

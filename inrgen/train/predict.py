@@ -10,6 +10,7 @@ from inrgen.store.choice import split_labels
 from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store
 from inrgen.train.checkpoint import TrainedModel
+from inrgen.train.data import eval_batch_size
 from inrgen.train.step import Answers, evaluate
 
 
@@ -84,7 +85,8 @@ def predict(
     what differs, or where the split is not there.
     """
     _check(model, store)
-    loader = StreamLoader(store, split=split, batch_size=1024, device=device)
+    size = eval_batch_size(torch.device(device))
+    loader = StreamLoader(store, split=split, batch_size=size, device=device)
     found = evaluate(model.classifier, loader)
     return Predictions(
         columns=_columns(store, found, model.classes),
