@@ -16,7 +16,14 @@ from inrgen.core.compiled import kept_on_disk, sources_digest
 from inrgen.fit import cpu_vector
 from inrgen.fit.cpu_vector import LANES
 from inrgen.train.models import attention_vector
-from inrgen.train.models.attention_vector import gather, slope, turn, weigh
+from inrgen.train.models.attention_vector import (
+    flip_in,
+    flip_out,
+    gather,
+    slope,
+    turn,
+    weigh,
+)
 
 
 @njit
@@ -30,9 +37,20 @@ def _workspace(width, num, thin, square):
 
 @njit
 @no_type_check
+def _squares(num, width):
+    """How many units can be moved in squares."""
+    return num // LANES * LANES if width % LANES == 0 else 0
+
+
+@njit
+@no_type_check
 def _lay_out(asked, at, width, factor, padded, work, place):
     """A head's channels from `at` on of asked (h, c) to (w, h)."""
-    for unit in range(asked.shape[0]):
+    whole = _squares(asked.shape[0], width)
+    for unit in range(0, whole, LANES):
+        for c in range(0, width, LANES):
+            flip_in(work, place + c * padded, padded, asked, at + c, unit, factor)
+    for unit in range(whole, asked.shape[0]):
         for c in range(width):
             work[place + c * padded + unit] = asked[unit, at + c] * factor
 
@@ -40,10 +58,23 @@ def _lay_out(asked, at, width, factor, padded, work, place):
 @njit
 @no_type_check
 def _take_back(work, place, factor, padded, found, at, width):
-    """The inverse, once more times a factor."""
-    for unit in range(found.shape[0]):
+    """The inverse, but times a factor once more."""
+    whole = _squares(found.shape[0], width)
+    for unit in range(0, whole, LANES):
+        for c in range(0, width, LANES):
+            flip_out(work, place + c * padded, padded, found, at + c, unit, factor)
+    for unit in range(whole, found.shape[0]):
         for c in range(width):
             found[unit, at + c] = work[place + c * padded + unit] * factor
+
+
+@njit
+@no_type_check
+def _add(found, added, at, width):
+    """found += added for a head's channels."""
+    for unit in range(found.shape[0]):
+        for c in range(at, at + width):
+            found[unit, c] += added[unit, c]
 
 
 @njit
@@ -61,11 +92,11 @@ def _forward(asked, drawn, width, scale, start, stop):
             for unit in range(0, num, LANES):
                 weigh(work, width, inr, size + at, q, shares, inverse, num, padded, unit)
                 gather(work, width, inr, 2 * size + at, shares, out, num, padded, unit)
-            for unit in range(num):
-                factor = work[inverse + unit]
-                for c in range(width):
-                    value = work[out + c * padded + unit] * factor
-                    drawn[b, unit, at + c] = inr[unit, at + c] + value
+            for c in range(out, out + thin, padded):
+                for unit in range(padded):
+                    work[c + unit] *= work[inverse + unit]
+            _take_back(work, out, np.float32(1.0), padded, drawn[b], at, width)
+            _add(drawn[b], inr, at, width)
 
 
 @njit
@@ -88,9 +119,7 @@ def _backward(asked, given, found, width, scale, start, stop):
                 slope(work, width, inr, v, g, shares, inverse, slopes, num, padded, unit)
                 gather(work, width, inr, k, slopes, out, num, padded, unit)
             _take_back(work, out, scale, padded, into, at, width)
-            for unit in range(num):
-                for c in range(width):
-                    into[unit, at + c] += wanted[unit, at + c]
+            _add(into, wanted, at, width)
             _gather_turned(work, width, inr, at, slopes, turned, out, num, padded)
             _take_back(work, out, scale, padded, into, k, width)
             _gather_turned(work, width, wanted, at, shares, turned, out, num, padded)

@@ -177,3 +177,51 @@ def turn(typingctx, work, source, target, padded, row, unit):
         return context.get_dummy_value()
 
     return types.void(work, *[types.int64] * 5), codegen
+
+
+class _Square(Emitter):
+    """LANES units by LANES channels, in rows of the workspace and of an array (h, c)."""
+
+    def __init__(self, context, builder, signature, arguments):
+        super().__init__(context, builder, signature.args[0], arguments[0])
+        place, padded, array, at, unit, self.factor = arguments[1:]
+        found = context.make_array(signature.args[3])(context, builder, array)
+        stride = cgutils.unpack_tuple(builder, found.shape)[1]
+        first = self.at(found.data, builder.add(builder.mul(unit, stride), at))
+        inside = self.place(place, unit)
+        steps = [ir.Constant(INT, l) for l in range(LANES)]
+        self.outside = [self.at(first, builder.mul(stride, l)) for l in steps]
+        self.inside = [self.at(inside, builder.mul(padded, l)) for l in steps]
+
+    def copy(self, sources, targets):
+        """The mirror image of one square, times a factor, to the other."""
+        factor = self.splat(self.factor)
+        columns = self.transposed([self.load(source) for source in sources])
+        for column, target in zip(columns, targets, strict=True):
+            self.store(self.builder.fmul(column, factor), target)
+
+
+@intrinsic
+def flip_in(typingctx, work, place, padded, array, at, unit, factor):
+    """Channels from `at` on of LANES units of array (h, c), times a factor, to (c, h)."""
+
+    def codegen(context, builder, signature, arguments):
+        square = _Square(context, builder, signature, arguments)
+        square.copy(square.outside, square.inside)
+        return context.get_dummy_value()
+
+    ints = types.int64, types.int64
+    return types.void(work, *ints, array, *ints, types.float32), codegen
+
+
+@intrinsic
+def flip_out(typingctx, work, place, padded, array, at, unit, factor):
+    """The inverse of flip_in, but times a factor once more."""
+
+    def codegen(context, builder, signature, arguments):
+        square = _Square(context, builder, signature, arguments)
+        square.copy(square.inside, square.outside)
+        return context.get_dummy_value()
+
+    ints = types.int64, types.int64
+    return types.void(work, *ints, array, *ints, types.float32), codegen
