@@ -45,7 +45,7 @@ class AlignBenchConfig:
         probe_items: images to learn from, in the third table; 0 leaves it out. An eighth as many
             are held for choosing the epoch and a quarter for the test.
         probe_steps: updates of the probe's fits.
-        probe: how the probe is trained.
+        probe: how the probe is trained; it sees weights centred, and all on one scale.
         repeats: of each timing, of which the fastest counts.
         seed: names all randomness.
     """

@@ -5,9 +5,10 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from inrgen.bench import probe
 from inrgen.bench.align import AlignBenchConfig, run, table
 from inrgen.bench.align_speed import match_as_published, match_one_by_one
-from inrgen.bench.probe import ProbeConfig
+from inrgen.bench.probe import LabelledRows, ProbeConfig
 from inrgen.core import rng
 from inrgen.core.matching import MatchConfig, match
 from inrgen.core.siren import InitConfig, initialise
@@ -51,6 +52,25 @@ def test_times_and_accuracies_are_there(report):
     assert published == pytest.approx([1.0, 1.0])
     assert all(0 <= row.accuracy_percent <= 100 for row in report.probe)
     assert [row.num_train for row in report.probe] == [200] * 5
+
+
+def test_the_probe_sees_weights_on_one_scale(monkeypatch):
+    keys = rng.keys(0, "weights", torch.arange(50))
+    flat = 3.0 + rng.normal(keys, (4,)) * torch.tensor([0.1, 1.0, 2.0, 5.0])
+    rows = LabelledRows(flat=flat, labels=torch.arange(50) % 2)
+    seen = []
+
+    def note(make, train, val, test, config):
+        seen.append(train.flat)
+        return test.labels == 0
+
+    monkeypatch.setattr(probe, "trained_hits", note)
+    assert probe.probe_accuracy(rows, rows, rows, ProbeConfig()) == 0.5
+    probe.mlp_hits(rows, rows, rows, ProbeConfig())
+    ratios = seen[0].std(dim=0) / flat.std(dim=0)
+    torch.testing.assert_close(ratios, ratios[:1].expand(4))
+    torch.testing.assert_close(seen[0].square().mean().sqrt(), torch.tensor(1.0), rtol=0.02, atol=0)
+    torch.testing.assert_close(seen[1].std(dim=0), torch.ones(4))
 
 
 def test_published_ways_find_what_matching_finds():
