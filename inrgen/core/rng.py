@@ -161,6 +161,7 @@ def normal(
 def _normal_tensors(
     keys: Int[Tensor, " b"], num: int, dtype: torch.dtype, compiled: bool
 ) -> Float[Tensor, "b num"]:
+    """By tensors; compiled says how their uniform numbers are had."""
     rows = len(keys) if keys.device.type != "cpu" else _NORMALS_AT_ONCE // max(1, num)
     parts = [_box_muller(part, num, compiled).to(dtype) for part in keys.split(max(1, rows))]
     return torch.cat(parts)

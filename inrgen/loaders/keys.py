@@ -61,12 +61,11 @@ def read_keys(
         views: those of each item; None takes all.
         where: an expression of pyarrow.dataset over any columns of the records.
 
-    Raises ValueError where no row is left.
+    Raises ValueError where no row is left, DamagedStore where records are not as they were written.
     """
     columns: list[tuple[np.ndarray, ...]] = []
     splits: set[str] = set()
-    records = store.records
-    for batch in records.to_batches(columns=_COLUMNS, filter=where):
+    for batch in store.checked_records().to_batches(columns=_COLUMNS, filter=where):
         if not batch.num_rows:
             continue
         splits.update(_texts(batch.column("split"))[0])

@@ -97,7 +97,7 @@ def stage_block(
 def stage_shard(
     path: str | Path, spec_id: str, block: int, draft: ShardDraft, table: pa.Table
 ) -> StagedBlock:
-    """The same for rows that were put where they go: a draft of block_shape, all chunks closed.
+    """stage_block for rows that were put where they go, in a draft of block_shape, all closed.
 
     Its digest and records are worked out while it is on its way to the disk.
     """

@@ -120,3 +120,14 @@ def test_an_error_comes_in_its_place():
     assert next(ahead) == 1
     with pytest.raises(OSError, match="the disk is gone"):
         next(ahead)
+
+
+def test_a_column_whose_name_is_damaged_leaves_no_row_out_without_a_word(sample, tmp_path):
+    store = sample.build(tmp_path / "store")
+    fragment = min((store / "records").iterdir())
+    data = fragment.read_bytes()
+    # the first is the name in the schema
+    at = data.find(b"status")
+    fragment.write_bytes(data[:at] + b"stetus" + data[at + 6 :])
+    with pytest.raises(DamagedStore, match="has a column 'stetus'"):
+        StreamLoader(store)

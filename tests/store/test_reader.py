@@ -1,13 +1,13 @@
 """What was committed is what is read, in any order."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrgen.core.params import Params
+from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import fragment_key
 from inrgen.store.reader import open_store
 from inrgen.store.records import table_to_records
@@ -48,8 +48,8 @@ def test_flipped_bits_never_give_wrong_records(small_sample, tmp_path):
     for at in range(0, len(data), 53):
         fragment.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
         try:
-            read = open_store(path).records.to_table(columns=columns)
-        except (OSError, pa.ArrowException):
+            read = open_store(path).read_records(columns)
+        except DamagedStore:
             refused += 1
             continue
         # compared as text, since NaN is not equal to itself
