@@ -45,7 +45,8 @@ class TrainConfig:
         clip_norm: scale gradients down to this norm; 0 leaves them.
         precision: bfloat16 multiplies matrices in it and keeps weights in float32. On a CPU with
             such products (AVX-512 BF16) gnn and signed took a quarter less time, dws a little more.
-        compile: have torch.compile make the network faster, after a minute or two.
+        compile: have torch.compile make the network faster, after a minute or two; on a CPU dws
+            has compiled parts of its own and gets a quarter slower by it.
         freeze: train the last layer alone, on fixed features: a linear read-out.
         test_curve: evaluate test rows after every epoch, too; they choose nothing.
         statistics: what inputs are normalised by: measured on the rows in use, or those that the
