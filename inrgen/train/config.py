@@ -44,7 +44,7 @@ class TrainConfig:
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: scale gradients down to this norm; 0 leaves them.
         precision: bfloat16 multiplies matrices in it and keeps weights in float32. On a CPU with
-            such products (AVX-512 BF16) gnn and signed took a quarter less time, dws a little more.
+            such products (AVX-512 BF16) gnn took a quarter less time, dws a little more.
         compile: have torch.compile make the network faster, after a minute or two; on a CPU dws
             has compiled parts of its own and gets a quarter slower by it.
         freeze: train the last layer alone, on fixed features: a linear read-out.
