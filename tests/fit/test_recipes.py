@@ -42,10 +42,10 @@ def test_published_is_what_the_study_states():
     )
 
 
-def test_fast_differs_from_published_in_its_steps_and_its_last_layers_start_alone():
+def test_fast_differs_from_published_in_its_steps_and_the_outer_layers_starts_alone():
     fast, published = recipe("fast", facts()), recipe("published", facts())
-    small = replace(published.fit.init, last_layer="small")
-    assert fast.fit == replace(published.fit, num_steps=250, init=small)
+    start = replace(published.fit.init, first_layer=0.25, last_layer="small")
+    assert fast.fit == replace(published.fit, num_steps=250, init=start)
     assert fast.spec == published.spec
 
 
