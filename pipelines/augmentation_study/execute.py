@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import numba
 import torch
 
 from inrgen.bench.recipe import RecipeBench
@@ -40,7 +39,6 @@ def execute(setting: Setting, run: Run) -> Outcome:
     """One run. An error of its own is its outcome, and the others go on."""
     if setting.threads:
         torch.set_num_threads(setting.threads)
-        numba.set_num_threads(min(setting.threads, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore
     began, worked, error = time.perf_counter(), time.process_time(), ""
     result, config, recipe = None, {}, {}
     try:
