@@ -135,7 +135,7 @@ def _pretrained(setting: Setting, run: Run, data: TrainData) -> Path:
 
 
 def _probe(setting: Setting, run: Run) -> dict[str, Any]:
-    """A recipe's figures on a part of the same images."""
+    """A recipe's figures on a part of the same images; without those of shapes, which are NaN."""
     scale, data = setting.scale, setting.places.data
     num_train, num_val, num_test = scale.probes
     mlp, set_model = probe_configs()
@@ -151,4 +151,5 @@ def _probe(setting: Setting, run: Run) -> dict[str, Any]:
         repeats=1,
         seed=run.seed,
     )
-    return asdict(run_recipe(bench)[0])
+    figures = asdict(run_recipe(bench)[0])
+    return {name: figure for name, figure in figures.items() if name not in ("iou", "chamfer")}

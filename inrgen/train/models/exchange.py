@@ -4,6 +4,8 @@ A weight's features (b, out, in, c) are far larger than all else, so what counts
 pass through memory. On a CPU a compiled kernel takes an INR at a time, and all is done in cache.
 """
 
+from importlib.util import find_spec
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from inrgen.core.assignment import share_out
 
+# Bare GPU machines may lack it. Asked once: torch.compile does not look into searches for modules.
+_HAS_NUMBA = find_spec("numba") is not None
 # Vectors of no processor hold more numbers. A kernel is compiled for each number of channels, with
 # a matrix of so many in registers and cache.
 _LANES, _MOST = 16, 64
@@ -27,7 +31,7 @@ def is_compiled_for(x: Float[Tensor, "b o i k"], channels: int) -> bool:
         return False
     depth = x.shape[3]
     fits = channels % _LANES == 0 and (depth % _LANES == 0 or not x.requires_grad)
-    return fits and max(channels, depth) <= _MOST
+    return fits and max(channels, depth) <= _MOST and _HAS_NUMBA
 
 
 def exchange(

@@ -4,6 +4,8 @@ torch's attention is made for heads of 64 channels and thousands of units. On a 
 times as long as a kernel made for heads of two channels and tens of units, so there one is used.
 """
 
+from importlib.util import find_spec
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -12,13 +14,16 @@ from torch.nn import functional
 
 from inrgen.core.assignment import share_out
 
+# Bare GPU machines may lack it. Asked once: torch.compile does not look into searches for modules.
+_HAS_NUMBA = find_spec("numba") is not None
 # A kernel is compiled for each width of heads, with its channels side by side in registers.
 _WIDEST = 32
 
 
 def is_compiled_for(device: torch.device, dtype: torch.dtype, width: int) -> bool:
     """Whether the compiled kernel takes such numbers; from half precision it calculates in full."""
-    return device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and width <= _WIDEST
+    fits = dtype in (torch.float32, torch.bfloat16) and width <= _WIDEST
+    return device.type == "cpu" and fits and _HAS_NUMBA
 
 
 def attend(
