@@ -40,7 +40,7 @@ class RecipeBench:
     """Fit the same items by several recipes: the time, the quality, and what the weights teach.
 
     A recipe is [NAME][,KEY=VALUE]... without spaces: a name (published, which is meant where none
-    is given, fast, sharp, or for shapes teach or inr2vec) and what differs from it. Keys:
+    is given, fast, sharp, for images signed, for shapes teach or inr2vec) and what differs. Keys:
     init=small|siren|X (first layer; X is that share of siren's bound), bias=zero|torch,
     last=torch|siren|small, shared=yes|no, steps, lr, decay, omega, schedule=constant|cosine,
     stop=DB|never. So fast,lr=1e-3 or init=small,last=small,steps=120.

@@ -116,7 +116,7 @@ class Variant:
 def parse_variant(text: str) -> Variant:
     """Read a recipe: [NAME][,KEY=VALUE]..., without spaces, such as fast,lr=2e-3 or steps=120.
 
-    NAME is published (if it is left out), fast or sharp. Keys, each once, in any order:
+    NAME is published (if it is left out), fast, signed or sharp. Keys, each once, in any order:
 
         init=small|siren|X        the first layer's start; small is the hidden layers' bound, and
                                   X that share of siren's

@@ -36,9 +36,10 @@ class BuildConfig:
         out: the store's folder, made where there is none, or s3://BUCKET/PREFIX.
         views: fits of each item, each from a random initialisation of its own.
         recipe: published as the augmentation study fits, fast for weights that teach as well in
-            less time, sharp for reconstruction (its weights teach a classifier little), teach for
-            shapes whose weights teach, at the cost of detail, inr2vec for shapes in that study's
-            large network.
+            less time, signed for images whose weights teach more once aligned with signs and to
+            networks that know signs, sharp for reconstruction (its weights teach a classifier
+            little), teach for shapes whose weights teach, at the cost of detail, inr2vec for shapes
+            in that study's large network.
         engine: what does the fitting; auto takes the fastest that can.
         seed: names all randomness of the build.
         stop_psnr: a fit stops early at this PSNR, in dB, instead of the recipe's (40 dB, but for

@@ -103,9 +103,10 @@ def _scale_section(
 
 
 _RECIPE_WORDS = (
-    "The INRs are of the fast recipe: a quarter of the published steps, and a start of its own, "
-    "which has changed since it was first measured; the stores note theirs. It teaches at least as "
-    "well as the published one (`inrgen bench recipe`)."
+    "The INRs are of the fast recipe: a quarter of the published steps, and a last layer that "
+    "starts as small as the others. It teaches at least as well: after 1,500 Fashion-MNIST images "
+    "a probe that ignores order and signs of units reaches 64.8 % on such fits and 57.9 on "
+    "published ones (`inrgen bench recipe`)."
 )
 
 

@@ -102,7 +102,7 @@ def test_the_set_model_learns_what_symmetries_hide():
 
 
 def test_a_recipe_typed_in_full_is_the_recipe_of_that_name():
-    typed = parse_variant("init=0.25,last=small,steps=250,lr=5e-4,omega=30,decay=0").plan(FACTS)
+    typed = parse_variant("init=small,last=small,steps=250,lr=5e-4,omega=30,decay=0").plan(FACTS)
     assert replace(typed, name="fast") == recipe("fast", FACTS)
     sharp = parse_variant("init=siren,bias=torch,last=siren,steps=500,lr=2e-3,stop=never")
     assert replace(sharp.plan(FACTS), name="sharp") == recipe("sharp", FACTS)

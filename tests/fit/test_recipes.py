@@ -42,14 +42,20 @@ def test_published_is_what_the_study_states():
     )
 
 
-def test_fast_differs_from_published_in_its_steps_and_the_outer_layers_starts_alone():
+def test_fast_differs_from_published_in_its_steps_and_its_last_layers_start_alone():
     fast, published = recipe("fast", facts()), recipe("published", facts())
-    start = replace(published.fit.init, first_layer=0.25, last_layer="small")
-    assert fast.fit == replace(published.fit, num_steps=250, init=start)
+    small = replace(published.fit.init, last_layer="small")
+    assert fast.fit == replace(published.fit, num_steps=250, init=small)
     assert fast.spec == published.spec
 
 
-@pytest.mark.parametrize("name", get_args(RecipeName))
+def test_signed_differs_from_fast_in_its_first_layers_start_alone():
+    signed, fast = recipe("signed", facts()), recipe("fast", facts())
+    assert signed.fit == replace(fast.fit, init=replace(fast.fit.init, first_layer=0.25))
+    assert signed.spec == fast.spec
+
+
+@pytest.mark.parametrize("name", sorted({*get_args(RecipeName)} - {"signed"}))
 def test_every_recipe_of_shapes_keeps_the_kind_and_range_of_its_source(name):
     made = recipe(name, facts(**SHAPE))
     assert made.name == name
@@ -82,6 +88,7 @@ def test_inr2vec_has_its_shape_and_shares_its_start():
         ("published", "signed_distance", 2, "s gives signed_distance over 2"),
         ("inr2vec", "intensity", 2, "for images; got 'inr2vec'"),
         ("teach", "intensity", 2, "for images; got 'teach'"),
+        ("signed", "occupancy", 3, "for shapes; got 'signed'"),
     ],
 )
 def test_signals_without_a_recipe_are_refused(name, kind, d_in, message):
