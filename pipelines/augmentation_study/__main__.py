@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import tyro
 
+from inrgen.fit.recipes import RecipeName
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.report import write_report
 from pipelines.augmentation_study.results import read_outcomes
@@ -36,6 +37,8 @@ class StudyConfig:
         budget_min: begin no run after so many minutes of running; what is left waits.
         rows: shell patterns of the names of rows to run, such as 'images-dws-1v-*'; all by default.
         seeds: trainings of each row; by default the scale's.
+        recipe: how images are fitted, instead of the scale's way; stores and results of another
+            recipe lie in folders of their own.
         steps: updates of each training on images, instead of the scale's; results of another
             number lie in a folder of their own.
         jobs: runs at a time, each in a process of its own.
@@ -53,6 +56,7 @@ class StudyConfig:
     budget_min: float | None = None
     rows: tuple[str, ...] = ()
     seeds: int | None = None
+    recipe: RecipeName | None = None
     steps: int | None = None
     jobs: int = 1
     threads: int | None = None
@@ -74,6 +78,8 @@ class StudyConfig:
 def _setting(config: StudyConfig) -> Setting:
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
     chosen_scale = scale(config.scale)
+    if config.recipe is not None:
+        chosen_scale = chosen_scale.of_recipe(config.recipe)
     if config.steps is not None:
         chosen_scale = replace(chosen_scale, steps=config.steps)
     shared = max(1, (os.cpu_count() or 1) // config.jobs)

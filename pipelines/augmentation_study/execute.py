@@ -109,7 +109,7 @@ def _pretrained(setting: Setting, run: Run, data: TrainData) -> Path:
     """
     row, scale = run.row, setting.scale
     name = f"{Row(model=row.model, views=row.views).row_id}.s{run.seed}"
-    folder = setting.places.out / f"pretrained-{scale.name}"
+    folder = setting.places.out / f"pretrained-{scale.tag}"
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / name).exists():
         return folder / name

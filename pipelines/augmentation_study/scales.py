@@ -1,6 +1,6 @@
 """At what scale the study runs: how much data, which recipe, how many updates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from inrgen.bench.probe import ProbeConfig
@@ -46,9 +46,19 @@ class Scale:
 
     @property
     def tag(self) -> str:
-        """What results and reports are filed under: another number of updates lies apart."""
-        usual = scale(self.name).steps
-        return self.name if self.steps == usual else f"{self.name}-{self.steps}-updates"
+        """What results and reports are filed under: another recipe or number of updates apart."""
+        usual, parts = scale(self.name), [str(self.name)]
+        if self.recipe != usual.recipe:
+            parts.append(self.recipe)
+        if self.steps != usual.steps:
+            parts.append(f"{self.steps}-updates")
+        return "-".join(parts)
+
+    def of_recipe(self, recipe: RecipeName) -> "Scale":
+        """The same on fits by another recipe, in stores of their own."""
+        if recipe == self.recipe:
+            return self
+        return replace(self, recipe=recipe, folder=f"{self.folder}-{recipe}")
 
 
 def scale(name: ScaleName) -> Scale:

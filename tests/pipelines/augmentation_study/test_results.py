@@ -91,3 +91,12 @@ def test_no_run_is_begun_when_the_minutes_are_up(setting, executed):
 
 def test_all_rows_have_a_seed_before_any_has_two():
     assert [run.seed for run in plan_runs(ROWS, 2)] == [0, 0, 0, 1, 1, 1]
+
+
+def test_results_of_another_recipe_lie_apart_with_stores_of_their_own(tmp_path, outcome):
+    other = TINY.of_recipe("sharp")
+    write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))
+    assert not read_outcomes(tmp_path, other)
+    assert (other.tag, other.folder) == (f"{TINY.tag}-sharp", f"{TINY.folder}-sharp")
+    assert replace(other, steps=100).tag == f"{TINY.tag}-sharp-100-updates"
+    assert TINY.of_recipe(TINY.recipe) == TINY
