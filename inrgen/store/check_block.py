@@ -1,6 +1,5 @@
 """Check one block: its shard's bytes, its records, and that they agree."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float32, UInt8
 
 from inrgen.store.derivation import Derivation
+from inrgen.store.digest import digest_of
 from inrgen.store.files import Files
 from inrgen.store.findings import Finding, FindingKind, row_spans
 from inrgen.store.fragment import BlockFacts, decode_fragment
@@ -49,9 +49,8 @@ def _inspect_shard(
     if not chunks.all():
         cut = "; it is cut short" if len(data) < shape.size_bytes else ""
         return good, f"some chunks do not match their checksums{cut}"
-    digest = hashlib.sha256(data[: shape.index_start].data)
-    digest.update(shape.index())
-    if facts is not None and digest.hexdigest() != facts.shard_sha256:
+    body = data[: shape.index_start].data
+    if facts is not None and digest_of(facts.digest, body, shape.index()) != facts.shard_digest:
         # Whole chunks of another shard: their own checksums are right, and the rows are not these.
         return np.zeros(shape.rows, dtype=bool), "it is not the shard that its records are of"
     if data[shape.index_start :].tobytes() != shape.index():

@@ -1,15 +1,15 @@
 """A block's records as a sealed Parquet file, with what they say of the block's shard."""
 
-import hashlib
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from inrgen.store.digest import Digest, digest_of
 from inrgen.store.seal import BLANK_SEAL, read_seal, seal
 
 _FACTS_KEY, _SEAL_KEY = b"inrgen.facts", b"inrgen.seal"
@@ -20,26 +20,53 @@ class BlockFacts:
     """Which block a fragment commits, and the shard that goes with it.
 
     store_seal: the digest of the store's root document, so that no other store's fragment passes.
-    shard_sha256, shard_bytes: digest and length of the whole shard file.
-    records_sha256: digest of the records less the time they took, so that a block fitted again has
-        the same; "" in stores of older versions.
+    digest: the kind of the two digests, which their names in the file end with.
+    shard_digest, shard_bytes: digest and length of the whole shard file.
+    records_digest: digest of the records less the time they took, so that a block fitted again has
+        the same; "" in the oldest stores.
     """
 
     store_seal: str
     spec_id: str
     block: int
-    shard_sha256: str
+    digest: Digest
+    shard_digest: str
     shard_bytes: int
-    records_sha256: str = ""
+    records_digest: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "store_seal": self.store_seal,
+            "spec_id": self.spec_id,
+            "block": self.block,
+            f"shard_{self.digest}": self.shard_digest,
+            "shard_bytes": self.shard_bytes,
+            f"records_{self.digest}": self.records_digest,
+        }
+
+    @staticmethod
+    def from_dict(said: dict[str, Any]) -> "BlockFacts":
+        """The inverse of to_dict."""
+        kind: Digest = "sha256" if "shard_sha256" in said else "blake3"
+        return BlockFacts(
+            store_seal=said["store_seal"],
+            spec_id=said["spec_id"],
+            block=said["block"],
+            digest=kind,
+            shard_digest=said[f"shard_{kind}"],
+            shard_bytes=said["shard_bytes"],
+            records_digest=said.get(f"records_{kind}", ""),
+        )
 
 
-def digest_records(table: pa.Table) -> str:
-    """SHA-256 of what records say, whichever columns they have, but for how long fits took."""
+def digest_records(kind: Digest, table: pa.Table) -> str:
+    """The digest of what records say, whichever columns they have, but for how long fits took."""
     stream = pa.BufferOutputStream()
     lasting = table.drop_columns("duration_s").combine_chunks()
     with pa.ipc.new_stream(stream, lasting.schema) as writer:
         writer.write_table(lasting)
-    return hashlib.sha256(stream.getvalue()).hexdigest()
+    return digest_of(kind, memoryview(stream.getvalue()))
 
 
 def seal_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str, Any]) -> bytes:
@@ -76,11 +103,11 @@ def open_parquet(data: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
 
 def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:
     """The bytes of a fragment."""
-    return seal_parquet([table], table.schema, asdict(facts))
+    return seal_parquet([table], table.schema, facts.to_dict())
 
 
 def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:
     """A fragment's table and facts. Raises ValueError where its seal is broken."""
     file, facts = open_parquet(data)
     # blocks are what is worked on in parallel; threads for one of them only get in the way
-    return file.read(use_threads=False), BlockFacts(**facts)
+    return file.read(use_threads=False), BlockFacts.from_dict(facts)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from inrgen.store.files import Files
-from inrgen.store.fragment import decode_fragment, open_parquet, seal_parquet
+from inrgen.store.fragment import BlockFacts, decode_fragment, open_parquet, seal_parquet
 from inrgen.store.layout import (
     INDEX,
     RECORDS,
@@ -83,7 +83,8 @@ def content_of_blocks(files: Files, spec_id: str, blocks: range) -> str:
             _, said = open_parquet(files.read(key))
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from error
-        digest.update(f"{said['shard_sha256']}{said.get('records_sha256', '')}".encode())
+        facts = BlockFacts.from_dict(said)
+        digest.update(f"{facts.shard_digest}{facts.records_digest}".encode())
     return digest.hexdigest()
 
 

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-FORMAT_VERSION = 1
+# Stores of earlier ones are read and continued as they are; digest.py says what parts them.
+FORMAT_VERSION = 2
 
 ROOT_DOCUMENT = "zarr.json"
 ROOT_COPY = "zarr-copy.json"

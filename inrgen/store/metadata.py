@@ -7,6 +7,7 @@ from typing import Any
 
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import Derivation, derivation_of
+from inrgen.store.digest import DIGESTS, Digest
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files import Files
 from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, Layout
@@ -25,6 +26,7 @@ class StoreFacts:
     identity: what a run that resumes the store is held to; plain JSON.
     about: what is merely noted.
     seal: the digest of the root document, which every fragment repeats.
+    digest: the kind of digest that fragments note of shards and records.
     """
 
     specs: dict[str, InrSpec]
@@ -32,6 +34,7 @@ class StoreFacts:
     identity: dict[str, Any]
     about: dict[str, Any]
     seal: str
+    digest: Digest
 
     @property
     def derivation(self) -> Derivation | None:
@@ -151,10 +154,10 @@ def parse_root(root: bytes, where: object) -> StoreFacts:
         )
     document = json.loads(root)
     facts = document["attributes"]["inrgen"]
-    if facts["format_version"] != FORMAT_VERSION:
+    if facts["format_version"] not in DIGESTS:
         raise ValueError(
             f"{where} has format version {facts['format_version']}; "
-            f"this inrgen reads version {FORMAT_VERSION}"
+            f"this inrgen reads versions up to {max(DIGESTS)}"
         )
     groups = document["consolidated_metadata"]["metadata"]
     specs, layouts = {}, {}
@@ -169,6 +172,7 @@ def parse_root(root: bytes, where: object) -> StoreFacts:
         identity=facts["identity"],
         about=facts["about"],
         seal=digest,
+        digest=DIGESTS[facts["format_version"]],
     )
 
 

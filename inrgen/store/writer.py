@@ -1,6 +1,5 @@
 """Fill a store: workers stage blocks, one driver commits them."""
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
+from inrgen.store.digest import digest_of
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.files import open_files, staging_key
 from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
@@ -42,7 +42,6 @@ class StagedBlock:
     spec_id: str
     block: int
     key: str
-    shard_sha256: str
     shard_bytes: int
     fragment: bytes
 
@@ -107,16 +106,16 @@ def stage_shard(
     key, shard = staging_key(f"{spec_id}.{block}"), draft.data
     with ThreadPoolExecutor(1, "inrgen-stage") as aside:
         written = aside.submit(files.put, key, shard)
-        digest = hashlib.sha256(shard).hexdigest()
         fragment = encode_fragment(
             table,
             BlockFacts(
                 store_seal=facts.seal,
                 spec_id=spec_id,
                 block=block,
-                shard_sha256=digest,
+                digest=facts.digest,
+                shard_digest=digest_of(facts.digest, shard),
                 shard_bytes=len(shard),
-                records_sha256=digest_records(table),
+                records_digest=digest_records(facts.digest, table),
             ),
         )
         written.result()
@@ -124,7 +123,6 @@ def stage_shard(
         spec_id=spec_id,
         block=block,
         key=key,
-        shard_sha256=digest,
         shard_bytes=len(shard),
         fragment=fragment,
     )

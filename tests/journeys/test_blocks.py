@@ -64,7 +64,7 @@ def test_work_here_is_heard_of_before_its_block_is_done(plan, tmp_path, monkeypa
 
 
 def test_blocks_from_afar_are_heard_of_as_they_come(plan, monkeypatch):
-    staged = StagedBlock(spec_id="", block=0, key="", shard_sha256="", shard_bytes=0, fragment=b"")
+    staged = StagedBlock(spec_id="", block=0, key="", shard_bytes=0, fragment=b"")
     monkeypatch.setattr(
         "inrgen.journeys.blocks.run_tasks",
         lambda *_: iter([DoneBlock(staged=staged, rows_fitted=1)]),

@@ -1,0 +1,86 @@
+"""New stores note one kind of digest, old ones keep theirs, and both find what was altered."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from inrgen.store import metadata
+from inrgen.store.content import content_sha256
+from inrgen.store.digest import DIGESTS, Digest, digest_of
+from inrgen.store.files import open_files
+from inrgen.store.fragment import decode_fragment
+from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, fragment_key, shard_key
+from inrgen.store.reader import open_store
+from inrgen.store.seal import BLANK_SEAL, read_seal, seal
+from inrgen.store.verify import verify_store
+from inrgen.store.writer import StoreWriter
+
+pytestmark = pytest.mark.usefixtures("quickly")
+REFERENCES: dict[Digest, Any] = {"sha256": hashlib.sha256, "blake3": blake3}
+
+
+@pytest.fixture(params=sorted(DIGESTS))
+def version(request, monkeypatch):
+    """The version of the format that stores are created with."""
+    monkeypatch.setattr(metadata, "FORMAT_VERSION", request.param)
+    return request.param
+
+
+def _facts(sample, path, block):
+    return decode_fragment(open_files(path).read(fragment_key(sample.spec_id, block)))[1]
+
+
+def test_parts_count_as_one(sample):
+    data = sample.flat.tobytes()
+    for kind, reference in REFERENCES.items():
+        parts = (data[:10], memoryview(data)[10:5000], b"", data[5000:])
+        assert digest_of(kind, *parts) == digest_of(kind, data) == reference(data).hexdigest()
+
+
+def test_a_store_keeps_to_the_digest_it_was_created_with(sample, tmp_path, version, monkeypatch):
+    sample.create(tmp_path)
+    with StoreWriter(tmp_path) as writer:
+        writer.commit(sample.stage(tmp_path, 0))
+    monkeypatch.setattr(metadata, "FORMAT_VERSION", FORMAT_VERSION)
+    assert verify_store(sample.build(tmp_path)).ok
+    for block in (0, 1):
+        said, kind = _facts(sample, tmp_path, block), DIGESTS[version]
+        shard = (tmp_path / shard_key(sample.spec_id, block)).read_bytes()
+        assert said.digest == kind
+        assert said.shard_digest == REFERENCES[kind](shard).hexdigest()
+        assert len(said.records_digest) == 64
+        assert said.to_dict()[f"shard_{kind}"] == said.shard_digest
+
+
+def test_whole_chunks_of_another_shard_are_found(sample, tmp_path, version):
+    sample.build(tmp_path)
+    first, second = (tmp_path / shard_key(sample.spec_id, block) for block in (1, 2))
+    second.write_bytes(first.read_bytes())
+    (finding,) = verify_store(tmp_path).findings
+    assert (finding.kind, finding.block) == ("damaged_shard", 2)
+
+
+def test_what_a_store_holds_has_one_digest_a_version(sample, tmp_path, version):
+    sample.build(tmp_path / "a")
+    sample.create(tmp_path / "b")
+    with StoreWriter(tmp_path / "b") as writer:
+        for block in reversed(range(17)):
+            writer.commit(sample.stage(tmp_path / "b", block))
+        writer.finish(fragments_per_index=8)
+    assert content_sha256(tmp_path / "a") == content_sha256(tmp_path / "b")
+
+
+def test_stores_of_later_versions_are_refused(sample, tmp_path):
+    sample.build(tmp_path)
+    root = tmp_path / ROOT_DOCUMENT
+    there = read_seal(root.read_bytes())
+    document = json.loads(root.read_bytes())
+    document["attributes"]["inrgen"]["format_version"] = FORMAT_VERSION + 1
+    document["attributes"]["seal"] = BLANK_SEAL
+    root.write_bytes(seal(json.dumps(document).encode()))
+    assert read_seal(root.read_bytes()) != there
+    with pytest.raises(ValueError, match=r"has format version 3; this inrgen reads .* up to 2"):
+        open_store(tmp_path)
