@@ -13,7 +13,9 @@ from typing import Literal
 from moto.server import ThreadedMotoServer
 
 BUCKET = "bucket"
-FaultKind = Literal["refuse", "cut", "flip", "blank", "trickle", "deaf", "unconditional"]
+_Spoiling = Literal["refuse", "cut", "flip", "blank", "trickle", "deaf"]
+_Misjudging = Literal["unconditional", "unmatched", "unquoted", "mismatch"]
+FaultKind = _Spoiling | _Misjudging
 
 
 def start_server() -> tuple[ThreadedMotoServer, str]:
@@ -33,7 +35,9 @@ class Fault:
 
     refuse: 503; cut: the connection ends within the body; flip: one byte of the body is another;
     blank: the second half of the body is zeros; trickle: a byte now and then; deaf: the request is
-    carried out and the answer lost; unconditional: conditions are overlooked.
+    carried out and the answer lost; unconditional: conditions are overlooked; unmatched: If-Match
+    alone is; unquoted: If-Match is held against tags without their quotation marks, as Ceph does;
+    mismatch: no If-Match is fulfilled.
     times: how many such requests, until all is well again.
     """
 
@@ -49,6 +53,19 @@ def _spoil(kind: FaultKind, body: bytes) -> bytes:
     if kind == "flip":
         return body[:half] + bytes([body[half] ^ 1]) + body[half + 1 :]
     return body[:half] + b"\0" * (len(body) - half) if kind == "blank" else body
+
+
+def _spoil_conditions(kind: FaultKind | None, headers: dict[str, str]) -> dict[str, str] | None:
+    """What is passed on of a request's headers; None where it is refused for its conditions."""
+    overlooked = {"unconditional": "if-", "unmatched": "if-match"}.get(kind or "")
+    if overlooked:
+        return {k: v for k, v in headers.items() if not k.lower().startswith(overlooked)}
+    tag = next((v for k, v in headers.items() if k.lower() == "if-match"), None)
+    if tag is None or kind not in ("unquoted", "mismatch"):
+        return headers
+    if kind == "mismatch" or tag.startswith('"'):
+        return None
+    return {k: f'"{v}"' if k.lower() == "if-match" else v for k, v in headers.items()}
 
 
 class FaultyProxy:
@@ -95,9 +112,10 @@ class FaultyProxy:
                 if kind == "refuse":
                     self._answer(503, [], b"")
                     return
-                headers = dict(self.headers)
-                if kind == "unconditional":
-                    headers = {k: v for k, v in headers.items() if not k.lower().startswith("if-")}
+                headers = _spoil_conditions(kind, dict(self.headers))
+                if headers is None:
+                    self._answer(412, [], b"")
+                    return
                 connection = http.client.HTTPConnection(proxy.target, timeout=30)
                 connection.request(self.command, path, body, headers)
                 answer = connection.getresponse()

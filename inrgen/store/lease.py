@@ -96,17 +96,24 @@ class Lease:
             self._sure = time.monotonic()
             taken = self._files.swap(LOCK, self._document(), tag)
             if taken is not None:
-                self._check_conditions()
+                taken = self._renewed_where_conditions_hold(taken)
+            if taken is not None:
                 return taken
             found, tag = self._look()
 
-    def _check_conditions(self) -> None:
-        """Refuse a server that overlooks conditions: there every lock and commit would be a lie."""
-        if self._files.swap(LOCK, self._document(), None) is not None:
-            raise OSError(
-                f"the server of {self._files.where} overlooks If-None-Match: stores can be read "
-                "there, but not written"
-            )
+    def _renewed_where_conditions_hold(self, tag: str) -> str | None:
+        """The tag of the lease renewed once; None where another process has it by now.
+
+        Refuses a server that overlooks conditions: there every lock and commit would be a lie.
+        """
+        renewed = self._files.swap(LOCK, self._document(), tag)
+        for header, wrong in {"If-None-Match": None, "If-Match": tag}.items():
+            if self._files.swap(LOCK, self._document(), wrong) is not None:
+                raise OSError(
+                    f"the server of {self._files.where} overlooks {header}: stores can be read "
+                    "there, but not written"
+                )
+        return renewed
 
     def _look(self) -> tuple[dict | None, str | None]:
         try:

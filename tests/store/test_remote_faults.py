@@ -92,11 +92,36 @@ def test_writes_are_repeated_until_they_are_heard_of(small_sample, bucket_url, p
     assert files.read("lease") == b"2"
 
 
-def test_a_server_that_overlooks_conditions_is_not_written_to(small_sample, through, proxy):
-    proxy.fault = Fault("unconditional", method="PUT")
+@pytest.mark.parametrize(
+    ("kind", "header"), [("unconditional", "If-None-Match"), ("unmatched", "If-Match")]
+)
+def test_a_server_that_overlooks_conditions_is_not_written_to(through, proxy, kind, header):
+    proxy.fault = Fault(kind, method="PUT")
     with (
-        pytest.raises(OSError, match=r"overlooks If-None-Match: stores can be read"),
+        pytest.raises(OSError, match=rf"overlooks {header}: stores can be read"),
         open_files(through).lock(),
+    ):
+        pytest.fail("locked")
+
+
+def test_a_server_that_holds_tags_without_quotation_marks_is_written_to(through, proxy):
+    proxy.fault = Fault("unquoted", method="PUT")
+    files = open_files(through)
+    for _ in range(2):
+        with files.lock() as locked:
+            locked.put("a", b"1")
+    tag = files.swap("lease", b"1", None)
+    assert files.swap("lease", b"2", tag) is not None
+    assert files.swap("lease", b"3", tag) is None
+    assert files.read("lease") == b"2"
+
+
+@pytest.mark.parametrize("name", ["new", ""])
+def test_a_server_that_refuses_its_own_tags_is_not_written_to(through, proxy, name):
+    proxy.fault = Fault("mismatch", method="PUT")
+    with (
+        pytest.raises(OSError, match=r"refuses If-Match with the tag that it gives itself"),
+        open_files(through.replace("?", f"/{name}?")).lock(),
     ):
         pytest.fail("locked")
 
