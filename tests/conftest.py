@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.object_server import BUCKET, FaultyProxy, start_server
+from tests.object_server import ANOTHER, REGION, FaultyProxy, serve
 
 # Ray then leaves the home folder alone.
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -16,8 +16,9 @@ os.environ["TRITON_INTERPRET"] = "1"
 os.environ["TRITON_CACHE_DIR"] = str(
     Path(__file__).resolve().parents[1] / ".pytest_cache" / "triton"
 )
-# What a server that speaks S3 is told by the tests; no other server is asked.
-os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "testing"
+# What a server that speaks S3 is told by the tests; no other is asked, unless one was named.
+if not ANOTHER:
+    os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "testing"
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -31,17 +32,23 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def object_endpoint() -> Iterator[str]:
-    """The URL of a server that speaks S3, of this process alone."""
-    server, endpoint = start_server()
-    yield endpoint
-    server.stop()
+def object_bucket() -> Iterator[tuple[str, str]]:
+    """The URL of a server that speaks S3, and a bucket of this process alone on it."""
+    with serve() as (endpoint, bucket):
+        yield endpoint, bucket
+
+
+@pytest.fixture(scope="session")
+def object_endpoint(object_bucket) -> str:
+    """The URL of that server."""
+    return object_bucket[0]
 
 
 @pytest.fixture
-def bucket_url(object_endpoint) -> str:
+def bucket_url(object_bucket) -> str:
     """A location on that server with nothing in it."""
-    return f"s3://{BUCKET}/{uuid.uuid4().hex}?endpoint={object_endpoint}&region=us-east-1"
+    endpoint, bucket = object_bucket
+    return f"s3://{bucket}/{uuid.uuid4().hex}?endpoint={endpoint}&region={REGION}"
 
 
 @pytest.fixture

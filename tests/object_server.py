@@ -1,10 +1,20 @@
-"""A server that speaks S3 within the test's own process, and a proxy that spoils its answers."""
+"""A server that speaks S3, with a bucket for the tests, and a proxy that spoils its answers.
+
+It is moto within the test's own process, or a server that INRGEN_TEST_S3 names; that one is signed
+to with the usual variables, and holds a bucket of the tests' own until they end:
+
+    INRGEN_TEST_S3=http://127.0.0.1:7480 AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... \
+        pytest tests -k "remote or test_files"
+"""
 
 import http.client
 import logging
+import os
 import time
 import urllib.request
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -12,21 +22,43 @@ from typing import Literal
 
 from moto.server import ThreadedMotoServer
 
-BUCKET = "bucket"
+ANOTHER = os.environ.get("INRGEN_TEST_S3", "").rstrip("/")
+REGION = os.environ.get("AWS_REGION", "us-east-1") if ANOTHER else "us-east-1"
 _Spoiling = Literal["refuse", "cut", "flip", "blank", "trickle", "deaf"]
 _Misjudging = Literal["unconditional", "unmatched", "unquoted", "mismatch"]
 FaultKind = _Spoiling | _Misjudging
 
 
-def start_server() -> tuple[ThreadedMotoServer, str]:
-    """A server on a free port with an empty bucket, and its URL."""
+@contextmanager
+def serve() -> Iterator[tuple[str, str]]:
+    """The URL of a server, and the name of an empty bucket on it."""
+    if ANOTHER:
+        with _bucket_of_its_own() as bucket:
+            yield ANOTHER, bucket
+        return
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")).close()
-    return server, endpoint
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bucket", method="PUT")).close()
+    yield endpoint, "bucket"
+    server.stop()
+
+
+@contextmanager
+def _bucket_of_its_own() -> Iterator[str]:
+    """A bucket on the other server, which goes again with all that is in it."""
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=ANOTHER, region_name=REGION)
+    name = f"inrgen-test-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=name)
+    yield name
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+        for found in page.get("Contents", ()):
+            client.delete_object(Bucket=name, Key=found["Key"])
+    client.delete_bucket(Bucket=name)
 
 
 @dataclass

@@ -9,10 +9,13 @@ from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
 from inrgen.store.shard_cache import ShardCache
-from tests.object_server import Fault
+from tests.object_server import ANOTHER, Fault
 
 SPOILT = ("refuse", "cut", "flip", "blank", "trickle")
 pytestmark = pytest.mark.usefixtures("hurried", "quickly")
+changes_conditions = pytest.mark.skipif(
+    bool(ANOTHER), reason="another server sees that what was signed was changed on its way"
+)
 
 
 @pytest.fixture
@@ -74,10 +77,8 @@ def test_a_fault_that_stays_is_an_error_that_names_the_shard(
 
 
 @pytest.mark.parametrize("kind", ["refuse", "deaf", "cut"])
-def test_writes_are_repeated_until_they_are_heard_of(small_sample, bucket_url, proxy, kind):
-    files = open_files(
-        bucket_url.replace(bucket_url.partition("=")[2].partition("&")[0], proxy.endpoint)
-    )
+def test_writes_are_repeated_until_they_are_heard_of(bucket_url, object_endpoint, proxy, kind):
+    files = open_files(bucket_url.replace(object_endpoint, proxy.endpoint))
     for write in (files.put, files.create):
         proxy.fault = Fault(kind, method="PUT", times=2)
         key = write.__name__
@@ -92,6 +93,7 @@ def test_writes_are_repeated_until_they_are_heard_of(small_sample, bucket_url, p
     assert files.read("lease") == b"2"
 
 
+@changes_conditions
 @pytest.mark.parametrize(
     ("kind", "header"), [("unconditional", "If-None-Match"), ("unmatched", "If-Match")]
 )
@@ -104,6 +106,7 @@ def test_a_server_that_overlooks_conditions_is_not_written_to(through, proxy, ki
         pytest.fail("locked")
 
 
+@changes_conditions
 def test_a_server_that_holds_tags_without_quotation_marks_is_written_to(through, proxy):
     proxy.fault = Fault("unquoted", method="PUT")
     files = open_files(through)
@@ -126,8 +129,8 @@ def test_a_server_that_refuses_its_own_tags_is_not_written_to(through, proxy, na
         pytest.fail("locked")
 
 
-def test_errors_say_what_to_do(bucket_url):
+def test_errors_say_what_to_do(bucket_url, object_bucket):
     with pytest.raises(FileNotFoundError, match=r"is not an inrgen store"):
         open_store(bucket_url)
-    with pytest.raises(OSError, match=r"no such bucket.*s3://nowhere/x"):
-        open_files(bucket_url.replace("//bucket/", "//nowhere/x")).create("a", b"")
+    with pytest.raises(OSError, match=r"no such bucket.*s3://no-such-bucket/"):
+        open_files(bucket_url.replace(object_bucket[1], "no-such-bucket")).create("a", b"")
