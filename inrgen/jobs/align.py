@@ -7,7 +7,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from inrgen.core import rng
@@ -17,6 +17,8 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.template import ROUNDS, aligned_sum, medoid
 from inrgen.jobs.change import Names, ReadyChange
 from inrgen.jobs.draw_bytes import encode_tensors
+from inrgen.store.byte_rows import ByteRows
+from inrgen.transforms.rows import tensor_of
 
 OPERATION = "align"
 PAIRS = "pairs"
@@ -120,12 +122,12 @@ class Align:
         called = rng.fold(names.items, names.views)
 
         def change(
-            flat: Float[Tensor, "r p"], part: slice, out: Float[Tensor, "d p"]
-        ) -> list[bytes]:
-            params = Params.from_flat(self.spec, flat)
+            flat: Float32[np.ndarray, "r p"], part: slice, out: Float32[np.ndarray, "d p"]
+        ) -> ByteRows:
+            params = Params.from_flat(self.spec, tensor_of(flat))
             reference = self.reference(params)
             found = match(self.spec, reference, params, self.config, names=called[part])
-            found.aligned.flat(out=out)
+            found.aligned.flat(out=torch.from_numpy(out))
             return encode_tensors(found.symmetry)
 
         return change

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float32, Int
 from torch import Tensor
 
 from inrgen.core import rng
@@ -13,9 +14,9 @@ from inrgen.core.spec import InrSpec
 from inrgen.jobs.chain_text import Link, chain_of, keeps_function, links_from
 from inrgen.jobs.change import Names, ReadyChange
 from inrgen.jobs.draw_bytes import encode_draw, is_small
+from inrgen.store.byte_rows import ByteRows
 from inrgen.transforms.chain import Chain
-from inrgen.transforms.draws import rows_of
-from inrgen.transforms.rows import apply_rows
+from inrgen.transforms.rows import RowChange, ready_rows
 
 OPERATION = "augment"
 
@@ -58,20 +59,26 @@ class Augment:
     def over(self, names: Names) -> ReadyChange:
         """Draws are made for the whole run at once, unless they are large beside its weights."""
         keys, chain = augment_keys(names, self.seed, self.copies), self.chain
-        whole = chain.draw(self.spec, keys) if is_small(chain, self.spec) else None
-        texts = [] if whole is None else encode_draw(chain, self.spec, whole, keys)
+        at_once = self._at_once(keys) if is_small(chain, self.spec) else None
 
         def change(
-            flat: Float[Tensor, "r p"], part: slice, out: Float[Tensor, "d p"]
-        ) -> list[bytes]:
+            flat: Float32[np.ndarray, "r p"], part: slice, out: Float32[np.ndarray, "d p"]
+        ) -> ByteRows:
             rows = slice(part.start * self.copies, part.stop * self.copies)
             if self.copies > 1:
-                flat = flat.repeat_interleave(self.copies, dim=0)
-            if whole is not None:
-                apply_rows(chain, self.spec, flat, rows_of(whole, rows), out)
-                return texts[rows]
-            draw = chain.draw(self.spec, keys[rows])
-            apply_rows(chain, self.spec, flat, draw, out)
-            return encode_draw(chain, self.spec, draw, keys[rows])
+                flat = np.repeat(flat, self.copies, axis=0)
+            if at_once is not None:
+                apply, texts = at_once
+                apply(flat, rows, out)
+                return texts.rows(rows)
+            apply, texts = self._at_once(keys[rows])
+            apply(flat, slice(0, len(flat)), out)
+            return texts
 
         return change
+
+    def _at_once(self, keys: Int[Tensor, " d"]) -> tuple[RowChange, ByteRows]:
+        """The chain under draws made of keys, and those draws as bytes."""
+        draw = self.chain.draw(self.spec, keys)
+        ready = ready_rows(self.chain, self.spec, draw)
+        return ready, encode_draw(self.chain, self.spec, draw, keys)

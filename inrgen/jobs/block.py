@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
-from torch import Tensor
+from jaxtyping import Bool, Float64
 
 from inrgen.core.params import Params
 from inrgen.core.rng import hash_items
@@ -18,6 +17,7 @@ from inrgen.jobs.align import Align
 from inrgen.jobs.augment import Augment
 from inrgen.jobs.change import Change, Names, ReadyChange
 from inrgen.jobs.plan import DeriveTask, parent_rows
+from inrgen.store.byte_rows import ByteRows
 from inrgen.store.derivation import TEMPLATE, Derivation
 from inrgen.store.files import open_files
 from inrgen.store.metadata import StoreFacts, read_facts
@@ -25,6 +25,7 @@ from inrgen.store.parent import RowRun
 from inrgen.store.records import DerivedRecords, derived_table
 from inrgen.store.shard import ShardDraft
 from inrgen.store.writer import StagedBlock, block_shape, stage_shard
+from inrgen.transforms.rows import finite_rows
 
 
 def note_template(templates: dict[str, Params]) -> dict[str, Any]:
@@ -70,18 +71,9 @@ def _cut(rows: range, rows_at_once: int, views: int) -> Iterator[range]:
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
-def _finite(flat: Float[Tensor, "d p"]) -> Bool[Tensor, " d"]:
-    """Which rows are finite: those of a finite sum, and those that are seen to be one by one."""
-    finite = flat.sum(dim=1).isfinite()
-    if not bool(finite.all()):
-        rest = (~finite).nonzero()[:, 0]
-        finite[rest] = flat[rest].isfinite().all(dim=1)
-    return finite
-
-
 def _fill(
     draft: ShardDraft, run: RowRun, ready: ReadyChange, *, copies: int, views: int, at_once: int
-) -> tuple[list[bytes], Bool[np.ndarray, " d"]]:
+) -> tuple[ByteRows, Bool[np.ndarray, " d"]]:
     """Make the rows of a block, chunk by chunk; NaN where there are none to serve.
 
     Returns the draw of each, and which turned into something that is not finite.
@@ -90,7 +82,7 @@ def _fill(
         views: of the parent's items, which are never parted.
         at_once: rows of the parent that are changed together, at most.
     """
-    shape, draws = draft.shape, []
+    shape, draws = draft.shape, list[ByteRows]()
     served = np.repeat(run.served, copies)
     finite = np.empty(shape.rows, dtype=bool)
     for chunk in range(shape.num_chunks):
@@ -99,16 +91,13 @@ def _fill(
         for part in _cut(range(first, first + len(made) // copies), at_once, views):
             new = slice((part.start - first) * copies, (part.stop - first) * copies)
             of = slice(part.start - run.rows.start, part.stop - run.rows.start)
-            out = torch.from_numpy(place[new])
-            draws += ready(torch.from_numpy(run.read(part)), of, out)
-            finite[made.start + new.start : made.start + new.stop] = _finite(out).numpy()
+            draws.append(ready(run.view(part), of, place[new]))
+            finite[made.start + new.start : made.start + new.stop] = finite_rows(place[new])
         good = (served & finite)[made.start : made.stop]
         if not good.all():
             place[~good] = np.nan
         draft.close(chunk)
-    for row in np.flatnonzero(~served).tolist():
-        draws[row] = b""
-    return draws, served & ~finite
+    return ByteRows.join(draws).emptied(~served), served & ~finite
 
 
 def derive_block(task: DeriveTask) -> StagedBlock:

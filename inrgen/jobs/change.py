@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from jaxtyping import Float, Int
+import numpy as np
+from jaxtyping import Float32, Int
 from torch import Tensor
+
+from inrgen.store.byte_rows import ByteRows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,14 +22,14 @@ class ReadyChange(Protocol):
     """An operation on a run of rows, with all the choices made that need no weights."""
 
     def __call__(
-        self, flat: Float[Tensor, "r p"], part: slice, out: Float[Tensor, "d p"]
-    ) -> list[bytes]:
+        self, flat: Float32[np.ndarray, "r p"], part: slice, out: Float32[np.ndarray, "d p"]
+    ) -> ByteRows:
         """Put the new rows of a part of the run where they go, and give the draw of each as bytes.
 
         Rows that are not finite come out as rows that are not.
 
         Args:
-            flat: the rows of that part.
+            flat: the rows of that part, which may be memory that cannot be written to.
             part: which of the run's rows they are.
             out: memory to fill, all copies of a row together.
         """

@@ -18,6 +18,7 @@ from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
 from inrgen.core.spec import InrSpec
+from inrgen.store.byte_rows import ByteRows
 from inrgen.transforms.base import Transform
 from inrgen.transforms.draws import rebuild, tensors_of
 
@@ -68,7 +69,7 @@ def _body(values: Shaped[np.ndarray, "b n"], width: int) -> UInt8[np.ndarray, "b
     return np.ascontiguousarray(values.astype(kind)).view(np.uint8).reshape(len(values), -1)
 
 
-def _strings(tensors: Sequence[np.ndarray], widths: Sequence[int]) -> list[bytes]:
+def _strings(tensors: Sequence[np.ndarray], widths: Sequence[int]) -> UInt8[np.ndarray, "b k"]:
     """The strings of rows that have the same width in each tensor."""
     bodies = [_body(tensor, width) for tensor, width in zip(tensors, widths, strict=True)]
     size = 1 + sum(1 + body.shape[1] for body in bodies)
@@ -78,36 +79,43 @@ def _strings(tensors: Sequence[np.ndarray], widths: Sequence[int]) -> list[bytes
         data[:, at] = ord(str(width))
         data[:, at + 1 : at + 1 + body.shape[1]] = body
         at += 1 + body.shape[1]
-    text = data.tobytes()
-    return [text[start : start + size] for start in range(0, len(text), size)]
+    return data
 
 
-def encode_tensors(draw: Any) -> list[bytes]:
+def encode_tensors(draw: Any) -> ByteRows:
     """The strings of a draw's rows in form "T"."""
     columns = [t.flatten(1) if t.ndim > 1 else t[:, None] for t in tensors_of(draw).values()]
     tensors = [column.numpy() for column in columns]
     own_width = np.zeros(len(tensors[0]), dtype=int)
     widths = np.stack([_widths(t) if t.dtype == np.int64 else own_width for t in tensors])
+    if not widths.shape[1]:
+        return ByteRows.of([])
     if (widths == widths[:, :1]).all():
-        return _strings(tensors, widths[:, 0].tolist()) if widths.shape[1] else []
-    found: list[bytes] = [b""] * widths.shape[1]
+        return ByteRows.of_table(_strings(tensors, widths[:, 0].tolist()))
     kinds, kind_of = np.unique(widths, axis=1, return_inverse=True)
+    tables = []
     for kind, of in enumerate(kinds.T.tolist()):
         rows = np.flatnonzero(kind_of.reshape(-1) == kind)
-        strings = _strings([tensor[rows] for tensor in tensors], of)
-        for row, text in zip(rows.tolist(), strings, strict=True):
-            found[row] = text
-    return found
+        tables.append((rows, _strings([tensor[rows] for tensor in tensors], of)))
+    lengths = np.zeros(widths.shape[1] + 1, dtype=np.int64)
+    for rows, table in tables:
+        lengths[rows + 1] = table.shape[1]
+    starts = np.cumsum(lengths)
+    data = np.empty(starts[-1], dtype=np.uint8)
+    for rows, table in tables:
+        data[starts[rows][:, None] + np.arange(table.shape[1])] = table
+    return ByteRows(data=data, starts=starts)
 
 
 def encode_draw(
     transform: Transform[Any], spec: InrSpec, draw: Any, keys: Int[Tensor, " b"]
-) -> list[bytes]:
+) -> ByteRows:
     """The string of each row of a draw that was made from keys."""
     if not stored_as_key(transform, spec):
         return encode_tensors(draw)
-    text = keys.numpy().astype("<i8").tobytes()
-    return [b"K" + text[at : at + 8] for at in range(0, len(text), 8)]
+    table = np.full((len(keys), 9), ord("K"), dtype=np.uint8)
+    table[:, 1:] = keys.numpy().astype("<i8").view(np.uint8).reshape(-1, 8)
+    return ByteRows.of_table(table)
 
 
 def _decode_row(data: bytes, like: dict[str, Tensor]) -> dict[str, Tensor]:

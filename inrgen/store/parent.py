@@ -65,6 +65,16 @@ class RowRun:
             self._shards[block] = shape, map_shard(files, path, shard_key(spec_id, block), shape)
         self.table = pa.concat_tables(tables).combine_chunks()
 
+    def view(self, rows: range) -> Float32[np.ndarray, "r p"]:
+        """The weights of a run of rows, which nobody may write to.
+
+        Where one chunk holds them all they are not copied, but lie where the file is mapped.
+        """
+        number, first = divmod(rows.start, self._layout.chunk_rows)
+        if rows.step != 1 or first + len(rows) > self._layout.chunk_rows:
+            return self.read(rows)
+        return self._chunk(number)[first : first + len(rows)]
+
     def read(self, rows: range | Int[np.ndarray, " r"]) -> Float32[np.ndarray, "r p"]:
         """The weights of some of the run's rows, in order."""
         wanted = np.asarray(rows)

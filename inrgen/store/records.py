@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Bool
 
 from inrgen.core.splits import Split
+from inrgen.store.byte_rows import ByteRows
 
 FitStatus = Literal["ok", "below_target", "non_finite", "bad_input"]
 
@@ -111,6 +112,8 @@ DERIVED_SCHEMA = pa.schema(
         pa.field("draw", pa.binary(), nullable=False),
     ]
 )
+# What one array of binary strings may hold.
+_MOST_BYTES = 2**31 - 1
 # What was measured of the parent's function, which need not be that of a changed row.
 _MEASURED = ("psnr_db", "iou", "near_error", "chamfer")
 
@@ -131,9 +134,18 @@ class DerivedRecords:
 
     operation: str
     copies: int
-    draws: Sequence[bytes]
+    draws: ByteRows
     failed: Bool[np.ndarray, " r"]
     keeps_function: bool
+
+
+def binary_array(strings: ByteRows) -> pa.Array | pa.ChunkedArray:
+    """Strings of bytes as Arrow has them, in several arrays where one may not hold so many."""
+    if strings.starts[-1] > _MOST_BYTES:
+        return pa.array(list(strings), pa.binary())
+    starts = pa.py_buffer(strings.starts.astype(np.int32))
+    data = pa.py_buffer(np.ascontiguousarray(strings.data))
+    return pa.Array.from_buffers(pa.binary(), len(strings), [None, starts, data])
 
 
 def derived_table(parents: pa.Table, said: DerivedRecords) -> pa.Table:
@@ -157,7 +169,7 @@ def derived_table(parents: pa.Table, said: DerivedRecords) -> pa.Table:
             columns[name] = np.where(said.failed, text, old)
     columns["parent_row"] = parent_row
     columns["operation"] = pa.repeat(said.operation, num)
-    columns["draw"] = pa.array(said.draws, pa.binary())
+    columns["draw"] = binary_array(said.draws)
     return pa.table(
         {
             field.name: pa.array(columns[field.name], field.type)

@@ -11,6 +11,21 @@ from numba import njit
 
 from inrgen.core.compiled import kept_on_disk
 
+# The digits of a float32 but for its sign, and the least of them that is not finite.
+_SIZE, _INFINITE = np.int32(0x7FFFFFFF), np.int32(0x7F800000)
+
+
+@kept_on_disk
+@no_type_check
+def note_finite(flat, found):
+    """found[r] = whether row r is finite throughout: its largest number is, by size, as bits."""
+    bits = flat.view(np.int32)
+    for row in range(flat.shape[0]):
+        numbers, most = bits[row], np.int32(0)
+        for i in range(len(numbers)):
+            most = max(most, numbers[i] & _SIZE)
+        found[row] = most < _INFINITE
+
 
 @kept_on_disk
 @no_type_check

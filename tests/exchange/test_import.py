@@ -80,6 +80,7 @@ def test_shapes_there_and_back(shapes, tmp_path):
 
 
 def test_a_store_made_of_another_goes_out_as_well(images, tmp_path):
+    from inrgen.store.byte_rows import ByteRows
     from inrgen.store.create import create_store
     from inrgen.store.derivation import Derivation
     from inrgen.store.records import DerivedRecords, derived_table
@@ -92,7 +93,7 @@ def test_a_store_made_of_another_goes_out_as_well(images, tmp_path):
     said = DerivedRecords(
         operation="align",
         copies=1,
-        draws=[b""] * 30,
+        draws=ByteRows.of([b""] * 30),
         failed=np.zeros(30, dtype=bool),
         keeps_function=True,
     )

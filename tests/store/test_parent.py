@@ -21,8 +21,12 @@ def test_any_rows_of_a_run_in_any_order(sample, store, monkeypatch):
     first, last = sample.layout.block_rows(1).start - 5, sample.layout.block_rows(2).stop
     run = RowRun(store, sample.spec_id, range(first, last))
     mixed = np.random.default_rng(0).integers(first, last, 50)
-    for rows in (range(first, last), range(first + 3, first + 9), mixed, mixed[:0]):
+    runs = (range(first, last), range(first + 3, first + 9), range(first + 9, first + 30))
+    for rows in (*runs, mixed, mixed[:0]):
         np.testing.assert_array_equal(run.read(rows), sample.flat[np.asarray(rows, dtype=int)])
+    for rows in runs:
+        np.testing.assert_array_equal(run.view(rows), sample.flat[rows.start : rows.stop])
+    assert not run.view(runs[2]).flags.writeable
     assert len(looked_at) == len(set(looked_at))
     assert run.table["row"].to_pylist() == list(range(first, last))
 
