@@ -63,7 +63,7 @@ def proxy(object_endpoint) -> Iterator[FaultyProxy]:
 def hurried(monkeypatch) -> None:
     """Clients that give up within seconds, as tests cannot wait."""
     for name, value in {
-        "_PATIENCE_S": 3.0,
+        "_PATIENCE_S": 2.0,
         "_MAX_RETRIES": 4,
         "_FIRST_WAIT_S": 0.01,
         "_LONGEST_WAIT_S": 0.05,

@@ -75,6 +75,9 @@ class Lease:
     def release(self) -> None:
         """Let the next driver begin at once."""
         self._ended.set()
+        if time.monotonic() - self._sure > LEASE_S:
+            # the server is not to be had, and the lease has run out
+            return
         self._heart.join()
         with self._changing:
             # where that fails the lease runs out by itself

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 # A request that fails is sent again, after a random share of a time that doubles, until it has
-# been tried for so long or so often in all.
-_PATIENCE_S = 90.0
+# been tried for so long: servers are started anew within it. One that never answered is more likely
+# named wrong, and is tried so often alone, which takes seconds.
+_PATIENCE_S = 60.0
 _MAX_RETRIES = 12
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 8.0
 # One request: the whole of it, and how long a read may go without a byte.
@@ -38,7 +40,15 @@ _STALL_S = 10.0
 # Who has no credentials is sent to the machine's role, which only machines of a cloud have.
 _ROLE_SERVER = "169.254.169.254"
 
+# What a client says when its own tries are over though another may do better: the body of a listing
+# or a refusal broke off, or no answer came at all, or the server had enough to do.
+_BROKEN_OFF = "HTTP error: request or response body"
+_UNANSWERED = "HTTP error: error sending request"
+_OVERBURDENED = re.compile(r"status code: (429|500|502|503|504)\b")
+
 _user: int | None = None
+# Whether any server answered this process.
+_answered = False
 
 
 def make_client(place: Bucket, *, writes: bool) -> S3Store:
@@ -92,16 +102,17 @@ def _first_lines(error: Exception) -> str:
     return " ".join(str(error).partition("\n\nDebug source")[0].split())
 
 
-def _is_passing(error: BaseError) -> bool:
-    """Whether an error is one that obstore does not try again though another try may do better.
+def _is_passing(error: Exception) -> bool:
+    """Whether an error is one that another try may do without, some time later."""
+    said = str(error)
+    return isinstance(error, GenericError) and (
+        _BROKEN_OFF in said
+        or (_UNANSWERED in said and _answered)
+        or _OVERBURDENED.search(said) is not None
+    )
 
-    It tries again what fails before an answer begins, and the bodies of objects; those of listings
-    and of refusals that break off are left, and known by these words alone.
-    """
-    return isinstance(error, GenericError) and "HTTP error: request or response body" in str(error)
 
-
-def _translated(name: str, error: Exception) -> OSError:
+def _translated(name: str, error: Exception, tried_s: float) -> OSError:
     """What a client's error is to whoever uses the store."""
     said = str(error)
     if isinstance(error, FileNotFoundError) or "<Code>NoSuchBucket</Code>" in said:
@@ -113,7 +124,7 @@ def _translated(name: str, error: Exception) -> OSError:
         )
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return PermissionError(f"{name}: the server refuses it: {_first_lines(error)}")
-    return ServerFailed(f"{name}: {_first_lines(error)}")
+    return ServerFailed(f"{name}: {_first_lines(error)} (tried for {tried_s:.0f} s in all)")
 
 
 def ask(name: str, call: Callable[[], Answer]) -> Answer:
@@ -121,17 +132,21 @@ def ask(name: str, call: Callable[[], Answer]) -> Answer:
 
     AlreadyExistsError and PreconditionError pass, as they are answers.
     """
+    global _answered
     _check_process()
     began, wait = time.monotonic(), _FIRST_WAIT_S
     while True:
         try:
-            return call()
+            answer = call()
         except (AlreadyExistsError, PreconditionError):
             raise
         except (BaseError, FileNotFoundError) as error:
-            late = time.monotonic() - began + wait > _PATIENCE_S
-            if isinstance(error, FileNotFoundError) or late or not _is_passing(error):
-                raise _translated(name, error) from error
+            tried_s = time.monotonic() - began
+            if tried_s + wait > _PATIENCE_S or not _is_passing(error):
+                raise _translated(name, error, tried_s) from error
+        else:
+            _answered = True
+            return answer
         # waits need not be the same again, and must not be the same for all
         time.sleep(random.uniform(0, wait))
         wait = min(2 * wait, _LONGEST_WAIT_S)

@@ -48,6 +48,26 @@ def test_a_fault_that_passes_is_not_noticed(small_sample, through, proxy, tmp_pa
     assert proxy.fault.met > 1
 
 
+@pytest.mark.parametrize("kind", ["refuse", "deaf"])
+def test_a_server_that_is_back_after_a_while_is_waited_for(small_sample, through, proxy, kind):
+    store, more_than_a_client_tries = open_store(through), 12
+    for method, path in {"GET": "params/c/1", "PUT": "new"}.items():
+        proxy.fault = Fault(kind, method=method, path=path, times=more_than_a_client_tries)
+        if method == "PUT":
+            assert open_files(through).create("new", b"abc")
+        else:
+            read = store.read(np.arange(small_sample.layout.rows)).flat().numpy()
+            np.testing.assert_array_equal(read, small_sample.flat)
+        assert proxy.fault.met > more_than_a_client_tries
+
+
+def test_a_server_that_never_answered_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("inrgen.store.object_client._PATIENCE_S", 10**6)
+    monkeypatch.setattr("inrgen.store.object_client._answered", False)
+    with pytest.raises(ServerFailed, match=r"127\.0\.0\.1:9.*tried for \d s in all"):
+        open_store("s3://bucket/x?endpoint=http://127.0.0.1:9")
+
+
 @pytest.mark.parametrize("kind", ["refuse", "flip"])
 def test_records_that_come_spoilt_once_are_read_right(small_sample, through, proxy, kind):
     columns = ["row", "item_id", "label", "psnr_db"]
