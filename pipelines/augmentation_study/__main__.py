@@ -26,7 +26,8 @@ class StudyConfig:
 
     Builds the stores that are missing, runs every row of the published table and more, each with
     its seeds, and writes a report beside the published figures: OUT/report-SCALE.html and .md.
-    The same command again goes on where it was stopped.
+    The same command again goes on where it was stopped, a training after its last whole epoch, and
+    the same command twice at once, on one machine or several that share OUT, divides the runs.
 
     Attributes:
         scale: tiny (digits, minutes, to see that all runs), small (3,000 Fashion-MNIST images, two

@@ -1,12 +1,14 @@
 """Run one row with one seed: a training, one after pre-training, or a recipe's probes."""
 
+import hashlib
+import json
 import os
+import sys
 import time
 import traceback
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -17,12 +19,14 @@ from inrgen.store.choice import split_items
 from inrgen.store.reader import open_store
 from inrgen.train.config import TrainConfig
 from inrgen.train.data import TrainData
-from inrgen.train.loop import train
-from inrgen.train.result import TrainResult
+from inrgen.train.loop import OnEpoch, train
+from inrgen.train.result import EpochLog, TrainResult
 from pipelines.augmentation_study.results import Outcome, Run
 from pipelines.augmentation_study.rows import Row, curve_rows
 from pipelines.augmentation_study.scales import Scale, model_text, probe_configs, train_config
 from pipelines.augmentation_study.stores import Places, row_data
+
+_SECONDS_UNTOLD = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +39,11 @@ class Setting:
     threads: int
 
 
-def execute(setting: Setting, run: Run) -> Outcome:
-    """One run. An error of its own is its outcome, and the others go on."""
+def execute(setting: Setting, run: Run, folder: Path) -> Outcome:
+    """One run. An error of its own is its outcome, and the others go on.
+
+    folder: the run's own, where a training is kept from epoch to epoch.
+    """
     if setting.threads:
         torch.set_num_threads(setting.threads)
     began, worked, error = time.perf_counter(), time.process_time(), ""
@@ -45,7 +52,7 @@ def execute(setting: Setting, run: Run) -> Outcome:
         if run.row.recipe:
             recipe = _probe(setting, run)
         else:
-            result, config = _train(setting, run)
+            result, config = _train(setting, run, folder)
             error = result.reason
     except (ValueError, OSError, RuntimeError) as failure:
         error = f"{type(failure).__name__}: {failure}"
@@ -77,7 +84,7 @@ def _num_rows(data: TrainData, fraction: float) -> int:
     return max(1, round(fraction * len(split_items(store, store.spec.spec_id, "train"))))
 
 
-def _train(setting: Setting, run: Run) -> tuple[TrainResult, dict[str, Any]]:
+def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[str, Any]]:
     row, scale = run.row, setting.scale
     data = row_data(setting.places, scale, row)
     steps = scale.steps if row.corpus == "images" else scale.shape_steps
@@ -97,11 +104,30 @@ def _train(setting: Setting, run: Run) -> tuple[TrainResult, dict[str, Any]]:
         freeze=row.pretrained == "linear",
         test_curve=row in curve_rows(scale.views),
     )
-    init = None if row.pretrained == "no" else _pretrained(setting, run, data)
-    return train(config, data, device=setting.device, init=init), config.to_dict()
+    init = None if row.pretrained == "no" else _pretrained(setting, run, data, folder)
+    # one folder a config, so that what an older version began is not gone on with
+    kept = folder / hashlib.sha256(json.dumps(config.to_dict()).encode()).hexdigest()[:16]
+    told = _teller(run.run_id, config.epochs)
+    result = train(config, data, out=kept, device=setting.device, init=init, on_epoch=told)
+    return result, config.to_dict()
 
 
-def _pretrained(setting: Setting, run: Run, data: TrainData) -> Path:
+def _teller(name: str, epochs: int) -> OnEpoch:
+    """Says on stderr how far a training is, once in a minute at most."""
+    last = time.monotonic()
+
+    def tell(done: EpochLog) -> None:
+        nonlocal last
+        if time.monotonic() - last < _SECONDS_UNTOLD:
+            return
+        last = time.monotonic()
+        sys.stderr.write(f"{name}: epoch {done.epoch + 1} of {epochs}\n")
+        sys.stderr.flush()
+
+    return tell
+
+
+def _pretrained(setting: Setting, run: Run, data: TrainData, own: Path) -> Path:
     """The folder of a network pre-trained by contrast, on all training items without their labels.
 
     Pairs are two views where there are several, changed by the published noise and by negation,
@@ -124,10 +150,10 @@ def _pretrained(setting: Setting, run: Run, data: TrainData) -> Path:
         pairs="views" if row.views > 1 else "augment",
         views=row.views,
     )
-    making = Path(mkdtemp(prefix="_", dir=folder))
-    train(config, data, out=making / "run", device=setting.device)
+    making, told = own / "pretraining", _teller(f"{name}, pre-training", config.epochs)
+    train(config, data, out=making, device=setting.device, on_epoch=told)
     try:
-        (making / "run").rename(folder / name)
+        making.rename(folder / name)
     except OSError:
         if not (folder / name).exists():
             raise

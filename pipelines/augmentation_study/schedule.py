@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
+from pipelines.augmentation_study.claims import claimed
 from pipelines.augmentation_study.execute import Setting, execute
 from pipelines.augmentation_study.results import Outcome, Run, is_done, write_outcome
 from pipelines.augmentation_study.rows import Row
@@ -22,17 +23,30 @@ def run_pending(
     """Run what has no result yet; how many were run, and how many are left.
 
     No run is begun after so many minutes; those at work are finished. A run's result is on disk
-    before the next one begins, so a study that is killed loses at most the runs at work.
+    before the next one begins, and a training that is killed goes on after its last whole epoch.
+    Several of these at the same time, on one machine or more, share the runs out among themselves.
     """
     out, scale = setting.places.out, setting.scale
     pending = [run for run in runs if not is_done(out, scale, run)]
     end = None if minutes is None else time.monotonic() + 60 * minutes
     done = 0
     for outcome in _outcomes(setting, pending, jobs, lambda: _is_over(end)):
-        write_outcome(out, scale, outcome)
+        if outcome is None:
+            continue
         done += 1
         _say(f"{done}/{len(pending)} {outcome.run.run_id}: {_said(outcome)}")
-    return done, len(pending) - done
+    return done, sum(not is_done(out, scale, run) for run in pending)
+
+
+def carry_out(setting: Setting, run: Run) -> Outcome | None:
+    """One run and its result on disk; None where it is another process's, or was meanwhile."""
+    out, scale = setting.places.out, setting.scale
+    with claimed(out, scale, run) as folder:
+        if folder is None:
+            return None
+        outcome = execute(setting, run, folder)
+        write_outcome(out, scale, outcome)
+    return outcome
 
 
 def _is_over(end: float | None) -> bool:
@@ -41,25 +55,25 @@ def _is_over(end: float | None) -> bool:
 
 def _outcomes(
     setting: Setting, pending: Sequence[Run], jobs: int, is_over: Callable[[], bool]
-) -> Iterator[Outcome]:
-    """Outcomes as they come."""
+) -> Iterator[Outcome | None]:
+    """Outcomes as they come; None for a run that another process has."""
     if jobs == 1:
         for run in pending:
             if is_over():
                 return
-            yield execute(setting, run)
+            yield carry_out(setting, run)
         return
     # spawned: neither torch's threads nor mapped shards outlive a fork in good order
     context = multiprocessing.get_context("spawn")
     queue = iter(pending)
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        working: set[Future[Outcome]] = set()
+        working: set[Future[Outcome | None]] = set()
         while True:
             while len(working) < jobs and not is_over():
                 run = next(queue, None)
                 if run is None:
                     break
-                working.add(pool.submit(execute, setting, run))
+                working.add(pool.submit(carry_out, setting, run))
             if not working:
                 return
             finished, working = wait(working, return_when=FIRST_COMPLETED)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.augmentation_study import schedule
+from pipelines.augmentation_study.claims import claimed
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.results import (
     is_done,
@@ -64,7 +65,8 @@ def executed(monkeypatch, outcome):
     """The runs that were executed, of which the second has none to end with."""
     runs = []
 
-    def execute(setting, run):
+    def execute(setting, run, folder):
+        assert folder.is_dir()
         runs.append(run)
         if len(runs) == 2 and setting.threads == 2:
             raise KeyboardInterrupt
@@ -82,6 +84,19 @@ def test_a_study_that_is_stopped_goes_on_with_what_is_left(setting, executed):
     assert run_pending(setting, runs, jobs=1, minutes=None) == (5, 0)
     assert executed == [runs[0], *runs[1:2], *runs[1:]]
     assert run_pending(setting, runs, jobs=1, minutes=None) == (0, 0)
+
+
+def test_two_studies_in_one_folder_share_the_runs(setting, executed):
+    out, runs = setting.places.out, plan_runs(ROWS, 1)
+    with claimed(out, TINY, runs[0]) as folder:
+        assert folder is not None
+        with claimed(out, TINY, runs[0]) as again:
+            assert again is None
+        assert run_pending(setting, runs, jobs=1, minutes=None) == (2, 1)
+    assert executed == [runs[1], runs[2]]
+    assert run_pending(setting, runs, jobs=1, minutes=None) == (1, 0)
+    assert executed == [runs[1], runs[2], runs[0]]
+    assert not list((out / f"running-{TINY.tag}").iterdir())
 
 
 def test_no_run_is_begun_when_the_minutes_are_up(setting, executed):

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from inrgen.store.reader import open_store
+from inrgen.train.checkpoint import epochs_done
+from pipelines.augmentation_study import execute
 from pipelines.augmentation_study.__main__ import StudyConfig, study
-from pipelines.augmentation_study.results import read_outcomes
-from pipelines.augmentation_study.rows import Row
+from pipelines.augmentation_study.execute import Setting
+from pipelines.augmentation_study.results import Run, read_outcomes
+from pipelines.augmentation_study.rows import Row, plan_rows
 from pipelines.augmentation_study.scales import scale
 from pipelines.augmentation_study.stores import Places, aligned_like_train, row_data
 from pipelines.val_split import with_val
@@ -49,6 +52,35 @@ def test_a_study_goes_on_and_each_row_answers_for_the_same_items(out):
     items = {one.result.items for one in found.values() if one.result}
     assert len(items) == 1
     assert (out / "report-tiny.html").exists()
+
+
+@pytest.mark.slow
+def test_a_training_cut_off_ends_as_if_it_had_not_been(out, tmp_path, monkeypatch):
+    (row,) = (row for row in plan_rows(3, 2) if row.row_id == ROWS[0])
+    run, tiny = Run(row=row, seed=0), scale("tiny")
+    (whole,) = (one for one in read_outcomes(out, tiny) if one.run == run)
+    setting = Setting(scale=tiny, places=Places(out=out), device="cpu", threads=1)
+
+    def cut(name, epochs):
+        def told(done):
+            if done.epoch == 1:
+                raise KeyboardInterrupt
+
+        return told
+
+    threads = torch.get_num_threads()
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "_teller", cut)
+        with pytest.raises(KeyboardInterrupt):
+            execute.execute(setting, run, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    assert epochs_done(kept) == 2
+    ended = execute.execute(setting, run, tmp_path)
+    torch.set_num_threads(threads)
+    assert ended.result.predicted == whole.result.predicted
+    losses = [[log.train_loss for log in one.result.history] for one in (ended, whole)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) > 2
 
 
 @pytest.mark.slow
