@@ -101,9 +101,9 @@ class Export:
 
         Args:
             workers: threads, None for as many as there are cores, up to eight; 0 and 1 write one
-                part after the other. Most of the time goes to the file system, where threads do
-                not wait for one another; to start a process takes as long as to write five
-                thousand files.
+                part after the other. Most of the time goes to the file system, where threads wait
+                for one another only to make files in the same folder; to start a process takes
+                as long as to write five thousand files.
 
         Raises:
             BlockingIOError: another process is at it.
@@ -124,7 +124,12 @@ class Export:
         if workers < 2:
             yield from map(self._write, pending)
             return
-        pool, waiting = ThreadPoolExecutor(workers, "inrgen-export"), set[Future[int]]()
+        # parts share the processors: with torch's own threads in each, they would share them twice
+        before, waiting = torch.get_num_threads(), set[Future[int]]()
+        each = max(1, before // workers)
+        pool = ThreadPoolExecutor(
+            workers, "inrgen-export", initializer=torch.set_num_threads, initargs=(each,)
+        )
         try:
             for part in pending:
                 waiting.add(pool.submit(self._write, part))
@@ -136,6 +141,7 @@ class Export:
                 yield done.result()
         finally:
             pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(before)
 
     def _finish(self) -> None:
         writing, rows = self.plan.writing, self.plan.selection.rows

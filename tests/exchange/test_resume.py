@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from inrgen.core.splits import SPLITS
+from inrgen.exchange import exporting
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.exporting import Export
 from inrgen.exchange.format import SIDECAR, Wishes
@@ -55,6 +57,30 @@ def test_an_export_that_stops_anywhere_ends_the_same(images, tmp_path, name):
     assert contents(folder).keys() == contents(tmp_path / "once" / "set").keys()
     if name != "fit-a-nef":  # HDF5 files hold times
         assert contents(folder) == contents(tmp_path / "once" / "set")
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_threads_share_the_processors_and_change_nothing(images, tmp_path, monkeypatch):
+    seen, real = set(), exporting.export_rows
+
+    def noting(*args):
+        seen.add(torch.get_num_threads())
+        return real(*args)
+
+    monkeypatch.setattr(exporting, "export_rows", noting)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        for workers in (1, 2, 4, 8):
+            seen.clear()
+            made = Export(plan(images, "huggingface", tmp_path / f"{workers}" / "set"))
+            assert made.prepare()
+            assert sum(made.run(workers)) == made.plan.selection.rows.num_rows
+            assert seen == {max(1, 4 // workers)}
+            assert torch.get_num_threads() == 4
+            assert contents(made.plan.writing.folder) == contents(tmp_path / "1" / "set")
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_killed_export_goes_on(images, tmp_path):
