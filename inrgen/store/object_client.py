@@ -115,7 +115,9 @@ def _is_passing(error: Exception) -> bool:
 def _translated(name: str, error: Exception, tried_s: float) -> OSError:
     """What a client's error is to whoever uses the store."""
     said = str(error)
-    if isinstance(error, FileNotFoundError) or "<Code>NoSuchBucket</Code>" in said:
+    if "<Code>NoSuchBucket</Code>" in said:
+        return OSError(f"{name}: there is no such bucket on the server")
+    if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "no such object, or no such bucket", name)
     if _ROLE_SERVER in said:
         return PermissionError(

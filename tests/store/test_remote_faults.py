@@ -152,5 +152,7 @@ def test_a_server_that_refuses_its_own_tags_is_not_written_to(through, proxy, na
 def test_errors_say_what_to_do(bucket_url, object_bucket):
     with pytest.raises(FileNotFoundError, match=r"is not an inrgen store"):
         open_store(bucket_url)
-    with pytest.raises(OSError, match=r"no such bucket.*s3://no-such-bucket/"):
-        open_files(bucket_url.replace(object_bucket[1], "no-such-bucket")).create("a", b"")
+    nowhere = bucket_url.replace(object_bucket[1], "no-such-bucket")
+    for use in (open_store, lambda url: open_files(url).create("a", b"")):
+        with pytest.raises(OSError, match=r"s3://no-such-bucket/.*there is no such bucket"):
+            use(nowhere)
