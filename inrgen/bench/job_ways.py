@@ -11,9 +11,10 @@ from inrgen.core.matching import MatchConfig
 from inrgen.core.spec import InrSpec
 from inrgen.jobs.align import align_parameters
 from inrgen.jobs.augment import augment_parameters
-from inrgen.jobs.block import derive_block, note_template
+from inrgen.jobs.block import note_template
 from inrgen.jobs.chain_text import parse_chain
 from inrgen.jobs.dask_run import run_graphs
+from inrgen.jobs.derive_run import derive_blocks
 from inrgen.jobs.plan import DeriveTask, derive_cost
 from inrgen.jobs.run_config import RunConfig
 from inrgen.jobs.stats import StatsTask, measure_moments
@@ -110,7 +111,7 @@ def _derive(site: Site, operation: str, parameters: dict[str, Any], about: dict[
         for block in _blocks(site)
     ]
     with StoreWriter(site.out) as writer:
-        for staged in _run(site, derive_block, tasks):
+        for staged in derive_blocks(tasks, RunConfig(), site.workers):
             writer.commit(staged)
         writer.finish()
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.parent import RowRun
 from inrgen.store.records import DerivedRecords, derived_table
 from inrgen.store.shard import ShardDraft
-from inrgen.store.writer import StagedBlock, block_shape, stage_shard
+from inrgen.store.writer import StagedBlock, StagingBlock, block_shape, stage_shard
 from inrgen.transforms.rows import finite_rows
 
 
@@ -100,8 +101,8 @@ def _fill(
     return ByteRows.join(draws).emptied(~served), served & ~finite
 
 
-def derive_block(task: DeriveTask) -> StagedBlock:
-    """Make one block and stage it; committing it is the driver's.
+def begin_block(task: DeriveTask, aside: Executor) -> StagingBlock:
+    """Make one block and have it on its way to the disk; committing it is the driver's.
 
     A row that its parent had as NaN stays one, with the parent's status and reason; one that the
     change turned into something that is not finite becomes one, as non_finite.
@@ -129,7 +130,13 @@ def derive_block(task: DeriveTask) -> StagedBlock:
             keeps_function=change.keeps_function,
         ),
     )
-    return stage_shard(task.out, task.spec_id, task.block, draft, table)
+    return stage_shard(task.out, task.spec_id, task.block, draft, table, aside)
+
+
+def derive_block(task: DeriveTask) -> StagedBlock:
+    """begin_block, with the block staged when it returns."""
+    with ThreadPoolExecutor(1, "inrgen-stage") as aside:
+        return begin_block(task, aside).wait()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

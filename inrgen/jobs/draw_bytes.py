@@ -51,7 +51,7 @@ def is_small(transform: Transform[Any], spec: InrSpec) -> bool:
 def _widths(values: Int[np.ndarray, "b n"]) -> Int[np.ndarray, " b"]:
     """Bytes that the whole numbers of each row need."""
     least = np.iinfo(f"i{_WIDTHS[0]}")
-    if least.min <= values.min(initial=0) and values.max(initial=0) <= least.max:
+    if values.size == 0 or (least.min <= values.min() and values.max() <= least.max):
         return np.full(len(values), _WIDTHS[0])
     low, high = values.min(axis=1, initial=0), values.max(axis=1, initial=0)
     widths = np.full(len(values), _WIDTHS[-1])

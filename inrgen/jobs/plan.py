@@ -49,7 +49,8 @@ class Pace:
 class BlockCost:
     """What a block takes while it is made.
 
-    fixed_bytes: for a block as such: what is read, what is written, twice, and draws made at once.
+    fixed_bytes: for a block as such: what is read, what is written, draws made at once, and the
+        block before, which may still be on its way to the disk.
     row_bytes: for each row of the parent that is changed at a time.
     least_rows, most_rows: how many that may be; whole items.
     """

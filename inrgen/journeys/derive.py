@@ -9,8 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inrgen.jobs.block import derive_block
-from inrgen.jobs.dask_run import run_graphs
+from inrgen.jobs.derive_run import derive_blocks
 from inrgen.jobs.plan import BlockCost, DeriveTask, Pace, derive_cost, derived_layout, set_pace
 from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.progress import show_progress
@@ -192,7 +191,7 @@ def fill(plan: DerivePlan, how: RunConfig, paced: tuple[Pace, int | None] | None
         missing = sum(len(layouts[s].block_rows(b)) for s, some in blocks.items() for b in some)
         tasks, name = tasks_of(plan, blocks, pace), plan.derivation.operation
         with show_progress(name, total, total - missing, "INRs") as progress:
-            for staged in run_graphs(derive_block, tasks, how, at_once, progress.tick):
+            for staged in derive_blocks(tasks, how, at_once, progress.tick):
                 writer.commit(staged)
                 done = len(layouts[staged.spec_id].block_rows(staged.block))
                 made += done

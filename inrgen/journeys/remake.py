@@ -1,7 +1,6 @@
 """Mend a derived store: its damaged blocks are made again from its parent, bit for bit."""
 
-from inrgen.jobs.block import derive_block
-from inrgen.jobs.dask_run import run_graphs
+from inrgen.jobs.derive_run import derive_blocks
 from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.derive import DerivePlan, pace_of, tasks_of
 from inrgen.journeys.progress import show_progress
@@ -41,7 +40,7 @@ def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]
     pace, at_once = pace_of(plan.cost(), how)
     tasks, made = tasks_of(plan, blocks, pace), 0
     with StoreWriter(plan.out) as writer, show_progress("repair", len(tasks), 0, "blocks") as bar:
-        for staged in run_graphs(derive_block, tasks, how, at_once, bar.tick):
+        for staged in derive_blocks(tasks, how, at_once, bar.tick):
             writer.replace(staged)
             made += len(store.layouts[staged.spec_id].block_rows(staged.block))
             bar.advance(1)

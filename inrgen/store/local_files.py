@@ -5,7 +5,7 @@ import mmap
 import os
 import resource
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,13 +19,14 @@ from inrgen.store.layout import LOCK, STAGING
 Bytes = bytes | bytearray | memoryview
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, which syncing the files alone does not."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _sync_folders(folders: Sequence[Path]) -> None:
+    """Make the names in folders durable, which syncing the files alone does not."""
+    for folder in folders:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _is_passing(key: str) -> bool:
@@ -37,12 +38,17 @@ def _is_passing(key: str) -> bool:
     return key.startswith(f"{STAGING}/")
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder where there is none, and those that it lies in.
+
+    Gives the folders that have got new names in them: to be synced, which is best done once all
+    else is there, as the first sync then mostly does the work of the others.
+    """
     if folder.is_dir():
-        return
-    _make_folder(folder.parent)
+        return []
+    changed = _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    return [folder.parent, *changed]
 
 
 def _write_all(fd: int, data: Bytes) -> None:
@@ -122,7 +128,7 @@ class LocalFiles:
 
     def put(self, key: str, data: Bytes) -> None:
         target = self.root / key
-        _make_folder(target.parent)
+        changed = [target.parent, *_make_folder(target.parent)]
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             _write_all(fd, data)
@@ -134,16 +140,16 @@ class LocalFiles:
         finally:
             os.close(fd)
         if not _is_passing(key):
-            _sync_folder(target.parent)
+            _sync_folders(changed)
 
     def create(self, key: str, data: Bytes) -> bool:
         target = self.root / key
         staged = f"{STAGING}/new.{uuid.uuid4().hex}"
         self.put(staged, data)
         try:
-            _make_folder(target.parent)
+            changed = [target.parent, *_make_folder(target.parent)]
             target.hardlink_to(self.root / staged)
-            _sync_folder(target.parent)
+            _sync_folders(changed)
         except FileExistsError:
             return False
         finally:
@@ -151,15 +157,16 @@ class LocalFiles:
         return True
 
     def move(self, source: str, target: str) -> None:
-        _make_folder((self.root / target).parent)
+        folder = (self.root / target).parent
+        changed = [folder, *_make_folder(folder)]
         (self.root / source).replace(self.root / target)
-        _sync_folder((self.root / target).parent)
+        _sync_folders(changed)
 
     def remove(self, key: str) -> None:
         path = self.root / key
         path.unlink(missing_ok=True)
         if not _is_passing(key) and path.parent.is_dir():
-            _sync_folder(path.parent)
+            _sync_folders([path.parent])
 
     def arrow(self) -> pyarrow.fs.FileSystem:
         return pyarrow.fs.SubTreeFileSystem(str(self.root), pyarrow.fs.LocalFileSystem())

@@ -1,7 +1,7 @@
 """Fill a store: workers stage blocks, one driver commits them."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,42 +90,58 @@ def stage_block(
             f"flat of block {block} must be {(shape.rows, shape.num_params)}; got {flat.shape}"
         )
     table = records if isinstance(records, pa.Table) else records_to_table(records)
-    return stage_shard(path, spec_id, block, draft_shard(shape, flat), table)
+    with ThreadPoolExecutor(1, "inrgen-stage") as aside:
+        return stage_shard(path, spec_id, block, draft_shard(shape, flat), table, aside).wait()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagingBlock:
+    """A block that is on its way to the disk, and what it is once it is there."""
+
+    written: Future[None]
+    staged: StagedBlock
+
+    def wait(self) -> StagedBlock:
+        """The block when it is there. Raises OSError where it cannot be written."""
+        self.written.result()
+        return self.staged
 
 
 def stage_shard(
-    path: str | Path, spec_id: str, block: int, draft: ShardDraft, table: pa.Table
-) -> StagedBlock:
+    path: str | Path,
+    spec_id: str,
+    block: int,
+    draft: ShardDraft,
+    table: pa.Table,
+    aside: Executor,
+) -> StagingBlock:
     """stage_block for rows that were put where they go, in a draft of block_shape, all closed.
 
     Its digest and records are worked out while it is on its way to the disk.
+
+    aside: threads that do nothing but write.
     """
     files = open_files(path)
     facts = read_facts(files, path)
     _check_records(facts, spec_id, block, table)
     key, shard = staging_key(f"{spec_id}.{block}"), draft.data
-    with ThreadPoolExecutor(1, "inrgen-stage") as aside:
-        written = aside.submit(files.put, key, shard)
-        fragment = encode_fragment(
-            table,
-            BlockFacts(
-                store_seal=facts.seal,
-                spec_id=spec_id,
-                block=block,
-                digest=facts.digest,
-                shard_digest=digest_of(facts.digest, shard),
-                shard_bytes=len(shard),
-                records_digest=digest_records(facts.digest, table),
-            ),
-        )
-        written.result()
-    return StagedBlock(
-        spec_id=spec_id,
-        block=block,
-        key=key,
-        shard_bytes=len(shard),
-        fragment=fragment,
+    written = aside.submit(files.put, key, shard)
+    fragment = encode_fragment(
+        table,
+        BlockFacts(
+            store_seal=facts.seal,
+            spec_id=spec_id,
+            block=block,
+            digest=facts.digest,
+            shard_digest=digest_of(facts.digest, shard),
+            shard_bytes=len(shard),
+            records_digest=digest_records(facts.digest, table),
+        ),
     )
+    staged = StagedBlock(
+        spec_id=spec_id, block=block, key=key, shard_bytes=len(shard), fragment=fragment
+    )
+    return StagingBlock(written=written, staged=staged)
 
 
 def _replacing_shard(spec_id: str, block: int) -> str:

@@ -53,7 +53,9 @@ class Chain:
                 for place, transform in enumerate(self.transforms)
             ),
             applied=tuple(
-                rng.uniform(rng.fold(keys, 2 * place + 1)) < chance
+                torch.ones_like(keys, dtype=torch.bool)
+                if chance == 1.0
+                else rng.uniform(rng.fold(keys, 2 * place + 1)) < chance
                 for place, chance in enumerate(chances)
             ),
         )

@@ -14,13 +14,28 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Symmetry
 
 
+def _still(spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
+    """The element that changes nothing for each key, all of them one piece of memory."""
+    one = symmetry.identity(spec, 1, keys.device)
+
+    def each(layers: tuple[Int[Tensor, "1 _h"], ...]) -> tuple[Int[Tensor, "b _h"], ...]:
+        return tuple(layer.expand(len(keys), -1) for layer in layers)
+
+    return replace(
+        one,
+        permutations=each(one.permutations),
+        signs=each(one.signs),
+        phases=each(one.phases),
+    )
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permute:
     """Reorder the units of every hidden layer, all orders being as likely; any activation."""
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
-        still = symmetry.identity(spec, len(keys), keys.device)
+        still = _still(spec, keys)
         return replace(still, permutations=symmetry.random_permutations(spec, keys))
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
@@ -46,7 +61,7 @@ class SirenNegation:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
         symmetry.require_activation(spec, "negation", ("sine", "tanh"))
-        still = symmetry.identity(spec, len(keys), keys.device)
+        still = _still(spec, keys)
         signs = tuple(
             1 - 2 * (rng.uniform(rng.fold(keys, layer), (width,)) < self.probability).long()
             for layer, width in enumerate(spec.widths[1:-1])
@@ -83,7 +98,7 @@ class SirenBias:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
         symmetry.require_activation(spec, "a phase shift", ("sine",))
-        still = symmetry.identity(spec, len(keys), keys.device)
+        still = _still(spec, keys)
         end = self.max_phase if self.published else self.max_phase + 1
         phases = tuple(
             rng.integers(rng.fold(keys, layer), (width,), -self.max_phase, end)

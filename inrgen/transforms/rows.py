@@ -59,7 +59,8 @@ def finite_rows(flat: Float32[np.ndarray, "b p"]) -> Bool[np.ndarray, " b"]:
 def _negation(spec: InrSpec, signs: tuple[Tensor, ...]) -> RowChange:
     from inrgen.transforms.row_kernels import negate_rows
 
-    joined, widths = torch.cat(signs, dim=1).to(torch.float32).numpy(), np.array(spec.widths)
+    joined = torch.cat([each.to(torch.float32) for each in signs], dim=1).numpy()
+    widths = np.array(spec.widths)
     return lambda flat, at, out: negate_rows(flat, joined[at], widths, out)
 
 

@@ -1,6 +1,7 @@
 """An augmented store is what its parent, chain, copies and seed make it, however it was made."""
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.augment import AugmentConfig, augment
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import StoreBusy
+from inrgen.store.layout import STAGING
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
@@ -122,6 +124,20 @@ def test_an_interrupted_job_ends_in_the_store_of_one_that_was_not(
     assert (said.rows_found, said.rows_made) == (4 * 252, made_up.rows * COPIES - 4 * 252)
     assert made_up.content(out) == made_up.content(moved)
     assert augment(config(parent, out)).rows_made == 0
+    assert made_up.content(out) == made_up.content(moved)
+
+
+def test_a_disk_that_takes_no_more_is_named_and_the_job_goes_on(made_up, parent, moved):
+    out = moved.parent / "full"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        with pytest.raises(OSError, match=str(out)):
+            augment(config(parent, out))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((out / STAGING).glob("*")), "what was begun still takes up room"
+    assert augment(config(parent, out)).rows_found == 0
     assert made_up.content(out) == made_up.content(moved)
 
 
