@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 ANOTHER = os.environ.get("INRGEN_TEST_S3", "").rstrip("/")
 REGION = os.environ.get("AWS_REGION", "us-east-1") if ANOTHER else "us-east-1"
 _Spoiling = Literal["refuse", "cut", "flip", "blank", "trickle", "deaf"]
-_Misjudging = Literal["unconditional", "unmatched", "unquoted", "mismatch"]
+_Misjudging = Literal["unconditional", "unmatched", "unquoted", "mismatch", "unknown"]
 FaultKind = _Spoiling | _Misjudging
 
 
@@ -69,7 +69,7 @@ class Fault:
     blank: the second half of the body is zeros; trickle: a byte now and then; deaf: the request is
     carried out and the answer lost; unconditional: conditions are overlooked; unmatched: If-Match
     alone is; unquoted: If-Match is held against tags without their quotation marks, as Ceph does;
-    mismatch: no If-Match is fulfilled.
+    mismatch: no If-Match is fulfilled; unknown: none is known, as Swift has it.
     times: how many such requests, until all is well again.
     """
 
@@ -93,9 +93,9 @@ def _spoil_conditions(kind: FaultKind | None, headers: dict[str, str]) -> dict[s
     if overlooked:
         return {k: v for k, v in headers.items() if not k.lower().startswith(overlooked)}
     tag = next((v for k, v in headers.items() if k.lower() == "if-match"), None)
-    if tag is None or kind not in ("unquoted", "mismatch"):
+    if tag is None or kind not in ("unquoted", "mismatch", "unknown"):
         return headers
-    if kind == "mismatch" or tag.startswith('"'):
+    if kind != "unquoted" or tag.startswith('"'):
         return None
     return {k: f'"{v}"' if k.lower() == "if-match" else v for k, v in headers.items()}
 
@@ -146,7 +146,7 @@ class FaultyProxy:
                     return
                 headers = _spoil_conditions(kind, dict(self.headers))
                 if headers is None:
-                    self._answer(412, [], b"")
+                    self._answer(501 if kind == "unknown" else 412, [], b"")
                     return
                 connection = http.client.HTTPConnection(proxy.target, timeout=30)
                 connection.request(self.command, path, body, headers)

@@ -41,9 +41,11 @@ _STALL_S = 10.0
 _ROLE_SERVER = "169.254.169.254"
 
 # What a client says when its own tries are over though another may do better: the body of a listing
-# or a refusal broke off, or no answer came at all, or the server had enough to do.
+# or a refusal broke off, or no answer came at all, or the server had enough to do. And what it says
+# of a server that knows no such request, mostly one on condition.
 _BROKEN_OFF = "HTTP error: request or response body"
 _UNANSWERED = "HTTP error: error sending request"
+_UNKNOWN = "status code: 501"
 _OVERBURDENED = re.compile(r"status code: (429|500|502|503|504)\b")
 
 _user: int | None = None
@@ -123,6 +125,11 @@ def _translated(name: str, error: Exception, tried_s: float) -> OSError:
         return PermissionError(
             f"{name}: there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "or say ?anonymous=true for a public bucket"
+        )
+    if _UNKNOWN in said:
+        return OSError(
+            f"{name}: the server lacks what stores are written by; they can be read there at "
+            f"most: {_first_lines(error)}"
         )
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return PermissionError(f"{name}: the server refuses it: {_first_lines(error)}")

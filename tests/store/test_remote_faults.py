@@ -140,10 +140,17 @@ def test_a_server_that_holds_tags_without_quotation_marks_is_written_to(through,
 
 
 @pytest.mark.parametrize("name", ["new", ""])
-def test_a_server_that_refuses_its_own_tags_is_not_written_to(through, proxy, name):
-    proxy.fault = Fault("mismatch", method="PUT")
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("mismatch", "refuses If-Match with the tag that it gives itself"),
+        ("unknown", "lacks what stores are written by; they can be read"),
+    ],
+)
+def test_a_server_that_refuses_right_tags_is_not_written_to(through, proxy, name, kind, what):
+    proxy.fault = Fault(kind, method="PUT")
     with (
-        pytest.raises(OSError, match=r"refuses If-Match with the tag that it gives itself"),
+        pytest.raises(OSError, match=what),
         open_files(through.replace("?", f"/{name}?")).lock(),
     ):
         pytest.fail("locked")
