@@ -10,6 +10,7 @@ from inrgen.core import geometry, rng
 from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, evaluate, initialise
 from inrgen.core.spec import InrSpec
+from inrgen.transforms import rows
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.draws import rebuild, rows_of, tensors_of
 from inrgen.transforms.exact import Permute, RandomSymmetry, ReluScale, SirenBias, SirenNegation
@@ -75,8 +76,10 @@ def each(cases):
     )
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @each(ALL)
-def test_flat_rows_are_changed_to_the_same_bits(spec, transform):
+def test_flat_rows_are_changed_to_the_same_bits(spec, transform, compiled, monkeypatch):
+    monkeypatch.setattr(rows, "_HAS_NUMBA", compiled)
     flat = torch.randn(60, spec.num_params, generator=torch.Generator().manual_seed(1))
     flat[0], flat[1], flat[2, ::2], flat[3, 5] = 0.0, -0.0, -0.0, torch.inf
     flat[4] = 0.1
