@@ -156,8 +156,8 @@ class ObjectFiles:
                 if found_tag != tag:
                     return None
         raise OSError(
-            f"{self._name(key)}: the server refuses If-Match with the tag that it gives itself: "
-            "stores can be read there, but not written"
+            f"{self._name(key)}: the server refuses If-Match with the tag that it gives itself, as "
+            "Ceph does where a bucket keeps versions: stores can be read there, but not written"
         )
 
     def _put(self, key: str, data: bytes, marks: dict[str, str], mode: "PutMode") -> str | None:
