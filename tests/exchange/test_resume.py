@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,8 @@ def test_threads_share_the_processors_and_change_nothing(images, tmp_path, monke
             assert made.prepare()
             assert sum(made.run(workers)) == made.plan.selection.rows.num_rows
             assert seen == {max(1, 4 // workers)}
-            assert torch.get_num_threads() == 4
+            with ThreadPoolExecutor(1) as other:
+                assert torch.get_num_threads() == other.submit(torch.get_num_threads).result() == 4
             assert contents(made.plan.writing.folder) == contents(tmp_path / "1" / "set")
     finally:
         torch.set_num_threads(before)
