@@ -65,7 +65,7 @@ def read_keys(
     """
     columns: list[tuple[np.ndarray, ...]] = []
     splits: set[str] = set()
-    for batch in store.checked_records().to_batches(columns=_COLUMNS, filter=where):
+    for batch in store.records.to_batches(columns=_COLUMNS, filter=where):
         if not batch.num_rows:
             continue
         splits.update(_texts(batch.column("split"))[0])

@@ -109,29 +109,25 @@ class Store:
 
     @property
     def records(self) -> ds.FileSystemDataset:
-        """The records of all committed blocks, one row each; nothing is read until it is asked.
+        """The records of all committed blocks, one row each; none is read until it is asked for.
 
         Reading checks the checksum of every page, which pyarrow by itself leaves out: a flipped bit
-        would else give wrong labels without a word. A damaged page raises OSError. What stands
-        around pages is not covered: where a column's name breaks, it reads as nulls, which
-        checked_records are free of, too.
-        """
-        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-        return ds.FileSystemDataset.from_paths(
-            record_keys(self._files, self._committed),
-            schema=FIT_SCHEMA if self.derivation is None else DERIVED_SCHEMA,
-            format=ds.ParquetFileFormat(default_fragment_scan_options=checked),
-            filesystem=self._files.arrow(),
-        )
-
-    def checked_records(self) -> ds.FileSystemDataset:
-        """The records, once the columns of every file of them are seen to be a store's.
+        would else give wrong labels without a word. A damaged page raises OSError. A column's name
+        stands outside of pages, and where it breaks pyarrow would read nulls; so the columns of
+        every file are looked at here.
 
         Raises DamagedStore for a file with a column of another name.
         """
-        records = self.records
+        schema = FIT_SCHEMA if self.derivation is None else DERIVED_SCHEMA
+        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        records = ds.FileSystemDataset.from_paths(
+            record_keys(self._files, self._committed),
+            schema=schema,
+            format=ds.ParquetFileFormat(default_fragment_scan_options=checked),
+            filesystem=self._files.arrow(),
+        )
         for fragment in records.get_fragments():
-            foreign = set(fragment.physical_schema.names) - set(records.schema.names)
+            foreign = set(fragment.physical_schema.names) - set(schema.names)
             if foreign:
                 raise DamagedStore(
                     f"{self.path} is damaged: {fragment.path} has a column {min(foreign)!r}",
@@ -145,7 +141,7 @@ class Store:
         Raises DamagedStore where records do not match their checksums.
         """
         try:
-            return self.checked_records().to_table(columns=list(columns), filter=where)
+            return self.records.to_table(columns=list(columns), filter=where)
         except ServerFailed:
             raise
         except (OSError, pa.ArrowException) as error:

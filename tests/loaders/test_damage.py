@@ -9,6 +9,7 @@ from inrgen.loaders.ahead import read_ahead
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import shard_key
+from inrgen.store.reader import open_store
 from inrgen.transforms.mix import MixUp
 
 
@@ -129,5 +130,6 @@ def test_a_column_whose_name_is_damaged_leaves_no_row_out_without_a_word(sample,
     # the first is the name in the schema
     at = data.find(b"status")
     fragment.write_bytes(data[:at] + b"stetus" + data[at + 6 :])
-    with pytest.raises(DamagedStore, match="has a column 'stetus'"):
-        StreamLoader(store)
+    for reading in (StreamLoader, lambda path: open_store(path).records):
+        with pytest.raises(DamagedStore, match="has a column 'stetus'"):
+            reading(store)
