@@ -1,11 +1,25 @@
 """One thread that prepares what will be asked for next."""
 
+import atexit
+import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+# How to end each thread at work. Python stops daemon threads at its own end wherever they are, and
+# one that is within torch's code takes the whole process down with it.
+_ends: dict[threading.Thread, Callable[[], None]] = {}
+os.register_at_fork(after_in_child=_ends.clear)
+
+
+@atexit.register
+def _end_all() -> None:
+    """End the threads of passes that nobody brought to their end."""
+    for end in list(_ends.values()):
+        end()
 
 
 class _End(Generic[T]):
@@ -37,7 +51,14 @@ def read_ahead(source: Iterator[T], depth: int) -> Iterator[T]:
         else:
             ready.put(_End(None))
 
+    def end() -> None:
+        stopped.set()
+        room.release()
+        thread.join()
+        _ends.pop(thread, None)
+
     thread = threading.Thread(target=work, name="inrgen read-ahead", daemon=True)
+    _ends[thread] = end
     thread.start()
     try:
         while True:
@@ -49,6 +70,4 @@ def read_ahead(source: Iterator[T], depth: int) -> Iterator[T]:
             room.release()
             yield item
     finally:
-        stopped.set()
-        room.release()
-        thread.join()
+        end()

@@ -76,7 +76,7 @@ class LocalShards:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         if block not in self._checked:
             # a thread for each: a pool would be there in name only after a fork
-            thread = Thread(target=self._check_early, args=(block,), daemon=True)
+            thread = Thread(target=self._check_early, args=(block,))
             thread.start()
             self._checking[block] = thread
 

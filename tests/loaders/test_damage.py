@@ -1,5 +1,7 @@
 """A bad shard is an error that names it, or is skipped and counted; never wrong numbers."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -121,6 +123,23 @@ def test_an_error_comes_in_its_place():
     assert next(ahead) == 1
     with pytest.raises(OSError, match="the disk is gone"):
         next(ahead)
+
+
+def test_a_process_may_end_in_the_midst_of_a_pass():
+    script = """
+import sys, torch
+from inrgen.loaders.ahead import read_ahead
+def source():
+    x = torch.ones(300, 300)
+    while True:
+        yield sum(torch.tanh(x @ x) for _ in range(50))
+ahead = read_ahead(source(), 100_000)
+next(ahead)
+sys.exit(3)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (3, "")
 
 
 def test_a_column_whose_name_is_damaged_leaves_no_row_out_without_a_word(sample, tmp_path):
