@@ -63,6 +63,7 @@ def test_who_was_only_slow_goes_on(bucket_url):
     silence(held)
     time.sleep(1.2 * LEASE_S)
     lease.FencedFiles(files, held).put("a", b"1")
+    assert files.read("a") == b"1"
     held.release()
 
 
