@@ -26,8 +26,8 @@ class Size:
     Attributes:
         limit: the first so many items of each split; all by default.
         views: fits of each item.
-        recipe: how they are fitted; by default so that weights teach: fast for images, teach for
-            shapes.
+        recipe: how they are fitted; by default so that weights teach the network below: signed for
+            images, teach for shapes.
         epochs: passes over the training items.
         workers: fits at a time, one core each; 0 is this process alone; by default every core.
     """
@@ -51,7 +51,7 @@ def build_align_train(
             source=source,
             out=out / "fitted",
             views=size.views,
-            recipe=size.recipe or ("teach" if source.name in MESH_SOURCES else "fast"),
+            recipe=size.recipe or ("teach" if source.name in MESH_SOURCES else "signed"),
             workers=size.workers,
         )
     )
