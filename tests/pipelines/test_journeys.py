@@ -54,7 +54,7 @@ def test_each_journey_names_its_source_and_a_training_that_fits_its_views(journe
     assert isinstance(signed_training(config.size), TrainConfig)
 
 
-@pytest.mark.parametrize(("kind", "recipe"), [("images", "fast"), ("meshes", "teach")])
+@pytest.mark.parametrize(("kind", "recipe"), [("images", "signed"), ("meshes", "teach")])
 def test_a_journey_fits_so_that_weights_teach_unless_told_otherwise(
     kind, recipe, tmp_path, monkeypatch
 ):
