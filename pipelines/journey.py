@@ -63,7 +63,7 @@ def build_align_train(
 
 
 def signed_training(size: Size) -> TrainConfig:
-    """A network blind to order and signs of units, as it did best in the study's first rows."""
+    """A network blind to order and signs of units: the study's best on weights alone."""
     mode = "random" if size.views > 1 else "all"
     return TrainConfig(
         model="signed",
