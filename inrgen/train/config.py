@@ -20,7 +20,8 @@ class TrainConfig:
     """Train a network on weights.
 
     Attributes:
-        model: NAME or NAME,KEY=VALUE,...: dws, gnn, mlp, signed, and what they are made with.
+        model: NAME or NAME,KEY=VALUE,...: dws, gnn, mlp, signed or values, and what they are made
+            with.
         objective: classify by labels, or contrastive pre-training, which needs none.
         views: fits of each training item to learn from: the first so many. Validation and test
             use the first alone.

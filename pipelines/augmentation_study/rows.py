@@ -153,6 +153,7 @@ def beyond_rows(views: int) -> tuple[Row, ...]:
         replace(signed, mixup="signed", augment="translate"),
         replace(plain, model="signed,points=64", mixup="signed"),
         replace(plain, model="signed,points=256"),
+        replace(plain, model="values"),
     )
 
 

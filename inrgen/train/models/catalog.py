@@ -12,9 +12,10 @@ from inrgen.train.models.dws import Dws, DwsConfig
 from inrgen.train.models.gnn import Gnn, GnnConfig
 from inrgen.train.models.mlp import Mlp, MlpConfig
 from inrgen.train.models.signed import Signed, SignedConfig
+from inrgen.train.models.values import Values, ValuesConfig
 
-ModelName = Literal["dws", "gnn", "mlp", "signed"]
-ModelConfig = DwsConfig | GnnConfig | MlpConfig | SignedConfig
+ModelName = Literal["dws", "gnn", "mlp", "signed", "values"]
+ModelConfig = DwsConfig | GnnConfig | MlpConfig | SignedConfig | ValuesConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,7 @@ FAMILIES: dict[str, Family] = {
     "gnn": Family(config=GnnConfig, network=Gnn),
     "mlp": Family(config=MlpConfig, network=Mlp),
     "signed": Family(config=SignedConfig, network=Signed),
+    "values": Family(config=ValuesConfig, network=Values),
 }
 
 

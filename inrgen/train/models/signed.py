@@ -18,10 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inrgen.core.params import Params
-from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 from inrgen.train.models.base import WeightSpaceNetwork
 from inrgen.train.models.normalisation import Normalisation
+from inrgen.train.models.values import centred_values, random_points
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,12 +131,7 @@ class Signed(WeightSpaceNetwork):
             odd_block((size if l < top else spec.d_out) + size, size) for l in hidden
         )
         self.reading = nn.ModuleList(LayerReading(size, config.products) for _ in hidden)
-        low, high = spec.coord_range
-        self.points = (
-            nn.Parameter(low + (high - low) * torch.rand(config.points, spec.d_in))
-            if config.points
-            else None
-        )
+        self.points = random_points(spec, config.points) if config.points else None
         pairs = config.products * (config.products + 1) // 2
         num = spec.num_hidden * (size + pairs) + (1 + config.points) * spec.d_out
         self.body = nn.Sequential(
@@ -155,7 +150,7 @@ class Signed(WeightSpaceNetwork):
         read = [reading(x) for reading, x in zip(self.reading, units, strict=True)]
         read.append(params.biases[-1] / self.spec.value_width)
         if self.points is not None:
-            read.append(self._values(params, self.points))
+            read.append(centred_values(self.spec, params, self.points))
         return self.body(torch.cat(read, dim=1))
 
     def _units(self, params: Params) -> list[Float[Tensor, "b _h c"]]:
@@ -179,11 +174,3 @@ class Signed(WeightSpaceNetwork):
             above = outgoing if l == top else weights[l + 1].mT @ units[l + 1]
             units[l] = units[l] + self.down[l](torch.cat([above, units[l]], dim=2))
         return units
-
-    def _values(self, params: Params, points: Float[Tensor, "p d_in"]) -> Float[Tensor, "b v"]:
-        """What the INRs compute at the points, in units of half their range."""
-        low, high = self.spec.value_range
-        # Phases of tens of radians mean nothing in half precision.
-        with torch.autocast(params.device.type, enabled=False):
-            values = evaluate(self.spec, params.to(dtype=points.dtype), points)
-        return (2.0 * values.flatten(1) - (low + high)) / (high - low)

@@ -11,6 +11,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.train.models.catalog import make_model, parse_model
 from inrgen.train.models.signed import Signed
+from inrgen.train.models.values import centred_values
 
 SPEC = InrSpec(widths=(2, 6, 5, 2), omega=(30.0, 20.0), output_offset=0.5, value_range=(-1.0, 2.0))
 
@@ -43,10 +44,12 @@ def test_points_see_what_an_inr_computes_and_nothing_else(make_params):
     assert model.points is not None
     signs, _ = signs_and_orders(4)
     shifted = symmetry.shift_phase(params, [1 + (s > 0).long() for s in signs], SPEC.omega)
-    seen = model._values(params, model.points)
+    seen = centred_values(SPEC, params, model.points)
     assert seen.shape == (4, 5 * 2)
-    assert_close(model._values(shifted, model.points), seen)
+    assert_close(centred_values(SPEC, shifted, model.points), seen)
     assert (model(shifted) - model(params)).abs().max() > 1e-4, "weights alone do see half periods"
+    values = make_model(parse_model("values,points=5"), SPEC, 3, 0).double().eval()
+    assert_close(values(shifted), values(params), rtol=0, atol=1e-10)
 
 
 def test_the_value_range_becomes_minus_one_to_one():
@@ -55,7 +58,7 @@ def test_the_value_range_becomes_minus_one_to_one():
     # An INR of zeros computes its offset; the last bias adds to it.
     flat[:, -2:] = torch.tensor([[-1.5, 1.5], [0.0, 0.75]])
     assert model.points is not None
-    seen = model._values(Params.from_flat(SPEC, flat), model.points)
+    seen = centred_values(SPEC, Params.from_flat(SPEC, flat), model.points)
     assert_close(seen, torch.tensor([[-1.0, 1.0], [0.0, 0.5]]).double())
 
 
