@@ -7,6 +7,7 @@ from typing import Literal
 
 from inrgen.train.changes import MixName
 from inrgen.train.config import Partners
+from inrgen.train.models.catalog import parse_model
 
 Corpus = Literal["images", "modelnet_like", "watertight_shapes", "modelnet40"]
 Aligned = Literal["no", "permutation", "signed"]
@@ -46,6 +47,11 @@ class Row:
         if self.mixup != "none":
             parts.append(f"{self.mixup}_mixup")
         return "+".join(parts) or "none"
+
+    @property
+    def asks_values(self) -> bool:
+        """Whether the network asks INRs what they compute, and so reads more than weights."""
+        return getattr(parse_model(self.model), "points", 0) > 0
 
     @property
     def row_id(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pipelines.augmentation_study.document import Section, Table
 from pipelines.augmentation_study.execute import Setting
-from pipelines.augmentation_study.findings import Claim, Findings
+from pipelines.augmentation_study.findings import Claim, Finding, Findings
 from pipelines.augmentation_study.plots import (
     Curve,
     Dot,
@@ -37,7 +37,8 @@ def beyond_section(findings: Findings, setting: Setting) -> Section:
     lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Signs in alignment and in the network, and one template (the iterated mean of training "
-        "INRs aligned with signs) to which every INR is carried first."
+        "INRs aligned with signs) to which every INR is carried first. Rows with points ask INRs "
+        "what they compute, which no network of the paper does, and values asks that alone."
     ]
     words += [_best(findings, v, published) for published, v in beside]
     dots = [
@@ -58,20 +59,33 @@ def beyond_section(findings: Findings, setting: Setting) -> Section:
 
 
 def _best(findings: Findings, views: int, published: int) -> str:
-    """Our best row of so many views beside the paper's best one, here and as published."""
+    """Our best row of so many views beside the paper's best one, here and as published.
+
+    A network that asks INRs for their values, as none of the paper's does, stands by itself.
+    """
     ours = [f for r, f in findings.items() if r.corpus == "images" and r.views == views]
     ours = [f for f in ours if f.row.fraction == 1.0 and f.row.partners == "clean"]
-    if not ours:
+    asking = [f for f in ours if f.row.asks_values]
+    reading = [f for f in ours if not f.row.asks_values]
+    if not reading:
         return ""
-    best, paper = max(ours, key=lambda f: f.percent), best_published(IMAGES, published)
+    best, paper = max(reading, key=_height), best_published(IMAGES, published)
     figure = paper.figures[IMAGES, published]
     assert figure is not None, "the best row has a figure"
     here = findings.get(table_row(paper.augmentation, paper.model, views))
-    return (
-        f"Best with {views} view{'s' * (views > 1)}: {best.row.row_id}, {percent(best)}. The "
-        f"paper's best row, {paper.augmentation} with {paper.model}: {figure.mean:.2f} published "
-        f"on 55,000 images, here {percent(here)}."
+    said = (
+        f"Best on weights alone with {views} view{'s' * (views > 1)}: {best.row.row_id}, "
+        f"{percent(best)}. The paper's best row, {paper.augmentation} with {paper.model}: "
+        f"{figure.mean:.2f} published on 55,000 images, here {percent(here)}."
     )
+    if asking:
+        top = max(asking, key=_height)
+        said += f" Asked for values: {top.row.row_id}, {percent(top)}."
+    return said
+
+
+def _height(found: Finding) -> float:
+    return found.percent
 
 
 def leaky_section(findings: Findings) -> Section:

@@ -79,6 +79,15 @@ def test_an_order_is_claimed_only_where_the_interval_leaves_zero_out(setting, so
     assert verdicts["images-dws-1v-direct_mixup", "images-dws-1v-none"] == "not resolved"
 
 
+def test_networks_that_ask_for_values_are_not_the_best_on_weights(setting, some, outcome):
+    asking = [outcome(Row(model=text), 0.95) for text in ("values", "signed,points=256")]
+    found = {s.heading: s for s in report_sections(setting, PLANNED, [*some, *asking])}
+    (best,) = [w for w in found["Beyond the paper"].words if w.startswith("Best on weights alone")]
+    assert "with 1 view: images-dws-1v-aligned_mixup" in best
+    assert "Asked for values: images-" in best
+    assert not Row(model="signed,points=0").asks_values
+
+
 def test_both_pages_are_written_and_the_html_needs_no_other_file(setting, some):
     html, markdown = write_report(setting, PLANNED, some)
     page = html.read_text(encoding="utf-8")
