@@ -122,7 +122,7 @@ def size_rows() -> tuple[Row, ...]:
 def curve_rows(views: int) -> tuple[Row, ...]:
     """The rows whose test loss is followed from epoch to epoch: who overfits, and when."""
     plain = (Row(), Row(mixup="aligned"), Row(model="signed", mixup="signed"))
-    return tuple(replace(row, views=v) for row in plain for v in (1, views))
+    return tuple(replace(row, views=v) for row in plain for _, v in views_beside(views))
 
 
 def leaky_rows(model: str) -> tuple[Row, ...]:

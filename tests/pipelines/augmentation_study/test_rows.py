@@ -49,6 +49,12 @@ def test_what_sections_ask_for_is_planned():
     assert {Row(recipe=text) for text in RECIPES} <= set(rows)
 
 
+@pytest.mark.parametrize("views", [1, VIEWS])
+def test_a_section_asks_for_a_row_once(views):
+    for wanted in (size_rows(), curve_rows(views), contrastive_rows(views), leaky_rows("gnn")):
+        assert len(set(wanted)) == len(wanted)
+
+
 def test_names_are_different_and_can_be_files():
     names = [row.row_id for row in plan_rows(VIEWS, 2, modelnet40=True)]
     assert len(set(names)) == len(names)
