@@ -29,3 +29,14 @@ class WeightSpaceNetwork(nn.Module, ABC):
     def forward(self, params: Params) -> Float[Tensor, "b c"]:
         """The logits of each INR."""
         return self.head(self.encode(params))
+
+
+def hidden_layer(num_in: int, num_out: int, dropout: float) -> nn.Sequential:
+    """What features are made by from numbers of any size: scaled, then one layer with GELU."""
+    return nn.Sequential(
+        nn.LayerNorm(num_in),
+        nn.Dropout(dropout),
+        nn.Linear(num_in, num_out),
+        nn.GELU(),
+        nn.Dropout(dropout),
+    )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.train.models.base import WeightSpaceNetwork
+from inrgen.train.models.base import WeightSpaceNetwork, hidden_layer
 from inrgen.train.models.normalisation import Normalisation
 from inrgen.train.models.values import centred_values, random_points
 
@@ -134,13 +134,7 @@ class Signed(WeightSpaceNetwork):
         self.points = random_points(spec, config.points) if config.points else None
         pairs = config.products * (config.products + 1) // 2
         num = spec.num_hidden * (size + pairs) + (1 + config.points) * spec.d_out
-        self.body = nn.Sequential(
-            nn.LayerNorm(num),
-            nn.Dropout(config.dropout),
-            nn.Linear(num, config.features),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-        )
+        self.body = hidden_layer(num, config.features, config.dropout)
         self.num_features = config.features
         self.head = nn.Linear(config.features, num_classes)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.train.models.base import WeightSpaceNetwork
+from inrgen.train.models.base import WeightSpaceNetwork, hidden_layer
 from inrgen.train.models.normalisation import Normalisation
 
 
@@ -67,13 +67,7 @@ class Values(WeightSpaceNetwork):
         self.spec = spec
         self.points = random_points(spec, config.points)
         num = config.points * spec.d_out
-        self.body = nn.Sequential(
-            nn.LayerNorm(num),
-            nn.Dropout(config.dropout),
-            nn.Linear(num, config.features),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-        )
+        self.body = hidden_layer(num, config.features, config.dropout)
         self.num_features = config.features
         self.head = nn.Linear(config.features, num_classes)
 
