@@ -1,5 +1,6 @@
 """python -m pipelines.augmentation_study --scale tiny|small|whole|full"""
 
+import math
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ class StudyConfig:
             recipe lie in folders of their own.
         steps: updates of each training on images, instead of the scale's; results of another
             number lie in a folder of their own.
+        lr: what all networks are optimised from, instead of what each family is by default;
+            results of another lie in a folder of their own.
         jobs: runs at a time, each in a process of its own.
         threads: of each run; by default the machine's cores shared out to jobs.
         device: cpu or cuda; by default cuda where there is one.
@@ -59,6 +62,7 @@ class StudyConfig:
     seeds: int | None = None
     recipe: RecipeName | None = None
     steps: int | None = None
+    lr: float | None = None
     jobs: int = 1
     threads: int | None = None
     device: str | None = None
@@ -72,6 +76,8 @@ class StudyConfig:
             raise ValueError(f"jobs and seeds must be positive; got {self.jobs}, {self.seeds}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be positive; got {self.steps}")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be positive and finite; got {self.lr}")
         if self.budget_min is not None and not self.budget_min >= 0:
             raise ValueError(f"budget_min must not be negative; got {self.budget_min}")
 
@@ -83,6 +89,8 @@ def _setting(config: StudyConfig) -> Setting:
         chosen_scale = chosen_scale.of_recipe(config.recipe)
     if config.steps is not None:
         chosen_scale = replace(chosen_scale, steps=config.steps)
+    if config.lr is not None:
+        chosen_scale = replace(chosen_scale, lr=config.lr)
     shared = max(1, (os.cpu_count() or 1) // config.jobs)
     return Setting(
         scale=chosen_scale,

@@ -10,6 +10,7 @@ from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.findings import Findings, claims, find
 from pipelines.augmentation_study.results import Outcome
 from pipelines.augmentation_study.rows import Row
+from pipelines.augmentation_study.scales import Scale
 from pipelines.augmentation_study.sections import (
     beyond_section,
     claims_section,
@@ -84,9 +85,9 @@ def _scale_section(
         f"{sum(row in done for row in planned)} of {len(planned)} rows were run.",
         f"Trainings: about {scale.steps:,} updates of {scale.batch} INRs "
         f"({', '.join(map(str, epochs)) or 'no'} epochs); an epoch serves one view of each image, "
-        "a random one where a row has several. AdamW from 5e-3 for dws and 1e-3 for others to 0 "
-        "along a cosine, weight decay 5e-4 (mlp: 3e-4 and 0.05); augmentations in the published "
-        "parametrisation; the best validation epoch is tested. Seeds: "
+        f"a random one where a row has several. {_optimising_words(scale)}; "
+        "augmentations in the published parametrisation; the best validation epoch is tested. "
+        "Seeds: "
         + (
             ", ".join(f"{n} row{'s' * (n > 1)} with {s}" for s, n in sorted(seeds.items()))
             or "none"
@@ -108,6 +109,14 @@ _RECIPE_WORDS = (
     "a probe that ignores order and signs of units reaches 64.8 % on such fits and 57.9 on "
     "published ones (`inrgen bench recipe`)."
 )
+
+
+def _optimising_words(scale: Scale) -> str:
+    """How all networks are optimised."""
+    decay = "along a cosine, weight decay 5e-4"
+    if scale.lr is not None:
+        return f"AdamW from {scale.lr:g} to 0 {decay} (mlp: 0.05)"
+    return f"AdamW from 5e-3 for dws and 1e-3 for others to 0 {decay} (mlp: 3e-4 and 0.05)"
 
 
 def _models_words(setting: Setting) -> str:

@@ -25,6 +25,7 @@ class Scale:
     seeds: trainings of each row, unless told otherwise.
     models: networks that are not the published ones at this scale, by their names in rows.
     probes: images to learn from, to validate and to test of each row of the recipe study.
+    lr: what all networks are optimised from, instead of what each family is by default.
     """
 
     name: ScaleName
@@ -43,15 +44,18 @@ class Scale:
     models: dict[str, str]
     probes: tuple[int, int, int]
     seed: int = 0
+    lr: float | None = None
 
     @property
     def tag(self) -> str:
-        """What results and reports are filed under: another recipe or number of updates apart."""
+        """What results and reports are filed under; another recipe, steps or lr stand apart."""
         usual, parts = scale(self.name), [str(self.name)]
         if self.recipe != usual.recipe:
             parts.append(self.recipe)
         if self.steps != usual.steps:
             parts.append(f"{self.steps}-updates")
+        if self.lr is not None:
+            parts.append(f"lr-{self.lr:g}")
         return "-".join(parts)
 
     def of_recipe(self, recipe: RecipeName) -> "Scale":
@@ -211,7 +215,7 @@ def train_config(
         published=True,
         epochs=epochs_for(steps, num_rows, scale.batch),
         batch_size=scale.batch,
-        lr=how.lr,
+        lr=how.lr if scale.lr is None else scale.lr,
         weight_decay=how.weight_decay,
         warmup=how.warmup,
         schedule="cosine",

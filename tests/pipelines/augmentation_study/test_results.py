@@ -14,7 +14,7 @@ from pipelines.augmentation_study.results import (
     write_outcome,
 )
 from pipelines.augmentation_study.rows import Row
-from pipelines.augmentation_study.scales import scale
+from pipelines.augmentation_study.scales import scale, train_config
 from pipelines.augmentation_study.schedule import plan_runs, run_pending
 from pipelines.augmentation_study.stores import Places
 
@@ -115,3 +115,12 @@ def test_results_of_another_recipe_lie_apart_with_stores_of_their_own(tmp_path, 
     assert (other.tag, other.folder) == (f"{TINY.tag}-sharp", f"{TINY.folder}-sharp")
     assert replace(other, steps=100).tag == f"{TINY.tag}-sharp-100-updates"
     assert TINY.of_recipe(TINY.recipe) == TINY
+
+
+def test_results_of_another_lr_lie_apart_and_every_network_takes_it(tmp_path, outcome):
+    other = replace(TINY, lr=3e-3)
+    write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))
+    assert not read_outcomes(tmp_path, other)
+    assert other.tag == f"{TINY.tag}-lr-0.003"
+    lrs = {train_config(other, name, 0, 10, 100).lr for name in ("dws", "gnn", "mlp", "signed")}
+    assert lrs == {3e-3}
