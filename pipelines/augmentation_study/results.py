@@ -104,6 +104,11 @@ def read_outcomes(out: Path, scale: Scale) -> list[Outcome]:
     return [_read(path, scale) for path in sorted(results_folder(out, scale).glob("[!_]*.json"))]
 
 
+def _deciding(scale: dict[str, Any], model: str) -> dict[str, Any]:
+    """What of a scale decides a result: of the networks that stand for others the row's alone."""
+    return _json({**scale, "models": scale["models"].get(model)})
+
+
 def _json(facts: dict[str, Any]) -> dict[str, Any]:
     """As it comes back from JSON, where tuples are lists."""
     return json.loads(json.dumps(facts))
@@ -113,8 +118,8 @@ def _read(path: Path, scale: Scale) -> Outcome:
     facts = json.loads(path.read_text(encoding="utf-8"))
     if facts.get("augmentation_study") != _FORMAT:
         raise ValueError(f"{path} is no result of this study, or of another version of it")
-    here = _json(asdict(scale))
-    differing = [name for name in here if facts["scale"].get(name) != here[name]]
+    there, here = (_deciding(s, facts["row"]["model"]) for s in (facts["scale"], asdict(scale)))
+    differing = [name for name in here if there.get(name) != here[name]]
     if differing:
         raise ValueError(
             f"{path} was run at another scale, which differs in {', '.join(differing)}; "

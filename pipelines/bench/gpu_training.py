@@ -12,7 +12,7 @@ from inrgen.train.models.catalog import make_model, parse_model
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, seconds
 
 # At toy size one layer of each shows that the section works.
-_MODELS = {"mlp": "mlp", "dws": "dws,layers=1", "signed": "signed", "gnn": "gnn,layers=1"}
+_MODELS = {"mlp": "mlp", "dws": "dws,layers=1", "signed": "signed", "gnn": "gnn,node=8,edge=4"}
 _NUM_CLASSES = 10
 # Of the largest logit: float32 keeps six digits of a sum, bfloat16 two and a half.
 _BOUND = {"float32": 1e-3, "bfloat16": 0.1}

@@ -3,6 +3,12 @@
 Neural graphs, arXiv 2403.12143, with the relational attention of arXiv 2210.05062. Every weight is
 two edges, one a direction, and a unit attends to the units that a weight joins it to. Only such
 edges are kept, a block for each weight matrix, not one tensor over all pairs of units.
+
+A unit draws from its neighbours alone, so what is known of a weight goes one layer a round. An edge
+starts from its weight in the lower unit's view and from zero in the upper unit's, which learns of
+it when edges are first updated. So the values' units have seen the weights next to the coordinates
+after two rounds more than there are hidden layers, and of fewer rounds nothing that is said of an
+INR would depend on them.
 """
 
 from collections.abc import Sequence
@@ -24,10 +30,12 @@ from inrgen.train.models.normalisation import Normalisation
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GnnConfig:
-    """A relational transformer; the defaults are the augmentation study's, 377 thousand parameters.
+    """A relational transformer; by default the augmentation study's, 377 thousand parameters.
 
     Attributes:
-        layers: rounds of attention; after each but the last the edges are updated too.
+        layers: rounds of attention; after each but the last the edges are updated too. 0 is two
+            more than an INR's hidden layers, the fewest that see every weight: the study's 4 for
+            two hidden layers.
         heads: attention heads.
         node: features of a unit.
         edge: features of an edge.
@@ -41,7 +49,7 @@ class GnnConfig:
             third of the memory.
     """
 
-    layers: int = 4
+    layers: int = 0
     heads: int = 8
     node: int = 64
     edge: int = 32
@@ -55,12 +63,14 @@ class GnnConfig:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            if name not in ("dropout", "recompute") and getattr(self, name) < 1:
+            if name not in ("layers", "dropout", "recompute") and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
         if self.attention % self.heads:
             raise ValueError(
                 f"attention must be a multiple of heads={self.heads}; got {self.attention}"
             )
+        if self.layers < 0:
+            raise ValueError(f"layers must not be negative; got {self.layers}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1); got {self.dropout}")
 
@@ -151,11 +161,17 @@ class Gnn(WeightSpaceNetwork):
 
     def __init__(self, config: GnnConfig, spec: InrSpec, num_classes: int) -> None:
         super().__init__()
+        fewest = spec.num_hidden + 2
+        rounds = config.layers or fewest
+        if rounds < fewest:
+            raise ValueError(
+                f"layers must be at least {fewest} for INRs of {spec.num_hidden} hidden layers, or "
+                f"weights next to the coordinates would not be seen; got {rounds}"
+            )
         self.graph = GraphInput(config, spec)
         self.recompute = config.recompute
         self.layers = nn.ModuleList(
-            RelationalLayer(config, moves_edges=layer < config.layers - 1)
-            for layer in range(config.layers)
+            RelationalLayer(config, moves_edges=layer < rounds - 1) for layer in range(rounds)
         )
         self.read = nn.Linear(spec.d_out * config.node, config.features)
         self.num_features = config.features

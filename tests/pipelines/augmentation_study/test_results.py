@@ -47,6 +47,14 @@ def test_results_of_another_setting_of_the_scale_are_refused(tmp_path, outcome):
         read_outcomes(tmp_path, replace(TINY, shape_steps=13, batch=16))
 
 
+def test_a_result_is_held_to_its_own_network_alone(tmp_path, outcome):
+    write_outcome(tmp_path, TINY, outcome(Row(model="dws"), 0.5))
+    others = {**TINY.models, "gnn": "gnn,node=4"}
+    assert len(read_outcomes(tmp_path, replace(TINY, models=others))) == 1
+    with pytest.raises(ValueError, match="differs in models"):
+        read_outcomes(tmp_path, replace(TINY, models={**others, "dws": "dws,heads=2"}))
+
+
 def test_results_of_another_number_of_updates_lie_apart(tmp_path, outcome):
     longer = replace(TINY, steps=100)
     write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))

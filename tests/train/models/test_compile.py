@@ -16,7 +16,7 @@ from inrgen.train.models.catalog import make_model, parse_model
 torch.set_num_threads(1)
 spec = InrSpec(widths=(2, 4, 3, 1), omega=(30.0, 30.0))
 flat = 0.1 * torch.randn(5, spec.num_params, generator=torch.Generator().manual_seed(0))
-gnn = "gnn,layers=2,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
+gnn = "gnn,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
 families = ["mlp,hidden=8", "dws,layers=1", gnn, "signed,channels=8,points=3"]
 for text in families:
     model = make_model(parse_model(text), spec, 3, 0).eval()

@@ -17,7 +17,7 @@ SPECS = [
         widths=(3, 4, 5, 6, 2), omega=(30.0,) * 3, coord_order="xyz", coord_center=(0.0, 0.0, 0.0)
     ),
 ]
-GNN = "gnn,layers=2,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
+GNN = "gnn,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
 SIGNED = "signed,channels=8,products=3,features=9"
 EVERY = [
     "mlp,hidden=16",
@@ -64,6 +64,16 @@ def test_a_network_sees_what_its_family_says_and_no_more(text, spec, make_params
         assert_close(both, logits, rtol=0, atol=1e-10)
     else:
         assert (both - logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
+@pytest.mark.parametrize("text", EVERY)
+def test_no_weight_of_an_inr_is_overlooked(text, spec, make_params):
+    params = make_params(spec, NUM).map(lambda t: t.requires_grad_())
+    made(text, spec)(params).square().sum().backward()
+    for tensor in (*params.weights, *params.biases):
+        assert tensor.grad is not None
+        assert (tensor.grad != 0).flatten(1).any(dim=0).all()
 
 
 @pytest.mark.parametrize("text", EVERY)

@@ -16,7 +16,7 @@ SPECS = [
     InrSpec(widths=(2, 4, 5, 2), omega=(30.0, 20.0)),
     InrSpec(widths=(1, 3, 2, 3, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
 ]
-SMALL = "gnn,layers=3,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,frequencies=3"
+SMALL = "gnn,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,frequencies=3"
 
 
 def made(spec: InrSpec) -> Gnn:
@@ -24,7 +24,7 @@ def made(spec: InrSpec) -> Gnn:
     assert isinstance(model, Gnn)
     torch.manual_seed(1)
     for weight in model.parameters():
-        nn.init.normal_(weight, std=0.5)
+        nn.init.normal_(weight, std=0.7)
     return model
 
 
@@ -68,6 +68,19 @@ def test_every_edge_leads_back():
     ]
     for edge, back in zip(edges, turned(edges), strict=True):
         assert torch.equal(edge, back.flip(-1))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.job)
+def test_too_few_rounds_to_see_every_weight_are_refused(spec, make_params):
+    fewest = spec.num_hidden + 2
+    model, params = made(spec), make_params(spec, 3).map(lambda t: t.requires_grad_())
+    assert len(model.layers) == fewest
+    model.layers = model.layers[:-1]
+    model(params).sum().backward()
+    assert params.weights[0].grad.count_nonzero() == 0
+    assert params.weights[-1].grad.count_nonzero() > 0
+    with pytest.raises(ValueError, match=f"layers must be at least {fewest} .* got {fewest - 1}"):
+        make_model(parse_model(f"{SMALL},layers={fewest - 1}"), spec, 3, 0)
 
 
 def test_the_size_is_that_of_the_published_network():
