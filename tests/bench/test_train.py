@@ -6,7 +6,7 @@ import torch
 from inrgen.bench.train import TrainBench, run, table
 from inrgen.bench.train_cost import measure_work
 
-GNN = "gnn,layers=2,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
+GNN = "gnn,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
 SMALL = TrainBench(
     models=("mlp,hidden=8", GNN), hidden=(4, 3), batch_size=3, repeats=1, device="cpu"
 )
