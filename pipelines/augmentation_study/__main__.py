@@ -135,9 +135,8 @@ def study(config: StudyConfig) -> str:
 
 def main() -> int:
     """Run the command; 1 with one sentence where it cannot be done."""
-    config = tyro.cli(StudyConfig, prog="python -m pipelines.augmentation_study")
     try:
-        print(study(config))
+        print(study(tyro.cli(StudyConfig, prog="python -m pipelines.augmentation_study")))
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 130

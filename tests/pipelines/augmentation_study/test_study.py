@@ -10,7 +10,7 @@ import torch
 from inrgen.store.reader import open_store
 from inrgen.train.checkpoint import epochs_done
 from pipelines.augmentation_study import execute
-from pipelines.augmentation_study.__main__ import StudyConfig, study
+from pipelines.augmentation_study.__main__ import StudyConfig, main, study
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.results import Run, read_outcomes
 from pipelines.augmentation_study.rows import Row, plan_rows
@@ -117,3 +117,13 @@ def test_what_cannot_be_run_is_one_sentence(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "rows needs patterns of row names" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["lr", "steps", "jobs", "budget-min"])
+def test_a_number_that_cannot_be_is_one_sentence(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["study", f"--{name}", "-1"])
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert name.replace("-", "_") in said
+    assert "got -1" in said
