@@ -106,7 +106,7 @@ def read_outcomes(out: Path, scale: Scale) -> list[Outcome]:
 
 def _deciding(scale: dict[str, Any], model: str) -> dict[str, Any]:
     """What of a scale decides a result: of the networks that stand for others the row's alone."""
-    return _json({**scale, "models": scale["models"].get(model)})
+    return _json({**scale, "models": scale.get("models", {}).get(model)})
 
 
 def _json(facts: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from inrgen.core.params import Params
 from inrgen.train.models.catalog import make_model, parse_model
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, seconds
 
-# At toy size one layer of each shows that the section works.
+# At toy size shallow or narrow networks show that the section works.
 _MODELS = {"mlp": "mlp", "dws": "dws,layers=1", "signed": "signed", "gnn": "gnn,node=8,edge=4"}
 _NUM_CLASSES = 10
 # Of the largest logit: float32 keeps six digits of a sum, bfloat16 two and a half.
