@@ -1,10 +1,19 @@
 """Coordinates of the samples of a regular grid, in a spec's own convention."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from inrgen.core.spec import InrSpec
+
+_SIDE = 28
+
+
+def noted_grid(spec: InrSpec, noted: Sequence[int]) -> tuple[int, ...]:
+    """The sides of a signal as a record notes them; 28 each where it does not, as of imports."""
+    return tuple(noted) or (_SIDE,) * spec.d_in
 
 
 def grid_coords(

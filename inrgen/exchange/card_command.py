@@ -46,6 +46,8 @@ def build_command(identity: dict[str, Any]) -> str | None:
         "--seed": [identity["seed"]],
     }
     words = ["inrgen", "build", *_source_words(identity["source"])]
+    if fit["init"]["shared"]:
+        words.append("--shared")
     for flag, values in choices.items():
         words += [flag, *values]
     if identity["min_psnr_db"] is not None:

@@ -43,12 +43,18 @@ class CardFacts:
     """All that a card states of a store.
 
     rows_planned is what the finished store holds; rows are there now. views is by spec_id.
+    source: the name of what the store, or its first ancestor, was fitted to, "" where that is not
+        known; recipe by which.
+    operation: what made it of another store, "" where nothing did.
     """
 
     specs: dict[str, InrSpec]
     views: dict[str, int]
     identity: dict[str, Any]
     about: dict[str, Any]
+    source: str
+    recipe: str
+    operation: str
     rows: int
     rows_planned: int
     splits: tuple[SplitFacts, ...]
@@ -59,11 +65,6 @@ class CardFacts:
     @property
     def items(self) -> int:
         return sum(split.items for split in self.splits)
-
-    @property
-    def source(self) -> str:
-        """The name of the source that the store was fitted to, or "" where it does not say."""
-        return str(self.identity.get("source", {}).get("name", ""))
 
 
 def _split_facts(split: str, counts: RowCounts) -> SplitFacts:
@@ -95,6 +96,9 @@ def read_card_facts(store: Store) -> CardFacts:
         views={spec_id: layout.views for spec_id, layout in store.layouts.items()},
         identity=store.identity,
         about=store.about,
+        source=store.source_name,
+        recipe=str(store.built_identity.get("recipe", "")),
+        operation=store.derivation.operation if store.derivation else "",
         rows=table.num_rows,
         rows_planned=sum(layout.rows for layout in store.layouts.values()),
         splits=tuple(_split_facts(split, counts[split]) for split in SPLITS if split in counts),

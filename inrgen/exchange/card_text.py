@@ -38,11 +38,13 @@ def title_of(facts: CardFacts, wording: Wording) -> str:
 def summary_of(facts: CardFacts) -> str:
     """The data set in a sentence or two."""
     views = "/".join(str(number) for number in sorted(set(facts.views.values())))
-    said = (
-        f"{facts.rows:,} implicit neural representations (INRs): {views} independent "
-        f"{'fit' if views == '1' else 'fits'} of each of {facts.items:,} items"
-    )
-    said += f" of {facts.source}." if facts.source else "."
+    of = f" of {facts.source}" if facts.source else ""
+    said = f"{facts.rows:,} implicit neural representations (INRs): {views} "
+    if facts.operation:
+        said += f"of each of {facts.items:,} items{of}, made of another store by {facts.operation}."
+    else:
+        fits = "fit" if views == "1" else "fits"
+        said += f"independent {fits} of each of {facts.items:,} items{of}."
     if facts.rows < facts.rows_planned:
         said += f" Unfinished: {facts.rows_planned - facts.rows:,} more rows are planned."
     return said
@@ -137,7 +139,7 @@ def _networks(facts: CardFacts) -> list[str]:
 
 
 def _making(facts: CardFacts) -> list[str]:
-    stated = {"recipe": facts.identity["recipe"]} if "recipe" in facts.identity else {}
+    stated = {"recipe": facts.recipe} if facts.recipe else {}
     stated |= {"engine": ", ".join(facts.engines), "seed": ", ".join(map(str, facts.seeds))}
     rows = [(_cell(key), _cell(value)) for key, value in (stated | facts.about).items()]
     lines = ["## How it was made", "", *_table(("", ""), rows)]

@@ -71,12 +71,13 @@ def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
     """Weights that show under the conventions of after what params show under those of before.
 
     Coordinates follow coord_order and coord_range, values value_range and output_offset, and
-    hidden layers omega. Worked out in the dtype of params.
+    hidden layers omega. Occupancy f, a half on the surface, may become the logit 0.5 - f, which is
+    negative inside as a distance is. Worked out in the dtype of params.
 
     Raises ValueError for specs of other widths, activation or kind of values.
     """
-    same = ("widths", "activation", "value_kind")
-    for name in same:
+    turned = (before.value_kind, after.value_kind) == ("occupancy", "logit")
+    for name in ("widths", "activation", *(() if turned else ("value_kind",))):
         if getattr(before, name) != getattr(after, name):
             raise ValueError(
                 f"{name} must stay as it is; got {getattr(before, name)} and {getattr(after, name)}"
@@ -87,6 +88,8 @@ def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
     shift = torch.full((before.d_in,), low - ratio * new_low, dtype=torch.float64)
     gain = after.value_width / before.value_width
     lift = after.value_range[0] - gain * before.value_range[0]
+    if turned:
+        gain, lift = -1.0, 0.5
     scales = torch.full((before.d_out,), gain, dtype=torch.float64)
     lifts = torch.full((before.d_out,), lift, dtype=torch.float64)
     moved = map_coords(params, order, ratio, shift)
@@ -94,16 +97,29 @@ def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
     return set_omega(valued, before.omega, after.omega)
 
 
+def standardisation(
+    spec: InrSpec, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[Float[Tensor, " d_out"], Float[Tensor, " d_out"]]:
+    """Mean and deviation of each output, from one number or one for each.
+
+    Raises ValueError for any other count, numbers that are not finite and a std of 0 or less.
+    """
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, spec.d_out):
+            raise ValueError(f"{name} needs 1 or {spec.d_out} numbers for {spec.job}; got {values}")
+    means, stds = (torch.tensor(v, dtype=torch.float64).expand(spec.d_out) for v in (mean, std))
+    if not bool(means.isfinite().all()):
+        raise ValueError(f"mean must be finite; got {mean}")
+    if not bool((stds.isfinite() & (stds > 0)).all()):
+        raise ValueError(f"std must be positive; got {std}")
+    return means, stds
+
+
 def standardise(
     params: Params, spec: InrSpec, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Params:
-    """g = (f - mean) / std for each output, as data sets are standardised; spec's offset stays.
-
-    Raises ValueError unless there are one or d_out of each, and every std is positive.
-    """
-    means, stds = _channels("mean", spec, mean), _channels("std", spec, std)
-    if not bool((stds > 0).all()):
-        raise ValueError(f"std must be positive; got {std}")
+    """g = (f - mean) / std for each output, as data sets are standardised; spec's offset stays."""
+    means, stds = standardisation(spec, mean, std)
     offset = spec.output_offset
     return map_values(params, 1.0 / stds, -means / stds, (offset, offset))
 
@@ -111,18 +127,10 @@ def standardise(
 def unstandardise(
     params: Params, spec: InrSpec, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Params:
-    """g = std f + mean: the inverse of standardise, with the same errors."""
-    means, stds = _channels("mean", spec, mean), _channels("std", spec, std)
-    if not bool((stds > 0).all()):
-        raise ValueError(f"std must be positive; got {std}")
+    """g = std f + mean: the inverse of standardise."""
+    means, stds = standardisation(spec, mean, std)
     offset = spec.output_offset
     return map_values(params, stds, means, (offset, offset))
-
-
-def _channels(name: str, spec: InrSpec, values: tuple[float, ...]) -> Float[Tensor, " d_out"]:
-    if len(values) not in (1, spec.d_out):
-        raise ValueError(f"{name} needs 1 or {spec.d_out} numbers for {spec.job}; got {values}")
-    return torch.tensor(values, dtype=torch.float64).expand(spec.d_out)
 
 
 def pictures_as(

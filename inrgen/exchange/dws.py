@@ -69,7 +69,9 @@ def write_labelled_splits(
 class Dws:
     """See the module's docstring. Labels are text; without a prefix, paths are absolute."""
 
-    exporter = Exporter(rows_per_part=500, one_view=True, labelled=True)
+    exporter = Exporter(
+        rows_per_part=500, one_view=True, labelled=True, heeds=("omega", "path_prefix")
+    )
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
         return Target(spec=dws_family(spec, wishes.omega))

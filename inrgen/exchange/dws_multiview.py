@@ -35,21 +35,16 @@ def _path(writing: Writing, row: Row) -> str:
     return f"{view}/{kind}/model_{row['number']}.pth"
 
 
-def _prefix(writing: Writing) -> str:
-    """What paths in splits.json begin with: up to the root's name, and that nowhere before."""
-    name, before = writing.folder.name, writing.wishes.path_prefix or ""
-    if name in PurePosixPath(before).parts:
-        raise ValueError(
-            f"path_prefix must not hold the folder's own name {name!r}, at whose first occurrence "
-            f"the loader cuts; got {before!r}"
-        )
-    return (PurePosixPath(before) / name).as_posix()
-
-
 class DwsMultiview:
     """See the module's docstring."""
 
-    exporter = Exporter(rows_per_part=500, whole_items=True, labelled=True)
+    exporter = Exporter(
+        rows_per_part=500,
+        whole_items=True,
+        labelled=True,
+        heeds=("omega", "path_prefix"),
+        cut_at_folder=True,
+    )
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
         return Target(spec=dws_family(spec, wishes.omega))
@@ -61,7 +56,8 @@ class DwsMultiview:
 
     def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
         """splits.json lists all views of training rows, and the first of the others."""
-        prefix, paths = _prefix(writing), {"train": [], "val": [], "test": []}
+        prefix = (PurePosixPath(writing.wishes.path_prefix or "") / writing.folder.name).as_posix()
+        paths: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         for batch in rows.select(["split", "view", "number"]).to_batches():
             for row in batch.to_pylist():
                 if row["split"] == "train" or row["view"] == writing.views[0]:

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from inrgen.core.splits import Split
 from inrgen.exchange.catalog import FormatName, format_named
-from inrgen.exchange.format import Wishes, Writing
+from inrgen.exchange.format import Exporter, Wishes, Writing
 from inrgen.exchange.selection import Selection, select_rows
 from inrgen.store.reader import Store, open_store
 
@@ -51,10 +51,10 @@ def plan_export(
     if spec_id not in store.specs:
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {spec_id!r}")
     needs = made.exporter
+    _check_wishes(format, needs, wishes, out)
     if needs.one_view and views is not None and len(set(views)) > 1:
         raise ValueError(f"{format} holds one view of each item; choose one of {list(views)}")
-    source = _source(store)
-    target = made.target(store.specs[spec_id], source, wishes)
+    target = made.target(store.specs[spec_id], store.source_name, wishes)
     chosen = [0] if needs.one_view and views is None else views
     selection = select_rows(store, spec_id, splits, chosen, needs.whole_items)
     nameless = int((selection.rows["label"].to_numpy() < 0).sum())
@@ -64,7 +64,7 @@ def plan_export(
         folder=out.absolute(),
         target=target,
         wishes=wishes,
-        source=source,
+        source=store.source_name,
         views=tuple(selection.views),
     )
     return ExportPlan(
@@ -78,13 +78,24 @@ def plan_export(
     )
 
 
-def _source(store: Store) -> str:
-    noted = store.identity.get("source")
-    return str(noted.get("name", "")) if isinstance(noted, dict) else ""
+def _check_wishes(format: FormatName, needs: Exporter, wishes: Wishes, out: Path) -> None:
+    """Refuse what would have no effect, and a prefix that would mislead the format's loader."""
+    for name in wishes.stated:
+        if name not in needs.heeds:
+            raise ValueError(f"{name} means nothing to {format}, so leave it out")
+    name, before = out.absolute().name, wishes.path_prefix or ""
+    if needs.cut_at_folder and name in PurePosixPath(before).parts:
+        raise ValueError(
+            f"path_prefix must not hold the folder's own name {name!r}, at whose first occurrence "
+            f"the loader cuts; got {before!r}"
+        )
 
 
 def _digest(store: Store, format: FormatName, writing: Writing, selection: Selection) -> str:
-    """Where the files lie does not count, but for formats that write it into them."""
+    """Where the files lie does not count, so a finished export may be moved.
+
+    (Of dws, without a prefix, the paths within are those of the old place then.)
+    """
     target = writing.target
     facts = {
         "store": store.seal,

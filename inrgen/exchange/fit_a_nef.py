@@ -21,7 +21,7 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.exchange.conventions import pictures_as
+from inrgen.exchange.conventions import pictures_as, standardisation
 from inrgen.exchange.files import MAX_PARAMS, BadEntry, find_files, write_json, write_whole
 from inrgen.exchange.format import Entry, Exporter, Loaded, Row, Survey, Target, Wishes, Writing
 from inrgen.exchange.hdf5 import open_hdf5, plain_dataset
@@ -61,7 +61,9 @@ def _param_config(spec: InrSpec) -> list[Any]:
 class FitANef:
     """See the module's docstring."""
 
-    exporter = Exporter(rows_per_part=4000, one_view=True)
+    exporter = Exporter(
+        rows_per_part=4000, one_view=True, heeds=("omega", "value_mean", "value_std")
+    )
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
         """Images over (column, row), standardised; one omega and one hidden width throughout."""
@@ -74,14 +76,15 @@ class FitANef:
             output_offset=0.0,
             omega=wishes.omega or spec.omega[0],
         )
-        if spec.value_kind != "intensity":
-            return Target(spec=made, mean=wishes.value_mean, std=wishes.value_std)
-        mean, std = _PIXELS.get(source, (None, None))
-        mean, std = wishes.value_mean or mean, wishes.value_std or std
-        if mean is None or std is None or len(mean) != len(std):
+        mean, std = wishes.value_mean, wishes.value_std
+        if mean is None and spec.value_kind == "intensity":
+            mean, std = _PIXELS.get(source, (None, None))
+        if mean is not None and std is not None:
+            standardisation(spec, mean, std)
+        elif spec.value_kind == "intensity":
             raise ValueError(
-                "fit-a-nef standardises values: state --value-mean and --value-std of the pixels, "
-                "as many numbers of each (0 and 1 leave values as they are)"
+                "fit-a-nef standardises values: state --value-mean and --value-std of the pixels "
+                "(0 and 1 leave values as they are)"
             )
         return Target(spec=made, mean=mean, std=std)
 

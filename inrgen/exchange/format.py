@@ -1,7 +1,8 @@
 """What a format of somebody else's is: how a store is written in it, and how it is read."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +40,19 @@ class Wishes:
     value_mean: tuple[float, ...] | None = None
     value_std: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.omega is not None and not 0 < self.omega < math.inf:
+            raise ValueError(f"omega must be positive; got {self.omega}")
+        if (self.value_mean is None) != (self.value_std is None):
+            raise ValueError(
+                f"value_mean and value_std go together; got {self.value_mean} and {self.value_std}"
+            )
+
+    @property
+    def stated(self) -> list[str]:
+        """The names of those that were wished for."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
@@ -73,12 +87,17 @@ class Exporter:
     one_view: the format has no views, and takes the first unless told.
     whole_items: it cannot hold an item that lacks one of its views.
     labelled: it cannot hold rows without a class.
+    heeds: the wishes that mean something to it.
+    cut_at_folder: its loader cuts paths where the folder's name comes first, so what goes before
+        them must not hold that name.
     """
 
     rows_per_part: int
     one_view: bool = False
     whole_items: bool = False
     labelled: bool = False
+    heeds: tuple[str, ...] = ()
+    cut_at_folder: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

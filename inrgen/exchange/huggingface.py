@@ -23,7 +23,6 @@ from inrgen.exchange.moments import Moments
 from inrgen.exchange.row_files import (
     RowKeys,
     load_rows,
-    plain_target,
     spec_from_json,
     survey_files,
 )
@@ -114,7 +113,7 @@ class HuggingFace:
     exporter = Exporter(rows_per_part=4000)
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
-        return plain_target(spec, wishes)
+        return Target(spec=spec)
 
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         schema = _schema(writing.target.spec)

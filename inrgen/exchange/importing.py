@@ -18,7 +18,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.catalog import FormatName, format_named
-from inrgen.exchange.conventions import unstandardise
+from inrgen.exchange.conventions import standardisation, unstandardise
 from inrgen.exchange.files import BadEntry, read_json
 from inrgen.exchange.format import SIDECAR, Entry, Format, Loaded, Survey
 from inrgen.exchange.stated import Stated, stated_from
@@ -49,6 +49,7 @@ class ImportPlan:
     spec: InrSpec
     layout: Layout
     items: Sequence[Item]
+    grid: tuple[int, ...]
     label_names: dict[int, str]
     digest: str
 
@@ -61,6 +62,7 @@ class ImportPlan:
                 "conventions": self.stated.to_dict(),
                 "entries": sum(entry is not None for item in self.items for entry in item.views),
                 "entries_sha256": self.digest,
+                **({"grid": list(self.grid)} if self.grid else {}),
             },
             "spec": self.spec.to_dict(),
             "views": self.layout.views,
@@ -140,13 +142,21 @@ def _digest(items: Sequence[Item]) -> str:
 
 
 def plan_import(
-    folder: Path, format: FormatName, stated: Stated, widths: tuple[int, ...] | None = None
+    folder: Path,
+    format: FormatName,
+    stated: Stated,
+    widths: tuple[int, ...] | None = None,
+    *,
+    family: Stated | None = None,
+    grid: tuple[int, ...] = (),
 ) -> ImportPlan:
     """List what a folder holds and settle what it means.
 
     Args:
         stated: what the user says of the weights; it goes over what the files say.
         widths: of the networks; None has the files tell.
+        family: what holds where neither says anything.
+        grid: samples along each side of the signals, noted in the records; () where not known.
 
     Raises:
         ValueError: conventions are not known, or the folder does not hold that format.
@@ -160,10 +170,14 @@ def plan_import(
     if not survey.entries:
         raise ValueError(f"{folder} holds no INRs in the format {format}")
     items = _items(folder, survey)
-    known = stated.over(said).over(survey.stated)
+    known = stated.over(said).over(survey.stated).over(family or Stated())
     if widths is None:
         widths = noted_widths or survey.widths or _probe(made, folder, survey.entries)
     spec = known.spec(_checked_widths(widths), folder)
+    if known.value_mean is not None and known.value_std is not None:
+        standardisation(spec, known.value_mean, known.value_std)
+    if grid and (len(grid) != spec.d_in or min(grid) < 1):
+        raise ValueError(f"grid needs {spec.d_in} positive sides for {spec.job}; got {grid}")
     num_views = len(items[0].views)
     return ImportPlan(
         folder=folder,
@@ -172,6 +186,7 @@ def plan_import(
         spec=spec,
         layout=Layout(rows=len(items) * num_views, views=num_views),
         items=items,
+        grid=grid,
         label_names={**survey.label_names, **names},
         digest=_digest(items),
     )
@@ -243,7 +258,7 @@ def import_block(
                 status=status,
                 reason=reason,
                 duration_s=0.0,
-                grid=(),
+                grid=plan.grid,
             )
         )
     return flat, records

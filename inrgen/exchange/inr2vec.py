@@ -6,8 +6,8 @@ mesh, which that of meshes wants, padded with zeros so that all shapes stack. (c
 which the study's decoder learns from, are made of these by its preprocess_sdf.py.)
 
 Networks are 3 -> h (four times) -> 1 with one initialisation for all (h is 512 in the study), and
-their values logits, sigmoid(f) = (sdf + 0.1) / 0.2. Distances and logits have the same zero level,
-so distances go out as they are.
+their values logits, sigmoid(f) = (sdf + 0.1) / 0.2. Signed distances have the same zero level, so
+they go out as they are; occupancy, which is a half there and high inside, goes out as 0.5 - f.
 """
 
 import math
@@ -95,7 +95,7 @@ def _write_shape(path: Path, row: Row, flat: Float32[np.ndarray, " p"], mesh: Me
 class Inr2Vec:
     """See the module's docstring."""
 
-    exporter = Exporter(rows_per_part=50, one_view=True, labelled=True)
+    exporter = Exporter(rows_per_part=50, one_view=True, labelled=True, heeds=("omega",))
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
         if spec.d_in != 3 or spec.d_out != 1 or spec.activation != "sine":
@@ -103,7 +103,14 @@ class Inr2Vec:
         if len(set(spec.widths[1:-1])) > 1:
             raise ValueError(f"inr2vec's hidden layers have one width; got {spec.job}")
         omegas = (wishes.omega or 30.0,) * spec.num_hidden
-        return Target(spec=replace(spec, omega=omegas, output_offset=0.0))
+        made = replace(spec, omega=omegas, output_offset=0.0)
+        if spec.value_kind == "occupancy":
+            return Target(spec=replace(made, value_kind="logit", value_range=(-0.5, 0.5)))
+        if spec.value_kind not in ("signed_distance", "truncated_distance", "logit"):
+            raise ValueError(
+                f"inr2vec's values are negative inside and positive outside; got {spec.value_kind}"
+            )
+        return Target(spec=made)
 
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         flat = params.flat().numpy()

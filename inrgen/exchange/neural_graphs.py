@@ -39,7 +39,9 @@ def _like_mnist(writing: Writing) -> bool:
 class NeuralGraphs:
     """See the module's docstring."""
 
-    exporter = Exporter(rows_per_part=500, one_view=True, labelled=True)
+    exporter = Exporter(
+        rows_per_part=500, one_view=True, labelled=True, heeds=("omega", "like", "path_prefix")
+    )
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
         return Target(spec=dws_family(spec, wishes.omega))

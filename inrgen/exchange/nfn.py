@@ -46,7 +46,7 @@ def nfn_path(writing: Writing, row: Row) -> str:
 class Nfn:
     """See the module's docstring."""
 
-    exporter = Exporter(rows_per_part=500, whole_items=True, labelled=True)
+    exporter = Exporter(rows_per_part=500, whole_items=True, labelled=True, heeds=("omega", "like"))
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
         """Images in [-1, 1] over (row, column), nothing added to the network."""

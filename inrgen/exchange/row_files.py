@@ -18,7 +18,7 @@ from numpy import ndarray
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.files import BadEntry, find_files
-from inrgen.exchange.format import Entry, Loaded, Survey, Target, Wishes
+from inrgen.exchange.format import Entry, Loaded, Survey
 from inrgen.exchange.stated import Stated, stated_of
 
 
@@ -29,13 +29,6 @@ class RowKeys:
     spec: InrSpec
     rows: Sequence[dict[str, Any]]
     label_names: dict[int, str]
-
-
-def plain_target(spec: InrSpec, wishes: Wishes) -> Target:
-    """The store's own conventions, less what was wished for."""
-    if wishes.omega or wishes.value_mean or wishes.value_std:
-        raise ValueError("this format keeps the store's conventions: leave out omega, mean and std")
-    return Target(spec=spec)
 
 
 def spec_from_json(text: object, name: str) -> InrSpec:

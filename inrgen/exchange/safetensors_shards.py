@@ -22,7 +22,6 @@ from inrgen.exchange.moments import Moments
 from inrgen.exchange.row_files import (
     RowKeys,
     load_rows,
-    plain_target,
     spec_from_json,
     survey_files,
 )
@@ -34,7 +33,7 @@ class Safetensors:
     exporter = Exporter(rows_per_part=4000)
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
-        return plain_target(spec, wishes)
+        return Target(spec=spec)
 
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         spec = writing.target.spec

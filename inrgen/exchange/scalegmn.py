@@ -42,7 +42,9 @@ def _path(row: Row) -> str:
 
 
 class _Fashion:
-    exporter = Exporter(rows_per_part=500, one_view=True, labelled=True)
+    exporter = Exporter(
+        rows_per_part=500, one_view=True, labelled=True, heeds=("omega", "path_prefix")
+    )
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
         return Target(spec=dws_family(spec, wishes.omega))
@@ -81,10 +83,19 @@ def _layout(name: str) -> Format:
 class ScaleGmn:
     """See the module's docstring; which of the three layouts is decided by the data set's name."""
 
-    exporter = Exporter(rows_per_part=500, one_view=True, whole_items=True, labelled=True)
+    exporter = Exporter(
+        rows_per_part=500,
+        one_view=True,
+        whole_items=True,
+        labelled=True,
+        heeds=("omega", "like", "path_prefix"),
+    )
 
     def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
-        return _layout(wishes.like or source).target(spec, source, wishes)
+        layout = _layout(wishes.like or source)
+        if wishes.path_prefix is not None and "path_prefix" not in layout.exporter.heeds:
+            raise ValueError("path_prefix means nothing here: such files have no list of paths")
+        return layout.target(spec, source, wishes)
 
     def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
         _layout(writing.wishes.like or writing.source).write(writing, part, rows, params)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from inrgen.core.grid import grid_coords
+from inrgen.core.grid import grid_coords, noted_grid
 from inrgen.core.siren import evaluate
 from inrgen.figures.meshes import solid_pairs, solids_figure
 from inrgen.figures.pictures import PicturePair, as_intensity, reconstructions_figure
@@ -60,6 +60,8 @@ def picture_pairs(
 ) -> list[PicturePair]:
     """Rows of a store of pictures, evaluated on their own grids, with originals from source.
 
+    Where no grid is noted, they are drawn on 28 x 28 points.
+
     Raises ValueError for signals that are no pictures, and for rows without weights.
     """
     spec = store.specs[spec_id] if spec_id else store.spec
@@ -72,7 +74,7 @@ def picture_pairs(
         places = {item.item_id: i for i, item in enumerate(source.items) if item.item_id in shown}
     pairs = []
     for row, record in zip(rows, records, strict=True):
-        grid = tuple(record["grid"])
+        grid = noted_grid(spec, record["grid"])
         values = evaluate(spec, store.read([row], spec.spec_id), grid_coords(spec, grid))[0]
         original = None
         if source is not None:
@@ -108,7 +110,7 @@ def quality_data(store: Store) -> QualityData:
     return QualityData(
         psnr_db={split: of.psnr_db for split, of in by_split.items() if len(of.psnr_db)},
         status_counts=count_rows(table).by_status,
-        target_db=store.identity.get("min_psnr_db"),
+        target_db=store.built_identity.get("min_psnr_db"),
     )
 
 
@@ -124,9 +126,10 @@ def render_store(
     chosen = choose_rows(store, rows) if isinstance(rows, int) else list(rows)
     quality = quality_data(store)
     spread = " from worst to best" if isinstance(rows, int) and quality.psnr_db else ""
-    name = store.identity.get("source", {}).get("name", "")
-    recipe = store.identity.get("recipe", "")
-    what = ", ".join(filter(None, [name, store.spec.job, recipe and f"recipe {recipe}"]))
+    recipe = store.built_identity.get("recipe", "")
+    what = ", ".join(
+        filter(None, [store.source_name, store.spec.job, recipe and f"recipe {recipe}"])
+    )
     heading = f"{what}; {len(chosen)} of its INRs{spread}"
     if store.spec.d_in == 3:
         pictures = solids_figure(solid_pairs(store, source, chosen), heading)

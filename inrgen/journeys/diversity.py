@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from inrgen.core import rng
 from inrgen.core.diversity import DiversityRow, measure_diversity
-from inrgen.core.grid import grid_coords
+from inrgen.core.grid import grid_coords, noted_grid
 from inrgen.core.matching import thorough
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind
@@ -168,7 +168,7 @@ def _draw(store: Store, config: DiversityConfig, out: Path) -> Path:
         raise ValueError(f"out draws two views of an item; no item of {config.split} has two")
     alike = alike[:_NUM_DRAWN]
     first, second = (store.read(pairs[alike, side], spec.spec_id) for side in (0, 1))
-    rows_of, columns_of = records[0]["grid"]
+    rows_of, columns_of = noted_grid(spec, records[0]["grid"])
     pictures = midpoint_pictures(spec, first, second, (rows_of, columns_of), config.match)
     drawn = [
         MidpointColumn(

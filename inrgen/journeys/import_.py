@@ -34,6 +34,7 @@ class ImportConfig:
         conventions: the family whose conventions hold, where nothing else is said.
         stated: what else is known of the conventions.
         widths: of all layers, input and output too; by default as the files have it.
+        grid: rows and columns of the pictures, such as 28 28, which they are then drawn in.
     """
 
     folder: tyro.conf.Positional[Path]
@@ -42,6 +43,7 @@ class ImportConfig:
     conventions: Literal["dws", "nfn", "inr2vec"] | None = None
     stated: Annotated[Stated, tyro.conf.arg(name="")] = field(default_factory=Stated)
     widths: tuple[int, ...] | None = None
+    grid: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,10 +76,14 @@ def import_store(config: ImportConfig) -> ImportSummary:
         ValueError: conventions are not known, or the folder does not hold that format.
         OSError: it cannot be read, or the store cannot be written.
     """
-    stated = config.stated
-    if config.conventions:
-        stated = stated.over(FAMILIES[config.conventions])
-    plan = plan_import(config.folder, config.format, stated, config.widths)
+    plan = plan_import(
+        config.folder,
+        config.format,
+        config.stated,
+        config.widths,
+        family=FAMILIES[config.conventions] if config.conventions else None,
+        grid=config.grid,
+    )
     spec_id, began, read = plan.spec.spec_id, time.perf_counter(), 0
     about = {"inrgen_version": version("inrgen")}
     create_store(config.out, [(plan.spec, plan.layout)], identity=plan.identity, about=about)

@@ -53,17 +53,6 @@ def _how(identity: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return ("build", how) if "source" in how else ("made elsewhere", how or identity)
 
 
-def built_identity(store: Store) -> dict[str, Any]:
-    """What decided the result of the first ancestor; the store's own identity where it has none.
-
-    A derived store notes it, so no ancestor need be at hand.
-    """
-    identity, noted = store.identity, store.noted_parent
-    while noted is not None:
-        identity, noted = noted["identity"], noted["about"].get(PARENT)
-    return identity
-
-
 def _look(path: str, expected: str) -> Found:
     """Whether the store of that content is where it is said to be."""
     try:

@@ -11,7 +11,6 @@ from inrgen.fit.block import ViewsJob
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engines import EngineChoice, resolve_engine
 from inrgen.fit.recipes import RecipeName, recipe
-from inrgen.journeys.lineage import built_identity
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.base import SourceFacts
 from inrgen.sources.catalog import open_source
@@ -172,7 +171,7 @@ def source_again(store: Store, data: str | None) -> SourceConfig:
     Args:
         data: where the source's files are now; a store does not note where they were.
     """
-    noted = built_identity(store).get("source")
+    noted = store.built_identity.get("source")
     if not isinstance(noted, dict):
         raise ValueError(f"{store.path} was not made by `inrgen build`: it notes no source")
     return SourceConfig.from_identity(noted, data)

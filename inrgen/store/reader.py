@@ -81,6 +81,23 @@ class Store:
         return self._facts.about.get(PARENT)
 
     @property
+    def built_identity(self) -> dict[str, Any]:
+        """What decided the result of the first ancestor; its own identity where it has none.
+
+        A derived store notes it, so no ancestor need be at hand.
+        """
+        identity, noted = self.identity, self.noted_parent
+        while noted is not None:
+            identity, noted = noted["identity"], noted["about"].get(PARENT)
+        return identity
+
+    @property
+    def source_name(self) -> str:
+        """The source that it, or its first ancestor, was fitted to; "" where that is not noted."""
+        noted = self.built_identity.get("source")
+        return str(noted.get("name", "")) if isinstance(noted, dict) else ""
+
+    @property
     def derivation(self) -> Derivation | None:
         """What made this store of another one; None where it was not derived."""
         return self._facts.derivation

@@ -9,9 +9,11 @@ from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StoreWriter, stage_block
 
 
-def import_folder(folder: Path, name, out: Path, stated: Stated | None = None, widths=None):
+def import_folder(
+    folder: Path, name, out: Path, stated: Stated | None = None, widths=None, **more
+) -> Store:
     """The store that the folder becomes."""
-    plan = plan_import(folder, name, stated or Stated(), widths)
+    plan = plan_import(folder, name, stated or Stated(), widths, **more)
     create_store(out, [(plan.spec, plan.layout)], identity=plan.identity, about={})
     with StoreWriter(out) as writer:
         for block in writer.pending(plan.spec.spec_id):

@@ -175,6 +175,7 @@ BODIES = SourceConfig(
 CONFIGS = [
     BuildConfig(source=BODIES, out=Path("STORE"), recipe="fast"),
     BuildConfig(source=SourceConfig(name="digits", limit=5), out=Path("STORE")),
+    BuildConfig(source=SourceConfig(name="digits", limit=5), out=Path("STORE"), shared=True),
     BuildConfig(
         source=SourceConfig(name="digits", split="val", limit=7, channels="rgb"),
         out=Path("STORE"),
@@ -191,7 +192,7 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["shapes", "default", "changed"])
+@pytest.mark.parametrize("config", CONFIGS, ids=["shapes", "default", "shared", "changed"])
 def test_the_command_on_a_card_makes_the_same_store(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "DIR").mkdir()

@@ -79,30 +79,73 @@ def test_shapes_there_and_back(shapes, tmp_path):
     assert [r["label"] for r in keys(store)] == [r["label"] for r in keys(open_store(shapes))]
 
 
-def test_a_store_made_of_another_goes_out_as_well(images, tmp_path):
+@pytest.fixture
+def derived(tmp_path):
+    """A store of one view of ten items, made of another one that was fitted to MNIST."""
     from inrgen.store.byte_rows import ByteRows
     from inrgen.store.create import create_store
-    from inrgen.store.derivation import Derivation
+    from inrgen.store.derivation import PARENT, Derivation
     from inrgen.store.records import DerivedRecords, derived_table
     from inrgen.store.writer import StoreWriter, stage_block
+    from tests.exchange.conftest import IMAGES, small_store
 
-    parent, path = open_store(images), tmp_path / "derived"
+    parent, path = open_store(small_store(tmp_path / "parent", IMAGES, 1, "mnist")), tmp_path / "it"
     spec, layout = parent.spec, parent.layouts[parent.spec.spec_id]
     derivation = Derivation(operation="align", copies=1, parent_sha256="0" * 64, parameters={})
-    create_store(path, [(spec, layout)], identity=derivation.identity, about={})
+    about = {PARENT: {"path": "../parent", "identity": parent.identity, "about": {}}}
+    create_store(path, [(spec, layout)], identity=derivation.identity, about=about)
     said = DerivedRecords(
         operation="align",
         copies=1,
-        draws=ByteRows.of([b""] * 30),
-        failed=np.zeros(30, dtype=bool),
+        draws=ByteRows.of([b""] * 10),
+        failed=np.zeros(10, dtype=bool),
         keeps_function=True,
     )
     table = derived_table(parent.records.to_table().sort_by("row"), said)
     with StoreWriter(path) as writer:
-        flat = parent.read(range(30)).flat().numpy()
+        flat = parent.read(range(10)).flat().numpy()
         writer.commit(stage_block(path, spec.spec_id, 0, flat, table))
-    folder = export(path, "dws-multiview", tmp_path / "set")
-    assert len(list(folder.glob("*/*/*.pth"))) == 30
+    return path
+
+
+def test_a_store_made_of_another_goes_out_as_what_that_was_fitted_to(derived, tmp_path):
+    for name in ("neural-graphs", "nfn", "fit-a-nef"):
+        export(derived, name, tmp_path / name)
+    assert len(list((tmp_path / "neural-graphs" / "mnist-inrs").iterdir())) == 10
+    assert len(list((tmp_path / "nfn" / "siren_mnist_wts").glob("*/*.pth"))) == 10
+    said = json.loads((tmp_path / "fit-a-nef" / SIDECAR).read_text())
+    assert (said["source"], said["conventions"]["value_mean"]) == ("mnist", [0.1307])
+
+
+def test_a_family_holds_only_where_nothing_else_is_said(images, tmp_path):
+    folder = export(images, "nfn", tmp_path / "set")
+    noted = import_folder(folder, "nfn", tmp_path / "noted", family=FAMILIES["dws"])
+    assert (noted.spec.coord_order, noted.spec.output_offset) == ("ij", 0.0)
+    (folder / SIDECAR).unlink()
+    family = import_folder(folder, "nfn", tmp_path / "family", family=FAMILIES["nfn"])
+    assert family.spec == noted.spec
+    over = Stated(omega=(7.0,))
+    stated = import_folder(folder, "nfn", tmp_path / "stated", over, family=FAMILIES["nfn"])
+    assert (stated.spec.omega, stated.spec.coord_order) == ((7.0, 7.0), "ij")
+
+
+def test_pictures_are_drawn_in_the_grid_that_is_said_or_else_in_28_by_28(images, tmp_path):
+    from inrgen.figures.render import picture_pairs
+    from inrgen.journeys.diversity import DiversityConfig, diversity
+
+    folder = export(images, "nfn", tmp_path / "set")
+    plain = import_folder(folder, "nfn", tmp_path / "plain")
+    (pair,) = picture_pairs(plain, None, [0])
+    assert pair.reconstruction.shape[:2] == (28, 28)
+    drawn = diversity(DiversityConfig(store=tmp_path / "plain", pairs=2, out=tmp_path / "drawn"))
+    assert drawn.figure == str(tmp_path / "drawn" / "midpoints.png")
+    store = import_folder(folder, "nfn", tmp_path / "store", grid=(7, 9))
+    (pair,) = picture_pairs(store, None, [0])
+    assert pair.reconstruction.shape[:2] == (7, 9)
+    assert set(map(tuple, store.records.to_table(columns=["grid"])["grid"].to_pylist())) == {(7, 9)}
+    for wrong in ((7,), (7, 0)):
+        with pytest.raises(ValueError, match="grid needs 2 positive sides"):
+            import_folder(folder, "nfn", tmp_path / "wrong", grid=wrong)
 
 
 @pytest.mark.parametrize("name", ["dws-multiview", "dws", "nfn", "fit-a-nef"])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from torch.testing import assert_close
 
 from inrgen.core.grid import grid_coords
+from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.export_plan import plan_export
@@ -85,6 +87,30 @@ def test_dws_multiview_wherever_it_is_moved(images, tmp_path):
     assert len(neighbours.deep_weight_space_augmentations(tmp_path / "set/splits.json", "val")) == 2
     with pytest.raises(ValueError, match="path_prefix must not hold the folder's own name"):
         export(images, "dws-multiview", tmp_path / "b" / "set", path_prefix="x/set/y")
+    assert not (tmp_path / "b").exists(), "what cannot end well does not begin"
+
+
+@pytest.mark.parametrize(
+    ("name", "wishes", "said"),
+    [
+        ("dws", {"value_mean": (0.3,), "value_std": (0.4,)}, "value_mean means nothing to dws"),
+        ("dws", {"like": "mnist"}, "like means nothing to dws"),
+        ("nfn", {"path_prefix": "x"}, "path_prefix means nothing to nfn"),
+        ("scalegmn", {"like": "cifar10", "path_prefix": "x"}, "path_prefix means nothing here"),
+        ("safetensors", {"omega": 30.0}, "omega means nothing to safetensors"),
+        ("nfn", {"omega": 0.0}, "omega must be positive; got 0.0"),
+        ("fit-a-nef", {"value_mean": (0.3,)}, "value_mean and value_std go together"),
+        ("fit-a-nef", {"value_mean": (0.3,), "value_std": (0.0,)}, "std must be positive"),
+        ("fit-a-nef", {"value_mean": (np.nan,), "value_std": (1.0,)}, "mean must be finite"),
+        ("fit-a-nef", {"value_mean": (0.3,) * 3, "value_std": (1.0,)}, "mean needs 1 or 1 numbers"),
+    ],
+)
+def test_wishes_are_heeded_or_refused_before_anything_is_written(
+    images, tmp_path, name, wishes, said
+):
+    with pytest.raises(ValueError, match=said):
+        export(images, name, tmp_path / "set", **wishes)
+    assert not (tmp_path / "set").exists()
 
 
 def test_views_sort_as_text(tmp_path):
@@ -229,6 +255,26 @@ def test_inr2vec_meshes(shapes, tmp_path):
             spread = evaluate(opened.spec, opened.read([row]), grid_coords(opened.spec, (9,) * 3))
             assert there.abs().mean() < 0.1 * spread.abs().mean()
     assert filled
+
+
+def test_inr2vec_of_occupancy_is_negative_inside(tmp_path):
+    from tests.exchange.conftest import SHAPES, small_store
+
+    solid = replace(SHAPES, value_kind="occupancy", value_range=(0.0, 1.0), output_offset=0.5)
+    store = small_store(tmp_path / "store", solid, 1, "modelnet40")
+    root, grid = export(store, "inr2vec", tmp_path / "set"), grid_coords(solid, (9,) * 3)
+    seen = set[bool]()
+    for place, (_, params, _) in enumerate(neighbours.inr2vec(root, "train")):
+        inside = evaluate(solid, open_store(store).read([place]), grid)[0] > 0.5
+        layers = Params.from_flat(solid, params[None])
+        logits = siren([w[0] for w in layers.weights], [b[0] for b in layers.biases], grid.double())
+        assert torch.equal(logits < 0, inside)
+        seen |= {bool(one) for one in inside}
+    assert seen == {True, False}
+    unsigned = replace(SHAPES, value_kind="unsigned_distance")
+    store = small_store(tmp_path / "unsigned", unsigned, 1, "modelnet40")
+    with pytest.raises(ValueError, match="negative inside and positive outside; got unsigned"):
+        export(store, "inr2vec", tmp_path / "other")
 
 
 def test_a_mesh_that_has_no_room_is_made_coarser(shapes, monkeypatch):

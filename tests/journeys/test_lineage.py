@@ -9,7 +9,6 @@ from inrgen.figures.render import picture_pairs
 from inrgen.journeys.align import AlignConfig, align
 from inrgen.journeys.augment import AugmentConfig, augment
 from inrgen.journeys.info import InfoConfig, info
-from inrgen.journeys.lineage import built_identity
 from inrgen.journeys.verify import VerifyConfig, verify
 from inrgen.store.content import content_sha256
 from inrgen.store.layout import fragment_key, shard_key
@@ -70,7 +69,8 @@ def test_pictures_are_of_the_first_ancestors_items_even_if_it_is_lost(mine):
         shutil.rmtree(mine / name)
     third = open_store(mine / "third")
     assert "source" not in third.identity
-    assert built_identity(third)["source"] == {"name": "made up"}
+    assert third.built_identity["source"] == {"name": "made up"}
+    assert third.source_name == "made up"
     (pair,) = picture_pairs(third, None, [4])
     assert pair.caption == "", "what was rotated has not been measured"
 
