@@ -14,7 +14,9 @@ last hidden layer first, by its biases and outgoing weights alone, since outputs
 could be lost; then the layer below by what it shares with that one, and so on. On 3,000 fitted
 Fashion-MNIST images and a template this costs no more and comes as near as the better of two
 descents from random starts; two openings more, by disturbed ends, do what four restarts from random
-permutations do.
+permutations do. Where units stand in order already, as after a shared start or an alignment,
+they may end farther than they began, which no descent from the identity does: so the thorough
+search makes one of each, and comes no less near to the templates of fitted images.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +40,7 @@ PART_NUMBERS = 1 << 20
 # How far restarts disturb the ends, in shares of the largest one. A quarter to a whole do alike.
 _DISTURBANCE = 0.5
 
-Opening = Literal["identity", "ends"]
+Opening = Literal["identity", "ends", "both"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,7 @@ class MatchConfig:
     seed: names the randomness of restarts.
     opening: "identity" starts there, as published; "ends" matches the hidden layers once from the
         last to the first, each by what it shares with outputs, coordinates, and layers matched so
-        far.
+        far, which may end farther than the identity; "both" takes the nearer of the two.
     """
 
     kind: Kind = "signed"
@@ -78,11 +80,11 @@ class MatchConfig:
 
 
 def thorough(kind: Kind) -> MatchConfig:
-    """The search for work that is done once: openings from the ends, and four restarts.
+    """The search for work that is done once: both openings, and three restarts.
 
-    It takes five times as long as a single descent.
+    It takes five times as long as a single descent, and never ends farther than it began.
     """
-    return MatchConfig(kind=kind, restarts=4, opening="ends")
+    return MatchConfig(kind=kind, restarts=3, opening="both")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,9 +177,11 @@ def _match_part(
     names: Int[Tensor, " b"],
 ) -> Matching:
     """Match some pairs of a batch, restarts included."""
-    by_ends = config.opening == "ends"
+    by_ends = config.opening != "identity"
     ends = _ends(params) if by_ends and start is None else None
     found = _match_from(spec, reference, params, config, start, ends)
+    if config.opening == "both":
+        found = _nearer(_match_from(spec, reference, params, config, None, None), found)
     for attempt in range(config.restarts):
         keys = rng.keys(config.seed, "match", names, attempt).to(params.device)
         if by_ends:

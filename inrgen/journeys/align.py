@@ -55,10 +55,11 @@ class AlignConfig:
         match: what is searched: permutation alone, signed with the sign of each unit, or phase
             with half periods too.
         opening: where each search begins: ends matches units first by what ties them to outputs
-            and coordinates; identity takes them in the order they have, as published code does.
+            and coordinates; identity takes them in the order they have, as published code does,
+            and ends no farther than it began; both takes the nearer of the two.
         restarts: further searches of each row from disturbed ends, or random orders; the nearest
-            counts. Each takes as long as the first one. With identity and 0 restarts, a store that
-            an earlier inrgen began, and that notes no opening, goes on.
+            counts. Each takes as long as the first one. A store that an earlier inrgen began goes
+            on with ends and 4 or, where it notes no opening, with identity and 0.
         sample: rows that a mean or medoid is made of, at most.
         seed: names the sample.
     """

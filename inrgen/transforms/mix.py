@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inrgen.core import rng, symmetry
 from inrgen.core.matching import MatchConfig, match
-from inrgen.core.mixing import mix
+from inrgen.core.mixing import mix, select
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Symmetry
@@ -61,7 +61,8 @@ class MixUp:
         carried nearest to the INR by matching.
     beta: None draws lam evenly from [0, 1), as published; a number a from Beta(a, a), a at most 1.
     matching: what an alignment searches. By default one descent with signs from the ends, which
-        takes no longer than one from the identity. Restarts are named by keys, as all draws are.
+        takes no longer than one from the identity. A partner that it would take farther stays as
+        it is. Restarts are named by keys, as all draws are.
     """
 
     pairing: Partner = "aligned"
@@ -96,7 +97,7 @@ class MixUp:
         moved = symmetry.apply(partners, draw.permutation)
         if self.pairing == "aligned":
             found = match(draw.spec, params, moved, self.matching, names=draw.names)
-            moved = found.aligned
+            moved = select(found.after < found.before, found.aligned, moved)
         return mix(params, moved, draw.lam)
 
 

@@ -152,7 +152,7 @@ def test_a_richer_search_comes_nearer(make_params):
     assert after[0] > after[1] > after[2]
 
 
-@pytest.mark.parametrize("opening", ["identity", "ends"])
+@pytest.mark.parametrize("opening", ["identity", "ends", "both"])
 @pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
 def test_restarts_take_no_pair_farther_and_some_nearer(opening, kind, make_params):
     a, b = vague(make_params(SPEC, 100, 1)), vague(make_params(SPEC, 100, 2))
@@ -162,7 +162,7 @@ def test_restarts_take_no_pair_farther_and_some_nearer(opening, kind, make_param
     assert float((more < once).double().mean()) > 0.3
 
 
-@pytest.mark.parametrize("opening", ["identity", "ends"])
+@pytest.mark.parametrize("opening", ["identity", "ends", "both"])
 @pytest.mark.parametrize("shared", [False, True])
 def test_named_pairs_are_matched_alike_in_any_batch(opening, shared, make_params, monkeypatch):
     a, b = vague(make_params(SPEC, 1 if shared else 40, 1)), vague(make_params(SPEC, 40, 2))
@@ -178,6 +178,24 @@ def test_named_pairs_are_matched_alike_in_any_batch(opening, shared, make_params
     assert not torch.equal(match(SPEC, a, b, config).aligned.flat(), whole.aligned.flat())
     with pytest.raises(ValueError, match="names needs 40 entries; got 11"):
         match(SPEC, a, b, config, names=names[rows])
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.5])
+@pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
+def test_no_pair_ends_farther_than_it_began(kind, noise, make_params):
+    """Also where units stand in order, as after a shared start, and ends alone lead away."""
+    a, strange = vague(make_params(SPEC, 100, 1)), vague(make_params(SPEC, 100, 2))
+    b = Params.from_flat(SPEC, a.flat() + noise * strange.flat())
+    away = match(SPEC, a, b, MatchConfig(kind=kind, opening="ends"))
+    assert bool((away.after > away.before).any())
+    for config in (MatchConfig(kind=kind), MatchConfig(kind=kind, opening="both"), thorough(kind)):
+        found = match(SPEC, a, b, config)
+        assert bool((found.after <= found.before).all())
+        again = match(SPEC, a, found.aligned, config)
+        assert bool((again.after <= found.after).all())
+    both, ends = (match(SPEC, a, b, MatchConfig(kind=kind, opening=o)) for o in ("both", "ends"))
+    once = match(SPEC, a, b, MatchConfig(kind=kind))
+    assert torch.equal(both.after, torch.minimum(once.after, ends.after))
 
 
 def test_a_thorough_search_comes_nearer_than_a_single_descent(make_params):

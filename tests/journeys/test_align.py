@@ -94,7 +94,7 @@ def test_a_store_that_notes_no_opening_is_one_from_the_identity(made_up, parent,
     assert torch.equal(found.aligned.flat(), open_store(out).read(rows).flat())
     said = align(config(parent, out, to="20", opening="identity", restarts=0))
     assert said.rows_found == made_up.rows
-    with pytest.raises(ValueError, match=r"match.opening \(there nothing, here 'ends'\)"):
+    with pytest.raises(ValueError, match=r"match.opening \(there nothing, here 'both'\)"):
         align(config(parent, out, to="20"))
 
 

@@ -67,6 +67,22 @@ def test_weights_and_labels_mix_in_one_proportion(pairing):
     assert torch.equal(mixup.apply(params, partners, replayed).flat(), mixed.flat())
 
 
+def test_no_partner_is_taken_farther_by_alignment():
+    """Where units stand in order already, a descent from the ends alone may lead away."""
+    one, two = (initialise(SPEC, InitConfig(), keys_of(200, name)) for name in ("one", "two"))
+    one, two = (replace(p, weights=(0.05 * p.weights[0], *p.weights[1:])) for p in (one, two))
+    params, mixup = one, MixUp()
+    partners = Params.from_flat(SPEC, one.flat() + 0.5 * two.flat())
+    draw = replace(mixup.draw(SPEC, keys_of(200), 200), lam=torch.zeros(200))
+    moved = mixup.apply(params, partners, draw)
+    before, after = (squared_distance(params, p) for p in (partners, moved))
+    assert bool((after <= before).all())
+    stayed = (moved.flat() == partners.flat()).all(dim=1)
+    found = match(SPEC, params, partners, mixup.matching)
+    assert torch.equal(stayed, found.after >= found.before)
+    assert 0 < int((found.after > found.before).sum()) < 200
+
+
 def rebuild_draw(mixup, draw):
     """Through stored tensors, for a MixUp over twenty rows."""
 
