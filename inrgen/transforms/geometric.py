@@ -16,7 +16,12 @@ from torch import Tensor
 from inrgen.core import geometry, rng
 from inrgen.core.geometry import Motion
 from inrgen.core.params import Params
-from inrgen.core.spec import InrSpec
+from inrgen.core.spec import InrSpec, ValueKind
+
+Axis = Literal["any", "uniform", "x", "y", "z"]
+ScaledValues = Literal["auto", "keep"]
+# What a signal that has grown has at the grown place: the very value that it had.
+_SIZELESS: tuple[ValueKind, ...] = ("intensity", "occupancy")
 
 
 def _uniform(
@@ -69,7 +74,7 @@ class Rotate:
     """
 
     bound_deg: float = 30.0
-    around: Literal["any", "uniform", "x", "y", "z"] = "any"
+    around: Axis = "any"
     published: bool = False
 
     def __post_init__(self) -> None:
@@ -119,13 +124,14 @@ class Scale:
     Published: g(x) = f(s x), the signal shrinks by s towards the origin, values kept.
 
     bound: s is uniform in 1 +- bound.
-    values: "auto" scales the values of distances as the shape's size, keeps intensities, and
-        refuses cut-off distances and logits, whose scaled field no rescaling gives; "keep" moves
-        the coordinates alone, whatever the values are.
+    values: "auto" scales the values of distances as the shape's size, keeps intensities and
+        occupancy, which are the same at any size, and refuses cut-off distances and logits, whose
+        scaled field no rescaling gives; "keep" moves the coordinates alone, whatever the values
+        are.
     """
 
     bound: float = 0.2
-    values: Literal["auto", "keep"] = "auto"
+    values: ScaledValues = "auto"
     published: bool = False
 
     def __post_init__(self) -> None:
@@ -136,7 +142,7 @@ class Scale:
         factor = _uniform(keys, (), 1.0 - self.bound, 1.0 + self.bound)
         if self.published:
             return geometry.scaling(spec, 1.0 / factor, about=(0.0,) * spec.d_in)
-        with_values = self.values == "auto" and spec.value_kind != "intensity"
+        with_values = self.values == "auto" and spec.value_kind not in _SIZELESS
         return geometry.scaling(spec, factor, scale_values=with_values)
 
     def apply(self, params: Params, draw: Motion) -> Params:

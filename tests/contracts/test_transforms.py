@@ -29,6 +29,7 @@ SOLID = InrSpec(
     coord_center=(0.0, 0.1, 0.0),
     value_kind="signed_distance",
 )
+FULL = replace(SOLID, value_kind="occupancy")
 RELU = replace(PLANE, activation="relu")
 
 EXACT = [
@@ -53,6 +54,7 @@ MOTIONS = [
     (PLANE, Scale(published=True)),
     (SOLID, Scale()),
     (SOLID, Scale(values="keep")),
+    (FULL, Scale()),
     (SOLID, Reflect()),
     (PLANE, Reflect(axes=(1,))),
     (PLANE, Affine(bound=0.1)),

@@ -34,6 +34,21 @@ def test_translations_and_scales_fill_their_range():
     assert_close(plus, -shift)  # f(x + t) against f(x - t)
 
 
+@pytest.mark.parametrize(
+    ("value_kind", "grows"),
+    [
+        ("intensity", False),
+        ("occupancy", False),
+        ("signed_distance", True),
+        ("unsigned_distance", True),
+    ],
+)
+def test_distances_grow_with_the_shape_and_other_values_do_not(value_kind, grows):
+    draw = Scale().draw(replace(SOLID, value_kind=value_kind), KEYS)
+    factor = 1 / draw.matrix[:, 0, 0]
+    assert_close(draw.value_scale, factor if grows else torch.ones_like(factor))
+
+
 def test_rotations_fill_their_range():
     matrix = Rotate().draw(SPEC, KEYS).matrix.mT  # g(x) = f(R^T x)
     angle = torch.rad2deg(torch.atan2(matrix[:, 1, 0], matrix[:, 0, 0]))
