@@ -79,7 +79,7 @@ def run_tasks(
     """Results of function(task) in the order in which they finish.
 
     Only as many tasks are handed over as can run at once and wait in line beside them, so a long
-    plan needs no memory, and a cluster that grows is used as it does.
+    plan needs no memory, and a cluster that grows or shrinks is used as it does.
     An exception that function raises is raised here; a worker or node that is lost costs a retry.
 
     Args:
@@ -103,7 +103,9 @@ def run_tasks(
         pending: list[ray.ObjectRef] = []
         queue = iter(tasks)
         while True:
-            pending += map(remote.remote, islice(queue, _room(config) - len(pending)))
+            # a cluster that has lost a node may have less room than what is handed over takes
+            free = max(0, _room(config) - len(pending))
+            pending += map(remote.remote, islice(queue, free))
             if not pending:
                 return
             done, pending = ray.wait(pending, num_returns=1, timeout=1.0)

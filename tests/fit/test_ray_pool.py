@@ -50,7 +50,7 @@ def die_always(_: int) -> int:
 def slow(mark: str) -> int:
     with Path(mark).open("a") as runs:
         runs.write("x")
-    time.sleep(2.0)
+    time.sleep(1.0)
     return 1
 
 
@@ -129,16 +129,18 @@ def test_a_lost_node_costs_its_tasks_time_alone(tmp_path):
     try:
         doomed = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
-        marks = [str(tmp_path / str(n)) for n in range(3)]
+        # two processors have room for four tasks; when the first is done, three are in line, and
+        # one processor has room for two
+        marks = [str(tmp_path / str(n)) for n in range(6)]
         results = run_tasks(slow, marks, PoolConfig(address=cluster.address))
-        count = 0
-        killed = False
-        while count < len(marks):
-            if not killed and sum(Path(m).exists() for m in marks) >= 1:
-                cluster.remove_node(doomed, allow_graceful=False)
-                killed = True
-            count += next(results)
-        assert killed
+        count = next(results)
+        cluster.remove_node(doomed, allow_graceful=False)
+        deadline = time.monotonic() + 30.0
+        while ray.cluster_resources()["CPU"] > 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert ray.cluster_resources()["CPU"] == 1
+        count += sum(results)
+        assert count == len(marks)
         assert all(Path(m).exists() for m in marks)
     finally:
         ray.shutdown()
