@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +11,10 @@ from torch import Tensor
 from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+
+FirstLayer = Literal["small", "siren"]
+HiddenBias = Literal["zero", "torch"]
+LastLayer = Literal["torch", "siren", "small"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,15 +31,26 @@ class InitConfig:
     shared: every item starts a view from the same weights, so that views differ and items do not.
     """
 
-    first_layer: Literal["small", "siren"] | float = "small"
-    hidden_bias: Literal["zero", "torch"] = "zero"
-    last_layer: Literal["torch", "siren", "small"] = "torch"
+    first_layer: FirstLayer | float = "small"
+    hidden_bias: HiddenBias = "zero"
+    last_layer: LastLayer = "torch"
     shared: bool = False
 
     def __post_init__(self) -> None:
         share = self.first_layer
-        if not isinstance(share, str) and not 0 < share < math.inf:
-            raise ValueError(f"first_layer must be small, siren or a positive number; got {share}")
+        known = share in get_args(FirstLayer) if isinstance(share, str) else 0 < share < math.inf
+        if not known:
+            raise ValueError(
+                f"first_layer must be small, siren or a positive number; got {share!r}"
+            )
+        if self.hidden_bias not in get_args(HiddenBias):
+            raise ValueError(
+                f"hidden_bias must be one of {get_args(HiddenBias)}; got {self.hidden_bias!r}"
+            )
+        if self.last_layer not in get_args(LastLayer):
+            raise ValueError(
+                f"last_layer must be one of {get_args(LastLayer)}; got {self.last_layer!r}"
+            )
 
 
 def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:

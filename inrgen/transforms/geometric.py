@@ -7,7 +7,7 @@ origin, which moves the signal the other way.
 
 import math
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -80,6 +80,8 @@ class Rotate:
     def __post_init__(self) -> None:
         if not 0 <= self.bound_deg <= 180:
             raise ValueError(f"bound_deg must lie in [0, 180]; got {self.bound_deg}")
+        if self.around not in get_args(Axis):
+            raise ValueError(f"around must be one of {get_args(Axis)}; got {self.around!r}")
 
     def _turn_3d(self, keys: Int[Tensor, " b"], angle_rad: Float[Tensor, " b"]) -> Tensor:
         if self.around == "uniform":
@@ -137,6 +139,8 @@ class Scale:
     def __post_init__(self) -> None:
         if not 0 <= self.bound < 1:
             raise ValueError(f"bound must lie in [0, 1); got {self.bound}")
+        if self.values not in get_args(ScaledValues):
+            raise ValueError(f"values must be one of {get_args(ScaledValues)}; got {self.values!r}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
         factor = _uniform(keys, (), 1.0 - self.bound, 1.0 + self.bound)

@@ -61,6 +61,15 @@ def test_a_first_layer_needs_a_share_that_can_be(share):
         InitConfig(first_layer=share)
 
 
+@pytest.mark.parametrize("name", ["first_layer", "hidden_bias", "last_layer"])
+@pytest.mark.parametrize("word", ["Torch", "zeros", ""])
+def test_a_misspelt_start_is_refused(name, word):
+    init = InitConfig()
+    object.__setattr__(init, name, word)  # tests alone check the types of arguments
+    with pytest.raises(ValueError, match=f"{name} must be .* got '{word}'"):
+        init.__post_init__()
+
+
 def test_a_start_depends_on_its_name_alone():
     params = initialise(SPEC, InitConfig(), KEYS)
     few = initialise(SPEC, InitConfig(), KEYS[[7, 3]])

@@ -1,7 +1,9 @@
 """Each transform draws from the range it names, and refuses what it has no meaning for."""
 
+import dataclasses
 import math
 from dataclasses import replace
+from typing import Literal, get_origin
 
 import pytest
 import torch
@@ -153,6 +155,22 @@ def test_what_has_no_meaning_is_refused():
     for kind, fields in bad:
         with pytest.raises(ValueError, match=next(iter(fields))):
             kind(**fields)
+
+
+def choices():
+    """Every field of a named transform that is one of a few words."""
+    for name, make in {**TRANSFORMS, **MIXES}.items():
+        for field in dataclasses.fields(make()):
+            if get_origin(field.type) is Literal:
+                yield pytest.param(make(), field.name, id=f"{name}-{field.name}")
+
+
+@pytest.mark.parametrize("word", ["", "Any", "auto "])
+@pytest.mark.parametrize(("transform", "field"), list(choices()))
+def test_a_misspelt_choice_is_refused(transform, field, word):
+    object.__setattr__(transform, field, word)  # tests alone check the types of arguments
+    with pytest.raises(ValueError, match=f"{field} must be one of .* got '{word}'"):
+        transform.__post_init__()
 
 
 def test_every_name_of_the_published_table_is_there():
