@@ -71,6 +71,17 @@ def _check_weights(weights: Sequence[float] | None, num_stores: int) -> None:
         )
 
 
+def _check_shares(selection: Selection, stores: Sequence[Store]) -> None:
+    """Raise ValueError for a store that has nothing to fill a share of its own with."""
+    there = set(selection.shard_stores.tolist())
+    for number, store in enumerate(stores):
+        if number not in there:
+            raise ValueError(
+                "weights needs stores with items that can be served; with views='pairs', which "
+                f"needs two views of an item, {store.path} has none"
+            )
+
+
 def read_contents(
     stores: Stores,
     *,
@@ -101,6 +112,8 @@ def read_contents(
     selection = Selection.of(keys, layouts, _MIN_VIEWS[choice])
     if not selection.num_units:
         raise ValueError("views='pairs' needs items with two views that can be served; none has")
+    if weights is not None:
+        _check_shares(selection, opened)
     held = balance or weights is not None
     rows = hashlib.sha256()
     for store, of, part in zip(opened, spec_ids, keys, strict=True):

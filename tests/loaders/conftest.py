@@ -21,12 +21,11 @@ class Sample:
     """
 
     spec = InrSpec(widths=(2, 3, 1), omega=(30.0,))
-    views = 4
     unserved = (9, 501, 502)
 
-    def __init__(self, rows: int, seed: int) -> None:
-        self.rows, self.seed = rows, seed
-        self.layout = Layout(rows=rows, views=self.views)
+    def __init__(self, rows: int, seed: int, views: int = 4) -> None:
+        self.rows, self.seed, self.views = rows, seed, views
+        self.layout = Layout(rows=rows, views=views)
         self.flat = np.random.default_rng(seed).normal(size=(rows, self.spec.num_params))
         self.flat = self.flat.astype(np.float32)
         self.flat[:, 0] = np.arange(rows)
@@ -84,3 +83,9 @@ def path(sample, tmp_path_factory) -> Path:
 def other(tmp_path_factory) -> Path:
     """Another store of the same spec, with 300 rows."""
     return Sample(rows=300, seed=1).build(tmp_path_factory.mktemp("loaders") / "other")
+
+
+@pytest.fixture(scope="session")
+def lone(tmp_path_factory) -> Path:
+    """Another store of the same spec, with 40 items of one view."""
+    return Sample(rows=40, seed=2, views=1).build(tmp_path_factory.mktemp("loaders") / "lone")

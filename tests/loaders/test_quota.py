@@ -78,6 +78,19 @@ def test_stores_have_the_shares_of_their_weights(path, other):
     assert stores == {0: 340, 1: 1020}
 
 
+@pytest.mark.parametrize("balance", [False, True])
+def test_a_store_without_pairs_can_have_no_weight(path, lone, balance):
+    def load(stores, weights):
+        return StreamLoader(stores, split="all", views="pairs", balance=balance, weights=weights)
+
+    for stores in ([path, lone], [lone, path]):
+        with pytest.raises(ValueError, match=f"weights needs stores with items.*{lone} has none"):
+            load(stores, [1, 1])
+        # by their sizes it has a share of nothing
+        loader = load(stores, None)
+        assert sum(len(batch) for batch in loader) == loader.num_samples == 266
+
+
 def test_balance_and_random_views_of_several_stores(path, other):
     loader = StreamLoader([path, other], split="all", weights=[1, 1], balance=True, views="random")
     found = Counter()
