@@ -49,7 +49,7 @@ class PredictSummary:
     def text(self) -> str:
         """The same in a line or two."""
         right = (
-            "their labels are not those that the run learned, so none is right or wrong"
+            "they have no labels that the run learned, so none is right or wrong"
             if self.accuracy is None
             else f"{100 * self.accuracy:.2f} % of them as labelled"
         )

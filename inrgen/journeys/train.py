@@ -94,12 +94,13 @@ def _best(result: TrainResult) -> str:
 
 
 @contextmanager
-def _processes() -> Iterator[None]:
+def _processes(device: str) -> Iterator[None]:
     """Be one of the processes that torchrun started, if it did."""
     if not distributed.is_torchelastic_launched() or distributed.is_initialized():
         yield
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    on_gpus = device != "cpu" and torch.cuda.is_available()
+    distributed.init_process_group("nccl" if on_gpus else "gloo")
     try:
         yield
     finally:
@@ -132,7 +133,10 @@ def train(command: TrainCommand) -> TrainSummary:
         train=command.store, val=command.val or command.store, test=command.test or command.store
     )
     before = epochs_done(command.out)
-    with _processes(), show_progress("train", config.epochs, before, "epochs") as progress:
+    with (
+        _processes(command.device),
+        show_progress("train", config.epochs, before, "epochs") as progress,
+    ):
 
         def advance(done: EpochLog) -> None:
             if done.epoch >= before:

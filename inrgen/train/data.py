@@ -71,10 +71,28 @@ def _chosen_items(
 
 
 def _labels(stores: tuple[Store, ...], spec_id: str, split: str) -> dict[int, str]:
+    """The labels of a split and what they are called: "" where that is not known."""
     found: dict[int, str] = {}
     for store in stores:
-        found |= split_labels(store, spec_id, split)
+        there = {
+            # a name that is but the number, as imports have it, tells nothing
+            label: "" if name == str(label) else name
+            for label, name in split_labels(store, spec_id, split).items()
+        }
+        _agree(found, there, store.path)
+        found |= {label: name or found.get(label, "") for label, name in there.items()}
     return found
+
+
+def _agree(known: dict[int, str], there: dict[int, str], whose: str) -> None:
+    """Raise ValueError where one number is two classes."""
+    for label, name in sorted(there.items()):
+        other = known.get(label, "")
+        if name and other and name != other:
+            raise ValueError(
+                f"labels must mean the same everywhere; {label} is {name!r} in {whose}, and "
+                f"{other!r} in other rows"
+            )
 
 
 def _classes(data: OpenData) -> tuple[str, ...]:
@@ -103,6 +121,7 @@ def _classes(data: OpenData) -> tuple[str, ...]:
                 f"{split} rows have the labels {unknown}, which no training row has; "
                 f"those are {sorted(labels)}"
             )
+        _agree(labels, there, ", ".join(store.path for store in stores))
     return tuple(labels.get(c, "") or str(c) for c in range(max(labels) + 1))
 
 
@@ -147,7 +166,7 @@ def train_loader(config: TrainConfig, data: OpenData, place: Place, **more: Any)
             f"batch_size must be a multiple of the {place.world_size} processes; "
             f"got {config.batch_size}"
         )
-    return StreamLoader(
+    loader = StreamLoader(
         data.train,
         where=is_among(data.items, options.pop("num_views", config.views)),
         batch_size=size,
@@ -157,6 +176,12 @@ def train_loader(config: TrainConfig, data: OpenData, place: Place, **more: Any)
         drop_last=place.world_size > 1,  # else one process could wait for another's last batch
         **options,
     )
+    if place.world_size > 1 and len(loader) == 0:
+        raise ValueError(
+            f"batch_size must be at most the {loader.num_samples:,} rows of an epoch where "
+            f"{place.world_size} processes train; got {config.batch_size}"
+        )
+    return loader
 
 
 def eval_batch_size(device: torch.device) -> int:

@@ -22,12 +22,14 @@ class RunLog:
     after the checkpoint that a run resumes at are purged.
 
     Args:
-        done: epochs that were done before.
+        done: the history of epochs that were done before.
     """
 
-    def __init__(self, folder: Path, done: int) -> None:
+    def __init__(self, folder: Path, done: Sequence[EpochLog]) -> None:
         self._folder = folder
-        self._board = SummaryWriter(str(folder / BOARD), purge_step=done or None)
+        self._board = SummaryWriter(str(folder / BOARD), purge_step=max(0, len(done) - 1) or None)
+        if done:  # the last of them may have been cut off after its checkpoint and before its log
+            self.write(done)
 
     def write(self, history: Sequence[EpochLog]) -> None:
         """Note the last epoch of a history."""

@@ -116,7 +116,9 @@ class _Run:
         keeps = out if self.place.rank == 0 else None
         if out is not None:
             self._resume(out)
-        log = None if keeps is None else RunLog(keeps, len(self.history))
+        if self.place.world_size > 1:
+            distributed.barrier()  # whoever has no epochs left removes what others resume from
+        log = None if keeps is None else RunLog(keeps, self.history)
         told = on_epoch or _nobody
         for done in self.history:
             told(done)
@@ -140,6 +142,7 @@ class _Run:
         done = train_epoch(
             self.config, len(self.history), self.feed, moving, self.optimiser, self.place
         )
+        self._share_statistics()
         curves: dict[str, tuple[float, float]] = {}
         for split, loader in self.watched.items():
             if split == "val" or self.config.test_curve:
@@ -165,6 +168,15 @@ class _Run:
             self.best_epoch = self.history[-1].epoch
             state = self.classifier.state_dict()
             self.best = {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    def _share_statistics(self) -> None:
+        """Take the first process's running statistics: each has had its own rows since an update.
+
+        Else they would not agree on which epoch is the best.
+        """
+        if self.place.world_size > 1:
+            for buffer in self.classifier.buffers():
+                distributed.broadcast(buffer, 0)
 
     def _sound(self) -> bool:
         return not self.history or is_sound(self.history[-1])

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from inrgen.cli import main
+from inrgen.train.log import RunLog
 from tests.labelled import LabelledRows
 
 INRGEN = str(Path(sys.executable).with_name("inrgen"))
@@ -60,6 +61,28 @@ def test_a_run_leaves_a_model_tables_curves_and_pictures(store, tmp_path, capsys
     board = EventAccumulator(str(out / "tensorboard")).Reload()
     losses = [event.value for event in board.Scalars("test/loss")]
     assert losses == pytest.approx([log["test_loss"] for log in said["history"]])
+
+
+def test_an_epoch_whose_log_was_cut_off_is_written_when_the_run_goes_on(
+    store, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "run"
+    argv = ["train", str(store), "--out", str(out), *QUICK, "--epochs", "3"]
+    write = RunLog.write
+
+    def cut_off(self, history):
+        if len(history) == 3:
+            raise KeyboardInterrupt
+        write(self, history)
+
+    monkeypatch.setattr(RunLog, "write", cut_off)
+    assert main(argv) == 130
+    monkeypatch.undo()
+    assert main(argv) == 0
+    capsys.readouterr()
+    assert len((out / "epochs.csv").read_text().splitlines()) == 4
+    board = EventAccumulator(str(out / "tensorboard")).Reload()
+    assert [event.step for event in board.Scalars("val/loss")] == [0, 1, 2]
 
 
 def start(store: Path, out: Path) -> subprocess.Popen[str]:

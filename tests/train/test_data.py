@@ -48,6 +48,26 @@ def test_a_smaller_share_lies_in_a_larger_one_and_holds_whole_items(data):
     assert other != half
 
 
+def test_a_number_that_is_another_class_elsewhere_is_refused(
+    labelled_store, labelled_rows, tmp_path
+):
+    other = labelled_rows(label_names=("dog", "eel", "cat")).build(tmp_path / "other")
+    said = r"0 is 'dog' in .*other, and 'cat' in other rows"
+    for data in (
+        TrainData(train=labelled_store, val=other, test=labelled_store),
+        TrainData(train=labelled_store, val=labelled_store, test=other),
+        TrainData(train=[labelled_store, other], val=labelled_store),
+    ):
+        with pytest.raises(ValueError, match=said):
+            open_data(CONFIG, data)
+    for nameless in (("", "", ""), ("0", "1", "2")):
+        path = labelled_rows(label_names=nameless).build(tmp_path / f"nameless{nameless[0]}")
+        data = TrainData(train=[path, labelled_store], val=path, test=labelled_store)
+        assert open_data(CONFIG, data).classes == ("cat", "dog", "eel")
+        alone = TrainData(train=path, val=labelled_store)
+        assert open_data(CONFIG, alone).classes == ("0", "1", "2")
+
+
 def test_stores_may_be_paths_or_open_or_several(labelled_store, labelled_rows, tmp_path):
     more = labelled_rows(seed=1, splits=("train",)).build(tmp_path / "more")
     data = TrainData(train=[labelled_store, open_store(more)], val=str(labelled_store))

@@ -22,6 +22,7 @@ CONFIG = TrainConfig(
 # One process of several, as torchrun would start it.
 PROCESS = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from torch import distributed
@@ -38,6 +39,17 @@ config = TrainConfig(
 )
 result = train(config, TrainData(train=store, val=store, test=store), Path(out))
 assert result.train_rows == 72, result.train_rows
+data = TrainData(train=store, val=store, test=store)
+normed = train(replace(config, model="dws,channels=4,layers=1,heads=1,batch_norm=yes"), data)
+seen = [None, None]
+distributed.all_gather_object(seen, [(log.val_loss, log.test_loss) for log in normed.history])
+assert seen[0] == seen[1], seen
+try:
+    train(replace(config, batch_size=74), data)
+except ValueError as error:
+    assert str(error).startswith("batch_size must be at most the 72 rows of an epoch"), error
+else:
+    raise AssertionError("no process has a whole batch")
 distributed.destroy_process_group()
 """
 
