@@ -19,17 +19,29 @@ from inrgen.transforms.chain import Chain
 from inrgen.transforms.rows import RowChange, ready_rows
 
 OPERATION = "augment"
+# Of the parameters: how many augmentations the parent has behind it.
+_EARLIER = "earlier_augmentations"
 
 
-def augment_keys(names: Names, seed: int, copies: int) -> Int[Tensor, " d"]:
-    """The name of each copy's randomness: (seed, "augment", item, view of the parent, copy)."""
-    each = [rng.keys(seed, OPERATION, names.items, names.views, copy) for copy in range(copies)]
+def augment_keys(names: Names, seed: int, copies: int, earlier: int = 0) -> Int[Tensor, " d"]:
+    """The name of each copy's randomness: (seed, "augment", item, view of the parent, copy).
+
+    The second augmentation of a row draws by another word than the first, and so on: by the same
+    one it would repeat a noise, or undo a flip.
+    """
+    operation = f"{OPERATION} after {earlier}" if earlier else OPERATION
+    each = [rng.keys(seed, operation, names.items, names.views, copy) for copy in range(copies)]
     return torch.stack(each, dim=1).flatten()
 
 
-def augment_parameters(links: Sequence[Link], seed: int) -> dict[str, Any]:
-    """What an augmented store notes of how it was made."""
-    return {"chain": [link.to_dict() for link in links], "seed": seed}
+def augment_parameters(links: Sequence[Link], seed: int, earlier: int = 0) -> dict[str, Any]:
+    """What an augmented store notes of how it was made.
+
+    earlier: augmentations among the ancestors. Noted where there are any: a store that notes none
+        was made by names without them, and goes on as it was begun.
+    """
+    noted = {"chain": [link.to_dict() for link in links], "seed": seed}
+    return {**noted, _EARLIER: earlier} if earlier else noted
 
 
 @final
@@ -41,12 +53,24 @@ class Augment:
     links: tuple[Link, ...]
     seed: int
     copies: int
+    earlier: int
 
     @staticmethod
     def of(spec: InrSpec, parameters: dict[str, Any], copies: int) -> "Augment":
-        """The change that augment_parameters tells of."""
-        links = links_from(parameters["chain"])
-        return Augment(spec=spec, links=links, seed=parameters["seed"], copies=copies)
+        """The change that augment_parameters tells of.
+
+        Raises ValueError for parameters that only a later inrgen knows.
+        """
+        unknown = sorted(parameters.keys() - {"chain", "seed", _EARLIER})
+        if unknown:
+            raise ValueError(f"augment needs parameters that this inrgen knows; got {unknown}")
+        return Augment(
+            spec=spec,
+            links=links_from(parameters["chain"]),
+            seed=parameters["seed"],
+            copies=copies,
+            earlier=parameters.get(_EARLIER, 0),
+        )
 
     @property
     def chain(self) -> Chain:
@@ -58,7 +82,7 @@ class Augment:
 
     def over(self, names: Names) -> ReadyChange:
         """Draws are made for the whole run at once, unless they are large beside its weights."""
-        keys, chain = augment_keys(names, self.seed, self.copies), self.chain
+        keys, chain = augment_keys(names, self.seed, self.copies, self.earlier), self.chain
         at_once = self._at_once(keys) if is_small(chain, self.spec) else None
 
         def change(

@@ -81,15 +81,20 @@ class Store:
         return self._facts.about.get(PARENT)
 
     @property
-    def built_identity(self) -> dict[str, Any]:
-        """What decided the result of the first ancestor; its own identity where it has none.
+    def identities(self) -> list[dict[str, Any]]:
+        """What decided its result and that of each ancestor, the first one's last.
 
-        A derived store notes it, so no ancestor need be at hand.
+        A derived store notes them, so no ancestor need be at hand.
         """
-        identity, noted = self.identity, self.noted_parent
+        found, noted = [self.identity], self.noted_parent
         while noted is not None:
-            identity, noted = noted["identity"], noted["about"].get(PARENT)
-        return identity
+            found, noted = [*found, noted["identity"]], noted["about"].get(PARENT)
+        return found
+
+    @property
+    def built_identity(self) -> dict[str, Any]:
+        """What decided the result of the first ancestor; its own identity where it has none."""
+        return self.identities[-1]
 
     @property
     def source_name(self) -> str:

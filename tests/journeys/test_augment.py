@@ -10,15 +10,20 @@ import torch
 
 from inrgen.core.grid import grid_coords
 from inrgen.core.siren import evaluate
+from inrgen.jobs.augment import Augment, augment_parameters
+from inrgen.jobs.chain_text import parse_chain
 from inrgen.jobs.replay import replay
 from inrgen.jobs.run_config import RunConfig
+from inrgen.journeys.align import AlignConfig, align
 from inrgen.journeys.augment import AugmentConfig, augment
+from inrgen.journeys.verify import VerifyConfig, verify
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import StoreBusy
 from inrgen.store.layout import STAGING
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
+from tests.made_up import MadeUp
 
 MOVING = "rotation:bound_deg=20,gaussian-noise:scale=0.1:chance=0.5"
 COPIES = 3
@@ -90,6 +95,74 @@ def test_a_chain_of_symmetries_keeps_functions_and_their_psnr(made_up, parent, t
     torch.testing.assert_close(values[0], values[1], rtol=0, atol=1e-4)
     psnr = store.records.to_table().sort_by("row")["psnr_db"].to_numpy()
     np.testing.assert_array_equal(psnr[40:], np.repeat([20 + r / 100 for r in range(20, 1064)], 2))
+
+
+@pytest.fixture
+def noisy(tmp_path) -> Path:
+    """A small store, its augmentation by a noise, that one's alignment, and noise over each."""
+    small = type("Small", (MadeUp,), {"bad": (1,)})(rows=80)
+    small.build(tmp_path / "0")
+    noise = {"chain": "gaussian-noise:scale=0.1", "copies": 1}
+    augment(config(tmp_path / "0", tmp_path / "1", **noise))
+    aligning = {"to": "pairs", "match": "permutation", "restarts": 0, "opening": "identity"}
+    align(AlignConfig(store=tmp_path / "1", out=tmp_path / "1 aligned", **aligning))
+    augment(config(tmp_path / "1", tmp_path / "2", **noise))
+    augment(config(tmp_path / "1 aligned", tmp_path / "2 aligned", **noise))
+    augment(config(tmp_path / "2 aligned", tmp_path / "3 aligned", **noise))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("quickly")
+def test_augmentations_one_after_the_other_draw_independently(noisy):
+    def noise(after: str, before: str) -> np.ndarray:
+        flat = [open_store(noisy / name).read(range(4, 80)).flat() for name in (after, before)]
+        return (flat[0] - flat[1]).numpy().ravel()
+
+    every = [noise("1", "0"), noise("2", "1"), noise("3 aligned", "2 aligned")]
+    alike = np.corrcoef(every) - np.eye(3)
+    assert np.abs(alike).max() < 5 / len(every[0]) ** 0.5
+    noted = {store.name: open_store(store).identity["derived"] for store in noisy.glob("[123]*")}
+    assert noted["1"]["parameters"].keys() == {"chain", "seed"}
+    # what aligns in between draws nothing
+    for name, earlier in (("2", 1), ("2 aligned", 1), ("3 aligned", 2)):
+        assert noted[name]["parameters"]["earlier_augmentations"] == earlier
+        store = noisy / name
+        whole = MadeUp.content(store)
+        next(store.rglob("params/c/0/0")).unlink()
+        assert not verify(VerifyConfig(store=store, repair=True)).failed
+        assert MadeUp.content(store) == whole
+    flip = {"chain": "siren-negation", "copies": 1}
+    augment(config(noisy / "0", noisy / "flipped", **flip))
+    augment(config(noisy / "flipped", noisy / "again", **flip))
+    rows = [open_store(noisy / name).read(range(4, 80)).flat() for name in ("0", "again")]
+    assert not torch.equal(*rows)
+
+
+@pytest.mark.usefixtures("quickly")
+def test_what_was_begun_when_earlier_ones_did_not_count_goes_on_so(noisy, monkeypatch):
+    noise = {"chain": "gaussian-noise:scale=0.1", "copies": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr("inrgen.journeys.augment.derivation_of", lambda identity: None)
+        augment(config(noisy / "1", noisy / "old", **noise))
+        patch.setattr(StoreWriter, "commit", lambda *of: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            augment(config(noisy / "1", noisy / "begun", **noise))
+    whole = MadeUp.content(noisy / "old")
+    assert augment(config(noisy / "1", noisy / "old", **noise)).rows_made == 0
+    assert augment(config(noisy / "1", noisy / "begun", **noise)).rows_made == 80
+    next((noisy / "old").rglob("params/c/0/0")).unlink()
+    assert not verify(VerifyConfig(store=noisy / "old", repair=True)).failed
+    assert MadeUp.content(noisy / "old") == whole
+    rows = {n: open_store(noisy / n).read(range(4, 80)).flat() for n in ("old", "begun", "2")}
+    assert torch.equal(rows["old"], rows["begun"])
+    assert not torch.equal(rows["old"], rows["2"])
+
+
+def test_parameters_of_a_later_inrgen_are_refused_and_not_left_out(made_up):
+    noted = augment_parameters(parse_chain("gaussian-noise"), seed=0, earlier=2)
+    assert Augment.of(made_up.spec, noted, 1).earlier == 2
+    with pytest.raises(ValueError, match=r"parameters that this inrgen knows; got \['later'\]"):
+        Augment.of(made_up.spec, noted | {"later": 1}, 1)
 
 
 @pytest.mark.usefixtures("quickly")
