@@ -123,7 +123,17 @@ class Lease:
             data, tag = self._files.read_tagged(LOCK)
         except FileNotFoundError:
             return None, None
-        return json.loads(data), tag
+        if not data:
+            # a store that was copied here from a folder brings the empty file of the kernel's lock
+            return None, tag
+        try:
+            found = json.loads(data)
+            return {name: found[name] for name in ("released", "pid", "host")}, tag
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{LOCK} of {self._files.where} must be a lease, or empty: it is none, so remove "
+                "it if no process is writing there"
+            ) from error
 
     def _wait_for_end(self, found: dict, tag: str | None) -> None:
         """Wait until a lease has run out; raises StoreBusy when it is seen to be alive."""

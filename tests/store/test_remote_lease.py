@@ -6,10 +6,13 @@ import time
 import pytest
 
 from inrgen.store import lease
+from inrgen.store.documents import restore_documents
 from inrgen.store.errors import StoreBusy
 from inrgen.store.files import open_files
-from inrgen.store.layout import LOCK
+from inrgen.store.layout import LOCK, ROOT_COPY
 from inrgen.store.lease import Lease
+from inrgen.store.verify import verify_store
+from inrgen.store.writer import StoreWriter
 
 LEASE_S = 1.5
 
@@ -76,3 +79,28 @@ def test_released_it_is_free_at_once(bucket_url):
     assert json.loads(files.read(LOCK))["released"]
     # one that is not released is waited for, twice here
     assert time.monotonic() - began < 2 * LEASE_S
+
+
+def test_a_store_copied_from_a_folder_is_written_there(small_sample, bucket_url, tmp_path):
+    """Its folder's lock is an empty file, which holds nobody off."""
+    small_sample.build(tmp_path / "store")
+    files, local = open_files(bucket_url), small_sample.content(tmp_path / "store")
+    assert local[LOCK] == b""
+    for key, data in local.items():
+        files.put(key, data)
+    files.put(ROOT_COPY, b"x")
+    assert restore_documents(bucket_url) == [ROOT_COPY]
+    with StoreWriter(bucket_url) as writer:
+        writer.replace(small_sample.stage(bucket_url, 1))
+        writer.finish()
+    assert verify_store(bucket_url).ok
+    assert json.loads(files.read(LOCK))["released"]
+
+
+@pytest.mark.parametrize("text", [b"held by me", b"[]", b"{}", b"\xff"])
+def test_what_is_no_lease_is_named(bucket_url, text):
+    files = open_files(bucket_url)
+    files.put(LOCK, text)
+    with pytest.raises(ValueError, match=rf"{LOCK} of s3://.* must be a lease, or empty"):
+        files.lock().__enter__()
+    assert files.read(LOCK) == text
