@@ -92,11 +92,16 @@ class Journey(Protocol):
 
 
 def main(journey: type[Any]) -> int:
-    """Run a journey from the command line; 1 with one sentence where it cannot be done."""
+    """Run a journey from the command line; one sentence and 1 where it cannot be done, 130 where
+    it is stopped.
+    """
     config: Journey = tyro.cli(journey)
     try:
         training = signed_training(config.size)
         print(build_align_train(config.source(), config.out, config.size, training).text())
+    except KeyboardInterrupt:
+        print(f"{journey.__name__}: stopped; run the same command again to go on", file=sys.stderr)
+        return 130
     except (ValueError, OSError) as error:
         print(f"{journey.__name__}: {error}", file=sys.stderr)
         return 1

@@ -1,41 +1,108 @@
 """A validation split for data sets that ship with train and test alone."""
 
-from dataclasses import replace
+from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
 
 from inrgen.core import rng
-from inrgen.store.content import content_sha256
-from inrgen.store.create import create_store
+from inrgen.journeys.derive import DerivePlan, ensure_store, plan_derivation
+from inrgen.store.byte_rows import ByteRows
+from inrgen.store.choice import split_items
+from inrgen.store.parent import RowRun
 from inrgen.store.reader import open_store
-from inrgen.store.records import table_to_records
-from inrgen.store.writer import StoreWriter, stage_block
+from inrgen.store.records import DerivedRecords, derived_table
+from inrgen.store.writer import StagedBlock, StoreWriter, stage_block
 
+OPERATION = "val-split"
 _VAL_SHARE = 6
 
 
 def with_val(given: Path, out: Path) -> Path:
     """The same store with one training item in six, by the hash of its id, as validation.
 
-    An epoch must be chosen without looking at test items. Run again it goes on, or finds it done.
+    An epoch must be chosen without looking at test items. Where that gives none, or all, the one
+    with the smallest hash is taken. Run again it goes on, or finds it done and locks nothing.
+
+    Raises:
+        ValueError: the store is not finished, has less than two training items or networks of
+            several kinds, or out holds another one.
+        StoreBusy: another process is making it.
+        OSError: it cannot be written.
     """
-    store = open_store(given)
-    spec, layout = store.spec, store.layouts[store.spec.spec_id]
-    identity = {"val_of": content_sha256(given), "one_in": _VAL_SHARE}
-    create_store(out, [(spec, layout)], identity=identity, about={"given": store.identity})
-    records = sorted(table_to_records(store.records.to_table()), key=lambda r: r.row)
-    codes = (rng.hash_items([r.item_id for r in records]) % _VAL_SHARE).tolist()
-    moved = [
-        replace(r, split="val") if r.split == "train" and code == 0 else r
-        for r, code in zip(records, codes, strict=True)
-    ]
+    plan = plan_derivation(given, out, OPERATION, 1, {"one_in": _VAL_SHARE})
+    spec_id = plan.parent.spec.spec_id
+    if _is_of_before(plan, out):
+        return out
+    chosen = _val_items(split_items(plan.parent, spec_id, "train"), given)
+    ensure_store(plan, dict)
+    if is_whole(out):
+        return out
     with StoreWriter(out) as writer:
-        for block in writer.pending(spec.spec_id):
-            rows = layout.block_rows(block)
-            flat = store.read(rows).flat().numpy().astype(np.float32)
-            writer.commit(
-                stage_block(out, spec.spec_id, block, flat, moved[rows.start : rows.stop])
-            )
+        for block in writer.pending(spec_id):
+            writer.commit(_moved_block(plan, spec_id, block, chosen))
         writer.finish()
     return out
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a store is there with all of its blocks."""
+    try:
+        store = open_store(path)
+    except FileNotFoundError:
+        return False
+    return all(len(store.committed(of)) == lay.num_blocks for of, lay in store.layouts.items())
+
+
+def _is_of_before(plan: DerivePlan, out: Path) -> bool:
+    """Whether out holds the same rows from a time when such stores noted no parent.
+
+    Raises ValueError where that one has no validation item, as it might for want of a few more.
+    """
+    noted = {"val_of": plan.derivation.parent_sha256, "one_in": _VAL_SHARE}
+    if not is_whole(out) or open_store(out).identity != noted:
+        return False
+    if not split_items(open_store(out), plan.parent.spec.spec_id, "val"):
+        raise ValueError(
+            f"{out} was made without a validation item by an earlier version; remove it, and "
+            "what was made of it"
+        )
+    return True
+
+
+def _val_items(training: list[str], given: Path) -> Set[str]:
+    """The items that become validation: some of these, and never all."""
+    if len(training) < 2:
+        raise ValueError(
+            f"a validation split needs two training items that hold weights; {given} has "
+            f"{len(training)}"
+        )
+    hashes = rng.hash_items(training)
+    share = {
+        item for item, at in zip(training, hashes.tolist(), strict=True) if not at % _VAL_SHARE
+    }
+    return share if 0 < len(share) < len(training) else {training[int(hashes.argmin())]}
+
+
+def _moved_block(plan: DerivePlan, spec_id: str, block: int, chosen: Set[str]) -> StagedBlock:
+    """A block of the same weights, whose records say that chosen items are for validation."""
+    run = RowRun(plan.parent.path, spec_id, plan.parent.layouts[spec_id].block_rows(block))
+    num = len(run.rows)
+    table = derived_table(
+        run.table,
+        DerivedRecords(
+            operation=OPERATION,
+            copies=1,
+            draws=ByteRows.of([b""] * num),
+            failed=np.zeros(num, dtype=bool),
+            keeps_function=True,
+        ),
+    )
+    items, splits = (table[name].to_pylist() for name in ("item_id", "split"))
+    moved = [
+        "val" if split == "train" and item in chosen else split
+        for item, split in zip(items, splits, strict=True)
+    ]
+    at = table.schema.get_field_index("split")
+    table = table.set_column(at, table.schema.field(at), [moved])
+    return stage_block(plan.out, spec_id, block, run.read(run.rows), table)

@@ -1,14 +1,17 @@
 """Who works at a run: one process at a time, in a folder that the next one goes on in."""
 
+import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipelines.augmentation_study.results import Run, is_done
 from pipelines.augmentation_study.scales import Scale
+
+_LOCK = "_lock"
 
 
 @contextmanager
@@ -20,26 +23,29 @@ def claimed(out: Path, scale: Scale, run: Run) -> Iterator[Path | None]:
     """
     folder = out / f"running-{scale.tag}" / run.run_id
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        yield None  # another process was at it until now
-        return
-    try:
-        if not _is_ours(handle):
-            yield None
-            return
-        yield None if is_done(out, scale, run) else folder
-        if is_done(out, scale, run):
-            shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(handle)
+    with ExitStack() as held:
+        is_ours = _is_ours(folder, held)
+        yield folder if is_ours and not is_done(out, scale, run) else None
+    if is_ours and is_done(out, scale, run):
+        # after its lock is closed: NFS keeps a file that is open, and with it its folder
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_ours(handle: int) -> bool:
-    """Lock an open folder for as long as it is open, unless another process has."""
+def _is_ours(folder: Path, held: ExitStack) -> bool:
+    """Lock a folder for as long as held is open, unless another process has.
+
+    The lock is that of a file open for writing: NFS, where flock reaches other machines, gives no
+    other (flock(2)). The folder itself is locked where that can be, for earlier versions did so.
+    """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        for path, flags in ((folder, os.O_RDONLY), (folder / _LOCK, os.O_RDWR | os.O_CREAT)):
+            handle = os.open(path, flags, 0o666)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if path != folder or error.errno != errno.EBADF:
+                    raise
+    except (FileNotFoundError, BlockingIOError):
+        return False  # another process was at it until now, or is
     return True

@@ -21,10 +21,11 @@ from inrgen.train.config import TrainConfig
 from inrgen.train.data import TrainData
 from inrgen.train.loop import OnEpoch, train
 from inrgen.train.result import EpochLog, TrainResult
-from pipelines.augmentation_study.results import Outcome, Run
+from pipelines.augmentation_study.results import Outcome, Run, is_own, said_of
 from pipelines.augmentation_study.rows import Row, curve_rows
 from pipelines.augmentation_study.scales import Scale, model_text, probe_configs, train_config
 from pipelines.augmentation_study.stores import Places, row_data
+from pipelines.augmentation_study.waiting import when_free
 
 _SECONDS_UNTOLD = 60.0
 
@@ -40,13 +41,14 @@ class Setting:
 
 
 def execute(setting: Setting, run: Run, folder: Path) -> Outcome:
-    """One run. An error of its own is its outcome, and the others go on.
+    """One run. An error is its outcome, and the others go on.
 
     folder: the run's own, where a training is kept from epoch to epoch.
     """
     if setting.threads:
         torch.set_num_threads(setting.threads)
-    began, worked, error = time.perf_counter(), time.process_time(), ""
+    began, worked = time.perf_counter(), time.process_time()
+    error, passing = "", False
     result, config, recipe = None, {}, {}
     try:
         if run.row.recipe:
@@ -54,8 +56,8 @@ def execute(setting: Setting, run: Run, folder: Path) -> Outcome:
         else:
             result, config = _train(setting, run, folder)
             error = result.reason
-    except (ValueError, OSError, RuntimeError) as failure:
-        error = f"{type(failure).__name__}: {failure}"
+    except (ValueError, OSError, RuntimeError, MemoryError) as failure:
+        error, passing = said_of(failure), not is_own(failure)
         traceback.print_exc()
     return Outcome(
         run=run,
@@ -63,6 +65,7 @@ def execute(setting: Setting, run: Run, folder: Path) -> Outcome:
         config=config,
         recipe=recipe,
         error=error,
+        passing=passing,
         notes={
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "seconds": round(time.perf_counter() - began, 1),
@@ -86,7 +89,7 @@ def _num_rows(data: TrainData, fraction: float) -> int:
 
 def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[str, Any]]:
     row, scale = run.row, setting.scale
-    data = row_data(setting.places, scale, row)
+    data = when_free(lambda: row_data(setting.places, scale, row))
     steps = scale.steps if row.corpus == "images" else scale.shape_steps
     config = train_config(
         scale,

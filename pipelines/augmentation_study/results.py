@@ -37,6 +37,8 @@ class Outcome:
     config: of the training, as plain values.
     recipe: accuracies and costs of a recipe, as `inrgen bench recipe` has them.
     error: why the run failed; "" where it did not.
+    passing: whether the error is of the machine or of a store, and not of the row: the run is left
+        to be tried again.
     notes: when, where and how long: plain values that decide nothing.
     """
 
@@ -46,6 +48,7 @@ class Outcome:
     recipe: dict[str, Any]
     error: str
     notes: dict[str, Any]
+    passing: bool = False
 
     @property
     def hits(self) -> Bool[Tensor, " items"]:
@@ -66,12 +69,38 @@ def results_folder(out: Path, scale: Scale) -> Path:
 
 
 def is_done(out: Path, scale: Scale, run: Run) -> bool:
-    """Whether a run has a result already, be it an error."""
-    return (results_folder(out, scale) / f"{run.run_id}.json").exists()
+    """Whether a run has a result already, be it an error of its own."""
+    return _is_kept(results_folder(out, scale) / f"{run.run_id}.json")
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether an error is of the row, so that it would come again: what does not fit together.
+
+    Others are of the machine, such as memory or a disk that is full, or of a store that is damaged
+    or another process's (kinds of ValueError), and may be gone the next time.
+    """
+    return type(error) is ValueError
+
+
+def said_of(error: BaseException) -> str:
+    """An error as outcomes note it."""
+    return f"{type(error).__name__}: {error}"
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a result is there that stands; earlier versions also kept errors that pass."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    error = facts.get("error", "")
+    own = not error or error.startswith(f"{ValueError.__name__}: ")
+    return own or facts.get("result") is not None
 
 
 def write_outcome(out: Path, scale: Scale, outcome: Outcome) -> None:
-    """Keep a result: all of it or nothing, and never in the place of another one."""
+    """Keep a result: all of it or nothing, and never in the place of another one that stands."""
+    assert not outcome.passing, "an error that passes is no result"
     folder = results_folder(out, scale)
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -88,6 +117,8 @@ def write_outcome(out: Path, scale: Scale, outcome: Outcome) -> None:
     name = f"{outcome.run.run_id}.json"
     half = folder / f"_{os.getpid()}.{name}"
     half.write_text(json.dumps(facts, allow_nan=False) + "\n", encoding="utf-8")
+    if not _is_kept(folder / name):
+        (folder / name).unlink(missing_ok=True)
     try:
         os.link(half, folder / name)
     except FileExistsError:
@@ -97,11 +128,12 @@ def write_outcome(out: Path, scale: Scale, outcome: Outcome) -> None:
 
 
 def read_outcomes(out: Path, scale: Scale) -> list[Outcome]:
-    """All results of a scale, by name.
+    """All results of a scale that stand, by name.
 
     Raises ValueError for results that another setting of the scale gave.
     """
-    return [_read(path, scale) for path in sorted(results_folder(out, scale).glob("[!_]*.json"))]
+    paths = sorted(results_folder(out, scale).glob("[!_]*.json"))
+    return [_read(path, scale) for path in paths if _is_kept(path)]
 
 
 def _deciding(scale: dict[str, Any], model: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 
 from pipelines.augmentation_study.claims import claimed
 from pipelines.augmentation_study.execute import Setting, execute
@@ -17,10 +18,22 @@ def plan_runs(rows: Sequence[Row], seeds: int) -> tuple[Run, ...]:
     return tuple(Run(row=row, seed=seed) for seed in range(seeds) for row in rows)
 
 
-def run_pending(
-    setting: Setting, runs: Sequence[Run], jobs: int, minutes: float | None
-) -> tuple[int, int]:
-    """Run what has no result yet; how many were run, and how many are left.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """How many runs have a result now that had none, and how many have none.
+
+    failed: of either, those that an error ended; passing: of those that are left, those that an
+        error ended which may be gone the next time.
+    """
+
+    done: int
+    left: int
+    failed: int = 0
+    passing: int = 0
+
+
+def run_pending(setting: Setting, runs: Sequence[Run], jobs: int, minutes: float | None) -> Tally:
+    """Run what has no result yet, each once.
 
     No run is begun after so many minutes; those at work are finished. A run's result is on disk
     before the next one begins, and a training that is killed goes on after its last whole epoch.
@@ -29,23 +42,33 @@ def run_pending(
     out, scale = setting.places.out, setting.scale
     pending = [run for run in runs if not is_done(out, scale, run)]
     end = None if minutes is None else time.monotonic() + 60 * minutes
-    done = 0
+    ended: list[Outcome] = []
     for outcome in _outcomes(setting, pending, jobs, lambda: _is_over(end)):
         if outcome is None:
             continue
-        done += 1
-        _say(f"{done}/{len(pending)} {outcome.run.run_id}: {_said(outcome)}")
-    return done, sum(not is_done(out, scale, run) for run in pending)
+        ended.append(outcome)
+        _say(f"{len(ended)}/{len(pending)} {outcome.run.run_id}: {_said(outcome)}")
+    passing = sum(outcome.passing for outcome in ended)
+    return Tally(
+        done=len(ended) - passing,
+        left=sum(not is_done(out, scale, run) for run in pending),
+        failed=sum(bool(outcome.error) for outcome in ended),
+        passing=passing,
+    )
 
 
 def carry_out(setting: Setting, run: Run) -> Outcome | None:
-    """One run and its result on disk; None where it is another process's, or was meanwhile."""
+    """One run and its result on disk; None where it is another process's, or was meanwhile.
+
+    An error that passes is no result: nothing of it is kept but what was trained until then.
+    """
     out, scale = setting.places.out, setting.scale
     with claimed(out, scale, run) as folder:
         if folder is None:
             return None
         outcome = execute(setting, run, folder)
-        write_outcome(out, scale, outcome)
+        if not outcome.passing:
+            write_outcome(out, scale, outcome)
     return outcome
 
 
@@ -85,7 +108,8 @@ def _said(outcome: Outcome) -> str:
     """A run's result in a few words."""
     took = f"{outcome.notes['seconds']:.0f} s"
     if outcome.error:
-        return f"FAILED after {took}: {outcome.error}"
+        kept = ", and is left for the next command" if outcome.passing else ""
+        return f"FAILED after {took}{kept}: {outcome.error}"
     if outcome.result is None:
         shares = outcome.recipe["accuracy"]
         parts = (f"{name} {share['percent']:.1f} %" for name, share in shares.items())

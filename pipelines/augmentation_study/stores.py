@@ -22,7 +22,7 @@ from inrgen.store.reader import open_store
 from inrgen.train.data import TrainData
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
-from pipelines.val_split import with_val
+from pipelines.val_split import is_whole, with_val
 
 _SHAPE_FOLDERS = {"modelnet_like": "modelnet_like", "watertight_shapes": "watertight"}
 
@@ -85,7 +85,8 @@ def shapes_words(places: Places) -> list[str]:
         if not (path / "zarr.json").exists():
             continue
         store = open_store(path)
-        given, spec = read_facts(open_files(path), path).about["given"], store.spec
+        # stores of before note what was given in the place of a parent
+        given, spec = store.about.get("given", store.built_identity), store.spec
         overlap = served_values(store.records.to_table(columns=["status", "iou"]), "iou")
         widths = "-".join(map(str, spec.widths))
         said.append(
@@ -106,12 +107,20 @@ def why_not(places: Places, row: Row) -> str:
     if row.corpus == "images" or row.recipe:
         return ""
     if row.corpus == "modelnet40":
-        return "" if places.modelnet40 else "data not at hand"
+        if places.modelnet40 is None:
+            return "data not at hand"
+        return _unfinished(*(places.modelnet40 / split for split in SPLITS))
     path = shapes_store(places, row.corpus)
     if path is None:
         return "no store was given"
     most = open_store(path).layouts[open_store(path).spec.spec_id].views
-    return "" if row.views <= most else f"the store holds {most} views"
+    return _unfinished(path) or ("" if row.views <= most else f"the store holds {most} views")
+
+
+def _unfinished(*given: Path) -> str:
+    """Which stores that were given cannot be read yet; "" where all can."""
+    missing = [str(path) for path in given if not is_whole(path)]
+    return f"not there, or not finished: {', '.join(missing)}" if missing else ""
 
 
 def row_data(places: Places, scale: Scale, row: Row) -> TrainData:
@@ -132,13 +141,23 @@ def row_data(places: Places, scale: Scale, row: Row) -> TrainData:
 
 
 def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path]:
-    """All splits carried nearest to one template: the iterated mean of training rows alone."""
+    """All splits carried nearest to one template: the iterated mean of training rows alone.
+
+    What is finished is only checked to be what is asked for, so that whoever reads locks nothing.
+    Raises StoreBusy where another process is making one of them.
+    """
     found: dict[Split, Path] = {
         split: path.parent / f"{path.name}-{kind}" for split, path in paths.items()
     }
     how = RunConfig(workers=1)
     asked = AlignConfig(store=paths["train"], out=found["train"], match=kind, how=how)
-    align(asked)
+    if is_whole(found["train"]):
+        noted = align_parameters(
+            asked.to, asked.search, {"sample": asked.sample, "seed": asked.seed}
+        )
+        ensure_store(plan_derivation(asked.store, asked.out, OPERATION, 1, noted), dict)
+    else:
+        align(asked)
     made, facts = open_store(found["train"]), read_facts(open_files(found["train"]), found["train"])
     template = noted_template(facts.about, made.spec)
     assert template is not None, "an alignment to a mean notes its template"
@@ -149,5 +168,6 @@ def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path
         if found[split] != found["train"]:
             plan = plan_derivation(paths[split], found[split], OPERATION, 1, parameters)
             ensure_store(plan, lambda: note_template({made.spec.spec_id: template}))
-            fill(plan, how)
+            if not is_whole(found[split]):
+                fill(plan, how)
     return found

@@ -11,7 +11,7 @@ from inrgen.journeys.build import BuildConfig
 from inrgen.train.config import TrainConfig
 from pipelines.cifar10 import Cifar10
 from pipelines.fashion_mnist import FashionMnist
-from pipelines.journey import Size, build_align_train, signed_training
+from pipelines.journey import Size, build_align_train, main, signed_training
 from pipelines.modelnet40 import ModelNet40
 from pipelines.own_folder import OwnFolder
 
@@ -52,6 +52,17 @@ def test_each_journey_names_its_source_and_a_training_that_fits_its_views(journe
     assert config.source().data == str(tmp_path)
     assert config.source().shape.target == "occupancy" or journey in (FashionMnist, Cifar10)
     assert isinstance(signed_training(config.size), TrainConfig)
+
+
+def test_a_journey_that_is_stopped_says_how_to_go_on(monkeypatch, tmp_path, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.journey.build_align_train", stop)
+    monkeypatch.setattr("sys.argv", ["own_folder", "--data", str(tmp_path)])
+    assert main(OwnFolder) == 130
+    said = capsys.readouterr().err
+    assert said == "OwnFolder: stopped; run the same command again to go on\n"
 
 
 @pytest.mark.parametrize(("kind", "recipe"), [("images", "signed"), ("meshes", "teach")])

@@ -1,21 +1,26 @@
 """Results on disk: whole, once, and only of the scale they are asked for."""
 
+import errno
+import fcntl
+import os
 from dataclasses import replace
 
 import pytest
 
-from pipelines.augmentation_study import schedule
+from pipelines.augmentation_study import claims, schedule
 from pipelines.augmentation_study.claims import claimed
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.results import (
     is_done,
+    is_own,
     read_outcomes,
     results_folder,
+    said_of,
     write_outcome,
 )
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import scale, train_config
-from pipelines.augmentation_study.schedule import plan_runs, run_pending
+from pipelines.augmentation_study.schedule import Tally, plan_runs, run_pending
 from pipelines.augmentation_study.stores import Places
 
 TINY = scale("tiny")
@@ -89,9 +94,9 @@ def test_a_study_that_is_stopped_goes_on_with_what_is_left(setting, executed):
     with pytest.raises(KeyboardInterrupt):
         run_pending(replace(setting, threads=2), runs, jobs=1, minutes=None)
     assert [is_done(setting.places.out, TINY, run) for run in runs] == [True] + [False] * 5
-    assert run_pending(setting, runs, jobs=1, minutes=None) == (5, 0)
+    assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=5, left=0)
     assert executed == [runs[0], *runs[1:2], *runs[1:]]
-    assert run_pending(setting, runs, jobs=1, minutes=None) == (0, 0)
+    assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=0, left=0)
 
 
 def test_two_studies_in_one_folder_share_the_runs(setting, executed):
@@ -100,15 +105,80 @@ def test_two_studies_in_one_folder_share_the_runs(setting, executed):
         assert folder is not None
         with claimed(out, TINY, runs[0]) as again:
             assert again is None
-        assert run_pending(setting, runs, jobs=1, minutes=None) == (2, 1)
+        assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=2, left=1)
     assert executed == [runs[1], runs[2]]
-    assert run_pending(setting, runs, jobs=1, minutes=None) == (1, 0)
+    assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=1, left=0)
     assert executed == [runs[1], runs[2], runs[0]]
     assert not list((out / f"running-{TINY.tag}").iterdir())
 
 
+def test_an_error_that_passes_leaves_the_run_and_one_of_its_own_ends_it(
+    setting, monkeypatch, outcome
+):
+    errors = {ROWS[0]: OSError("disk full"), ROWS[1]: ValueError("no such row")}
+
+    def execute(setting, run, folder):
+        error = errors.get(run.row)
+        if error is None:
+            return outcome(run.row, 0.5)
+        passing = not is_own(error)
+        failed = replace(outcome(run.row, 0.5), result=None, error=said_of(error))
+        return replace(failed, passing=passing)
+
+    monkeypatch.setattr(schedule, "execute", execute)
+    out, runs = setting.places.out, plan_runs(ROWS, 1)
+    told = run_pending(setting, runs, jobs=1, minutes=None)
+    assert told == Tally(done=2, left=1, failed=2, passing=1)
+    assert [is_done(out, TINY, run) for run in runs] == [False, True, True]
+    errors.clear()
+    assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=1, left=0)
+    failed = {one.run.row: one.error for one in read_outcomes(out, TINY) if one.error}
+    assert failed == {ROWS[1]: "ValueError: no such row"}
+
+
+@pytest.mark.parametrize("error", ["StoreBusy: x", "RuntimeError: x", "OutOfMemoryError: x"])
+def test_an_error_that_passes_and_was_kept_before_is_tried_again(error, setting, executed, outcome):
+    out, runs = setting.places.out, plan_runs(ROWS, 1)
+    good = outcome(ROWS[0], 0.5)
+    write_outcome(out, TINY, replace(good, result=None, error=error))
+    write_outcome(out, TINY, replace(outcome(ROWS[1], 0.5), result=None, error="ValueError: x"))
+    write_outcome(out, TINY, replace(outcome(ROWS[2], 0.5), error="the loss is not finite"))
+    assert ROWS[0] not in {one.run.row for one in read_outcomes(out, TINY)}
+    assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=1, left=0)
+    assert executed == [runs[0]]
+    assert repr(good) in map(repr, read_outcomes(out, TINY))
+
+
+def test_claims_hold_where_a_folder_cannot_be_locked(tmp_path, monkeypatch):
+    """As on NFS, where an exclusive lock needs a file that is open for writing."""
+    flock = fcntl.flock
+
+    def of_files_alone(handle, how):
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(handle, how)
+
+    monkeypatch.setattr(claims.fcntl, "flock", of_files_alone)
+    run = plan_runs(ROWS, 1)[0]
+    with claimed(tmp_path, TINY, run) as folder, claimed(tmp_path, TINY, run) as again:
+        assert (folder is None, again) == (False, None)
+
+
+def test_a_claim_of_an_earlier_version_holds(tmp_path):
+    run = plan_runs(ROWS, 1)[0]
+    folder = tmp_path / f"running-{TINY.tag}" / run.run_id
+    folder.mkdir(parents=True)
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with claimed(tmp_path, TINY, run) as claim:
+        assert claim is None
+    os.close(handle)
+    with claimed(tmp_path, TINY, run) as claim:
+        assert claim == folder
+
+
 def test_no_run_is_begun_when_the_minutes_are_up(setting, executed):
-    assert run_pending(setting, plan_runs(ROWS, 1), jobs=1, minutes=0) == (0, 3)
+    assert run_pending(setting, plan_runs(ROWS, 1), jobs=1, minutes=0) == Tally(done=0, left=3)
     assert executed == []
 
 

@@ -2,21 +2,24 @@
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 
-from inrgen.store.reader import open_store
+from inrgen.store.errors import DamagedStore, StoreBusy
+from inrgen.store.writer import StoreWriter
 from inrgen.train.checkpoint import epochs_done
-from pipelines.augmentation_study import execute
+from pipelines.augmentation_study import execute, waiting
 from pipelines.augmentation_study.__main__ import StudyConfig, main, study
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.results import Run, read_outcomes
 from pipelines.augmentation_study.rows import Row, plan_rows
 from pipelines.augmentation_study.scales import scale
-from pipelines.augmentation_study.stores import Places, aligned_like_train, row_data
-from pipelines.val_split import with_val
+from pipelines.augmentation_study.schedule import Tally
+from pipelines.augmentation_study.stores import Places, aligned_like_train, row_data, why_not
+from tests.made_up import MadeUp
 
 PROJECT = Path(__file__).resolve().parents[3]
 STUDY = (sys.executable, "-m", "pipelines.augmentation_study")
@@ -46,7 +49,8 @@ def test_a_study_goes_on_and_each_row_answers_for_the_same_items(out):
     assert len(before) == 2
     said = study(StudyConfig(out=out, rows=ROWS, threads=1))
     torch.set_num_threads(threads)
-    assert said.startswith("ran 3 runs, 0 left; 5 results, 0 of them failed")
+    assert not said.failed
+    assert said.text().startswith("ran 3 runs, 0 left; 5 results, 0 of them failed")
     found = {one.run.run_id: one for one in read_outcomes(out, scale("tiny"))}
     assert before == {run_id: repr(found[run_id]) for run_id in before}
     items = {one.result.items for one in found.values() if one.result}
@@ -84,26 +88,97 @@ def test_a_training_cut_off_ends_as_if_it_had_not_been(out, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_all_splits_are_carried_to_the_template_of_train(out):
+def test_all_splits_are_carried_to_the_template_of_train_and_once_finished_lock_nothing(out):
     tiny = scale("tiny")
     data = row_data(Places(out=out), tiny, Row(aligned="signed"))
     paths = {"train": data.train, "val": data.val, "test": data.test}
     assert all(path.name.endswith("-signed") for path in paths.values())
     raw = {split: path.parent / split for split, path in paths.items()}
-    assert aligned_like_train(raw, "signed") == paths
+    with ExitStack() as held:
+        for path in paths.values():
+            held.enter_context(StoreWriter(path))
+        assert aligned_like_train(raw, "signed") == paths
 
 
-@pytest.mark.slow
-def test_shapes_get_a_validation_split_of_training_items_alone(out, tmp_path):
-    given = out / "digits" / "train"
-    made = with_val(given, tmp_path / "shapes")
-    assert with_val(given, made) == made
-    old, new = (open_store(path).records.to_table().to_pylist() for path in (given, made))
-    moved = {new_row["item_id"] for new_row in new if new_row["split"] == "val"}
-    assert 0 < len(moved) < 60
-    assert all((row["item_id"] in moved) == (row["split"] == "val") for row in new)
-    rows = range(len(old))
-    assert torch.equal(open_store(given).read(rows).flat(), open_store(made).read(rows).flat())
+def test_rows_of_a_store_that_is_not_finished_wait_for_it(tmp_path):
+    made = MadeUp()
+    made.build(tmp_path / "modelnet_like", num_blocks=1)
+    places, row = Places(out=tmp_path, shapes=tmp_path), Row(corpus="modelnet_like")
+    assert "not finished" in why_not(places, row)
+    made.build(tmp_path / "modelnet_like")
+    assert why_not(places, row) == ""
+
+
+@pytest.fixture
+def setting(tmp_path):
+    return Setting(scale=scale("tiny"), places=Places(out=tmp_path), device="cpu", threads=0)
+
+
+@pytest.mark.parametrize(
+    ("failure", "passing"),
+    [
+        (ValueError("rows do not fit"), False),
+        (DamagedStore("a shard is lost"), True),
+        (OSError("disk full"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError("no memory"), True),
+    ],
+)
+def test_only_what_is_wrong_with_the_row_ends_it(failure, passing, setting, tmp_path, monkeypatch):
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr(execute, "row_data", fail)
+    ended = execute.execute(setting, Run(row=Row(), seed=0), tmp_path)
+    assert (ended.error, ended.passing) == (f"{type(failure).__name__}: {failure}", passing)
+
+
+def test_a_run_waits_for_the_store_that_another_process_makes(setting, tmp_path, monkeypatch):
+    asked = []
+
+    def busy_at_first(*_):
+        asked.append("data")
+        raise StoreBusy("busy") if len(asked) < 3 else ValueError("then it was free")
+
+    monkeypatch.setattr(execute, "row_data", busy_at_first)
+    monkeypatch.setattr(waiting, "_LOOK_S", 0.0)
+    ended = execute.execute(setting, Run(row=Row(), seed=0), tmp_path)
+    assert (len(asked), ended.error) == (3, "ValueError: then it was free")
+
+
+def test_waiting_is_told_now_and_then(monkeypatch, capsys):
+    turns = iter(range(100))
+
+    def make():
+        if next(turns) < 50:
+            raise StoreBusy("another process is writing to it")
+        return "made"
+
+    clock = iter(range(0, 1000, 3))
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(waiting.time, "sleep", lambda _: None)
+    assert waiting.when_free(make) == "made"
+    told = capsys.readouterr().err
+    assert "waiting: another process is writing to it\n" in told
+    assert 2 <= told.count("\n") <= 5
+
+
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (1, 1)])
+def test_a_command_whose_runs_failed_exits_1(failed, code, tmp_path, monkeypatch, capsys):
+    tally = Tally(done=0, left=failed, failed=failed, passing=failed)
+    monkeypatch.setattr("pipelines.augmentation_study.__main__.run_pending", lambda *_: tally)
+    monkeypatch.setattr(sys, "argv", ["study", "--out", str(tmp_path), "--rows", "recipe-fast"])
+    assert main() == code
+    assert ("will be tried again" in capsys.readouterr().out) == bool(failed)
+
+
+def test_a_device_that_is_not_there_is_one_sentence_and_no_result(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["study", "--out", str(tmp_path / "out"), "--device", "gpu"])
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "device must be auto, cpu, cuda or cuda:N; got 'gpu'" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_run_is_one_sentence(tmp_path):
@@ -119,7 +194,7 @@ def test_what_cannot_be_run_is_one_sentence(tmp_path):
     assert "rows needs patterns of row names" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["lr", "steps", "jobs", "budget-min"])
+@pytest.mark.parametrize("name", ["lr", "steps", "jobs", "budget-min", "threads"])
 def test_a_number_that_cannot_be_is_one_sentence(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["study", f"--{name}", "-1"])
     assert main() == 1
