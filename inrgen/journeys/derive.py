@@ -91,7 +91,7 @@ def plan_derivation(
     """Settle what decides the result. Raises ValueError for a parent that is not finished."""
     if absolute(out) == absolute(parent):
         raise ValueError(f"out must be another folder than the store; got {out} for both")
-    store = open_store(absolute(parent))
+    store = open_store(parent)
     derivation = Derivation(
         operation=operation,
         copies=copies,

@@ -7,7 +7,6 @@ import tyro
 
 from inrgen.journeys.lineage import LineageStep, walk_back
 from inrgen.journeys.store_argument import StoreArgument
-from inrgen.store.location import absolute
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import open_store
 
@@ -66,7 +65,7 @@ class StoreInfo:
 
 def info(config: InfoConfig) -> StoreInfo:
     """Read a store's metadata and records; no weights."""
-    store = open_store(absolute(config.store) if config.lineage else config.store)
+    store = open_store(config.store)
     return StoreInfo(
         store=str(config.store),
         rows_planned=sum(layout.rows for layout in store.layouts.values()),

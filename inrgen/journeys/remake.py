@@ -5,7 +5,7 @@ from inrgen.jobs.run_config import RunConfig
 from inrgen.journeys.derive import DerivePlan, pace_of, tasks_of
 from inrgen.journeys.progress import show_progress
 from inrgen.store.content import content_sha256
-from inrgen.store.location import Location, absolute, followed
+from inrgen.store.location import Location, followed
 from inrgen.store.reader import open_store
 from inrgen.store.writer import StoreWriter
 
@@ -18,7 +18,7 @@ def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]
 
     Raises ValueError where the parent is not there, or no longer what it was.
     """
-    store = open_store(absolute(out))
+    store = open_store(out)
     done, noted = store.derivation, store.noted_parent
     assert done is not None, "only derived stores are made again so"
     assert noted is not None, "derived stores note their parents"
@@ -35,7 +35,7 @@ def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]
             f"{where} is not what {out} was made of: its content is {there[:16]}, and not "
             f"{done.parent_sha256[:16]}"
         )
-    plan = DerivePlan(parent=open_store(absolute(where)), out=store.path, derivation=done)
+    plan = DerivePlan(parent=open_store(where), out=store.path, derivation=done)
     how = RunConfig(workers=1)
     pace, at_once = pace_of(plan.cost(), how)
     tasks, made = tasks_of(plan, blocks, pace), 0

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files import open_files
 from inrgen.store.index import committed_blocks, record_keys
 from inrgen.store.layout import RECORDS, Layout, shard_key
+from inrgen.store.location import Location, absolute
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
 from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
@@ -44,8 +44,9 @@ class Store:
     can be sent to other processes, which open it anew, and used from several threads.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+    def __init__(self, path: Location) -> None:
+        # the same store from wherever this process, or the one that it is sent to, stands later
+        self.path = absolute(path)
         self._files = open_files(path)
         self._facts = read_facts(self._files, path)
         self._committed = committed_blocks(self._files)
@@ -231,7 +232,7 @@ class Store:
         return _OpenShard(shape=shape, data=data, checked=np.zeros(shape.num_chunks, dtype=bool))
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: Location) -> Store:
     """Open a store for reading.
 
     Raises:

@@ -1,5 +1,8 @@
 """What was committed is what is read, in any order."""
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from inrgen.core.params import Params
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import fragment_key
+from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
 from inrgen.store.records import table_to_records
 
@@ -86,3 +90,20 @@ def test_rows_out_of_range_are_refused(shared_store):
 def test_rows_that_are_no_numbers_of_rows_are_refused(shared_store, rows):
     with pytest.raises(ValueError, match="rows must be whole numbers; got"):
         open_store(shared_store).read(rows)
+
+
+def test_a_store_opened_by_a_relative_path_stays_the_same_one_elsewhere(
+    sample, small_sample, shared_store, tmp_path, monkeypatch
+):
+    small_sample.build(tmp_path / shared_store.name)
+    monkeypatch.chdir(shared_store.parent)
+    opened = open_store(shared_store.name)
+    # where another store has that name
+    monkeypatch.chdir(tmp_path)
+    shards = MappedShards(opened, sample.spec_id)
+    found = np.zeros((1, sample.spec.num_params), dtype=np.float32)
+    shards.copy(16, np.array([16 * 258]), found, np.array([0]))
+    np.testing.assert_array_equal(found, sample.flat[[16 * 258]])
+    for sent in (opened, pickle.loads(pickle.dumps(opened))):
+        assert Path(sent.path) == shared_store
+        np.testing.assert_array_equal(sent.read([4000]).flat().numpy(), sample.flat[[4000]])
