@@ -17,6 +17,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind
 from inrgen.figures.midpoints import MidpointColumn, midpoint_pictures, midpoints_figure
 from inrgen.figures.style import save_figure
+from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import SERVED
@@ -44,7 +45,7 @@ class DiversityConfig:
         out: where midpoints.png goes; drawn of stores of pictures with two views an item.
     """
 
-    store: tyro.conf.Positional[Path]
+    store: tyro.conf.Positional[StoreArgument]
     split: Literal["train", "val", "test", "all"] = "all"
     match: tuple[Kind, ...] = ("permutation", "signed")
     pairs: int = 256

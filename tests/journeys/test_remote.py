@@ -36,6 +36,9 @@ def test_a_store_is_built_checked_and_derived_on_a_server(bucket_url, tmp_path, 
     said(capsys, "align", local, "--out", at["here"])
     assert said(capsys, "info", at["here"], "--lineage")["lineage"][1]["path"] == local
     assert said(capsys, "verify", at["aligned"])["report"]["findings"] == []
+    measured = [said(capsys, "diversity", where)["specs"] for where in (at["digits"], local)]
+    assert measured[0] == measured[1]
+    assert measured[0][0]["num_items"] == 3
     check_cards(at["digits"], local, tmp_path / "card", capsys)
 
 
