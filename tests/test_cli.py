@@ -1,12 +1,14 @@
 """What a user meets: help, one sentence for each mistake, JSON and nothing else where asked."""
 
 import gzip
+import importlib
 import json
 import re
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -273,3 +275,37 @@ if os.getuid() == 0:
     os.setuid(65534)
 sys.exit(main(["build", "digits", "--limit", "2", "--workers", "0", "--out", sys.argv[1]]))
 """
+
+
+LOCAL = {
+    ("demo", "out"): ["--out", "URL"],
+    ("render", "out"): ["store", "--out", "URL"],
+    ("extract", "out"): ["store", "0", "--out", "URL/x.ply"],
+    ("stats", "out"): ["store", "--out", "URL/x.json"],
+    ("train", "out"): ["store", "--out", "URL"],
+    ("train", "init"): ["store", "--out", "run", "--init", "URL"],
+    ("predict", "run"): ["URL", "store", "--out", "x.csv"],
+    ("predict", "out"): ["run", "store", "--out", "URL/x.csv"],
+    ("diversity", "out"): ["store", "--out", "URL"],
+    ("export", "out"): ["store", "--format", "dws", "--out", "URL"],
+    ("import", "folder"): ["URL", "--format", "dws", "--out", "store"],
+}
+
+
+@pytest.mark.parametrize(("verb", "field"), LOCAL)
+def test_a_url_is_not_taken_for_a_folder_here(verb, field, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [word.replace("URL", "s3://bucket/x") for word in LOCAL[verb, field]]
+    status, out, err = run(capsys, verb, *words)
+    said = " ".join(err.replace("│", " ").split())
+    assert (status, out) == (2, "")
+    assert re.search(rf"{field}: it must be a folder or file on this machine; got s3://b", said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_local_path_of_every_verb_is_among_these():
+    local = set()
+    for verb, (module, name, _) in VERBS.items():
+        hints = get_type_hints(getattr(importlib.import_module(module), name))
+        local |= {(verb, field) for field, hint in hints.items() if hint in (Path, Path | None)}
+    assert local == set(LOCAL)

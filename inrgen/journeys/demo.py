@@ -7,6 +7,7 @@ from typing import Any
 
 from inrgen.journeys.build import BuildConfig, BuildSummary, build
 from inrgen.journeys.card import CardConfig, card
+from inrgen.journeys.local_argument import LocalPath
 from inrgen.journeys.render import RenderConfig, render
 from inrgen.journeys.verify import VerifyConfig, verify
 from inrgen.loaders.stream import StreamLoader
@@ -25,7 +26,7 @@ class DemoConfig:
         workers: fits at a time, one core each; by default every core; 0 goes without Ray.
     """
 
-    out: Path = Path("demo")
+    out: LocalPath = Path("demo")
     images: int = 150
     views: int = 3
     workers: int | None = None

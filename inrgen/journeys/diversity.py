@@ -17,6 +17,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind
 from inrgen.figures.midpoints import MidpointColumn, midpoint_pictures, midpoints_figure
 from inrgen.figures.style import save_figure
+from inrgen.journeys.local_argument import OptionalLocalPath
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store, open_store
@@ -50,7 +51,7 @@ class DiversityConfig:
     match: tuple[Kind, ...] = ("permutation", "signed")
     pairs: int = 256
     seed: int = 0
-    out: Path | None = None
+    out: OptionalLocalPath = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.pairs <= 2000:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import tyro
@@ -12,6 +11,7 @@ from inrgen.exchange.catalog import FormatName
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.exporting import Export
 from inrgen.exchange.format import Wishes
+from inrgen.journeys.local_argument import LocalPath
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.store_argument import StoreArgument
 
@@ -44,7 +44,7 @@ class ExportConfig:
 
     store: tyro.conf.Positional[StoreArgument]
     format: FormatName
-    out: Path
+    out: LocalPath
     split: Literal["train", "val", "test", "all"] = "all"
     views: tuple[int, ...] | None = None
     spec: str | None = None

@@ -8,6 +8,7 @@ import trimesh
 import tyro
 
 from inrgen.fit.surface import grid_values, signed_field, zero_set
+from inrgen.journeys.local_argument import LocalPath
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.mesh import Mesh, Placement
 from inrgen.store.lookup import served_records
@@ -32,7 +33,7 @@ class ExtractConfig:
 
     store: tyro.conf.Positional[StoreArgument]
     row: tyro.conf.Positional[int]
-    out: Path
+    out: LocalPath
     resolution: int = 128
     spec: str | None = None
     placed: bool = False

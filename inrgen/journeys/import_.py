@@ -3,7 +3,6 @@
 import time
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -11,6 +10,7 @@ import tyro
 from inrgen.exchange.catalog import FormatName
 from inrgen.exchange.importing import import_block, plan_import
 from inrgen.exchange.stated import FAMILIES, Stated
+from inrgen.journeys.local_argument import LocalPath
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.create import create_store
@@ -37,7 +37,7 @@ class ImportConfig:
         grid: rows and columns of the pictures, such as 28 28, which they are then drawn in.
     """
 
-    folder: tyro.conf.Positional[Path]
+    folder: tyro.conf.Positional[LocalPath]
     format: FormatName
     out: StoreArgument
     conventions: Literal["dws", "nfn", "inr2vec"] | None = None

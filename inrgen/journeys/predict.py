@@ -9,6 +9,7 @@ import tyro
 from inrgen.core.splits import Split
 from inrgen.exchange.table_file import check_table_path, write_table
 from inrgen.journeys.device import choose_device
+from inrgen.journeys.local_argument import LocalPath
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.reader import open_store
 from inrgen.train.checkpoint import load_model
@@ -27,9 +28,9 @@ class PredictConfig:
         device: cpu or cuda; auto takes a GPU where there is one.
     """
 
-    run: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[LocalPath]
     store: tyro.conf.Positional[StoreArgument]
-    out: Path
+    out: LocalPath
     split: Annotated[Split | Literal["all"], tyro.conf.arg()] = "all"
     device: str = "auto"
 

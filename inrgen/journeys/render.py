@@ -7,6 +7,7 @@ from typing import Any
 import tyro
 
 from inrgen.figures.render import render_store
+from inrgen.journeys.local_argument import LocalPath
 from inrgen.journeys.plan import source_again
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.catalog import open_source
@@ -27,7 +28,7 @@ class RenderConfig:
     """
 
     store: tyro.conf.Positional[StoreArgument]
-    out: Path
+    out: LocalPath
     data: str | None = None
     rows: tuple[int, ...] = ()
     count: int = 10

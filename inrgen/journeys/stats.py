@@ -1,7 +1,6 @@
 """Mean and deviation of every parameter over a split, kept with the store for its loaders."""
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -11,10 +10,10 @@ from inrgen.jobs.plan import read_cost
 from inrgen.jobs.run_config import RunConfig
 from inrgen.jobs.stats import Moments, StatsTask, measure_moments, no_moments
 from inrgen.journeys.derive import pace_of
+from inrgen.journeys.local_argument import OptionalLocalPath
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.store.content import content_sha256
-from inrgen.store.location import absolute
 from inrgen.store.reader import Store, open_store
 from inrgen.store.statistics import Statistics, encode_statistics, write_statistics
 
@@ -34,7 +33,7 @@ class StatsConfig:
 
     store: tyro.conf.Positional[StoreArgument]
     split: Literal["train", "val", "test", "all"] = "train"
-    out: Path | None = None
+    out: OptionalLocalPath = None
     how: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 
@@ -119,7 +118,7 @@ def stats(config: StatsConfig) -> StatsSummary:
 
     Raises ValueError for a store that is not finished, or a split of fewer than two rows.
     """
-    store = open_store(absolute(config.store))
+    store = open_store(config.store)
     content = content_sha256(config.store)
     specs = []
     for spec_id in store.specs:

@@ -13,6 +13,7 @@ from torch import distributed
 from inrgen.figures.style import save_figure
 from inrgen.figures.training import confusion_figure, loss_figure
 from inrgen.journeys.device import choose_device
+from inrgen.journeys.local_argument import LocalPath, OptionalLocalPath
 from inrgen.journeys.progress import show_progress
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.train.checkpoint import epochs_done
@@ -41,10 +42,10 @@ class TrainCommand:
     """
 
     store: tyro.conf.Positional[StoreArgument]
-    out: Path
+    out: LocalPath
     val: StoreArgument | None = None
     test: StoreArgument | None = None
-    init: Path | None = None
+    init: OptionalLocalPath = None
     device: str = "auto"
     threads: int | None = None
     training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
