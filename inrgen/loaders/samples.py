@@ -86,7 +86,9 @@ class EpochSamples:
     def partners(self, samples: Int[np.ndarray, " b"]) -> Int[np.ndarray, "2 b"]:
         """For each sample another one of its pool, chosen by the sample's number alone.
 
-        So whom a sample is mixed with does not depend on batches, ranks or resumption.
+        So whom a sample is mixed with does not depend on batches, ranks or resumption. A sample
+        that has a pool to itself is its own partner; where units come more than once an epoch,
+        another sample may be the same unit, changed in another way.
         """
         keys = rng.keys(self._seed, "partner", torch.from_numpy(samples), epoch=self._epoch)
         chance = rng.uniform(keys, dtype=torch.float64).numpy()
@@ -97,8 +99,10 @@ class EpochSamples:
             while len(places):
                 pool = self.order.pool_at(which, int(position[places[0]]))
                 inside = (position[places] >= pool.start) & (position[places] < pool.stop)
-                at = pool.start + (chance[places[inside]] * pool.size).astype(np.int64)
-                wanted[places[inside]] = at * NUM_STREAMS + which
+                mine, num_others = places[inside], pool.size - 1
+                steps = 1 + (chance[mine] * num_others).astype(np.int64)
+                at = pool.start + (position[mine] - pool.start + steps) % pool.size
+                wanted[mine] = at * NUM_STREAMS + which
                 places = places[~inside]
         return self.units(wanted)
 

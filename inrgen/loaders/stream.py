@@ -54,7 +54,7 @@ class StreamLoader(IterableDataset[Batch]):
         where: an expression of pyarrow.dataset over the records, such as field("psnr_db") > 30.
         batch_size: samples of a batch on this rank.
         transforms: random changes, one after another.
-        mixup: mixes each sample with another one of its pool, chosen at random by name.
+        mixup: mixes each sample with another one of its pool, by name; with itself if it is alone.
         normalise_by: mean and standard deviation of each parameter, applied last; or the split
             whose statistics the first store keeps (`inrgen stats` makes them).
         balance: every class comes equally often: frequent ones in part, another part each epoch,
