@@ -29,6 +29,8 @@ SHORT: dict[Kind, str] = {"permutation": "perm", "signed": "signed", "phase": "p
 ONCE = MatchConfig(kind="signed")
 # Rows that a template is the mean of, at most; as many as `inrgen align` takes.
 _TEMPLATE_OF = 1000
+# Images to learn from that leave one to choose the epoch.
+_FEWEST = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,7 @@ class AlignBenchConfig:
             weights.
         batch: INRs of the alignment and MixUp that is timed as a loader would do it.
         probe_items: images to learn from, in the third table; 0 leaves it out. An eighth as many
-            are held for choosing the epoch and a quarter for the test.
+            are held for choosing the epoch and a quarter for the test, so it takes 8 at least.
         probe_steps: updates of the probe's fits.
         probe: how the probe is trained; it sees weights centred, and all on one scale.
         repeats: of each timing, of which the fastest counts.
@@ -60,6 +62,20 @@ class AlignBenchConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     repeats: int = 3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("items", "batch", "probe_steps", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.num_steps is not None and self.num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1; got {self.num_steps}")
+        if not all(width > 0 for width in self.widths):
+            raise ValueError(f"widths must be positive; got {self.widths}")
+        if self.probe_items and self.probe_items < _FEWEST:
+            raise ValueError(
+                f"probe_items must be 0, which leaves the probe out, or at least {_FEWEST}, of "
+                f"which an eighth choose the epoch; got {self.probe_items}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

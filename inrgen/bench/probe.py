@@ -1,5 +1,6 @@
 """How well weights teach: the test accuracy of a plain MLP on standardised flat weights."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,17 @@ class ProbeConfig:
     batch: int = 128
     epochs: int = 8
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "batch", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1); got {self.dropout}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be a positive number; got {self.lr}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be a number from 0 on; got {self.weight_decay}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +117,11 @@ def trained_hits(
     """Train what make gives, from flat rows to logits; which test rows it then classifies rightly.
 
     The answers are those of the epoch that was best on val. torch's global generator is left as
-    it was.
+    it was. Raises ValueError where one of the three has no row.
     """
+    for name, rows in (("train", train), ("val", val), ("test", test)):
+        if not len(rows.flat):
+            raise ValueError(f"a probe needs one row at least in {name}; got none")
 
     def hits(rows: LabelledRows) -> Bool[Tensor, " b"]:
         model.eval()

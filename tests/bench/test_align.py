@@ -1,5 +1,7 @@
 """The alignment bench measures what it says, on digits."""
 
+import math
+import re
 from dataclasses import asdict
 
 import pytest
@@ -90,3 +92,49 @@ def test_the_table_has_a_line_a_row(report):
         assert len(rows) > 0
     assert "signed + MixUp" in text
     assert len(text.splitlines()) == sum(len(r) for r in asdict(report).values()) + 5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"items": 0},
+        {"num_steps": 0},
+        {"widths": (32, 0)},
+        {"batch": 0},
+        {"probe_items": 7},
+        {"probe_items": -1},
+        {"probe_steps": 0},
+        {"repeats": 0},
+    ],
+    ids=str,
+)
+def test_a_number_that_cannot_be_is_named(fields):
+    ((name, value),) = fields.items()
+    with pytest.raises(ValueError, match=rf"{name} must be .*; got {re.escape(str(value))}"):
+        AlignBenchConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden", 0),
+        ("dropout", 1.0),
+        ("lr", 0.0),
+        ("lr", math.inf),
+        ("weight_decay", -0.1),
+        ("batch", 0),
+        ("epochs", 0),
+    ],
+)
+def test_a_probe_that_cannot_learn_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must .*; got {value}"):
+        ProbeConfig(**{name: value})
+
+
+@pytest.mark.parametrize("empty", ["train", "val", "test"])
+def test_a_probe_without_rows_has_no_accuracy(empty):
+    rows = LabelledRows(flat=torch.randn(6, 4), labels=torch.arange(6) % 2)
+    none = LabelledRows(flat=rows.flat[:0], labels=rows.labels[:0])
+    parts = [none if name == empty else rows for name in ("train", "val", "test")]
+    with pytest.raises(ValueError, match=f"one row at least in {empty}"):
+        probe.trained_hits(lambda: torch.nn.Linear(4, 2), *parts, ProbeConfig(epochs=1))
