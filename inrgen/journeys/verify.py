@@ -13,7 +13,8 @@ from inrgen.journeys.remake import remake_blocks
 from inrgen.journeys.store_argument import StoreArgument
 from inrgen.sources.catalog import open_source
 from inrgen.store.documents import restore_documents, sound_facts
-from inrgen.store.findings import VerifyReport
+from inrgen.store.findings import Finding, VerifyReport
+from inrgen.store.layout import STATISTICS
 from inrgen.store.location import absolute
 from inrgen.store.reader import Store, open_store
 from inrgen.store.verify import verify_store
@@ -39,15 +40,27 @@ class VerifyConfig:
     workers: int | None = 0
 
 
+def _without(key: str) -> str:
+    """What it means that a derived file is gone."""
+    if key.startswith(f"{STATISTICS}/"):
+        return "`inrgen stats` makes it again"
+    return "it only gathered records, which are read without it"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifySummary:
-    """What was found, and how many rows were made good before the check that report is of.
+    """What was found, and what was made good before the check that report is of.
 
+    found: what the check before a repair found; none where nothing was repaired.
+    restored, removed: the documents written again, and the derived files taken away, by key.
     rows_refitted: rows fitted again; rows_recomputed: rows of a derived store, made of its parent.
     """
 
     store: str
     report: VerifyReport
+    found: tuple[Finding, ...]
+    restored: tuple[str, ...]
+    removed: tuple[str, ...]
     rows_refitted: int
     rows_recomputed: int
 
@@ -56,17 +69,22 @@ class VerifySummary:
         return not self.report.ok
 
     def text(self) -> str:
-        """A line a finding, and what all was looked at."""
+        """A line a finding, a line each thing that was mended, and what all was looked at."""
         report = self.report
         looked = f"{report.num_rows:,} rows in {report.num_blocks:,} blocks, {report.num_bytes:,} B"
-        lines = [finding.text() for finding in report.findings]
+        lines = [f"found {finding.text()}" for finding in self.found]
+        lines += [f"restored {key}" for key in self.restored]
+        lines += [f"removed {key}; {_without(key)}" for key in self.removed]
         if self.rows_refitted:
             lines.append(f"{self.store}: refitted {self.rows_refitted:,} rows")
         if self.rows_recomputed:
             lines.append(
                 f"{self.store}: computed {self.rows_recomputed:,} rows again from its parent"
             )
-        verdict = "every byte is as written" if report.ok else f"{len(lines):,} findings"
+        lines += [finding.text() for finding in report.findings]
+        count = len(report.findings)
+        findings = f"{count:,} finding{'' if count == 1 else 's'}"
+        verdict = "every byte is as written" if report.ok else findings
         return "\n".join([*lines, f"{self.store}: {looked}: {verdict}"])
 
     def document(self) -> dict[str, Any]:
@@ -117,10 +135,10 @@ def _check(config: VerifyConfig) -> VerifyReport:
 
 def verify(config: VerifyConfig) -> VerifySummary:
     """Check a store; with repair, mend it and check again."""
-    report = _check(config)
+    report, found, mended = _check(config), (), list[Finding]()
     refitted = recomputed = 0
     if config.repair and not report.ok:
-        restore_documents(config.store)
+        found, mended = report.findings, restore_documents(config.store)
         if report.bad_blocks and open_store(config.store).derivation is not None:
             recomputed = remake_blocks(config.store, config.data, report.bad_blocks)
         elif report.bad_blocks:
@@ -129,6 +147,9 @@ def verify(config: VerifyConfig) -> VerifySummary:
     return VerifySummary(
         store=str(config.store),
         report=report,
+        found=found,
+        restored=tuple(one.key for one in mended if one.kind == "document"),
+        removed=tuple(one.key for one in mended if one.kind != "document"),
         rows_refitted=refitted,
         rows_recomputed=recomputed,
     )

@@ -81,8 +81,10 @@ def check_index(files: Files, facts: StoreFacts) -> Iterator[Finding]:
             yield Finding(kind="index", key=key, message="it is not of the records as they are")
 
 
-def restore_documents(path: str | Path) -> list[str]:
-    """Write damaged or lost documents again, remove damaged derived files; the keys of both.
+def restore_documents(path: str | Path) -> list[Finding]:
+    """Write damaged or lost documents again, remove damaged derived files; what was wrong of both.
+
+    Findings of kind document are of what was written again, others of what was removed.
 
     An index that was removed comes back when a driver next finishes the store, statistics when
     they are next asked for.
@@ -92,14 +94,14 @@ def restore_documents(path: str | Path) -> list[str]:
         StoreBusy: another process is writing to the store.
     """
     sound = sound_documents(open_files(path), path)
-    restored = []
+    mended = []
     with open_files(path).lock() as files:
         for finding in check_documents(files, sound):
             files.remove(finding.key)
             files.create(finding.key, sound[finding.key])
-            restored.append(finding.key)
+            mended.append(finding)
         facts = parse_root(sound[ROOT_DOCUMENT], path)
         for finding in [*check_index(files, facts), *check_statistics(files, facts, path)]:
             files.remove(finding.key)
-            restored.append(finding.key)
-    return restored
+            mended.append(finding)
+    return mended

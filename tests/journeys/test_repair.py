@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from inrgen.journeys.build import BuildConfig, build
+from inrgen.journeys.stats import StatsConfig, stats
 from inrgen.journeys.verify import VerifyConfig, verify
 from inrgen.sources.config import SourceConfig
 from inrgen.store.layout import fragment_key, shard_key
@@ -112,6 +113,32 @@ def test_a_damaged_document_is_restored_without_a_fit(name, store, whole):
     assert not mended.failed, mended.text()
     assert mended.rows_refitted == 0
     assert (store / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_repair_says_what_it_found_restored_and_removed(store):
+    stats(StatsConfig(store=store))
+    (document,) = (store / "statistics").iterdir()
+    key = document.relative_to(store).as_posix()
+    flip(document, 20)
+    flip(store / "zarr-copy.json", 99)
+    damage_weights(store)
+    (store / "records" / "notes.txt").write_text("mine")
+    before = verify(VerifyConfig(store=store))
+    assert (before.found, before.restored, before.removed) == ((), (), ())
+    assert before.text().endswith(f": {len(before.report.findings)} findings")
+    mended = verify(VerifyConfig(store=store, repair=True))
+    lines = mended.text().splitlines()
+    assert lines[:4] == [f"found {line}" for line in before.text().splitlines()[:4]]
+    assert lines[4:6] == [
+        "restored zarr-copy.json",
+        f"removed {key}; `inrgen stats` makes it again",
+    ]
+    assert lines[6].endswith(f"refitted {mended.rows_refitted} rows")
+    assert lines[7].startswith("records/notes.txt: ")
+    assert lines[8].endswith(": 1 finding")
+    noted = mended.document()
+    assert [found["key"] for found in noted["found"]] == [f.key for f in before.report.findings]
+    assert (noted["restored"], noted["removed"]) == (("zarr-copy.json",), (key,))
 
 
 def test_a_flipped_byte_costs_its_chunk_alone(store, whole):
