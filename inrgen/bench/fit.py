@@ -65,15 +65,16 @@ class FitBench:
             unknown = sorted(set(getattr(self, name)) - set(known))
             if unknown:
                 raise ValueError(f"{name} must be among {list(known)}; got {unknown}")
-        if not self.jobs or self.items < 1:
-            raise ValueError(
-                f"jobs needs one or more and items must be positive; got {self.jobs}, {self.items}"
-            )
-        if self.repeats < 1 or self.workers < 0 or not self.seconds > 0:
-            raise ValueError(
-                "repeats and seconds must be positive and workers not negative; got "
-                f"{self.repeats}, {self.seconds} and {self.workers}"
-            )
+        for name in ("jobs", "engines"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} needs at least one; got none")
+        for name in ("repeats", "items"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        if self.workers < 0:
+            raise ValueError(f"workers must not be negative; got {self.workers}")
+        if not 0 < self.seconds < math.inf:
+            raise ValueError(f"seconds must be a positive number; got {self.seconds}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

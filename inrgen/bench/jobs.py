@@ -46,8 +46,11 @@ class JobsBench:
     repeats: int = 7
 
     def __post_init__(self) -> None:
-        if min(self.rows, self.repeats) < 1:
-            raise ValueError("rows and repeats must be positive")
+        for name in ("rows", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden needs one positive width or more; got {self.hidden}")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers must be at least 1; got {self.workers}")
 

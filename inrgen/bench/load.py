@@ -44,8 +44,11 @@ class LoadBench:
     repeats: int = 7
 
     def __post_init__(self) -> None:
-        if min(self.rows, self.batch_size, self.num_files, self.repeats) < 1:
-            raise ValueError("rows, batch_size, num_files and repeats must be positive")
+        for name in ("rows", "batch_size", "num_files", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden needs one positive width or more; got {self.hidden}")
         if self.num_files > self.rows:
             raise ValueError(f"num_files must be at most rows={self.rows}; got {self.num_files}")
 

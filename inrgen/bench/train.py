@@ -58,6 +58,8 @@ class TrainBench:
         for name in ("batch_size", "repeats", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden needs one positive width or more; got {self.hidden}")
         if not self.models:
             raise ValueError("models needs at least one network; got none")
         for text in self.models:

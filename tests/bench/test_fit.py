@@ -149,10 +149,15 @@ def test_a_table_has_a_line_for_each_row():
         ("jobs", ()),
         ("items", 0),
         ("engines", ("abacus",)),
+        ("engines", ()),
         ("compiled_jobs", ("x",)),
         ("repeats", 0),
+        ("workers", -1),
+        ("seconds", 0.0),
+        ("seconds", math.inf),
+        ("seconds", math.nan),
     ],
 )
 def test_a_wrong_benchmark_is_refused(field, value):
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(ValueError, match=f"^{field} "):
         FitBench(**{field: value})

@@ -1,5 +1,7 @@
 """The table of jobs has a line for each, and shards alone are what they are compared to."""
 
+import pytest
+
 from inrgen.bench.jobs import ALONE, WAYS, JobsBench, run, table
 
 
@@ -11,3 +13,9 @@ def test_the_table_has_a_line_for_each_job():
     lines = table(rows).splitlines()
     assert len(lines) == 1 + len(rows)
     assert all(line.startswith(row.way) for line, row in zip(lines[1:], rows, strict=True))
+
+
+@pytest.mark.parametrize("fields", [{"rows": 0}, {"repeats": -1}, {"workers": 0}, {"hidden": (0,)}])
+def test_a_number_that_cannot_be_is_named(fields):
+    with pytest.raises(ValueError, match=f"^{next(iter(fields))} .*; got "):
+        JobsBench(**fields)

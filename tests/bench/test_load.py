@@ -56,5 +56,8 @@ def test_the_table_has_a_line_for_each_way_that_is_there(monkeypatch):
 def test_wrong_sizes_are_named():
     with pytest.raises(ValueError, match="num_files must be at most rows=600; got 601"):
         LoadBench(rows=600, num_files=601)
-    with pytest.raises(ValueError, match="must be positive"):
-        LoadBench(repeats=0)
+    for name in ("rows", "batch_size", "num_files", "repeats"):
+        with pytest.raises(ValueError, match=f"{name} must be positive; got 0"):
+            LoadBench(**{name: 0})
+    with pytest.raises(ValueError, match=r"hidden needs one positive width or more; got \(\)"):
+        LoadBench(hidden=())

@@ -60,6 +60,8 @@ def test_what_backward_needs_is_held_until_then():
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="batch_size must be positive; got 0"):
         TrainBench(batch_size=0)
+    with pytest.raises(ValueError, match=r"hidden needs one positive width or more; got \(4, 0\)"):
+        TrainBench(hidden=(4, 0))
     with pytest.raises(ValueError, match="models needs at least one network"):
         TrainBench(models=())
     with pytest.raises(ValueError, match="got 'cnn'"):
