@@ -44,14 +44,20 @@ def _value(name: str, text: str, old: Any) -> Any:
     return text
 
 
+def _old(transform: Transform[Any], name: str, field: str) -> Any:
+    """What a field of a transform is now. Raises ValueError where it has none of that name."""
+    there = [field.name for field in dataclasses.fields(transform)]  # pyright: ignore
+    if field not in there:
+        raise ValueError(
+            f"chain: {name} has no {field!r}; it takes {', '.join([*there, 'chance'])}"
+        )
+    return getattr(transform, field)
+
+
 def _changed(transform: Transform[Any], name: str, values: dict[str, Any]) -> Transform[Any]:
     """A transform with other values of its fields."""
-    there = [field.name for field in dataclasses.fields(transform)]  # pyright: ignore
-    foreign = sorted(set(values) - set(there))
-    if foreign:
-        raise ValueError(
-            f"chain: {name} has no {foreign[0]!r}; it takes {', '.join([*there, 'chance'])}"
-        )
+    for field in sorted(values):
+        _old(transform, name, field)
     return dataclasses.replace(transform, **values)  # pyright: ignore
 
 
@@ -72,11 +78,8 @@ def parse_chain(text: str, published: bool = False) -> tuple[Link, ...]:
             field, equals, value = setting.partition("=")
             if not equals:
                 raise ValueError(f"chain: {name} needs field=value after ':'; got {setting!r}")
-            values[field] = _value(
-                f"chain: {field} of {name}",
-                value,
-                1.0 if field == "chance" else getattr(transform, field, None),
-            )
+            old = 1.0 if field == "chance" else _old(transform, name, field)
+            values[field] = _value(f"chain: {field} of {name}", value, old)
         chance = values.pop("chance", 1.0)
         if not 0.0 < chance <= 1.0:
             raise ValueError(f"chain: chance of {name} must be over 0 and at most 1; got {chance}")

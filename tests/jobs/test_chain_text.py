@@ -37,6 +37,8 @@ def test_what_is_noted_is_the_same_chain(text):
         ("", "name must be one of"),
         ("rotate", "name must be one of translate, rotation"),
         ("rotation:bound=3", "rotation has no 'bound'; it takes bound_deg"),
+        ("gaussian-noise:std=0.1", "gaussian-noise has no 'std'; it takes scale"),
+        ("gaussian-noise:std=0.1:scale=much", "gaussian-noise has no 'std'"),
         ("rotation:30", "needs field=value after ':'; got '30'"),
         ("rotation:bound_deg=much", "must be like 30.0; got 'much'"),
         ("siren-bias:wrap=perhaps", "must be like False; got 'perhaps'"),
