@@ -116,10 +116,16 @@ def _write(store: Store, config: StatsConfig, found: Statistics) -> str:
 def stats(config: StatsConfig) -> StatsSummary:
     """Add up a store in one pass.
 
-    Raises ValueError for a store that is not finished, or a split of fewer than two rows.
+    Raises ValueError for a store that is not finished, a split of fewer than two rows, or an out
+    that is a folder.
     """
     store = open_store(config.store)
     content = content_sha256(config.store)
+    if config.out is not None:
+        # before a pass over the whole store, not after it
+        if config.out.is_dir():
+            raise ValueError(f"out must be a file; got the folder {config.out}")
+        config.out.parent.mkdir(parents=True, exist_ok=True)
     specs = []
     for spec_id in store.specs:
         moments = _moments(store, spec_id, config)

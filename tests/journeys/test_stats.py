@@ -93,3 +93,14 @@ def test_an_unfinished_store_has_none(made_up, tmp_path):
     made_up.build(tmp_path / "half", num_blocks=2)
     with pytest.raises(ValueError, match="is not finished"):
         stats(StatsConfig(store=tmp_path / "half"))
+
+
+def test_the_folder_is_made_or_out_refused_before_a_pass(parent, tmp_path, monkeypatch):
+    out = tmp_path / "new" / "folder" / "stats.json"
+    assert stats(StatsConfig(store=parent, split="val", out=out)).specs[0].written == str(out)
+    assert decode_statistics(out.read_bytes()).split == "val"
+    monkeypatch.setattr("inrgen.journeys.stats._moments", None)
+    with pytest.raises(ValueError, match=f"out must be a file; got the folder {out.parent}"):
+        stats(StatsConfig(store=parent, out=out.parent))
+    with pytest.raises(NotADirectoryError):
+        stats(StatsConfig(store=parent, out=out / "beneath" / "a file"))
