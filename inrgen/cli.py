@@ -14,6 +14,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
@@ -127,6 +128,7 @@ def _listing(group: str) -> str:
             *lines,
             "",
             f"inrgen {group or 'VERB'}{' VERB' if group else ''} --help says more of each.",
+            *([] if group else ["inrgen --version says which this is."]),
         ]
     )
 
@@ -143,11 +145,14 @@ def _parse(verb: str, rest: Sequence[str]) -> Command[Any]:
 
 
 def _without_verb(argv: Sequence[str]) -> int:
-    """Say which verbs there are: asked for, 0; in answer to none or a wrong one, 2."""
+    """Say which verbs there are, or the version: asked for, 0; to none or a wrong verb, 2."""
     group = "bench" if argv[:1] == ["bench"] else ""
     given = argv[1:] if group else argv
     if given and given[0] in ("-h", "--help"):
         print(_listing(group))
+        return 0
+    if argv == ["--version"]:
+        print(f"inrgen {version('inrgen')}")
         return 0
     wrong = f"there is no verb {given[0]!r}" if given else "a verb is needed"
     print(f"{_listing(group)}\n\ninrgen: {wrong}", file=sys.stderr)

@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_type_hints
 
@@ -65,6 +66,11 @@ def test_help_lists_every_verb(capsys):
     status, out, _ = run(capsys, "--help")
     assert status == 0
     assert all(verb in out for verb in VERBS)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert run(capsys, "--version") == (0, f"inrgen {version('inrgen')}\n", "")
+    assert "--version" in run(capsys, "--help")[1]
 
 
 def test_a_group_of_verbs_lists_its_own(capsys):
