@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from skimage.measure import marching_cubes
+from torch import Tensor
 
 from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
@@ -15,13 +16,27 @@ from inrgen.sources.mesh import Mesh
 _ACTIVATIONS_AT_ONCE = 8_000_000
 
 
+def _grid_points(axis: Float[Tensor, " r"], rows: range) -> Float[Tensor, "n 3"]:
+    """Some rows of grid_coords(spec, (r, r, r)), which all at once are too many for a large r.
+
+    axis: the coordinates along a side, the same for all three; the order is always "xyz".
+    """
+    numbers, side = torch.arange(rows.start, rows.stop), len(axis)
+    places = numbers // side**2, numbers // side % side, numbers % side
+    return torch.stack([axis[place] for place in places], dim=-1)
+
+
 def grid_values(spec: InrSpec, params: Params, resolution: int) -> Float[np.ndarray, "r r r"]:
     """The values of one INR on a cubic grid over its coordinate range, in float32."""
     if spec.d_in != 3 or spec.d_out != 1 or len(params) != 1:
         raise ValueError(f"a surface needs one INR of 3 inputs and 1 output; got {spec.job}")
-    coords = grid_coords(spec, (resolution,) * 3)
-    some = coords.split(max(1, _ACTIVATIONS_AT_ONCE // max(spec.widths)))
-    values = torch.cat([evaluate(spec, params, part)[0, :, 0] for part in some])
+    axis = grid_coords(spec, (resolution, 1, 1))[:, 0]
+    values = torch.empty(resolution**3)
+    rows, step = range(len(values)), max(1, _ACTIVATIONS_AT_ONCE // max(spec.widths))
+    for start in rows[::step]:
+        some = rows[start : start + step]
+        points = _grid_points(axis, some)
+        values[some.start : some.stop] = evaluate(spec, params, points)[0, :, 0]
     return values.numpy().reshape(resolution, resolution, resolution)
 
 

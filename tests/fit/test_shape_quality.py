@@ -76,6 +76,26 @@ def test_grid_values_are_those_of_the_inr_however_many_at_once(made, monkeypatch
     np.testing.assert_allclose(grid_values(made.spec, params, 9), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("resolution", [2, 7, 30])
+def test_grid_values_are_of_the_grids_own_points_in_its_order(made, resolution, monkeypatch):
+    """Parts of the grid are made as they are needed, to the same bits."""
+    spec = replace(made.spec, coord_range=(-0.9, 1.1))
+    seen: list[torch.Tensor] = []
+
+    def note(spec, params, points):
+        seen.append(points)
+        return points[None].sum(dim=-1, keepdim=True)
+
+    monkeypatch.setattr("inrgen.fit.surface.evaluate", note)
+    monkeypatch.setattr("inrgen.fit.surface._ACTIVATIONS_AT_ONCE", 20 * max(spec.widths))
+    params = initialise(spec, InitConfig(first_layer="siren"), torch.tensor([1]))
+    values = grid_values(spec, params, resolution)
+    coords = grid_coords(spec, (resolution,) * 3)
+    assert torch.equal(torch.cat(seen), coords)
+    assert torch.equal(torch.from_numpy(values).flatten(), coords.sum(dim=-1))
+    assert len(seen) == -(-(resolution**3) // 20)
+
+
 def test_chamfer_is_nothing_for_equal_surfaces_and_the_gap_between_nested_spheres():
     small, large = (
         Mesh(vertices=np.asarray(m.vertices), faces=np.asarray(m.faces, dtype=np.int64))
