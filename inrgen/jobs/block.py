@@ -57,7 +57,10 @@ def make_change(facts: StoreFacts, spec_id: str) -> tuple[Change, Derivation]:
         views = facts.layouts[spec_id].views
         template = noted_template(facts.about, spec)
         return Align.of(spec, done.parameters, views, template), done
-    raise ValueError(f"operation must be align or augment; {done.operation!r} is of a later inrgen")
+    raise ValueError(
+        f"operation must be align or augment; what {done.operation!r} made can only be made again "
+        "by whatever made it"
+    )
 
 
 def _names(run: RowRun) -> Names:
