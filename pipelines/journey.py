@@ -7,15 +7,15 @@ from typing import Any, Protocol
 
 import tyro
 
+from inrgen.commands.align import AlignConfig, align
+from inrgen.commands.build import BuildConfig, build
+from inrgen.commands.train import TrainCommand, TrainSummary, train
 from inrgen.fit.recipes import RecipeName
-from inrgen.journeys.align import AlignConfig, align
-from inrgen.journeys.build import BuildConfig, build
-from inrgen.journeys.train import TrainCommand, TrainSummary, train
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 from inrgen.store.choice import split_items
 from inrgen.store.reader import open_store
-from inrgen.train.config import TrainConfig
+from inrgen.training.config import TrainConfig
 from pipelines.val_split import with_val
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from inrgen.core import rng
-from inrgen.journeys.derive import DerivePlan, ensure_store, plan_derivation
+from inrgen.jobs.derive import DerivePlan, ensure_store, plan_derivation
 from inrgen.store.byte_rows import ByteRows
 from inrgen.store.choice import split_items
 from inrgen.store.parent import RowRun

@@ -70,4 +70,4 @@ def hurried(monkeypatch) -> None:
         "_REQUEST_S": 0.8,
         "_STALL_S": 0.5,
     }.items():
-        monkeypatch.setattr(f"inrgen.store.object_client.{name}", value)
+        monkeypatch.setattr(f"inrgen.store.files.s3_client.{name}", value)

@@ -276,7 +276,7 @@ def test_an_unwritable_place_is_named(tmp_path):
 _AS_NOBODY = """
 import os, sys
 from inrgen.cli import main
-import inrgen.journeys.build, sklearn.datasets
+import inrgen.commands.build, sklearn.datasets
 if os.getuid() == 0:
     os.setuid(65534)
 sys.exit(main(["build", "digits", "--limit", "2", "--workers", "0", "--out", sys.argv[1]]))

@@ -10,12 +10,14 @@ import inrgen
 
 ROOT = Path(inrgen.__file__).parent
 FLOORS = (
+    {"kernels"},
     {"core"},
-    {"sources", "transforms", "store"},
+    {"sources", "transforms", "store", "executors"},
     {"fit", "jobs", "loaders"},
-    {"train", "exchange", "figures"},
-    {"journeys", "bench"},
-    {"cli"},
+    {"training", "exchange", "figures"},
+    {"probes"},
+    {"commands"},
+    {"api", "cli"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

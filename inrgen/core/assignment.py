@@ -54,7 +54,7 @@ def improve_assignments(
     Returns the assignments, whether each one changed, and prices, all on the device of gains.
     """
     # numba is slow to load, and absent on bare GPU machines
-    from inrgen.core.assignment_kernel import improve_each
+    from inrgen.kernels.assignment import improve_each
 
     # A sum is finite where every entry is, and costs one pass.
     finite = gains.detach().sum(dim=(1, 2)).isfinite().cpu().numpy()

@@ -52,7 +52,9 @@ def _center(
 
 def _check_coords(spec: InrSpec, name: str, tensor: Tensor) -> None:
     if tensor.shape[-1] != spec.d_in:
-        raise ValueError(f"{name} needs {spec.d_in} coordinates for {spec.job}; got {tensor.shape}")
+        raise ValueError(
+            f"{name} needs {spec.d_in} coordinates for {spec.architecture}; got {tensor.shape}"
+        )
 
 
 def _pull(

@@ -26,7 +26,9 @@ def grid_coords(
     Worked out in float64, then rounded once.
     """
     if len(shape) != spec.d_in or min(shape) < 1:
-        raise ValueError(f"shape needs {spec.d_in} positive sides for {spec.job}; got {shape}")
+        raise ValueError(
+            f"shape needs {spec.d_in} positive sides for {spec.architecture}; got {shape}"
+        )
     low, high = spec.coord_range
     spacing = (high - low) / max(max(shape) - 1, 1)
     axes = [

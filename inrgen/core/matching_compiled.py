@@ -38,7 +38,7 @@ def descend_compiled(
     sweeps: the layers in their order. ends: what opens the descent, as in matching.
     """
     # numba is slow to load, and absent on bare GPU machines
-    from inrgen.core import matching_kernel as kernel
+    from inrgen.kernels import matching as kernel
 
     kinds = {"permutation": kernel.PERMUTATION, "signed": kernel.SIGNED, "phase": kernel.PHASE}
     one, two = reference.flat().numpy(), params.flat().numpy()

@@ -60,7 +60,8 @@ class Params:
         """Cut flat rows into layers, as views of flat. Raises ValueError for a wrong row length."""
         if flat.shape[1] != spec.num_params:
             raise ValueError(
-                f"flat needs {spec.num_params} parameters a row for {spec.job}; got {flat.shape[1]}"
+                f"flat needs {spec.num_params} parameters a row for {spec.architecture}; "
+                f"got {flat.shape[1]}"
             )
         cuts = [
             flat[:, slot.offset : slot.offset + slot.size].unflatten(1, slot.shape)

@@ -110,7 +110,7 @@ def _unit(
     if not compiled:
         return _shift_right(bits(keys, num), 64 - digits).to(dtype) * 2.0**-digits
     # numba is slow to load, and absent on bare GPU machines
-    from inrgen.core.rng_kernel import fill_unit
+    from inrgen.kernels.rng import fill_unit
 
     unit = torch.empty(len(keys), num, dtype=torch.promote_types(dtype, torch.float32))
     fill_unit(keys.contiguous().numpy().view(np.uint64), _constants(), digits, unit.numpy())
@@ -169,7 +169,7 @@ def _normal_tensors(
 
 def _normal_rows(keys: Int[Tensor, " b"], num: int) -> Float[Tensor, "b num"]:
     """The same in float32, compiled, but for the few rows that it cannot tell the last bit of."""
-    from inrgen.core.rng_kernel import fill_normal
+    from inrgen.kernels.rng import fill_normal
 
     found, doubtful = torch.empty(len(keys), num), torch.empty(len(keys), dtype=torch.bool)
     names = keys.contiguous().numpy().view(np.uint64)

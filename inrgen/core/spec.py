@@ -135,7 +135,7 @@ class InrSpec:
         return last.offset + last.size
 
     @property
-    def job(self) -> str:
+    def architecture(self) -> str:
         """The widths as text, such as 2-32-32-1."""
         return "-".join(map(str, self.widths))
 
@@ -143,7 +143,7 @@ class InrSpec:
     def spec_id(self) -> str:
         """A name for this spec: its widths and eight digits of a hash of all that it says."""
         text = json.dumps(self.to_dict(), sort_keys=True)
-        return f"{self.job}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return f"{self.architecture}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; from_dict is its inverse."""

@@ -106,7 +106,9 @@ def standardisation(
     """
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, spec.d_out):
-            raise ValueError(f"{name} needs 1 or {spec.d_out} numbers for {spec.job}; got {values}")
+            raise ValueError(
+                f"{name} needs 1 or {spec.d_out} numbers for {spec.architecture}; got {values}"
+            )
     means, stds = (torch.tensor(v, dtype=torch.float64).expand(spec.d_out) for v in (mean, std))
     if not bool(means.isfinite().all()):
         raise ValueError(f"mean must be finite; got {mean}")

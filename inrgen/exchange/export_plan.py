@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from inrgen.core.splits import Split
-from inrgen.exchange.catalog import FormatName, format_named
-from inrgen.exchange.format import Exporter, Wishes, Writing
+from inrgen.exchange.formats.base import Exporter, Wishes, Writing
+from inrgen.exchange.formats.catalog import FormatName, format_named
 from inrgen.exchange.selection import Selection, select_rows
 from inrgen.store.reader import Store, open_store
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from inrgen.exchange.catalog import format_named
 from inrgen.exchange.conventions import convert, standardise
 from inrgen.exchange.export_plan import ExportPlan
 from inrgen.exchange.files import (
@@ -20,7 +19,8 @@ from inrgen.exchange.files import (
     write_json,
     write_whole,
 )
-from inrgen.exchange.format import SIDECAR, Row
+from inrgen.exchange.formats.base import SIDECAR, Row
+from inrgen.exchange.formats.catalog import format_named
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.stated import stated_of
 

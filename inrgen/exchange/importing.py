@@ -17,10 +17,10 @@ from torch import Tensor
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
-from inrgen.exchange.catalog import FormatName, format_named
 from inrgen.exchange.conventions import standardisation, unstandardise
 from inrgen.exchange.files import BadEntry, read_json
-from inrgen.exchange.format import SIDECAR, Entry, Format, Loaded, Survey
+from inrgen.exchange.formats.base import SIDECAR, Entry, Format, Loaded, Survey
+from inrgen.exchange.formats.catalog import FormatName, format_named
 from inrgen.exchange.stated import Stated, stated_from
 from inrgen.store.layout import Layout
 from inrgen.store.records import FitRecord, FitStatus
@@ -177,7 +177,9 @@ def plan_import(
     if known.value_mean is not None and known.value_std is not None:
         standardisation(spec, known.value_mean, known.value_std)
     if grid and (len(grid) != spec.d_in or min(grid) < 1):
-        raise ValueError(f"grid needs {spec.d_in} positive sides for {spec.job}; got {grid}")
+        raise ValueError(
+            f"grid needs {spec.d_in} positive sides for {spec.architecture}; got {grid}"
+        )
     num_views = len(items[0].views)
     return ImportPlan(
         folder=folder,
@@ -209,7 +211,7 @@ def _judge(
         return None, "bad_input", str(loaded)
     if loaded.flat is None:
         has = "-".join(map(str, loaded.widths))
-        return None, "bad_input", f"its layers are {has:.100}, not {plan.spec.job}"
+        return None, "bad_input", f"its layers are {has:.100}, not {plan.spec.architecture}"
     flat = loaded.flat[None]
     if plan.stated.value_mean is not None and plan.stated.value_std is not None:
         params = Params.from_flat(plan.spec, flat.double())

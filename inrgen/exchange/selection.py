@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 
 from inrgen.core.splits import SPLITS, Split
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 
 _COLUMNS = ("row", "item_id", "view", "split", "label", "label_name", "status")
 
@@ -104,7 +104,11 @@ def select_rows(
     table = store.read_records(_COLUMNS, where & ds.field("view").isin(wanted))
     table = table.take(np.lexsort((table["row"].to_numpy(), _split_codes(table))))
     asked = table.num_rows
-    table = table.filter(ds.field("status").isin(SERVED)).drop_columns(["status"]).combine_chunks()
+    table = (
+        table.filter(ds.field("status").isin(USABLE_STATUSES))
+        .drop_columns(["status"])
+        .combine_chunks()
+    )
     if whole_items:
         table = table.filter(pa.array(_whole(_items(table), len(wanted)))).combine_chunks()
     if not table.num_rows:

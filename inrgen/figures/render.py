@@ -16,7 +16,7 @@ from inrgen.sources.base import BadSignal, Source
 from inrgen.store.lookup import served_records
 from inrgen.store.quality import COUNTED, count_by_split, count_rows
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 
 _COLUMNS = ["item_id", "view", "label_name", "psnr_db", "grid"]
 
@@ -30,7 +30,7 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
         raise ValueError(f"num must be positive; got {num}")
     table = store.read_records(["row", "spec_id", "psnr_db", "status"])
     of = np.asarray(table["spec_id"]) == (spec_id or store.spec.spec_id)
-    kept = of & np.isin(np.asarray(table["status"]), SERVED)
+    kept = of & np.isin(np.asarray(table["status"]), USABLE_STATUSES)
     rows = table["row"].to_numpy()[kept]
     psnr = table["psnr_db"].to_numpy()[kept]
     if not len(rows):
@@ -128,7 +128,7 @@ def render_store(
     spread = " from worst to best" if isinstance(rows, int) and quality.psnr_db else ""
     recipe = store.built_identity.get("recipe", "")
     what = ", ".join(
-        filter(None, [store.source_name, store.spec.job, recipe and f"recipe {recipe}"])
+        filter(None, [store.source_name, store.spec.architecture, recipe and f"recipe {recipe}"])
     )
     heading = f"{what}; {len(chosen)} of its INRs{spread}"
     if store.spec.d_in == 3:

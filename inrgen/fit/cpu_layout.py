@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from inrgen.core.spec import InrSpec
+from inrgen.kernels.cpu_vector import Tile
 
 # Activations and gradients of a tile, in floats: half of a small first-level cache.
 _TILE_VALUES = 8192
@@ -26,18 +27,6 @@ _FEWEST_POINTS = 64
 def round_up(size: int, multiple: int) -> int:
     """The smallest multiple that holds size."""
     return -(-size // multiple) * multiple
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tile:
-    """The register block of a machine: rows of points by two vectors of `lanes` float32.
-
-    The first layer has few inputs; its gradient is formed input_rows of them at a time.
-    """
-
-    lanes: int
-    rows: int
-    input_rows: int = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

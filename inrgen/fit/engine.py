@@ -48,7 +48,9 @@ class FitBatch:
         if sizes != (spec.d_in, spec.d_out) or shapes != [
             (o, i) for i, o in zip(spec.widths, spec.widths[1:], strict=False)
         ]:
-            raise ValueError(f"a batch for {spec.job} has {sizes} sizes and weights of {shapes}")
+            raise ValueError(
+                f"a batch for {spec.architecture} has {sizes} sizes and weights of {shapes}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

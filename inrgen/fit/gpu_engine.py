@@ -66,7 +66,9 @@ class GpuEngine:
         mode = self._mode(config)
         reason = _why_not(spec, mode)
         if reason:
-            _log.info("%s goes through batched torch, not the kernel: %s", spec.job, reason)
+            _log.info(
+                "%s goes through batched torch, not the kernel: %s", spec.architecture, reason
+            )
             return fit_portable(spec, config, batch, device)
         # Triton is there on GPU machines only, so nothing above may import it.
         from inrgen.fit.gpu_launch import fit_fused

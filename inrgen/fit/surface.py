@@ -29,7 +29,9 @@ def _grid_points(axis: Float[Tensor, " r"], rows: range) -> Float[Tensor, "n 3"]
 def grid_values(spec: InrSpec, params: Params, resolution: int) -> Float[np.ndarray, "r r r"]:
     """The values of one INR on a cubic grid over its coordinate range, in float32."""
     if spec.d_in != 3 or spec.d_out != 1 or len(params) != 1:
-        raise ValueError(f"a surface needs one INR of 3 inputs and 1 output; got {spec.job}")
+        raise ValueError(
+            f"a surface needs one INR of 3 inputs and 1 output; got {spec.architecture}"
+        )
     axis = grid_coords(spec, (resolution, 1, 1))[:, 0]
     values = torch.empty(resolution**3)
     rows, step = range(len(values)), max(1, _ACTIVATIONS_AT_ONCE // max(spec.widths))

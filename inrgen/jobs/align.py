@@ -15,7 +15,7 @@ from inrgen.core.matching import MatchConfig, match, squared_distance
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.template import ROUNDS, aligned_sum, medoid
-from inrgen.jobs.change import Names, ReadyChange
+from inrgen.jobs.change import BoundOperation, Names
 from inrgen.jobs.draw_bytes import encode_tensors
 from inrgen.store.byte_rows import ByteRows
 from inrgen.transforms.rows import tensor_of
@@ -117,7 +117,7 @@ class Align:
         """What the rows of whole items are carried nearest to: one INR, or one for each."""
         return first_views(params, self.views) if self.template is None else self.template
 
-    def over(self, names: Names) -> ReadyChange:
+    def over(self, names: Names) -> BoundOperation:
         """The symmetry follows from the weights, and restarts of its search from the names."""
         called = rng.fold(names.items, names.views)
 

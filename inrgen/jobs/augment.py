@@ -12,7 +12,7 @@ from torch import Tensor
 from inrgen.core import rng
 from inrgen.core.spec import InrSpec
 from inrgen.jobs.chain_text import Link, chain_of, keeps_function, links_from
-from inrgen.jobs.change import Names, ReadyChange
+from inrgen.jobs.change import BoundOperation, Names
 from inrgen.jobs.draw_bytes import encode_draw, is_small
 from inrgen.store.byte_rows import ByteRows
 from inrgen.transforms.chain import Chain
@@ -80,7 +80,7 @@ class Augment:
     def keeps_function(self) -> bool:
         return keeps_function(self.links)
 
-    def over(self, names: Names) -> ReadyChange:
+    def over(self, names: Names) -> BoundOperation:
         """Draws are made for the whole run at once, unless they are large beside its weights."""
         keys, chain = augment_keys(names, self.seed, self.copies, self.earlier), self.chain
         at_once = self._at_once(keys) if is_small(chain, self.spec) else None

@@ -16,11 +16,11 @@ from inrgen.core.spec import InrSpec
 from inrgen.jobs import align, augment
 from inrgen.jobs.align import Align
 from inrgen.jobs.augment import Augment
-from inrgen.jobs.change import Change, Names, ReadyChange
+from inrgen.jobs.change import BoundOperation, Change, Names
 from inrgen.jobs.plan import DeriveTask, parent_rows
 from inrgen.store.byte_rows import ByteRows
 from inrgen.store.derivation import TEMPLATE, Derivation
-from inrgen.store.files import open_files
+from inrgen.store.files.protocol import open_files
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.parent import RowRun
 from inrgen.store.records import DerivedRecords, derived_table
@@ -76,7 +76,7 @@ def _cut(rows: range, rows_at_once: int, views: int) -> Iterator[range]:
 
 
 def _fill(
-    draft: ShardDraft, run: RowRun, ready: ReadyChange, *, copies: int, views: int, at_once: int
+    draft: ShardDraft, run: RowRun, ready: BoundOperation, *, copies: int, views: int, at_once: int
 ) -> tuple[ByteRows, Bool[np.ndarray, " d"]]:
     """Make the rows of a block, chunk by chunk; NaN where there are none to serve.
 

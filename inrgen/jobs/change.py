@@ -18,7 +18,7 @@ class Names:
     views: Int[Tensor, " r"]
 
 
-class ReadyChange(Protocol):
+class BoundOperation(Protocol):
     """An operation on a run of rows, with all the choices made that need no weights."""
 
     def __call__(
@@ -44,6 +44,6 @@ class Change(Protocol):
         """Whether new rows compute what the old ones did."""
         ...
 
-    def over(self, names: Names) -> ReadyChange:
+    def over(self, names: Names) -> BoundOperation:
         """The operation on the rows of these names."""
         ...

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from inrgen.executors.config import RunConfig
+from inrgen.executors.dask_run import run_graphs
 from inrgen.jobs.block import begin_block, derive_block
-from inrgen.jobs.dask_run import run_graphs
 from inrgen.jobs.plan import DeriveTask
-from inrgen.jobs.run_config import RunConfig
 from inrgen.store.writer import StagedBlock
 
 

@@ -155,5 +155,5 @@ def decode_draw(transform: Transform[Any], spec: InrSpec, data: Sequence[bytes])
     try:
         rows = [_decode_row(text, like) for text in data]
     except (ValueError, TypeError) as error:
-        raise ValueError(f"a draw is not of {transform} on {spec.job}: {error}") from error
+        raise ValueError(f"a draw is not of {transform} on {spec.architecture}: {error}") from error
     return rebuild(transform, spec, {name: torch.stack([r[name] for r in rows]) for name in like})

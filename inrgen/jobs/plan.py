@@ -38,7 +38,7 @@ class DeriveTask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class Concurrency:
     """How many blocks are worked on at a time, and how many rows of each together."""
 
     blocks: int
@@ -110,7 +110,7 @@ def read_cost(spec: InrSpec, layout: Layout) -> BlockCost:
 
 def set_pace(
     costs: Sequence[BlockCost], workers: int, memory_mb: float | None, held_bytes: int
-) -> Pace:
+) -> Concurrency:
     """The most blocks at a time, then the most rows of each together, that a limit allows.
 
     Args:
@@ -125,7 +125,7 @@ def set_pace(
     least = max(cost.least_rows for cost in costs)
     most = max(most, least)
     if memory_mb is None:
-        return Pace(blocks=workers, rows_at_once=most)
+        return Concurrency(blocks=workers, rows_at_once=most)
     held_bytes += _BYTES_LATER
     room = memory_mb * _MB - held_bytes
     needed = max(cost.bytes_for(least) for cost in costs)
@@ -139,4 +139,4 @@ def set_pace(
     rows = most
     while rows > least and blocks * max(cost.bytes_for(rows) for cost in costs) > room:
         rows = max(least, rows // 2 // least * least)
-    return Pace(blocks=blocks, rows_at_once=rows)
+    return Concurrency(blocks=blocks, rows_at_once=rows)

@@ -6,7 +6,7 @@ from inrgen.core.params import Params
 from inrgen.jobs.augment import Augment
 from inrgen.jobs.block import make_change
 from inrgen.jobs.draw_bytes import decode_draw
-from inrgen.store.files import open_files
+from inrgen.store.files.protocol import open_files
 from inrgen.store.lookup import served_records
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import Store

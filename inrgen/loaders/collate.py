@@ -86,7 +86,7 @@ class Collate:
         for name, params in zip(("mean", "deviation"), self.normalise_by, strict=True):
             if params.flat().shape != (1, self.spec.num_params):
                 raise ValueError(
-                    f"normalise_by needs a {name} of one INR of {self.spec.job}; "
+                    f"normalise_by needs a {name} of one INR of {self.spec.architecture}; "
                     f"got {tuple(params.flat().shape)} numbers"
                 )
         if not bool((self.normalise_by[1].flat() > 0).all()):

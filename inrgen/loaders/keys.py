@@ -10,7 +10,7 @@ from jaxtyping import Int, Shaped
 
 from inrgen.core.rng import hash_items
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 
 _COLUMNS = ["row", "label", "view", "item_id", "spec_id", "split", "status"]
 
@@ -69,7 +69,7 @@ def read_keys(
         if not batch.num_rows:
             continue
         splits.update(_texts(batch.column("split"))[0])
-        keep = _is_one_of(batch.column("status"), SERVED)
+        keep = _is_one_of(batch.column("status"), USABLE_STATUSES)
         keep &= _is_one_of(batch.column("spec_id"), [spec_id])
         if split is not None:
             keep &= _is_one_of(batch.column("split"), [split])

@@ -20,9 +20,9 @@ from inrgen.loaders.position import Passes, Position, this_worker
 from inrgen.loaders.produce import Producer
 from inrgen.loaders.shards import Gatherer, OnBadShard
 from inrgen.loaders.state import check_state, make_state
-from inrgen.store.location import is_remote
+from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
+from inrgen.store.files.location import is_remote
 from inrgen.store.mapped import MappedShards
-from inrgen.store.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.statistics import read_statistics
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp

@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float32, UInt8
 
 from inrgen.store.derivation import Derivation
 from inrgen.store.digest import digest_of
-from inrgen.store.files import Files
+from inrgen.store.files.protocol import Files
 from inrgen.store.findings import Finding, FindingKind, row_spans
 from inrgen.store.fragment import BlockFacts, decode_fragment
 from inrgen.store.layout import Layout, fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts
-from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, SERVED
+from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, USABLE_STATUSES
 from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
 
 
@@ -85,7 +85,7 @@ def _disagreements(
     table: pa.Table, flat: Float32[np.ndarray, "r p"], good: Bool[np.ndarray, " r"]
 ) -> Bool[np.ndarray, " r"]:
     """Rows that hold weights where the status says none, or not all where it says some."""
-    served = np.isin(np.array(table["status"].to_pylist(), dtype=object), SERVED)
+    served = np.isin(np.array(table["status"].to_pylist(), dtype=object), USABLE_STATUSES)
     finite = np.isfinite(flat)
     return good & np.where(served, ~finite.all(axis=1), finite.any(axis=1))
 

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 import pyarrow.dataset as ds
 
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 
 
 def split_items(store: Store, spec_id: str, split: str) -> list[str]:
     """The items of a split with at least one row that holds weights, each once, by id."""
     wanted = (ds.field("spec_id") == spec_id) & (ds.field("split") == split)
-    table = store.read_records(["item_id"], wanted & ds.field("status").isin(list(SERVED)))
+    table = store.read_records(["item_id"], wanted & ds.field("status").isin(list(USABLE_STATUSES)))
     return sorted(table["item_id"].unique().to_pylist())
 
 
 def split_labels(store: Store, spec_id: str, split: str) -> dict[int, str]:
     """The labels of a split's rows that hold weights, with their names; -1 is no label."""
     wanted = (ds.field("spec_id") == spec_id) & (ds.field("split") == split)
-    wanted &= ds.field("status").isin(list(SERVED))
+    wanted &= ds.field("status").isin(list(USABLE_STATUSES))
     table = store.read_records(["label", "label_name"], wanted)
     named = table.group_by(["label", "label_name"]).aggregate([])
     return dict(zip(named["label"].to_pylist(), named["label_name"].to_pylist(), strict=True))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files, open_files
+from inrgen.store.files.protocol import Files, open_files
 from inrgen.store.fragment import footer_facts
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, content_of_blocks
 from inrgen.store.layout import index_key

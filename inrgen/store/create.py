@@ -7,7 +7,7 @@ from typing import Any
 
 from inrgen.core.spec import InrSpec
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files, open_files
+from inrgen.store.files.protocol import Files, open_files
 from inrgen.store.layout import LOCK, ROOT_COPY, ROOT_DOCUMENT, STAGING, Layout
 from inrgen.store.metadata import (
     StoreFacts,

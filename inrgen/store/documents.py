@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files, open_files
+from inrgen.store.files.protocol import Files, open_files
 from inrgen.store.findings import Finding
 from inrgen.store.fragment import open_parquet
 from inrgen.store.index import index_seals

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from inrgen.store.files import Files
+from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import BlockFacts, decode_fragment, open_parquet, seal_parquet
 from inrgen.store.layout import (
     INDEX,

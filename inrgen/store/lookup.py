@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 
 
 def served_records(
@@ -24,6 +24,6 @@ def served_records(
         if row not in by_row:
             raise ValueError(f"row must be one that the store holds; got {row}")
         found = by_row[row]
-        if found["status"] not in SERVED:
+        if found["status"] not in USABLE_STATUSES:
             raise ValueError(f"row {row} holds no weights: {found['status']}, {found['reason']}")
     return [by_row[row] for row in rows]

@@ -12,11 +12,11 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Float32, Int
 
-from inrgen.core.compiled import kept_on_disk
-from inrgen.store.files import open_files
-from inrgen.store.local_files import LocalFiles
+from inrgen.kernels.compiled import kept_on_disk
+from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
+from inrgen.store.files.local import LocalFiles
+from inrgen.store.files.protocol import open_files
 from inrgen.store.reader import Store
-from inrgen.store.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.shard_sources import LocalShards, Shards, ShardSource
 
 

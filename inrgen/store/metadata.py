@@ -9,7 +9,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import Derivation, derivation_of
 from inrgen.store.digest import DIGESTS, Digest
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files
+from inrgen.store.files.protocol import Files
 from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, Layout
 from inrgen.store.seal import BLANK_SEAL, read_seal, seal
 

@@ -8,11 +8,11 @@ import pyarrow as pa
 from jaxtyping import Bool, Float32, Int, UInt8
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files, open_files
+from inrgen.store.files.protocol import Files, open_files
 from inrgen.store.fragment import decode_fragment
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts, read_facts
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 from inrgen.store.shard import ShardShape, good_chunks, shard_shape, view_chunk
 from inrgen.store.shard_file import bad_chunk, map_shard
 
@@ -102,7 +102,7 @@ class RowRun:
     @property
     def served(self) -> Bool[np.ndarray, " r"]:
         """Which rows of the run hold weights."""
-        return self._is_in("status", SERVED)
+        return self._is_in("status", USABLE_STATUSES)
 
     def of_split(self, split: str | None) -> Bool[np.ndarray, " r"]:
         """Which rows of the run hold weights and are of a split; None for any."""

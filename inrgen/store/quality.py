@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float
 
 from inrgen.store.reader import Store
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # What count_rows looks at.
@@ -35,7 +35,7 @@ def served_values(table: pa.Table, column: str) -> Float[np.ndarray, " n"]:
     Args:
         table: with the columns status and column.
     """
-    held = table.filter(pc.field("status").isin(SERVED))
+    held = table.filter(pc.field("status").isin(USABLE_STATUSES))
     values = held[column].to_numpy().astype(np.float64)
     return values[~np.isnan(values)]
 

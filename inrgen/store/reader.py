@@ -16,10 +16,10 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import PARENT, TEMPLATE, Derivation
 from inrgen.store.errors import DamagedStore, ServerFailed
-from inrgen.store.files import open_files
+from inrgen.store.files.location import Location, absolute
+from inrgen.store.files.protocol import open_files
 from inrgen.store.index import committed_blocks, record_keys
 from inrgen.store.layout import RECORDS, Layout, shard_key
-from inrgen.store.location import Location, absolute
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
 from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
@@ -77,7 +77,7 @@ class Store:
         return {key: value for key, value in noted if key not in (PARENT, TEMPLATE)}
 
     @property
-    def noted_parent(self) -> dict[str, Any] | None:
+    def parent_metadata(self) -> dict[str, Any] | None:
         """What a derived store notes of its parent: path (from here), identity, about."""
         return self._facts.about.get(PARENT)
 
@@ -87,7 +87,7 @@ class Store:
 
         A derived store notes them, so no ancestor need be at hand.
         """
-        found, noted = [self.identity], self.noted_parent
+        found, noted = [self.identity], self.parent_metadata
         while noted is not None:
             found, noted = [*found, noted["identity"]], noted["about"].get(PARENT)
         return found

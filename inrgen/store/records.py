@@ -15,7 +15,7 @@ from inrgen.store.byte_rows import ByteRows
 FitStatus = Literal["ok", "below_target", "non_finite", "bad_input"]
 
 # The statuses whose rows hold weights; the rows of the others are NaN.
-SERVED: tuple[FitStatus, ...] = ("ok", "below_target")
+USABLE_STATUSES: tuple[FitStatus, ...] = ("ok", "below_target")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.location import parse_bucket
-from inrgen.store.object_files import ObjectFiles
-from inrgen.store.shard_cache import ShardCache
+from inrgen.store.files.cache import ShardCache
+from inrgen.store.files.location import parse_bucket
+from inrgen.store.files.s3 import ObjectFiles
 from inrgen.store.shard_sources import Shards
 
 # Fetches at a time, and fetched shards kept at hand until they are asked for.

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32
 
 from inrgen.store.check_block import inspect_block
 from inrgen.store.documents import sound_facts
-from inrgen.store.files import open_files
+from inrgen.store.files.protocol import open_files
 from inrgen.store.records import FitRecord, table_to_records
 
 

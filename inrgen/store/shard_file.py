@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files
+from inrgen.store.files.protocol import Files
 from inrgen.store.shard import ShardShape
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from inrgen.store.errors import DamagedStore
+from inrgen.store.files.local import LocalFiles
 from inrgen.store.layout import Layout, shard_key
-from inrgen.store.local_files import LocalFiles
 from inrgen.store.shard import ShardShape, good_chunks, shard_shape
 from inrgen.store.shard_file import bad_chunk, map_shard, wrong_length
 

@@ -11,7 +11,7 @@ import torch
 from inrgen.core.params import Params
 from inrgen.store.content import content_sha256
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files import Files, open_files
+from inrgen.store.files.protocol import Files, open_files
 from inrgen.store.findings import Finding
 from inrgen.store.layout import STATISTICS
 from inrgen.store.metadata import StoreFacts

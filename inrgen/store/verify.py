@@ -9,7 +9,7 @@ from jaxtyping import Int
 from inrgen.core.rng import hash_name
 from inrgen.store.check_block import BlockState, inspect_block
 from inrgen.store.documents import check_documents, check_index, sound_documents
-from inrgen.store.files import Files, open_files
+from inrgen.store.files.protocol import Files, open_files
 from inrgen.store.findings import Finding, VerifyReport
 from inrgen.store.layout import (
     INDEX,

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 
 from inrgen.store.digest import digest_of
 from inrgen.store.errors import DamagedStore, StoreBusy
-from inrgen.store.files import open_files, staging_key
+from inrgen.store.files.protocol import open_files, staging_key
 from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys, write_index
 from inrgen.store.layout import (

@@ -208,7 +208,8 @@ class Affine:
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
         if not self.strength * spec.d_in < 1:
             raise ValueError(
-                f"strength must be below {1 / spec.d_in:.3g} for {spec.job}; got {self.strength}"
+                f"strength must be below {1 / spec.d_in:.3g} for {spec.architecture}; "
+                f"got {self.strength}"
             )
         shape = (spec.d_in, spec.d_in)
         change = _uniform(rng.fold(keys, 0), shape, -self.strength, self.strength)

@@ -49,7 +49,7 @@ def finite_rows(flat: Float32[np.ndarray, "b p"]) -> Bool[np.ndarray, " b"]:
     """Which rows are finite throughout."""
     if not _HAS_NUMBA:
         return np.asarray(np.isfinite(flat).all(axis=1))
-    from inrgen.transforms.row_kernels import note_finite
+    from inrgen.kernels.rows import note_finite
 
     found = np.empty(len(flat), dtype=bool)
     note_finite(flat, found)
@@ -57,7 +57,7 @@ def finite_rows(flat: Float32[np.ndarray, "b p"]) -> Bool[np.ndarray, " b"]:
 
 
 def _negation(spec: InrSpec, signs: tuple[Tensor, ...]) -> RowChange:
-    from inrgen.transforms.row_kernels import negate_rows
+    from inrgen.kernels.rows import negate_rows
 
     joined = torch.cat([each.to(torch.float32) for each in signs], dim=1).numpy()
     widths = np.array(spec.widths)
@@ -65,7 +65,7 @@ def _negation(spec: InrSpec, signs: tuple[Tensor, ...]) -> RowChange:
 
 
 def _motion(spec: InrSpec, motion: Motion) -> RowChange:
-    from inrgen.transforms.row_kernels import move_rows
+    from inrgen.kernels.rows import move_rows
 
     parts = (motion.matrix, motion.shift, motion.value_scale)
     matrix, shift, scale = (part.to(torch.float32).contiguous().numpy() for part in parts)
@@ -76,7 +76,7 @@ def _motion(spec: InrSpec, motion: Motion) -> RowChange:
 
 
 def _noise(spec: InrSpec, normal: Params, scale: float) -> RowChange:
-    from inrgen.transforms.row_kernels import add_rows, deviations
+    from inrgen.kernels.rows import add_rows, deviations
 
     drawn = normal.flat().to(torch.float32).numpy()
     cuts = np.array([slot.offset for slot in spec.layers] + [spec.num_params])

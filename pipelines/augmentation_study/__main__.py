@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from inrgen.fit.recipes import RecipeName
-from inrgen.journeys.device import choose_device
+from inrgen.training.device import choose_device
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.report import write_report
 from pipelines.augmentation_study.results import read_outcomes

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from inrgen.bench.recipe import RecipeBench
-from inrgen.bench.recipe import run as run_recipe
+from inrgen.probes.recipes import RecipeBench
+from inrgen.probes.recipes import run as run_recipe
 from inrgen.store.choice import split_items
 from inrgen.store.reader import open_store
-from inrgen.train.config import TrainConfig
-from inrgen.train.data import TrainData
-from inrgen.train.loop import OnEpoch, train
-from inrgen.train.result import EpochLog, TrainResult
+from inrgen.training.config import TrainConfig
+from inrgen.training.data import TrainData
+from inrgen.training.loop import OnEpoch, train
+from inrgen.training.result import EpochLog, TrainResult
 from pipelines.augmentation_study.results import Outcome, Run, is_own, said_of
 from pipelines.augmentation_study.rows import Row, curve_rows
 from pipelines.augmentation_study.scales import Scale, model_text, probe_configs, train_config

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from jaxtyping import Bool
 from torch import Tensor
 
-from inrgen.train.result import TrainResult
+from inrgen.training.result import TrainResult
 from pipelines.augmentation_study.bootstrap import Interval, accuracy_interval, paired_interval
 from pipelines.augmentation_study.published import published_rows
 from pipelines.augmentation_study.results import Outcome

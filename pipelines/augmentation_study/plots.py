@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from inrgen.figures.style import INK, set_heading, tidy
-from inrgen.train.result import EpochLog
+from inrgen.training.result import EpochLog
 from pipelines.augmentation_study.bootstrap import Interval
 
 _OURS, _PUBLISHED, _OTHER = "#0072B2", "#E69F00", "#009E73"

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from inrgen.train.result import TrainResult
+from inrgen.training.result import TrainResult
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
 

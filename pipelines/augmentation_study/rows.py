@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from inrgen.train.changes import MixName
-from inrgen.train.config import Partners
-from inrgen.train.models.catalog import parse_model
+from inrgen.training.changes import MixName
+from inrgen.training.config import Partners
+from inrgen.training.models.catalog import parse_model
 
 Corpus = Literal["images", "modelnet_like", "watertight_shapes", "modelnet40"]
 Aligned = Literal["no", "permutation", "signed"]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inrgen.bench.probe import ProbeConfig
 from inrgen.fit.recipes import RecipeName
-from inrgen.train.config import TrainConfig
+from inrgen.probes.mlp import ProbeConfig
+from inrgen.training.config import TrainConfig
 
 ScaleName = Literal["tiny", "small", "whole", "full"]
 

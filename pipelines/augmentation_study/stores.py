@@ -5,21 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
+from inrgen.commands.align import AlignConfig, align
+from inrgen.commands.build import BuildConfig, build
 from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
+from inrgen.executors.config import RunConfig
 from inrgen.jobs.align import OPERATION, align_parameters
 from inrgen.jobs.block import note_template, noted_template
-from inrgen.jobs.run_config import RunConfig
-from inrgen.journeys.align import AlignConfig, align
-from inrgen.journeys.build import BuildConfig, build
-from inrgen.journeys.derive import ensure_store, fill, plan_derivation
+from inrgen.jobs.derive import ensure_store, fill, plan_derivation
 from inrgen.sources.config import SourceConfig
 from inrgen.store.content import content_sha256
-from inrgen.store.files import open_files
+from inrgen.store.files.protocol import open_files
 from inrgen.store.metadata import read_facts
 from inrgen.store.quality import served_values
 from inrgen.store.reader import open_store
-from inrgen.train.data import TrainData
+from inrgen.training.data import TrainData
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
 from pipelines.val_split import is_whole, with_val

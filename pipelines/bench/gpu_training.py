@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from inrgen.core import rng
 from inrgen.core.params import Params
-from inrgen.train.models.catalog import make_model, parse_model
+from inrgen.training.models.catalog import make_model, parse_model
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, seconds
 
 # At toy size shallow or narrow networks show that the section works.

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from inrgen.store.errors import StoreBusy
-from inrgen.store.files import open_files
+from inrgen.store.files.protocol import open_files
 from inrgen.store.fragment import seal_parquet
 from inrgen.store.layout import LOCK, STAGING
 from inrgen.store.records import FIT_SCHEMA
@@ -86,7 +86,7 @@ def test_removed_is_gone(files):
 
 
 def test_one_driver_at_a_time(location, files, monkeypatch):
-    monkeypatch.setattr("inrgen.store.lease.LEASE_S", 1.0)
+    monkeypatch.setattr("inrgen.store.files.lease.LEASE_S", 1.0)
     with files.lock() as locked:
         locked.put("a", b"1")
         with (

@@ -74,7 +74,7 @@ UNDOABLE = [(s, t) for s, t in ALL if hasattr(t, "undo") and (s, t) not in OTHER
 
 def each(cases):
     return pytest.mark.parametrize(
-        ("spec", "transform"), cases, ids=[f"{s.job}-{s.activation}-{t}" for s, t in cases]
+        ("spec", "transform"), cases, ids=[f"{s.architecture}-{s.activation}-{t}" for s, t in cases]
     )
 
 

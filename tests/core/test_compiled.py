@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import inrgen
-from inrgen.core import assignment_kernel, compiled, matching_kernel
+from inrgen.kernels import assignment as assignment_kernel
+from inrgen.kernels import compiled
+from inrgen.kernels import matching as matching_kernel
 
 ROOT = Path(inrgen.__file__).parent
 

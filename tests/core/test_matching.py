@@ -70,7 +70,7 @@ def random_element(spec: InrSpec, num: int, signs: bool = True, phases: bool = F
     return element
 
 
-@pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.job)
+@pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.architecture)
 def test_permutations_are_those_of_the_published_algorithm(spec, make_params):
     a, b = make_params(spec, 150, seed=1), make_params(spec, 150, seed=2)
     layers = range(spec.num_hidden)
@@ -85,7 +85,7 @@ def test_permutations_are_those_of_the_published_algorithm(spec, make_params):
 
 
 @pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
-@pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.job)
+@pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.architecture)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("opened", [False, True])
 def test_the_compiled_descent_is_the_descent_over_tensors(kind, spec, shared, opened, make_params):

@@ -34,7 +34,7 @@ _SPECS = [
 ]
 
 
-@pytest.mark.parametrize("spec", _SPECS, ids=lambda spec: spec.job)
+@pytest.mark.parametrize("spec", _SPECS, ids=lambda spec: spec.architecture)
 @pytest.mark.parametrize("num_points", [7, 64, 130])
 def test_reconstruction_is_measured_in_float64_whatever_the_batch(spec, num_points):
     numbers = torch.Generator().manual_seed(0)

@@ -97,7 +97,7 @@ def test_compiled_normal_numbers_are_those_of_tensors_to_the_bit():
 
 def test_a_number_that_compiled_code_is_not_sure_of_is_named():
     """Where cos all but vanishes, log does, or a number lies halfway between two of float32."""
-    from inrgen.core.rng_kernel import _pairs_to_normal
+    from inrgen.kernels.rng import _pairs_to_normal
 
     sure = (0.3, 1.0)
     halfway = 1.0 + 2.0**-24

@@ -24,7 +24,7 @@ def test_a_spec_survives_json(data, any_spec):
 
 def test_the_usual_network():
     assert SPEC.num_params == 1185
-    assert SPEC.job == "2-32-32-1"
+    assert SPEC.architecture == "2-32-32-1"
     assert (SPEC.d_in, SPEC.d_out, SPEC.num_hidden, SPEC.value_width) == (2, 1, 2, 1.0)
     assert SPEC.layers[2].name == "1.weight"
 

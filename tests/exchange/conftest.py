@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from inrgen.core.spec import InrSpec
-from inrgen.fit.block import ViewsJob, fit_block
 from inrgen.fit.config import FitConfig
 from inrgen.fit.torch_engine import TorchEngine
+from inrgen.fit.views import FitPlan, fit_block
 from inrgen.sources.base import BadSignal
-from inrgen.sources.synthetic import SyntheticSource
 from inrgen.store.create import create_store
 from inrgen.store.layout import Layout
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import FitRecord
 from inrgen.store.writer import StoreWriter, stage_block
+from tests.synthetic import SyntheticSource
 
 VIEWS = 2
 
@@ -35,7 +35,7 @@ def built(tmp_path_factory) -> Path:
     """Nine items, two views each; items 1 and 2 have no weights."""
     source = SyntheticSource(num_items=9, broken=(1,), not_finite=(2,))
     spec = InrSpec(widths=(2, 8, 1), omega=(30.0,), output_offset=0.5)
-    job = ViewsJob(spec=spec, fit=FitConfig(num_steps=5), seed=3, views=VIEWS)
+    job = FitPlan(spec=spec, fit=FitConfig(num_steps=5), seed=3, views=VIEWS)
     signals = [read(source, index) for index in range(source.num_items)]
     fitted = fit_block(job, TorchEngine(), source.items, signals, first_row=0)
     layout = Layout(rows=source.num_items * VIEWS, views=VIEWS)

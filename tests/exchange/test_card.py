@@ -16,14 +16,14 @@ import tyro
 import yaml
 
 from inrgen.core.siren import evaluate
-from inrgen.exchange.card import write_card
-from inrgen.exchange.card_command import build_command
-from inrgen.exchange.card_facts import read_card_facts
-from inrgen.exchange.card_text import Wording
-from inrgen.journeys.plan import BuildConfig, plan_build
+from inrgen.exchange.card.command import build_command
+from inrgen.exchange.card.facts import read_card_facts
+from inrgen.exchange.card.text import Wording
+from inrgen.exchange.card.write import write_card
+from inrgen.fit.plan import BuildConfig, plan_build
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
 
 PLACES = {"inside": "data/store", "above": "data"}
 
@@ -59,7 +59,7 @@ def test_facts_are_those_of_the_records(store):
     assert (facts.rows, facts.rows_planned, facts.items) == (18, 18, 9)
     for split in facts.splits:
         of = [r for r in records if r["split"] == split.split]
-        psnr = [r["psnr_db"] for r in of if r["status"] in SERVED]
+        psnr = [r["psnr_db"] for r in of if r["status"] in USABLE_STATUSES]
         assert (split.items, split.rows) == (3, len(of))
         assert split.psnr_db[0] == pytest.approx(np.mean(psnr))
         assert split.psnr_db[3] == pytest.approx(np.median(psnr))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.exporting import Export
-from inrgen.exchange.format import Wishes
+from inrgen.exchange.formats.base import Wishes
 from inrgen.exchange.stated import FAMILIES
 from tests.exchange.importers import import_folder
 

@@ -18,7 +18,7 @@ from inrgen.core.splits import SPLITS
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.exporting import Export
 from inrgen.exchange.files import BadEntry, inside
-from inrgen.exchange.format import SIDECAR, Wishes
+from inrgen.exchange.formats.base import SIDECAR, Wishes
 from inrgen.exchange.stated import FAMILIES, Stated
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
@@ -130,8 +130,8 @@ def test_a_family_holds_only_where_nothing_else_is_said(images, tmp_path):
 
 
 def test_pictures_are_drawn_in_the_grid_that_is_said_or_else_in_28_by_28(images, tmp_path):
+    from inrgen.commands.diversity import DiversityConfig, diversity
     from inrgen.figures.render import picture_pairs
-    from inrgen.journeys.diversity import DiversityConfig, diversity
 
     folder = export(images, "nfn", tmp_path / "set")
     plain = import_folder(folder, "nfn", tmp_path / "plain")

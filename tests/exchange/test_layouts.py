@@ -18,8 +18,8 @@ from inrgen.core.siren import evaluate
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.exporting import Export
-from inrgen.exchange.format import SIDECAR, Wishes
-from inrgen.exchange.inr2vec import surface_mesh
+from inrgen.exchange.formats.base import SIDECAR, Wishes
+from inrgen.exchange.formats.inr2vec import surface_mesh
 from inrgen.store.reader import open_store
 from tests.exchange import neighbours
 
@@ -281,7 +281,7 @@ def test_a_mesh_that_has_no_room_is_made_coarser(shapes, monkeypatch):
     opened = open_store(shapes)
     found = [surface_mesh(opened.spec, opened.read([row])) for row in range(3)]
     row, fine = next((row, mesh) for row, mesh in enumerate(found) if len(mesh.faces))
-    monkeypatch.setattr("inrgen.exchange.inr2vec._MAX_TRIANGLES", len(fine.faces) - 1)
+    monkeypatch.setattr("inrgen.exchange.formats.inr2vec._MAX_TRIANGLES", len(fine.faces) - 1)
     coarse = surface_mesh(opened.spec, opened.read([row]))
     assert 0 < len(coarse.faces) < len(fine.faces)
 

@@ -16,7 +16,7 @@ from inrgen.core.splits import SPLITS
 from inrgen.exchange import exporting
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.exporting import Export
-from inrgen.exchange.format import SIDECAR, Wishes
+from inrgen.exchange.formats.base import SIDECAR, Wishes
 from inrgen.exchange.selection import Selection
 
 

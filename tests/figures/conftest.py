@@ -3,15 +3,15 @@
 import pytest
 
 from inrgen.core.spec import InrSpec
-from inrgen.fit.block import ViewsJob, fit_block
 from inrgen.fit.config import FitConfig
 from inrgen.fit.torch_engine import TorchEngine
+from inrgen.fit.views import FitPlan, fit_block
 from inrgen.sources.base import BadSignal
-from inrgen.sources.synthetic import SyntheticSource
 from inrgen.store.create import create_store
 from inrgen.store.layout import Layout
 from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StoreWriter, stage_block
+from tests.synthetic import SyntheticSource
 
 VIEWS = 2
 
@@ -26,7 +26,7 @@ def read(source, index):
 def _build(path, source) -> Store:
     """All items of a source, fitted for a few steps into a store of one block."""
     spec = InrSpec(widths=(2, 8, source.d_out), omega=(30.0,), output_offset=0.5)
-    job = ViewsJob(spec=spec, fit=FitConfig(num_steps=20, lr=5e-3), seed=0, views=VIEWS)
+    job = FitPlan(spec=spec, fit=FitConfig(num_steps=20, lr=5e-3), seed=0, views=VIEWS)
     signals = [read(source, index) for index in range(source.num_items)]
     fitted = fit_block(job, TorchEngine(), source.items, signals, first_row=0)
     layout = Layout(rows=source.num_items * VIEWS, views=VIEWS)

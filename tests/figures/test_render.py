@@ -10,8 +10,8 @@ from inrgen.figures.pictures import PicturePair, error_picture, error_scale, rec
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.render import choose_rows, picture_pairs, quality_data, render_store
 from inrgen.figures.style import save_figure
-from inrgen.sources.synthetic import SyntheticSource
-from inrgen.store.records import SERVED
+from inrgen.store.records import USABLE_STATUSES
+from tests.synthetic import SyntheticSource
 
 
 def records_of(store):
@@ -34,7 +34,9 @@ def test_pictures_and_originals_give_the_psnr_on_record(store, source):
 def test_rows_run_from_worst_to_best_and_all_hold_weights(store):
     by_row = {record["row"]: record for record in records_of(store)}
     everything = choose_rows(store, 1000)
-    assert sorted(everything) == [r for r, record in by_row.items() if record["status"] in SERVED]
+    assert sorted(everything) == [
+        r for r, record in by_row.items() if record["status"] in USABLE_STATUSES
+    ]
     some = choose_rows(store, 5)
     psnr = [by_row[row]["psnr_db"] for row in some]
     assert psnr == sorted(psnr)
@@ -44,7 +46,7 @@ def test_rows_run_from_worst_to_best_and_all_hold_weights(store):
 
 
 def test_rows_without_weights_are_refused(store, source):
-    bad = [record["row"] for record in records_of(store) if record["status"] not in SERVED]
+    bad = [record["row"] for record in records_of(store) if record["status"] not in USABLE_STATUSES]
     assert len(bad) == 4
     with pytest.raises(ValueError, match=f"row {bad[0]} holds no weights: "):
         picture_pairs(store, source, [0, bad[0]])

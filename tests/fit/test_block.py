@@ -11,10 +11,10 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.fit.block import ViewsJob, fit_block
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch, FitResult
 from inrgen.fit.torch_engine import TorchEngine
+from inrgen.fit.views import FitPlan, fit_block
 from inrgen.sources.base import BadSignal, Item, Signal
 
 SPEC = InrSpec(widths=(2, 6, 5, 1), omega=(30.0, 30.0), output_offset=0.5)
@@ -51,8 +51,8 @@ def make_signal(rows: int, columns: int, seed: int = 0) -> Signal:
     return Signal(values=values, grid=(rows, columns))
 
 
-def make_job(views: int = 3, **facts) -> ViewsJob:
-    return ViewsJob(spec=SPEC, fit=FitConfig(num_steps=4), seed=1, views=views, **facts)
+def make_job(views: int = 3, **facts) -> FitPlan:
+    return FitPlan(spec=SPEC, fit=FitConfig(num_steps=4), seed=1, views=views, **facts)
 
 
 def test_rows_are_items_times_views_in_order():
@@ -117,8 +117,8 @@ def test_mixed_sizes_are_fitted_together_where_they_are_alike():
     ("name", "sizes"), [("spy", [3, 3, 3, 3]), ("gpu", [12])], ids=["processor", "gpu"]
 )
 def test_slow_fits_are_told_of_one_by_one_but_on_a_gpu(name, sizes, monkeypatch):
-    monkeypatch.setattr("inrgen.fit.block._FLOP_AT_ONCE", 1)
-    monkeypatch.setattr("inrgen.fit.block._INRS_A_THREAD", 0)
+    monkeypatch.setattr("inrgen.fit.views._FLOP_AT_ONCE", 1)
+    monkeypatch.setattr("inrgen.fit.views._INRS_A_THREAD", 0)
     engine, told = SpyEngine(name=name), []
     signals = [make_signal(4, 4)] * 4
     fit_block(make_job(), engine, make_items(5), [*signals, BadSignal("x")], 0, told.append)
@@ -127,7 +127,7 @@ def test_slow_fits_are_told_of_one_by_one_but_on_a_gpu(name, sizes, monkeypatch)
 
 
 def test_loose_points_are_fitted_a_few_at_once_as_they_take_long_to_prepare(monkeypatch):
-    monkeypatch.setattr("inrgen.fit.block._INRS_A_THREAD", 6)
+    monkeypatch.setattr("inrgen.fit.views._INRS_A_THREAD", 6)
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     engine = SpyEngine()
     signals = [Signal(values=torch.rand(9, 1), coords=torch.rand(9, 2)) for _ in range(5)]
@@ -151,7 +151,7 @@ def test_loose_points_bring_their_own_coordinates():
 
 def test_values_are_moved_to_the_range_of_the_spec():
     spec = InrSpec(widths=(2, 4, 1), omega=(30.0,), value_range=(-1.0, 1.0))
-    job = ViewsJob(spec=spec, fit=FitConfig(), seed=0, views=1)
+    job = FitPlan(spec=spec, fit=FitConfig(), seed=0, views=1)
     signal = make_signal(4, 4)
     fitted = fit_block(job, SpyEngine(), make_items(1), [signal], first_row=0)
     params = Params.from_flat(spec, torch.from_numpy(fitted.flat).double())

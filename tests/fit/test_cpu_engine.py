@@ -140,7 +140,7 @@ from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.cpu_engine import CpuEngine
-from inrgen.fit.cpu_kernel import fit_rows
+from inrgen.kernels.cpu_fit import fit_rows
 from inrgen.fit.engine import FitBatch
 
 spec = InrSpec(widths=(2, int(sys.argv[1]), 1), omega=(30.0,))

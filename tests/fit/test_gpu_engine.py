@@ -86,7 +86,7 @@ SPECS = [
     spec_of(2, 5, 33, 3),
     spec_of(3, 16, 20, 32, 4),
 ]
-each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.job)
+each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.architecture)
 
 
 @triton.jit
@@ -240,7 +240,7 @@ def test_what_turns_non_finite_is_nan_throughout_and_alone(bad):
         (spec_of(3, 5, 33, 7, 4, activation="tanh"), "tanh"),
         (spec_of(2, 12, 8, 1, activation="relu"), "relu"),
     ],
-    ids=lambda value: value.job if isinstance(value, InrSpec) else "",
+    ids=lambda value: value.architecture if isinstance(value, InrSpec) else "",
 )
 def test_other_shapes_go_through_batched_torch_and_the_log_says_so(spec, reason, caplog):
     batch = batch_of(spec, 5, 40, shared=False)

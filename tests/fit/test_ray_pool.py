@@ -12,7 +12,7 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from inrgen.fit.ray_pool import PoolConfig, run_tasks
+from inrgen.executors.ray_pool import PoolConfig, run_tasks
 
 # Workers cannot import a test module by name, so its functions travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

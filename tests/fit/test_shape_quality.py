@@ -12,16 +12,16 @@ import trimesh
 from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, initialise
-from inrgen.fit.block import ViewsJob, fit_block
 from inrgen.fit.engines import make_engine
 from inrgen.fit.recipes import recipe
 from inrgen.fit.shape_quality import chamfer, measure_shape
 from inrgen.fit.surface import grid_values, signed_field, zero_set
+from inrgen.fit.views import FitPlan, fit_block
 from inrgen.sources.catalog import open_source
-from inrgen.sources.closed_form import sphere_distance
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.mesh import Mesh
 from inrgen.sources.shape_config import ShapeConfig
+from tests.closed_form import sphere_distance
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_surfaces_need_distances_or_occupancy(made):
 
 
 def test_a_ball_is_fitted_well_and_an_empty_file_is_a_row_with_a_reason(source, made):
-    job = ViewsJob(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=2)
+    job = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=2)
     loaded = []
     for at in range(len(source.items)):
         try:
@@ -146,7 +146,7 @@ def test_a_ball_is_fitted_well_by_its_occupancy(source):
     shape = replace(source.shape, target="occupancy")
     occupied = replace(source, facts=replace(source.facts, value_kind="occupancy"), shape=shape)
     made = recipe("published", replace(occupied.facts, value_range=shape.value_range))
-    job = ViewsJob(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=1)
+    job = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=1)
     at = ball_at(occupied)
     (ball,) = fit_block(
         job, make_engine("cpu", 1), [occupied.items[at]], [occupied.load(at)], first_row=0
@@ -162,7 +162,7 @@ def test_real_shapes_are_fitted_well_by_the_default_recipe(real_data, tmp_path, 
         archive.extractall(tmp_path, members=names[::3], filter="data")
     shape = ShapeConfig(num_points=50_000)
     source = open_source(SourceConfig(name="mesh-folder", data=str(tmp_path), shape=shape))
-    job = ViewsJob(spec=made.spec, fit=made.fit, seed=0, views=1)
+    job = FitPlan(spec=made.spec, fit=made.fit, seed=0, views=1)
     signals = [source.load(at) for at in range(len(source.items))]
     records = fit_block(job, make_engine("cpu", 1), source.items, signals, first_row=0).records
     assert all(record.sign_method == "winding number (closed)" for record in records)

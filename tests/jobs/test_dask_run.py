@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from inrgen.jobs import dask_run
-from inrgen.jobs.dask_run import run_graphs
-from inrgen.jobs.run_config import RunConfig
+from inrgen.executors import dask_run
+from inrgen.executors.config import RunConfig
+from inrgen.executors.dask_run import run_graphs
 
 
 class Counter:

@@ -8,12 +8,12 @@ import pytest
 
 import inrgen
 from inrgen.store.errors import DamagedStore, ServerFailed
-from inrgen.store.files import open_files
+from inrgen.store.files.cache import ShardCache
+from inrgen.store.files.protocol import open_files
 from inrgen.store.layout import shard_key
 from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
 from inrgen.store.shard import shard_shape
-from inrgen.store.shard_cache import ShardCache
 from tests.object_server import Fault
 
 pytestmark = pytest.mark.usefixtures("hurried")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from inrgen.journeys.build import BuildConfig
-from inrgen.train.config import TrainConfig
+from inrgen.commands.build import BuildConfig
+from inrgen.training.config import TrainConfig
 from pipelines.cifar10 import Cifar10
 from pipelines.fashion_mnist import FashionMnist
 from pipelines.journey import Size, build_align_train, main, signed_training

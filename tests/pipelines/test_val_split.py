@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from inrgen.exchange.card_facts import read_card_facts
-from inrgen.journeys.derive import ensure_store, plan_derivation
-from inrgen.journeys.lineage import walk_back
+from inrgen.exchange.card.facts import read_card_facts
+from inrgen.jobs.derive import ensure_store, plan_derivation
 from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.errors import StoreBusy
+from inrgen.store.lineage import walk_back
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter, stage_block

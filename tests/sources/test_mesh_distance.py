@@ -7,12 +7,12 @@ import trimesh
 
 from inrgen.core.rng import hash_items
 from inrgen.sources.base import BadSignal
-from inrgen.sources.closed_form import box_distance, sphere_distance, torus_distance
 from inrgen.sources.mending import is_closed, mend, sign_trust, weld
 from inrgen.sources.mesh import Mesh, place
 from inrgen.sources.mesh_files import read_mesh
 from inrgen.sources.signed_distance import distance, inside, signed_distance
 from inrgen.sources.surface_points import draw_on_surface
+from tests.closed_form import box_distance, sphere_distance, torus_distance
 
 POINTS = np.random.default_rng(0).uniform(-1, 1, (5000, 3))
 

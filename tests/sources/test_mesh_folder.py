@@ -9,9 +9,9 @@ import trimesh
 
 from inrgen.sources.base import BadSignal
 from inrgen.sources.catalog import open_source
-from inrgen.sources.closed_form import box_distance
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
+from tests.closed_form import box_distance
 
 FEW = ShapeConfig(num_points=2000, truncation=0.0, margin=0.0)
 

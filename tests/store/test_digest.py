@@ -11,7 +11,7 @@ from blake3 import blake3
 from inrgen.store import metadata
 from inrgen.store.content import content_sha256
 from inrgen.store.digest import DIGESTS, Digest, digest_of
-from inrgen.store.files import open_files
+from inrgen.store.files.protocol import open_files
 from inrgen.store.fragment import decode_fragment
 from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, fragment_key, shard_key
 from inrgen.store.reader import open_store

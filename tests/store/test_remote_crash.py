@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 import pytest
 
-from inrgen.store.files import open_files
+from inrgen.store.files.protocol import open_files
 from inrgen.store.layout import LOCK
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
@@ -19,14 +19,14 @@ from inrgen.store.verify import verify_store
 # Clients do not survive a fork, so drivers are forked from a process that has used none.
 _SPAWN = multiprocessing.get_context("forkserver")
 _SPAWN.set_forkserver_preload(
-    ["pytest", "torch", "inrgen.store.create", "inrgen.store.object_files", "inrgen.store.writer"]
+    ["pytest", "torch", "inrgen.store.create", "inrgen.store.files.s3", "inrgen.store.writer"]
 )
 LEASE_S = 0.4
 pytestmark = pytest.mark.usefixtures("quickly")
 
 
 def _drive(sample, url: str) -> None:
-    from inrgen.store import lease
+    from inrgen.store.files.protocol import lease
 
     lease.LEASE_S = LEASE_S
     sample.build(url)
@@ -77,7 +77,7 @@ def check_what_readers_see(sample, url: str) -> int:
 def test_killed_at_requests_it_resumes(
     small_sample, bucket_url, object_endpoint, proxy, monkeypatch
 ):
-    monkeypatch.setattr("inrgen.store.lease.LEASE_S", LEASE_S)
+    monkeypatch.setattr("inrgen.store.files.lease.LEASE_S", LEASE_S)
     whole_at = bucket_url.replace("?", "/whole?")
     whole = contents(small_sample.build(whole_at))
 

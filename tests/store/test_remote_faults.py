@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from inrgen.store.errors import DamagedStore, ServerFailed
-from inrgen.store.files import open_files
+from inrgen.store.files.cache import ShardCache
+from inrgen.store.files.protocol import open_files
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
-from inrgen.store.shard_cache import ShardCache
 from tests.object_server import ANOTHER, Fault
 
 SPOILT = ("refuse", "cut", "flip", "blank", "trickle")
@@ -62,8 +62,8 @@ def test_a_server_that_is_back_after_a_while_is_waited_for(small_sample, through
 
 
 def test_a_server_that_never_answered_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr("inrgen.store.object_client._PATIENCE_S", 10**6)
-    monkeypatch.setattr("inrgen.store.object_client._answered", False)
+    monkeypatch.setattr("inrgen.store.files.s3_client._PATIENCE_S", 10**6)
+    monkeypatch.setattr("inrgen.store.files.s3_client._answered", False)
     with pytest.raises(ServerFailed, match=r"127\.0\.0\.1:9.*tried for \d s in all"):
         open_store("s3://bucket/x?endpoint=http://127.0.0.1:9")
 

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from inrgen.store import lease
 from inrgen.store.documents import restore_documents
 from inrgen.store.errors import StoreBusy
-from inrgen.store.files import open_files
+from inrgen.store.files import lease
+from inrgen.store.files.lease import Lease
+from inrgen.store.files.protocol import open_files
 from inrgen.store.layout import LOCK, ROOT_COPY
-from inrgen.store.lease import Lease
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
 

@@ -7,10 +7,10 @@ import pytest
 import zarr
 from zarr.storage import ObjectStore
 
-from inrgen.store.files import open_files
+from inrgen.store.files.location import absolute, followed, parse_bucket, seen_from
+from inrgen.store.files.protocol import open_files
+from inrgen.store.files.s3_client import make_client
 from inrgen.store.layout import LOCK, fragment_key, shard_key
-from inrgen.store.location import absolute, followed, parse_bucket, seen_from
-from inrgen.store.object_client import make_client
 from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.salvage import salvage_block

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from inrgen.store.shard_cache import ShardCache
+from inrgen.store.files.cache import ShardCache
 
 SIZE = 1000
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from inrgen.train.result import EpochLog, TrainResult
+from inrgen.training.result import EpochLog, TrainResult
 from pipelines.augmentation_study.results import Outcome, Run
 
 NUM_ITEMS, NUM_CLASSES, NUM_EPOCHS = 400, 4, 5

@@ -10,7 +10,7 @@ import torch
 
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.writer import StoreWriter
-from inrgen.train.checkpoint import epochs_done
+from inrgen.training.checkpoint import epochs_done
 from pipelines.augmentation_study import execute, waiting
 from pipelines.augmentation_study.__main__ import StudyConfig, main, study
 from pipelines.augmentation_study.execute import Setting

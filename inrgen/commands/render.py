@@ -1,0 +1,62 @@
+"""Pictures of a store: originals, reconstructions, errors, and how good all its rows are."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from inrgen.core.arguments import LocalPath, StoreArgument
+from inrgen.figures.render import render_store
+from inrgen.fit.plan import source_again
+from inrgen.sources.catalog import open_source
+from inrgen.store.reader import open_store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderConfig:
+    """Draw INRs beside their originals, with error and PSNR, and the quality of the whole store.
+
+    Attributes:
+        store: the store's folder.
+        out: where reconstructions.png and quality.png go.
+        data: the folder that holds the data set, as for build, for the originals.
+        rows: which rows to draw; by default some from the worst PSNR to the best.
+        count: how many to draw where rows are not named.
+        originals: draw the originals too; without them no data are needed.
+    """
+
+    store: tyro.conf.Positional[StoreArgument]
+    out: LocalPath
+    data: str | None = None
+    rows: tuple[int, ...] = ()
+    count: int = 10
+    originals: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderSummary:
+    """Where the pictures are."""
+
+    reconstructions: Path
+    quality: Path
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """A line a picture."""
+        return f"reconstructions: {self.reconstructions}\nquality: {self.quality}"
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+
+def render(config: RenderConfig) -> RenderSummary:
+    """Draw a store. Raises ValueError for rows that do not exist or hold no weights."""
+    store = open_store(config.store)
+    source = open_source(source_again(store, config.data)) if config.originals else None
+    pictures, quality = render_store(store, source, config.rows or config.count, config.out)
+    return RenderSummary(reconstructions=pictures, quality=quality)

@@ -1,0 +1,182 @@
+"""The words of a data card, in the style of Hugging Face's hub."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from inrgen.exchange.card.command import build_command
+from inrgen.exchange.card.facts import CardFacts
+from inrgen.exchange.card.loading import loading_example
+from inrgen.store.quality import QUANTILES
+
+MARK = "<!-- Written by inrgen card, which writes it anew each time. -->"
+# The size classes that the hub knows.
+_SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+_MAX_LABELS = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wording:
+    """What a card says that no store knows.
+
+    title: how the data set is called; None names it after its source and networks.
+    license: an SPDX name such as "mit"; None leaves it to be stated.
+    """
+
+    title: str | None = None
+    license: str | None = None
+
+
+def title_of(facts: CardFacts, wording: Wording) -> str:
+    """The name of the data set."""
+    jobs = ", ".join(sorted({spec.architecture for spec in facts.specs.values()}))
+    return wording.title or f"INRs of {facts.source or 'unnamed signals'} ({jobs})"
+
+
+def summary_of(facts: CardFacts) -> str:
+    """The data set in a sentence or two."""
+    views = "/".join(str(number) for number in sorted(set(facts.views.values())))
+    of = f" of {facts.source}" if facts.source else ""
+    said = f"{facts.rows:,} implicit neural representations (INRs): {views} "
+    if facts.operation:
+        said += f"of each of {facts.items:,} items{of}, made of another store by {facts.operation}."
+    else:
+        fits = "fit" if views == "1" else "fits"
+        said += f"independent {fits} of each of {facts.items:,} items{of}."
+    if facts.rows < facts.rows_planned:
+        said += f" Unfinished: {facts.rows_planned - facts.rows:,} more rows are planned."
+    return said
+
+
+def _front_matter(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> list[str]:
+    """YAML that the hub reads; scalars are written as JSON, which YAML contains."""
+    size = next((name for limit, name in _SIZES.items() if facts.rows < limit), "n>1M")
+    return [
+        "---",
+        f"pretty_name: {json.dumps(title_of(facts, wording))}",
+        *([f"license: {json.dumps(wording.license)}"] if wording.license else []),
+        "tags:",
+        "- inrgen",
+        "- implicit-neural-representations",
+        "- weight-space-learning",
+        "size_categories:",
+        f"- {json.dumps(size)}",
+        "configs:",
+        "- config_name: records",
+        "  data_files:",
+        "  - split: records",
+        f"    path: {json.dumps((folder / 'records' / '*.parquet').as_posix())}",
+        "---",
+    ]
+
+
+def _cell(value: object) -> str:
+    """Text from outside, as it may stand in a table without becoming markup."""
+    return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(str(value).split()))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+
+
+def _contents(facts: CardFacts) -> list[str]:
+    rows = [
+        (
+            s.split,
+            f"{s.items:,}",
+            f"{s.rows:,}",
+            ", ".join(f"{n:,} {k}" for k, n in s.by_status.items()),
+        )
+        for s in facts.splits
+    ]
+    lines = ["## What is in it", "", *_table(("split", "items", "rows", "status of rows"), rows)]
+    lines += [
+        "Rows that are `ok` or `below_target` hold weights; the others hold NaN, and their records",
+        "say why.",
+        "",
+    ]
+    if not facts.labels:
+        return [*lines, "The items have no labels.", ""]
+    shown = [(x.label, _cell(x.name), f"{x.items:,}") for x in facts.labels[:_MAX_LABELS]]
+    lines += _table(("label", "class", "items"), shown)
+    if len(facts.labels) > _MAX_LABELS:
+        lines += [f"And {len(facts.labels) - _MAX_LABELS:,} more classes.", ""]
+    return lines
+
+
+def _quality(facts: CardFacts) -> list[str]:
+    lines = ["## How good they are", ""]
+    rows = [(s.split, *(f"{x:.2f}" for x in s.psnr_db)) for s in facts.splits if s.psnr_db]
+    if not rows:
+        return [*lines, "No PSNR was measured.", ""]
+    lines += ["PSNR in dB of the stored float32 weights against their signals.", ""]
+    names = ("median" if share == 0.5 else f"{100 * share:g}th percentile" for share in QUANTILES)
+    head = ("split", "mean", *names)
+    return [*lines, *_table(head, rows)]
+
+
+def _networks(facts: CardFacts) -> list[str]:
+    lines = ["## The networks and their conventions", ""]
+    for spec_id, spec in facts.specs.items():
+        stated = {
+            "group of the store": f"`{spec_id}`",
+            "widths": spec.architecture,
+            "parameters": f"{spec.num_params:,} float32 a row: for each layer W (out, in), then b",
+            "activation": f"{spec.activation}, in every layer but the last",
+            "frequency omega": ", ".join(f"{omega:g}" for omega in spec.omega),
+            "added to the output": f"{spec.output_offset:g}",
+            "coordinate order": f"{spec.coord_order} (xy: coordinate 0 is the column; ij: the row)",
+            "coordinate range": f"{list(spec.coord_range)}, ends included, along the longest side",
+            "coordinate centre": list(spec.coord_center),
+            "values": f"{spec.value_kind.replace('_', ' ')} in {list(spec.value_range)}",
+            "views of an item": facts.views[spec_id],
+        }
+        lines += _table(("", ""), list(stated.items()))
+    return lines
+
+
+def _making(facts: CardFacts) -> list[str]:
+    stated = {"recipe": facts.recipe} if facts.recipe else {}
+    stated |= {"engine": ", ".join(facts.engines), "seed": ", ".join(map(str, facts.seeds))}
+    rows = [(_cell(key), _cell(value)) for key, value in (stated | facts.about).items()]
+    lines = ["## How it was made", "", *_table(("", ""), rows)]
+    command = build_command(facts.identity)
+    if command:
+        lines += ["By the command", "", "```bash", command, "```", ""]
+    facts_json = json.dumps(facts.identity, indent=1, sort_keys=True)
+    return [*lines, "All that decides its content:", "", "```json", facts_json, "```", ""]
+
+
+def card_text(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> str:
+    """The whole README.md of a store that lies in folder, relative to it."""
+    license_text = wording.license or (
+        "Not stated. The weights stand for the items that they were fitted to, so whoever "
+        "publishes them must state a licence that the items' own allows."
+    )
+    lines = [
+        *_front_matter(facts, wording, folder),
+        MARK,
+        f"# {_cell(title_of(facts, wording))}",
+        "",
+        summary_of(facts),
+        "",
+        *_contents(facts),
+        *_quality(facts),
+        *_networks(facts),
+        "## How to load it",
+        "",
+        "The weights are a plain Zarr v3 group, the records plain Parquet:",
+        "",
+        "```python",
+        loading_example(next(iter(facts.specs)), folder),
+        "```",
+        "",
+        *_making(facts),
+        "## Licence",
+        "",
+        license_text,
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,200 @@
+"""A folder for the Hugging Face hub: Parquet files by split, a card, and a Croissant record.
+
+data/<split>-<part>.parquet holds a row an INR: weights as a list of P float32, and the records'
+item_id, view, label, label_name and row. `datasets` and `polars` open it as it is.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.core.splits import SPLITS
+from inrgen.exchange.card.croissant import croissant_document
+from inrgen.exchange.files import BadEntry, inside, write_json, write_whole
+from inrgen.exchange.formats.base import (
+    Entry,
+    Exporter,
+    Loaded,
+    Row,
+    Survey,
+    Target,
+    Wishes,
+    Writing,
+)
+from inrgen.exchange.formats.row_files import (
+    RowKeys,
+    load_rows,
+    spec_from_json,
+    survey_files,
+)
+from inrgen.exchange.moments import Moments
+
+_KEYS = ("item_id", "view", "label", "label_name")
+_SPEC_KEY = b"inrgen.spec"
+
+_CARD = '''\
+---
+configs:
+- config_name: default
+  data_files:
+{files}
+tags:
+- implicit-neural-representations
+- weight-space
+---
+
+# INRs of {source} ({job})
+
+{rows:,} implicit neural representations, written by inrgen. `weights` is one network: for each
+layer W row-major as (out, in), then b.
+
+```python
+import numpy as np
+from datasets import load_dataset
+
+data = load_dataset("parquet", data_files={first!r})["train"].with_format("numpy")
+widths, omega, offset = {widths}, {omega}, {offset}
+
+
+def evaluate(weights, coords):
+    """One network's values at coords (n, {d_in})."""
+    h, at = coords, 0
+    for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:])):
+        w = weights[at : at + fan_in * fan_out].reshape(fan_out, fan_in)
+        b = weights[at + w.size : at + w.size + fan_out]
+        h, at = h @ w.T + b, at + w.size + b.size
+        if layer < len(omega):
+            h = {activation}(omega[layer] * h)
+    return h + offset
+
+
+print(evaluate(data[0]["weights"], np.array([{center}])))
+```
+
+Coordinates are {coord_order} in {coord_range}, values {value_kind} in {value_range}.
+'''
+_ACTIVATIONS = {"sine": "np.sin", "tanh": "np.tanh", "relu": "(lambda z: np.maximum(z, 0))"}
+
+
+def _schema(spec: InrSpec) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field("weights", pa.list_(pa.float32(), spec.num_params)),
+            pa.field("item_id", pa.string()),
+            pa.field("view", pa.int32()),
+            pa.field("label", pa.int64()),
+            pa.field("label_name", pa.string()),
+            pa.field("row", pa.int64()),
+        ],
+        metadata={_SPEC_KEY: json.dumps(spec.to_dict()).encode()},
+    )
+
+
+def _croissant(writing: Writing, schema: pa.Schema, rows: int) -> dict[str, Any]:
+    """The Croissant record of the Parquet files; weights are lists of numbers."""
+    spec = writing.target.spec
+    document = croissant_document(
+        name=f"inrs-of-{writing.source or 'signals'}-{spec.architecture}",
+        description=f"{rows:,} implicit neural representations, one a row.",
+        schema=schema,
+        folder=PurePosixPath("."),
+        root_document=b"",
+    )
+    files = document["distribution"][1]
+    files["description"], files["includes"] = "Rows by split.", "data/*.parquet"
+    document["distribution"] = [files]
+    weights = document["recordSet"][0]["field"][0]
+    weights |= {"dataType": "sc:Float", "repeated": True}
+    weights["description"] = "One network, flat: W row-major as (out, in), then b, of each layer."
+    return document
+
+
+class HuggingFace:
+    """See the module's docstring."""
+
+    exporter = Exporter(rows_per_part=4000)
+
+    def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
+        return Target(spec=spec)
+
+    def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
+        schema = _schema(writing.target.spec)
+        flat = pa.array(params.flat().numpy().reshape(-1))
+        weights = pa.FixedSizeListArray.from_arrays(flat, writing.target.spec.num_params)
+        others = [pa.array([row[f.name] for row in rows], f.type) for f in list(schema)[1:]]
+        table = pa.Table.from_arrays([weights, *others], schema=schema)
+        path = writing.folder / "data" / f"{rows[0]['split']}-{part:05d}.parquet"
+        write_whole(path, lambda made: pq.write_table(table, made, write_page_checksum=True))
+
+    def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
+        spec, there = writing.target.spec, rows["split"].unique().to_pylist()
+        splits = [split for split in SPLITS if split in there]
+        files = [f"  - split: {s}\n    path: data/{s}-*.parquet" for s in splits]
+        facts = spec.to_dict() | {
+            "d_in": spec.d_in,
+            "job": spec.architecture,
+            "rows": rows.num_rows,
+        }
+        card = _CARD.format(
+            **facts | {"activation": _ACTIVATIONS[spec.activation]},
+            files="\n".join(files),
+            first=f"data/{splits[0]}-*.parquet",
+            source=writing.source or "signals",
+            offset=spec.output_offset,
+            center=list(spec.coord_center),
+        )
+        write_whole(writing.folder / "README.md", lambda made: made.write_text(card))
+        document = _croissant(writing, _schema(spec), rows.num_rows)
+        write_json(writing.folder / "croissant.json", document)
+
+    def survey(self, folder: Path) -> Survey:
+        return survey_files(folder, "data/*.parquet", _read_keys)
+
+    def load(
+        self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
+    ) -> Iterator[Loaded | BadEntry]:
+        return load_rows(folder, entries, widths, _read_weights)
+
+
+def _open(folder: Path, path: str) -> pq.ParquetFile:
+    return pq.ParquetFile(inside(folder, path), page_checksum_verification=True)
+
+
+def _read_keys(folder: Path, path: str) -> RowKeys:
+    """The spec and all but the weights of a file, held to what this format is."""
+    try:
+        with _open(folder, path) as file:
+            said = (file.schema_arrow.metadata or {}).get(_SPEC_KEY)
+            spec = spec_from_json(said, path)
+            if file.schema_arrow.field("weights").type != _schema(spec).field("weights").type:
+                raise ValueError(f"{path}: weights must be lists of {spec.num_params} float32")
+            keys = file.read(columns=list(_KEYS)).cast(
+                pa.schema([_schema(spec).field(k) for k in _KEYS])
+            )
+            if any(keys[key].null_count for key in _KEYS):
+                raise ValueError(f"{path} has rows without item_id, view or label")
+            names = dict(
+                zip(keys["label"].to_pylist(), keys["label_name"].to_pylist(), strict=True)
+            )
+            rows = keys.drop_columns(["label_name"]).to_pylist()
+            return RowKeys(spec=spec, rows=rows, label_names=names)
+    except (pa.ArrowException, KeyError, MemoryError) as error:
+        raise ValueError(f"{path} cannot be read: {error!s:.200}") from error
+
+
+def _read_weights(folder: Path, path: str) -> np.ndarray:
+    try:
+        with _open(folder, path) as file:
+            column = file.read(columns=["weights"])["weights"].combine_chunks()
+        num = len(column)
+        values = column.flatten().to_numpy(zero_copy_only=False)
+        return values.astype(np.float32).reshape(num, -1)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise BadEntry(f"{path} cannot be read: {error!s:.200}") from error

@@ -1,0 +1,178 @@
+"""The compiled inner loops of the assignment solver. Import it late: numba is slow to load.
+
+Jonker and Volgenant, Computing 38 (1987): rows bid for columns until few are left over, and those
+find room along shortest chains of exchanges. gain[i, j] - price[j] is what column j brings row i
+at the prices of the moment; the column of every assigned row is always its best, which is what
+makes the result the best. Rows are padded to whole tiles; a price of infinity keeps padding out.
+"""
+
+from typing import no_type_check
+
+import numpy as np
+from numba import njit
+
+from inrgen.kernels import vector_rows
+from inrgen.kernels.compiled import kept_on_disk, sources_digest
+from inrgen.kernels.vector_rows import TILE_COLUMNS, best_two, relax
+
+SOURCES = (__file__, vector_rows.__file__)
+
+
+@njit
+@no_type_check
+def padded(num):
+    """num columns as whole tiles."""
+    return (num + TILE_COLUMNS - 1) // TILE_COLUMNS * TILE_COLUMNS
+
+
+@njit
+@no_type_check
+def _claim(gain, stride, price, row_of, col_of, free):
+    """Give each row its best column where nobody has it yet; return how many stay free.
+
+    With the prices of a problem much like this one, few do.
+    """
+    row_of[:] = -1
+    waiting = 0
+    for i in range(col_of.shape[0]):
+        j = best_two(gain, i * stride, price, stride)[2]
+        if row_of[j] < 0:
+            row_of[j] = i
+            col_of[i] = j
+        else:
+            free[waiting] = i
+            waiting += 1
+    return waiting
+
+
+@njit
+@no_type_check
+def _bid(gain, stride, price, row_of, col_of, free, waiting):
+    """Let free rows take the column they want most, raising its price; return how many stay free.
+
+    A row so outbid bids again at once, but only so often: rows may outbid each other in steps as
+    small as rounding allows, and a shortest chain is cheaper than a long war.
+    """
+    budget = 16
+    k = 0
+    previous = waiting
+    waiting = 0
+    while k < previous:
+        i = free[k]
+        k += 1
+        best, second, j = best_two(gain, i * stride, price, stride)
+        raised = price[j] + (best - second)
+        rises = raised > price[j]
+        price[j] = raised
+        loser = row_of[j]
+        row_of[j] = i
+        col_of[i] = j
+        if loser >= 0:
+            if rises and budget > 0:
+                budget -= 1
+                k -= 1
+                free[k] = loser
+            else:
+                free[waiting] = loser
+                waiting += 1
+    return waiting
+
+
+@njit
+@no_type_check
+def _make_room(gain, stride, price, row_of, col_of, start, reach, held, before, done, length):
+    """Assign row start by the best chain of exchanges (Dijkstra), and mend the prices.
+
+    held are the prices by which a chain may go on: infinity for a column that is done.
+    """
+    held[:] = price
+    reach[:] = -np.inf
+    high, end = relax(gain, start * stride, held, 0.0, start, -1, reach, before, stride)
+    num_done = 0
+    i = row_of[end]
+    while i >= 0:
+        done[num_done] = end
+        length[num_done] = high
+        num_done += 1
+        base = gain[i * stride + end] - price[end] - high
+        high, end = relax(gain, i * stride, held, base, i, end, reach, before, stride)
+        i = row_of[end]
+    for k in range(num_done):
+        price[done[k]] += length[k] - high
+    j = end
+    while True:
+        i = before[j]
+        row_of[j] = i
+        j, col_of[i] = col_of[i], j
+        if i == start:
+            return
+
+
+@njit
+@no_type_check
+def make_scratch(widest):
+    """Room for the search among up to widest columns: whole numbers, and real ones."""
+    return np.zeros((5, padded(widest)), np.int64), np.empty((3, padded(widest)))
+
+
+@njit
+@no_type_check
+def improve(gain, price, current, scratch):
+    """Improve one assignment and its prices in place; say whether it got better.
+
+    Better means by more than rounding, so ties keep the current assignment. gain is flat, rows of
+    padded(n), as price is, with infinity behind the n columns; current has n entries.
+    """
+    n = current.shape[0]
+    if n == 1:
+        return False
+    stride = padded(n)
+    free, row_of, before, done = scratch[0][:4, :stride]
+    col_of = scratch[0][4, :n]
+    reach, held, length = scratch[1][:, :stride]
+    waiting = _claim(gain, stride, price, row_of, col_of, free)
+    for _ in range(2):
+        waiting = _bid(gain, stride, price, row_of, col_of, free, waiting)
+    for k in range(waiting):
+        _make_room(gain, stride, price, row_of, col_of, free[k], reach, held, before, done, length)
+    old = 0.0
+    new = 0.0
+    for i in range(n):
+        old += gain[i * stride + current[i]]
+        new += gain[i * stride + col_of[i]]
+    if new > old + 1e-12 * abs(old):
+        current[:] = col_of
+        return True
+    return False
+
+
+@njit
+@no_type_check
+def _improve_each(gains, finite, prices, current, changed, start, stop):
+    n = gains.shape[1]
+    stride = padded(n)
+    scratch = make_scratch(n)
+    room = np.zeros((n, stride))
+    price = np.full(stride, np.inf)
+    for b in range(start, stop):
+        if finite[b]:
+            room[:, :n] = gains[b]
+            price[:n] = prices[b]
+            changed[b] = improve(room.reshape(-1), price, current[b], scratch)
+            prices[b] = price[:n]
+
+
+def _compile_for(digest):
+    @kept_on_disk
+    @no_type_check
+    def improve_each(gains, finite, prices, current, changed, start, stop):
+        _improve_each(gains, finite, prices, current, changed, start, stop)
+        return digest
+
+    return improve_each
+
+
+# improve_each(gains, finite, prices, current, changed, start, stop) improves the assignments
+# start..stop-1 of a batch in place. A problem that is not finite is left alone: no comparison with
+# NaN holds, and a search would not end. It returns a number that names its sources.
+improve_each = _compile_for(sources_digest(*SOURCES))

@@ -1,0 +1,235 @@
+"""The blocks that the compiled kernel is made of, each a loop with its sums in registers.
+
+Numbers are places in the workspace, distances between rows (`_step`) and counts, all in floats.
+"""
+
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from inrgen.kernels.cpu_vector import INT, LANES, ROWS, Emitter
+
+
+class ForwardPlaces(NamedTuple):
+    """A sine layer: a (points, depth) times b (depth, width) plus bias, to sine and slope."""
+
+    depth: int
+    a: int
+    a_step: int
+    b: int
+    width: int
+    bias: int
+    sine: int
+    slope: int
+
+
+class BackwardPlaces(NamedTuple):
+    """Its gradient: a (points, depth) times b (depth, width) times slope, left in slope.
+
+    Its sum over points is added to bias.
+    """
+
+    depth: int
+    a: int
+    a_step: int
+    b: int
+    width: int
+    slope: int
+    bias: int
+
+
+class WeightPlaces(NamedTuple):
+    """The gradient of its weight: a (points, inputs), transposed, times b (points, width).
+
+    It is added to out (inputs, width).
+    """
+
+    points: int
+    a: int
+    a_step: int
+    b: int
+    width: int
+    out: int
+
+
+def _fields(builder, kind, places, value):
+    """A named tuple's numbers, by the same names."""
+    assert all(field == types.int64 for field in kind), f"{kind} is not all int64"
+    return places(*cgutils.unpack_tuple(builder, value))
+
+
+@intrinsic(prefer_literal=True)
+def forward_block(typingctx, work, vectors, places, p, j):
+    """ROWS points from p on, and `vectors` vectors of features from j on, of a forward product."""
+    num = vectors.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        e = Emitter(context, builder, signature.args[0], arguments[0])
+        f = _fields(builder, signature.args[2], ForwardPlaces, arguments[2])
+        p, j = arguments[3:]
+        begun = [e.load(e.step(e.place(f.bias, j), v * LANES)) for v in range(num)]
+        sums = e.points_by_features([begun] * ROWS, f, p, j)
+        for r, row in enumerate(sums):
+            for v, half_turns in enumerate(row):
+                sine, slope = e.sine_and_slope(half_turns)
+                e.store(sine, e.cell(f.sine, f.width, p, j, r, v))
+                e.store(slope, e.cell(f.slope, f.width, p, j, r, v))
+        return context.get_dummy_value()
+
+    return types.void(work, vectors, places, types.int64, types.int64), codegen
+
+
+@intrinsic(prefer_literal=True)
+def backward_block(typingctx, work, vectors, places, p, j):
+    """ROWS points from p on, and `vectors` vectors of features from j on, of a backward product."""
+    num = vectors.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        e = Emitter(context, builder, signature.args[0], arguments[0])
+        f = _fields(builder, signature.args[2], BackwardPlaces, arguments[2])
+        p, j = arguments[3:]
+        sums = e.points_by_features([[e.constant(0.0)] * num] * ROWS, f, p, j)
+        for v in range(num):
+            bias = e.step(e.place(f.bias, j), v * LANES)
+            total = e.load(bias)
+            for r in range(ROWS):
+                pointer = e.cell(f.slope, f.width, p, j, r, v)
+                gradient = builder.fmul(sums[r][v], e.load(pointer))
+                e.store(gradient, pointer)
+                total = builder.fadd(total, gradient)
+            e.store(total, bias)
+        return context.get_dummy_value()
+
+    return types.void(work, vectors, places, types.int64, types.int64), codegen
+
+
+@intrinsic(prefer_literal=True)
+def weight_block(typingctx, work, rows, vectors, places, i, j):
+    """`rows` inputs from i on, and `vectors` vectors of features from j on, of a gradient."""
+    num_rows, num = rows.literal_value, vectors.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        e = Emitter(context, builder, signature.args[0], arguments[0])
+        f = _fields(builder, signature.args[3], WeightPlaces, arguments[3])
+        i, j = arguments[4:]
+        left, right = e.place(f.a, i), e.place(f.b, j)
+        cells = [[e.cell(f.out, f.width, i, j, r, v) for v in range(num)] for r in range(num_rows)]
+        sums = e.accumulate(
+            [[e.load(cell) for cell in row] for row in cells],
+            f.points,
+            lambda r, p: e.step(e.at(left, builder.mul(p, f.a_step)), r),
+            lambda p: e.at(right, builder.mul(p, f.width)),
+        )
+        for row, held in zip(cells, sums, strict=True):
+            for cell, value in zip(row, held, strict=True):
+                e.store(value, cell)
+        return context.get_dummy_value()
+
+    return types.void(work, rows, vectors, places, types.int64, types.int64), codegen
+
+
+@intrinsic
+def dot_block(typingctx, work, width, a, b, out, out_step):
+    """Products of ROWS rows of a, `width` apart, with one row b of `width` features, to out."""
+
+    def codegen(context, builder, signature, arguments):
+        e = Emitter(context, builder, signature.args[0], arguments[0])
+        width, a, b, out, out_step = arguments[1:]
+        left, right = e.place(a), e.place(b)
+        sums = [cgutils.alloca_once_value(builder, e.constant(0.0)) for _ in range(ROWS)]
+        vectors = builder.udiv(width, ir.Constant(INT, LANES))
+        with cgutils.for_range(builder, vectors) as loop:
+            shift = builder.mul(loop.index, ir.Constant(INT, LANES))
+            vector = e.load(e.at(right, shift))
+            for r, total in enumerate(sums):
+                row = e.at(left, builder.mul(width, ir.Constant(INT, r)))
+                value = e.fma(e.load(e.at(row, shift)), vector, builder.load(total))
+                builder.store(value, total)
+        for r, total in enumerate(sums):
+            shift = builder.mul(out_step, ir.Constant(INT, r))
+            builder.store(e.lane_sum(builder.load(total)), e.at(e.place(out), shift))
+        return context.get_dummy_value()
+
+    return types.void(work, *[types.int64] * 5), codegen
+
+
+@intrinsic
+def transpose_block(typingctx, work, source, source_step, target, target_step):
+    """A square of LANES rows of LANES floats, to its mirror image."""
+
+    def codegen(context, builder, signature, arguments):
+        e = Emitter(context, builder, signature.args[0], arguments[0])
+        source, source_step, target, target_step = arguments[1:]
+
+        def row(first, step, number):
+            return e.place(first, builder.mul(step, ir.Constant(INT, number)))
+
+        columns = e.transposed([e.load(row(source, source_step, l)) for l in range(LANES)])
+        for l, column in enumerate(columns):
+            e.store(column, row(target, target_step, l))
+        return context.get_dummy_value()
+
+    return types.void(work, *[types.int64] * 4), codegen
+
+
+@intrinsic
+def adam_block(
+    typingctx, work, theta, stride, scale, size, epsilon, decay, beta1, new1, beta2, new2
+):
+    """One Adam update of LANES parameters; moments and gradient lie 1, 2 and 3 strides on.
+
+    new1 and new2 are 1 - beta1 and 1 - beta2, rounded from float64 as beta2 would lose digits.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        e = Emitter(context, builder, signature.args[0], arguments[0])
+        theta, stride = arguments[1:3]
+        scale, size, epsilon, decay, beta1, new1, beta2, new2 = map(e.splat, arguments[3:])
+        pointers = [
+            e.place(builder.add(theta, builder.mul(stride, ir.Constant(INT, i)))) for i in range(4)
+        ]
+        value, first, second, gradient = (e.load(pointer) for pointer in pointers)
+        gradient = builder.fmul(gradient, scale)
+        first = e.fma(beta1, first, builder.fmul(new1, gradient))
+        square = builder.fmul(gradient, gradient)
+        second = e.fma(beta2, second, builder.fmul(new2, square))
+        root = builder.fadd(e.call("sqrt", second), epsilon)
+        moved = builder.fsub(
+            builder.fmul(decay, value), builder.fdiv(builder.fmul(size, first), root)
+        )
+        for result, pointer in zip((moved, first, second), pointers, strict=False):
+            e.store(result, pointer)
+        return context.get_dummy_value()
+
+    return types.void(work, *[types.int64] * 2, *[types.float32] * 8), codegen
+
+
+@intrinsic
+def flush_denormals(typingctx):
+    """Take numbers under 1e-38 for zero in this thread from now on, where the processor is an x86.
+
+    Moments of weights that no longer move decay into them, and each costs it 100 cycles.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        if llvm.get_process_triple().startswith(("x86_64", "i686")):
+            state = cgutils.alloca_once(builder, ir.IntType(32))
+            place = builder.bitcast(state, ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [place.type])
+            load, store = (
+                cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr")
+                for name in ("ld", "st")
+            )
+            builder.call(store, [place])
+            # Bits 15 and 6: results, and operands.
+            builder.store(
+                builder.or_(builder.load(state), ir.Constant(ir.IntType(32), 0x8040)), state
+            )
+            builder.call(load, [place])
+        return context.get_dummy_value()
+
+    return types.void(), codegen

@@ -1,0 +1,89 @@
+"""A network together with what its inputs are normalised by: from weights as stored to logits."""
+
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.loaders.stream import StreamLoader
+from inrgen.training.models.base import WeightSpaceNetwork
+from inrgen.training.models.normalisation import coarsen
+
+
+class Classifier(nn.Module):
+    """Normalises INRs as the network's symmetries allow, then classifies them.
+
+    Args:
+        moments: mean and deviation of every parameter over the training rows.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, network: WeightSpaceNetwork, spec: InrSpec, moments: tuple[Params, Params]
+    ) -> None:
+        super().__init__()
+        self.network, self.spec = network, spec
+        mean, deviation = coarsen(network.normalisation, *moments)
+        self.register_buffer("mean", mean.flat())
+        self.register_buffer("deviation", deviation.flat())
+
+    @classmethod
+    def blank(cls, network: WeightSpaceNetwork, spec: InrSpec) -> Self:
+        """One that normalises nothing, until its state is loaded."""
+        zeros = torch.zeros(1, spec.num_params)
+        return cls(network, spec, (Params.from_flat(spec, zeros), Params.from_flat(spec, zeros)))
+
+    def encode(self, params: Params) -> Float[Tensor, "b f"]:
+        """The network's features of INRs as they are stored."""
+        flat = (params.flat() - self.mean) / self.deviation
+        return self.network.encode(Params.from_flat(self.spec, flat))
+
+    def forward(self, params: Params) -> Float[Tensor, "b c"]:
+        """Logits of INRs as they are stored."""
+        return self.network.head(self.encode(params))
+
+
+class Projected(nn.Module):
+    """Features through a projector of two layers, which contrastive training compares.
+
+    What lies behind the features is thrown away later (SimCLR, arXiv 2002.05709, section 4.2).
+    """
+
+    def __init__(self, classifier: Classifier, num_out: int) -> None:
+        super().__init__()
+        num_features = classifier.network.num_features
+        self.classifier = classifier
+        self.projector = nn.Sequential(
+            nn.Linear(num_features, num_features), nn.GELU(), nn.Linear(num_features, num_out)
+        )
+
+    def forward(self, params: Params) -> Float[Tensor, "b d"]:
+        return self.projector(self.classifier.encode(params))
+
+
+def measure_moments(loader: StreamLoader) -> tuple[Params, Params]:
+    """Mean and standard deviation of every parameter over a pass, each as one INR.
+
+    Chan, Golub and LeVeque's update (1979) in float64, batch by batch, so neither memory nor
+    cancellation grows with the number of rows. The variance is over the number of rows.
+    """
+    count, mean, moment = 0, torch.zeros(()), torch.zeros(())
+    for batch in loader:
+        flat = batch.params.flat().double()
+        center = flat.mean(dim=0, keepdim=True)
+        shift = center - mean.to(center)
+        total = count + len(flat)
+        within = (flat - center).square().sum(dim=0, keepdim=True)
+        moment = moment.to(within) + within + shift.square() * (count * len(flat) / total)
+        mean = mean.to(center) + shift * (len(flat) / total)
+        count = total
+    deviation = (moment / max(count, 1)).sqrt()
+    return (
+        Params.from_flat(loader.spec, mean.float().cpu()),
+        Params.from_flat(loader.spec, deviation.float().cpu()),
+    )

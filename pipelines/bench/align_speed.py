@@ -1,0 +1,193 @@
+"""How fast pairs are matched: in one call, and one pair after another as published code does."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from inrgen.core import rng
+from inrgen.core.matching import MatchConfig, match, thorough
+from inrgen.core.params import Params
+from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.spec import InrSpec
+from inrgen.core.symmetry import Kind
+from inrgen.probes.fitted import FittedViews
+from inrgen.transforms.mix import MixUp
+
+KINDS: tuple[Kind, ...] = ("permutation", "signed", "phase")
+# Pairs that the ways of one pair after another are timed on.
+_FEW = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeedRow:
+    """The time of one way to match pairs; speedup is over that of published code.
+
+    method: the kind is one descent from the identity; "opened" one from the ends, as MixUp does;
+        "align" with restarts, as `inrgen align` does.
+    cpu_ms_a_pair: of this process's threads together, which other processes disturb less.
+    """
+
+    job: str
+    method: str
+    pairs: int
+    ms_a_pair: float
+    cpu_ms_a_pair: float
+    speedup: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Spent:
+    wall_s: float
+    cpu_s: float
+
+
+def _fastest(repeats: int, work: Callable[[], object]) -> _Spent:
+    work()  # compiled code is compiled by the first call
+    walls, cpus = [], []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    return _Spent(wall_s=min(walls), cpu_s=min(cpus))
+
+
+def pairs_of(views: FittedViews) -> tuple[Params, Params]:
+    """The two views of each image."""
+    rows = torch.arange(0, len(views.params), 2)
+    return views.params[rows], views.params[rows + 1]
+
+
+def _sample(views: FittedViews, width: int) -> tuple[InrSpec, Params, Params]:
+    """Pairs of fitted views at 32 units a layer, and of random weights at others."""
+    if width == 32:
+        return views.spec, *pairs_of(views)
+    spec = InrSpec(widths=(2, width, width, 1), omega=(30.0, 30.0))
+    num = max(4, len(views) // 2 * 32 * 32 // width**2)
+    both = (rng.keys(seed, "bench", torch.arange(num)) for seed in (0, 1))
+    one, two = (initialise(spec, InitConfig(hidden_bias="torch"), keys) for keys in both)
+    return spec, one, two
+
+
+def measure_speed(views: FittedViews, width: int, batch: int, repeats: int) -> list[SpeedRow]:
+    """One pair after another, ours in one call, and alignment with MixUp of a batch."""
+    spec, one, two = _sample(views, width)
+    few = slice(0, min(len(one), _FEW))
+    wide = [p.to(dtype=torch.float64) for p in (one[few], two[few])]
+    trials: list[tuple[str, int, Callable[[], object]]] = [
+        ("published style", len(wide[0]), lambda: match_as_published(one[few], two[few])),
+        ("scipy, one by one", len(wide[0]), lambda: match_one_by_one(*wide)),
+    ]
+    searches = [(kind, MatchConfig(kind=kind)) for kind in KINDS]
+    searches += [("signed, opened", MixUp().matching), ("signed, align", thorough("signed"))]
+    for name, search in searches:
+        trials.append((name, len(one), lambda search=search: match(spec, one, two, search)))
+    if width == 32:
+        mixup, keys = MixUp(), rng.keys(0, "bench", torch.arange(batch))
+        mixed = one[torch.arange(batch) % len(one)]
+        draw = mixup.draw(spec, keys, len(two))
+        partners = two[draw.partner]
+        trials.append(("signed + MixUp", batch, lambda: mixup.apply(mixed, partners, draw)))
+    spent = [(name, num, _fastest(repeats, work)) for name, num, work in trials]
+    base_s = spent[0][2].wall_s / spent[0][1]
+    return [
+        SpeedRow(
+            job=spec.architecture,
+            method=name,
+            pairs=num,
+            ms_a_pair=1e3 * s.wall_s / num,
+            cpu_ms_a_pair=1e3 * s.cpu_s / num,
+            speedup=base_s * num / s.wall_s,
+        )
+        for name, num, s in spent
+    ]
+
+
+def speed_lines(rows: tuple[SpeedRow, ...]) -> list[str]:
+    """The table, a line a row below its head."""
+    head = "job             method              pairs  ms a pair  CPU ms a pair  over published"
+    return [head] + [
+        f"{r.job:15} {r.method:18} {r.pairs:6d} {r.ms_a_pair:10.4f} {r.cpu_ms_a_pair:14.4f}"
+        f" {r.speedup:14.1f}x"
+        for r in rows
+    ]
+
+
+def match_as_published(one: Params, two: Params) -> list[dict[int, torch.Tensor]]:
+    """Git Re-Basin's algorithm 1 in the manner of public torch code, a pair at a time.
+
+    A dictionary of tensors an INR; in each sweep, for each layer in random order, the products are
+    summed over the tensors that its permutation acts on, those of the second INR permuted anew;
+    the sum goes to numpy, scipy solves, and products with one-hot matrices say whether it helped.
+    """
+    found = []
+    for row in range(len(one)):
+        a, b = (_by_name(p, row) for p in (one, two))
+        num_hidden = len(one.weights) - 1
+        perm = {l: torch.arange(len(a[f"{l}.bias"])) for l in range(num_hidden)}
+        progress = True
+        while progress:
+            progress = False
+            for l in torch.randperm(num_hidden).tolist():
+                gain = _gain(a, b, perm, l)
+                _, best = linear_sum_assignment(gain.detach().numpy(), maximize=True)
+                units, chosen = torch.eye(len(best)), torch.tensor(best)
+                old = (gain * units[perm[l]]).sum()
+                new = (gain * units[chosen]).sum()
+                perm[l] = chosen
+                progress = progress or bool(new > old + 1e-6)
+        found.append(perm)
+    return found
+
+
+def _by_name(params: Params, row: int) -> dict[str, torch.Tensor]:
+    """The tensors of one INR under the names of a state dict."""
+    named = {f"{l}.weight": w[row] for l, w in enumerate(params.weights)}
+    return named | {f"{l}.bias": b[row] for l, b in enumerate(params.biases)}
+
+
+def _gain(
+    a: dict[str, torch.Tensor],
+    b: dict[str, torch.Tensor],
+    perm: dict[int, torch.Tensor],
+    layer: int,
+) -> torch.Tensor:
+    """Inner products of the units of one layer, the other layers of b permuted."""
+    num = len(perm[layer])
+    total = torch.zeros(num, num)
+    for name, axis in ((f"{layer}.weight", 0), (f"{layer}.bias", 0), (f"{layer + 1}.weight", 1)):
+        moved = b[name]
+        held = layer - 1 if axis == 0 else layer + 1
+        if moved.ndim == 2 and held in perm:
+            moved = torch.index_select(moved, 1 - axis, perm[held])
+        left, right = (torch.movedim(w, axis, 0).reshape(num, -1) for w in (a[name], moved))
+        total = total + left @ right.T
+    return total
+
+
+def match_one_by_one(one: Params, two: Params) -> list[list[np.ndarray]]:
+    """The same with scipy's solver called well: numpy throughout, layers in their order."""
+    found = []
+    for row in range(len(one)):
+        w1, w2 = ([w[row].numpy() for w in p.weights] for p in (one, two))
+        b1, b2 = ([b[row].numpy() for b in p.biases] for p in (one, two))
+        last = len(w1) - 2
+        perm = [np.arange(len(b)) for b in b1[:-1]]
+        progress = True
+        while progress:
+            progress = False
+            for l in range(last + 1):
+                incoming = w2[l] if l == 0 else w2[l][:, perm[l - 1]]
+                outgoing = w2[l + 1] if l == last else w2[l + 1][perm[l + 1]]
+                gain = w1[l] @ incoming.T + np.outer(b1[l], b2[l]) + w1[l + 1].T @ outgoing
+                _, best = linear_sum_assignment(gain, maximize=True)
+                units = np.arange(len(best))
+                better = gain[units, best].sum() > gain[units, perm[l]].sum() + 1e-12
+                progress = progress or bool(better)
+                perm[l] = best
+        found.append(perm)
+    return found

@@ -1,0 +1,175 @@
+"""Aligned rows compute what they did, lie nearer to their reference, and say how they got there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inrgen.commands.align import AlignConfig, align
+from inrgen.core import rng
+from inrgen.core.grid import grid_coords
+from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
+from inrgen.core.siren import evaluate
+from inrgen.executors.config import RunConfig
+from inrgen.jobs.align import match_config
+from inrgen.jobs.block import note_template, noted_template
+from inrgen.jobs.derive import ensure_store, fill, plan_derivation
+from inrgen.jobs.replay import replay
+from inrgen.store.files.protocol import open_files
+from inrgen.store.lineage import walk_back
+from inrgen.store.metadata import read_facts
+from inrgen.store.reader import open_store
+from inrgen.store.verify import verify_store
+
+
+def config(parent: Path, out: Path, **changes) -> AlignConfig:
+    asked = {"store": parent, "out": out, "sample": 40, "how": RunConfig(workers=2)}
+    return AlignConfig(**{**asked, **changes})
+
+
+@pytest.fixture(scope="module")
+def aligned(parent, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("align") / "aligned"
+    said = align(config(parent, out))
+    assert said.after < 0.9 * said.before
+    return out
+
+
+def names_of(made_up, rows: list[int]) -> torch.Tensor:
+    """What restarts are named by: items and views."""
+    records = [made_up.records[row] for row in rows]
+    items = rng.hash_items(record.item_id for record in records)
+    return rng.fold(items, torch.tensor([record.view for record in records]))
+
+
+def served(made_up) -> list[int]:
+    return [row for row in range(made_up.rows) if row not in made_up.bad]
+
+
+def test_functions_stay_what_they_were(made_up, parent, aligned):
+    assert verify_store(aligned).ok
+    rows, coords = served(made_up)[::5], grid_coords(made_up.spec, (8, 8), torch.float64)
+    stores = [open_store(path) for path in (parent, aligned)]
+    params = [store.read(rows).to(dtype=torch.float64) for store in stores]
+    assert not torch.equal(params[0].flat(), params[1].flat())
+    values = [evaluate(made_up.spec, some, coords) for some in params]
+    torch.testing.assert_close(values[0], values[1], rtol=0, atol=1e-12)
+    tables = [store.records.to_table().sort_by("row") for store in stores]
+    for column in ("psnr_db", "item_id", "view", "status", "reason"):
+        found, expected = (table[column].to_pylist() for table in tables)
+        np.testing.assert_equal(found, expected)
+    assert tables[1]["parent_row"].to_pylist() == list(range(made_up.rows))
+    unserved = stores[1].read(list(made_up.bad)).flat()
+    assert unserved.isnan().all()
+
+
+def test_a_row_is_its_parent_matched_to_the_stored_template(made_up, parent, aligned):
+    facts = read_facts(open_files(aligned), aligned)
+    template = noted_template(facts.about, made_up.spec)
+    rows = served(made_up)[::7]
+    params, names = open_store(parent).read(rows), names_of(made_up, rows)
+    found = match(made_up.spec, template, params, thorough("signed"), names=names)
+    assert torch.equal(found.aligned.flat(), open_store(aligned).read(rows).flat())
+    # That names matter here is what gives meaning to the same bytes from other cuts of the rows.
+    unnamed = match(made_up.spec, template, params, thorough("signed"))
+    assert not torch.equal(unnamed.aligned.flat(), found.aligned.flat())
+
+
+def test_the_search_is_noted(aligned):
+    noted = walk_back(open_store(aligned))[0].how["match"]
+    assert match_config(noted) == thorough("signed")
+    with pytest.raises(ValueError, match=r"that this inrgen knows; got \['depth'\]"):
+        match_config({**noted, "depth": 2})
+
+
+def test_a_store_that_notes_no_opening_is_one_from_the_identity(made_up, parent, tmp_path):
+    out, rows = tmp_path / "earlier", served(made_up)
+    noted = {"kind": "signed", "order": [], "max_sweeps": 100, "restarts": 0, "seed": 0}
+    plan = plan_derivation(parent, out, "align", 1, {"to": "20", "match": noted, "template": {}})
+    template = open_store(parent).read([20])
+    ensure_store(plan, lambda: note_template({made_up.spec_id: template}))
+    fill(plan, RunConfig(workers=1))
+    found = match(made_up.spec, template, open_store(parent).read(rows), MatchConfig())
+    assert torch.equal(found.aligned.flat(), open_store(out).read(rows).flat())
+    said = align(config(parent, out, to="20", opening="identity", restarts=0))
+    assert said.rows_found == made_up.rows
+    with pytest.raises(ValueError, match=r"match.opening \(there nothing, here 'both'\)"):
+        align(config(parent, out, to="20"))
+
+
+def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, aligned):
+    rows, store = served(made_up), open_store(aligned)
+    assert torch.equal(replay(open_store(parent), store, rows).flat(), store.read(rows).flat())
+
+
+def test_what_is_reported_is_what_lies_there(made_up, parent, aligned):
+    said = align(config(parent, aligned))
+    assert (said.rows_made, said.rows_found) == (0, made_up.rows)
+    facts = read_facts(open_files(aligned), aligned)
+    template = noted_template(facts.about, made_up.spec)
+    for path, figure in ((parent, said.before), (aligned, said.after)):
+        distances = squared_distance(template, open_store(path).read(served(made_up)))
+        assert figure == pytest.approx(float(distances.mean()), rel=1e-12)
+
+
+def test_pairs_bring_views_to_the_first_that_is_there(made_up, parent, tmp_path):
+    out = tmp_path / "pairs"
+    said = align(config(parent, out, to="pairs"))
+    assert said.after < said.before
+    before, after = open_store(parent), open_store(out)
+    # of item 0 the first view is bad, so the second is what others are matched to
+    assert torch.equal(before.read([1, 4, 8]).flat(), after.read([1, 4, 8]).flat())
+    search, names = thorough("signed"), names_of(made_up, [2, 3])
+    found = match(made_up.spec, before.read([1]), before.read([2, 3]), search, names=names)
+    assert torch.equal(found.aligned.flat(), after.read([2, 3]).flat())
+    assert verify_store(out).ok
+
+
+@pytest.mark.parametrize("to", ["medoid", "20"])
+def test_a_row_may_be_the_template(made_up, parent, tmp_path, to):
+    out = tmp_path / "store"
+    how = RunConfig(workers=1)
+    align(config(parent, out, to=to, match="permutation", restarts=0, how=how))
+    facts = read_facts(open_files(out), out)
+    template = noted_template(facts.about, made_up.spec).flat()
+    rows = served(made_up)
+    same = (open_store(parent).read(rows).flat() == template).all(dim=1).nonzero()[:, 0].tolist()
+    assert len(same) == 1
+    row = rows[same[0]]
+    assert row == 20 or to == "medoid"
+    assert torch.equal(open_store(out).read([row]).flat(), template)
+    signs = replay(open_store(parent), open_store(out), [row]).flat()
+    assert torch.equal(signs, template)
+
+
+def test_an_interrupted_alignment_goes_on_with_its_own_template(
+    made_up, parent, aligned, monkeypatch
+):
+    out = aligned.parent / "again"
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inrgen.commands.align.fill", stop)
+        with pytest.raises(KeyboardInterrupt):
+            align(config(parent, out))
+    # made once: a machine that sums in another order must not make another one
+    monkeypatch.setattr("inrgen.commands.align.make_template", stop)
+    monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 5_000)
+    align(config(parent, out, how=RunConfig(workers=1)))
+    assert made_up.content(out) == made_up.content(aligned)
+
+
+def test_what_cannot_be_is_a_sentence(parent, aligned, tmp_path):
+    with pytest.raises(ValueError, match="to must be mean, medoid, pairs or a row's number"):
+        config(parent, tmp_path, to="template")
+    with pytest.raises(ValueError, match="to must be a row that holds weights; got 501"):
+        align(config(parent, tmp_path / "a", to="501"))
+    with pytest.raises(ValueError, match="to must be a row that holds weights; got 99999"):
+        align(config(parent, tmp_path / "a", to="99999"))
+    with pytest.raises(ValueError, match=r"parameters.match.kind \(there 'signed', here 'phase'\)"):
+        align(config(parent, aligned, match="phase"))
+    with pytest.raises(ValueError, match="memory_mb must be at least"):
+        align(config(parent, tmp_path / "a", how=RunConfig(memory_mb=1)))

@@ -1,0 +1,54 @@
+"""What a build settles before it starts."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inrgen.fit.plan import BuildConfig, plan_build
+from inrgen.fit.recipes import recipe
+from inrgen.fit.torch_engine import TorchEngine
+from inrgen.fit.views import fit_block
+from inrgen.sources.catalog import open_source
+from inrgen.sources.config import SourceConfig
+
+DIGITS = SourceConfig(name="digits", limit=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({}, {}),
+        ({"hidden": (7, 9, 8)}, {"widths": (2, 7, 9, 8, 1), "omega": (30.0,) * 3}),
+        ({"omega": 11.0}, {"omega": (11.0, 11.0)}),
+        ({"stop_psnr": 33.0}, {"stop_psnr_db": 33.0}),
+        ({"stop_psnr": float("inf")}, {"stop_psnr_db": None}),
+        ({"num_steps": 3}, {"num_steps": 3}),
+        ({"lr": 0.25}, {"lr": 0.25}),
+        ({"shared": True}, {"shared": True}),
+    ],
+)
+def test_what_is_asked_for_replaces_the_recipes_own_and_nothing_else(change, changed):
+    plan = plan_build(BuildConfig(source=DIGITS, out=Path("STORE"), **change))
+    made = recipe("published", open_source(DIGITS).facts)
+
+    def settings(spec, fit) -> dict[str, Any]:
+        return asdict(spec) | asdict(fit) | asdict(fit.init)
+
+    expected, found = settings(made.spec, made.fit), settings(plan.job.spec, plan.job.fit)
+    del expected["init"], found["init"]
+    assert found == expected | changed
+
+
+def test_shared_items_start_alike_and_views_do_not():
+    """One update moves weights by the learning rate at most, so rows still lie at their starts."""
+    config = BuildConfig(
+        source=DIGITS, out=Path("STORE"), views=2, num_steps=1, lr=1e-6, shared=True
+    )
+    plan, source = plan_build(config), open_source(DIGITS)
+    signals = (source.load(index) for index in range(2))
+    flat = fit_block(plan.job, TorchEngine(), source.items[:2], signals, 0).flat
+    first, second, other = flat[0], flat[1], flat[2]
+    assert abs(first - other).max() < 1e-5
+    assert abs(first - second).max() > 1e-3

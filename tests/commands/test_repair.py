@@ -1,0 +1,192 @@
+"""What is damaged is found, and refitted bit for bit, and nothing else is touched."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from inrgen.commands.build import BuildConfig, build
+from inrgen.commands.stats import StatsConfig, stats
+from inrgen.commands.verify import VerifyConfig, verify
+from inrgen.sources.config import SourceConfig
+from inrgen.store.layout import fragment_key, shard_key
+from inrgen.store.reader import open_store
+from inrgen.store.salvage import salvage_block
+from inrgen.store.writer import StoreWriter, stage_block
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A store of three blocks."""
+    out = tmp_path_factory.mktemp("whole") / "store"
+    source = SourceConfig(name="digits", split="train", limit=150)
+    build(BuildConfig(source=source, out=out, views=5, num_steps=5, workers=0))
+    return out
+
+
+@pytest.fixture
+def store(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "store"))
+
+
+def paths(store: Path, block: int) -> tuple[Path, Path]:
+    spec_id = open_store(store).spec.spec_id
+    return store / shard_key(spec_id, block), store / fragment_key(spec_id, block)
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x10
+    path.write_bytes(data)
+
+
+def damage_weights(store: Path) -> None:
+    flip(paths(store, 1)[0], 12345)
+
+
+def damage_records(store: Path) -> None:
+    flip(paths(store, 2)[1], 200)
+
+
+def lose_weights(store: Path) -> None:
+    paths(store, 0)[0].unlink()
+
+
+def lose_records(store: Path) -> None:
+    paths(store, 2)[1].unlink()
+
+
+def cut_weights(store: Path) -> None:
+    shard = paths(store, 1)[0]
+    shard.write_bytes(shard.read_bytes()[:-1000])
+
+
+def names(store: Path) -> list[str]:
+    table = open_store(store).read_records(["row", "item_id"]).sort_by("row")
+    return table["item_id"].to_pylist()
+
+
+DAMAGES = [damage_weights, damage_records, lose_weights, lose_records, cut_weights]
+
+
+def weights(store: Path) -> torch.Tensor:
+    opened = open_store(store)
+    return opened.read(range(opened.layouts[opened.spec.spec_id].rows)).flat()
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda f: f.__name__)
+def test_damage_is_found_and_repaired_bit_for_bit(damage, store, whole):
+    damage(store)
+    found = verify(VerifyConfig(store=store))
+    assert found.failed
+    assert any(finding.rows for finding in found.report.findings)
+    mended = verify(VerifyConfig(store=store, repair=True))
+    assert not mended.failed, mended.text()
+    assert mended.rows_refitted > 0
+    assert torch.equal(weights(store), weights(whole))
+
+
+@pytest.mark.parametrize("block", [0, 2], ids=["the first", "the second"])
+def test_of_two_rows_of_one_item_the_wrong_one_is_refitted(block, store, whole):
+    opened = open_store(store)
+    spec_id, layout = opened.spec.spec_id, opened.layouts[opened.spec.spec_id]
+    left = salvage_block(store, spec_id, block)
+    other = salvage_block(store, spec_id, 1).records[0].item_id
+    wrong = [replace(record, item_id=other) for record in left.records[: layout.views]]
+    records = [*wrong, *left.records[layout.views :]]
+    with StoreWriter(store) as writer:
+        writer.replace(stage_block(store, spec_id, block, left.flat, records))
+    assert {f.kind for f in verify(VerifyConfig(store=store)).report.findings} == {"duplicate"}
+    mended = verify(VerifyConfig(store=store, repair=True))
+    assert not mended.failed, mended.text()
+    assert mended.rows_refitted == layout.views
+    assert torch.equal(weights(store), weights(whole))
+    assert names(store) == names(whole)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "zarr-copy.json"])
+def test_a_damaged_document_is_restored_without_a_fit(name, store, whole):
+    flip(store / name, 99)
+    mended = verify(VerifyConfig(store=store, repair=True))
+    assert not mended.failed, mended.text()
+    assert mended.rows_refitted == 0
+    assert (store / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_repair_says_what_it_found_restored_and_removed(store):
+    stats(StatsConfig(store=store))
+    (document,) = (store / "statistics").iterdir()
+    key = document.relative_to(store).as_posix()
+    flip(document, 20)
+    flip(store / "zarr-copy.json", 99)
+    damage_weights(store)
+    (store / "records" / "notes.txt").write_text("mine")
+    before = verify(VerifyConfig(store=store))
+    assert (before.found, before.restored, before.removed) == ((), (), ())
+    assert before.text().endswith(f": {len(before.report.findings)} findings")
+    mended = verify(VerifyConfig(store=store, repair=True))
+    lines = mended.text().splitlines()
+    assert lines[:4] == [f"found {line}" for line in before.text().splitlines()[:4]]
+    assert lines[4:6] == [
+        "restored zarr-copy.json",
+        f"removed {key}; `inrgen stats` makes it again",
+    ]
+    assert lines[6].endswith(f"refitted {mended.rows_refitted} rows")
+    assert lines[7].startswith("records/notes.txt: ")
+    assert lines[8].endswith(": 1 finding")
+    noted = mended.document()
+    assert [found["key"] for found in noted["found"]] == [f.key for f in before.report.findings]
+    assert (noted["restored"], noted["removed"]) == (("zarr-copy.json",), (key,))
+
+
+def test_a_flipped_byte_costs_its_chunk_alone(store, whole):
+    flip(paths(store, 1)[0], 12345)
+    others = [paths(store, block) for block in (0, 2)]
+    before = [path.read_bytes() for pair in others for path in pair]
+    mended = verify(VerifyConfig(store=store, repair=True))
+    layout = open_store(store).layouts[open_store(store).spec.spec_id]
+    assert 0 < mended.rows_refitted <= layout.chunk_rows
+    assert [path.read_bytes() for pair in others for path in pair] == before
+    shards = (paths(where, 1)[0].read_bytes() for where in (store, whole))
+    assert next(shards) == next(shards)
+
+
+def test_refitted_rows_are_counted_as_they_are_fitted(store, capsys):
+    """A lost index costs no fit, lost records cost their whole block."""
+    shard, fragment = paths(store, 2)
+    flip(shard, shard.stat().st_size - 20)
+    assert verify(VerifyConfig(store=store, repair=True)).rows_refitted == 0
+    fragment.unlink()
+    layout = open_store(store).layouts[open_store(store).spec.spec_id]
+    mended = verify(VerifyConfig(store=store, repair=True))
+    assert mended.rows_refitted == len(layout.block_rows(2))
+    assert "verify: 750 of 750 INRs" in capsys.readouterr().err
+
+
+def test_a_sound_store_is_left_alone(store):
+    before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
+    assert not verify(VerifyConfig(store=store, repair=True)).failed
+    assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
+
+
+def test_repair_says_what_it_needs(tmp_path):
+    """A source with files of its own must be told again where they are."""
+    from PIL import Image
+
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(4):
+        Image.new("L", (5, 5), 60 * number).save(pictures / f"{number}.png")
+    out = tmp_path / "store"
+    source = SourceConfig(name="image-folder", data=str(pictures))
+    build(BuildConfig(source=source, out=out, views=2, num_steps=2, workers=0))
+    next(out.rglob("params/c/0/0")).unlink()
+    with pytest.raises(ValueError, match="image-folder needs data"):
+        verify(VerifyConfig(store=out, repair=True))
+    (pictures / "9.png").write_bytes((pictures / "1.png").read_bytes())
+    with pytest.raises(ValueError, match="other items of image-folder"):
+        verify(VerifyConfig(store=out, repair=True, data=str(pictures)))
+    (pictures / "9.png").unlink()
+    assert not verify(VerifyConfig(store=out, repair=True, data=str(pictures))).failed

@@ -1,0 +1,89 @@
+"""The factored graph network says what the one over all pairs of units says."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from inrgen.core.spec import InrSpec
+from inrgen.training.models.catalog import make_model, parse_model
+from inrgen.training.models.edge_attention import beside, turned
+from inrgen.training.models.gnn import Gnn
+from pipelines.bench.train_cost import measure_work
+from pipelines.bench.train_literal import LiteralGnn
+
+SPECS = [
+    InrSpec(widths=(2, 4, 5, 2), omega=(30.0, 20.0)),
+    InrSpec(widths=(1, 3, 2, 3, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
+]
+SMALL = "gnn,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,frequencies=3"
+
+
+def made(spec: InrSpec) -> Gnn:
+    model = make_model(parse_model(SMALL), spec, 3, 0).double().eval()
+    assert isinstance(model, Gnn)
+    torch.manual_seed(1)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.7)
+    return model
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.architecture)
+def test_factored_and_literal_agree_in_logits_and_gradients(spec, make_params):
+    model, params = made(spec), make_params(spec, 3)
+    logits = []
+    gradients = []
+    for network in (model, LiteralGnn(model)):
+        model.zero_grad()
+        logits.append(network(params))
+        logits[-1].square().sum().backward()
+        gradients.append({name: w.grad.clone() for name, w in model.named_parameters()})
+    assert_close(logits[0], logits[1])
+    assert logits[0].std(dim=0).min() > 1e-3
+    for name, gradient in gradients[0].items():
+        assert_close(gradient, gradients[1][name], msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_working_rounds_out_again_saves_memory_and_changes_nothing(make_params):
+    params = make_params(SPECS[0], 20)
+    found, peaks = [], []
+    for text in (SMALL, f"{SMALL},recompute=yes"):
+        model = make_model(parse_model(text), SPECS[0], 3, 0).double().train()
+        torch.manual_seed(5)  # of dropout, which must fall alike both times
+        work = measure_work(lambda model=model: model(params).square().sum().backward())
+        peaks.append(work.peak_bytes)
+        found.append([weight.grad for weight in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert peaks[1] < peaks[0] / 1.8
+
+
+def test_every_edge_leads_back():
+    counts = (2, 4, 3, 1)
+    units = [torch.tensor([[m * 10 + i for i in range(n)]]) for m, n in enumerate(counts)]
+    asked = beside([u[..., None] for u in units])
+    # Each edge says who asks whom.
+    edges = [
+        torch.stack(torch.broadcast_tensors(own[:, :, None], other[:, None, :, 0]), dim=-1)
+        for own, other in zip(units, asked, strict=True)
+    ]
+    for edge, back in zip(edges, turned(edges), strict=True):
+        assert torch.equal(edge, back.flip(-1))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.architecture)
+def test_too_few_rounds_to_see_every_weight_are_refused(spec, make_params):
+    fewest = spec.num_hidden + 2
+    model, params = made(spec), make_params(spec, 3).map(lambda t: t.requires_grad_())
+    assert len(model.layers) == fewest
+    model.layers = model.layers[:-1]
+    model(params).sum().backward()
+    assert params.weights[0].grad.count_nonzero() == 0
+    assert params.weights[-1].grad.count_nonzero() > 0
+    with pytest.raises(ValueError, match=f"layers must be at least {fewest} .* got {fewest - 1}"):
+        make_model(parse_model(f"{SMALL},layers={fewest - 1}"), spec, 3, 0)
+
+
+def test_the_size_is_that_of_the_published_network():
+    spec = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
+    model = make_model(parse_model("gnn"), spec, 10, 0)
+    assert sum(weight.numel() for weight in model.parameters()) == 376_586
