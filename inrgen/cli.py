@@ -1,9 +1,10 @@
-"""The command line: one verb a stage, made from the stages' own config dataclasses."""
+"""The command line: a table of verbs, and the one way in which every verb runs.
 
-import ast
+`pipelines.bench` runs its own table through run_verbs, so options, JSON, errors and exit codes are
+the same there.
+"""
+
 import importlib
-import importlib.util
-import inspect
 import json
 import math
 import os
@@ -12,45 +13,87 @@ import sys
 import tempfile
 import textwrap
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
-import tyro
-
 Config = TypeVar("Config")
 
-# verb: (module, config dataclass, function). A verb's module is imported when the verb is used.
-VERBS = {
-    "demo": ("inrgen.commands.demo", "DemoConfig", "demo"),
-    "build": ("inrgen.commands.build", "BuildConfig", "build"),
-    "info": ("inrgen.commands.info", "InfoConfig", "info"),
-    "verify": ("inrgen.commands.verify", "VerifyConfig", "verify"),
-    "render": ("inrgen.commands.render", "RenderConfig", "render"),
-    "extract": ("inrgen.commands.extract", "ExtractConfig", "extract"),
-    "stats": ("inrgen.commands.stats", "StatsConfig", "stats"),
-    "augment": ("inrgen.commands.augment", "AugmentConfig", "augment"),
-    "align": ("inrgen.commands.align", "AlignConfig", "align"),
-    "train": ("inrgen.commands.train", "TrainCommand", "train"),
-    "predict": ("inrgen.commands.predict", "PredictConfig", "predict"),
-    "diversity": ("inrgen.commands.diversity", "DiversityConfig", "diversity"),
-    "card": ("inrgen.commands.card", "CardConfig", "card"),
-    "export": ("inrgen.commands.export", "ExportConfig", "export"),
-    "import": ("inrgen.commands.import_", "ImportConfig", "import_store"),
-    "bench fit": ("pipelines.bench.fit", "FitBench", "bench_fit"),
-    "bench align": ("pipelines.bench.align", "AlignBenchConfig", "run"),
-    "bench recipe": ("inrgen.probes.recipes", "RecipeBench", "bench_recipe"),
-    "bench load": ("pipelines.bench.load", "LoadBench", "bench_load"),
-    "bench jobs": ("pipelines.bench.jobs", "JobsBench", "bench_jobs"),
-    "bench train": ("pipelines.bench.train", "TrainBench", "bench_train"),
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb of a command line.
+
+    Attributes:
+        name: the word, or words, typed.
+        module: the module with config and function, imported when the verb is used.
+        config: the name of the frozen dataclass that the options are made from.
+        function: the name of the function that takes the config and returns a Report.
+        help: one sentence for the list of verbs.
+        resumable: whether the same command, run again, goes on where it stopped.
+        renamed: old names of options, each with the new one.
+    """
+
+    name: str
+    module: str
+    config: str
+    function: str
+    help: str = field(kw_only=True)
+    resumable: bool = field(default=False, kw_only=True)
+    renamed: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+
+# fmt: off
+VERBS = (
+    Verb("demo", "inrgen.commands.demo", "DemoConfig", "demo",
+         help="Run the whole journey on handwritten digits, offline, in about a minute."),
+    Verb("build", "inrgen.commands.build", "BuildConfig", "build", resumable=True,
+         help="Fit views of every item of a data set into a store."),
+    Verb("info", "inrgen.commands.info", "InfoConfig", "info",
+         help="Print what a store holds: networks, conventions, recipe, counts and PSNR."),
+    Verb("verify", "inrgen.commands.verify", "VerifyConfig", "verify",
+         help="Check every byte of a store; --repair refits what is damaged."),
+    Verb("render", "inrgen.commands.render", "RenderConfig", "render",
+         help="Draw INRs beside their originals, and the quality of the whole store."),
+    Verb("extract", "inrgen.commands.extract", "ExtractConfig", "extract",
+         help="Write the surface of one shape's INR as a mesh."),
+    Verb("stats", "inrgen.commands.stats", "StatsConfig", "stats",
+         help="Measure mean and standard deviation of every parameter."),
+    Verb("augment", "inrgen.commands.augment", "AugmentConfig", "augment", resumable=True,
+         help="Make a store of changed copies of every row."),
+    Verb("align", "inrgen.commands.align", "AlignConfig", "align", resumable=True,
+         help="Align every row to one template, or the views of each item."),
+    Verb("train", "inrgen.commands.train", "TrainCommand", "train", resumable=True,
+         help="Train a network that reads weights, and test its best epoch."),
+    Verb("predict", "inrgen.commands.predict", "PredictConfig", "predict",
+         help="Classify the INRs of a store with a trained network."),
+    Verb("diversity", "inrgen.commands.diversity", "DiversityConfig", "diversity",
+         help="Measure how far apart views and items are, before and after alignment."),
+    Verb("card", "inrgen.commands.card", "CardConfig", "card",
+         help="Write a data card for the Hugging Face hub, and a Croissant record."),
+    Verb("export", "inrgen.commands.export", "ExportConfig", "export", resumable=True,
+         help="Write a store in the files that other people's code reads."),
+    Verb("import", "inrgen.commands.import_", "ImportConfig", "import_store", resumable=True,
+         help="Read other people's INRs into a store."),
+    Verb("probe-recipes", "inrgen.probes.recipes", "RecipeBench", "bench_recipe",
+         help="Fit the same items by several recipes, and measure what the weights teach."),
+)
+# fmt: on
+
+# Verbs of earlier versions, each with the command that took its place.
+MOVED_VERBS = {
+    "bench recipe": "inrgen probe-recipes",
+    **{
+        f"bench {name}": f"python -m pipelines.bench {name}"
+        for name in ("fit", "align", "load", "jobs", "train")
+    },
 }
-RESUMABLE = {"align", "augment", "build", "export", "import", "train"}
 
 
 class Report(Protocol):
-    """What a stage returns: what it did, in plain words and as plain values."""
+    """The summary that a verb's function returns, for people and for machines."""
 
     @property
     def failed(self) -> bool:
@@ -66,97 +109,73 @@ class Report(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Command(Generic[Config]):
-    """A stage's config and how to print what it did.
-
-    Attributes:
-        config: what the stage is asked to do.
-        json: print the summary as one JSON document on stdout, and nothing else there.
-    """
-
-    config: Annotated[Config, tyro.conf.arg(name="")]
-    json: bool = False
-
-
-def _config(verb: str) -> type:
-    module, name, _ = VERBS[verb]
-    return getattr(importlib.import_module(module), name)
-
-
-def _about(config: type) -> str:
-    """What a stage's config says of the stage, less the list of its fields."""
-    return inspect.cleandoc(config.__doc__ or "").split("\nAttributes:")[0]
-
-
-def _docstring(module: str, name: str) -> str:
-    """A class's docstring, read from its file: to import every stage takes seconds."""
-    found = importlib.util.find_spec(module)
-    tree = ast.parse(Path(str(found and found.origin)).read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return ast.get_docstring(node) or ""
-        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
-            return _docstring(str(node.module), name)
-    raise AttributeError(f"{module} has no class {name}")
-
-
-def _first_words(verb: str) -> str:
-    """What a verb does, in the first paragraph of its config's docstring."""
-    return " ".join(_docstring(*VERBS[verb][:2]).split("\n\n")[0].split())
-
-
-def _listing(group: str) -> str:
-    """The verbs there are, a few words on each; of one group, or all for ""."""
-    verbs = [verb for verb in VERBS if verb.startswith(group)]
-    width = max(map(len, verbs)) + 4
+def _listing(prog: str, verbs: Sequence[Verb], about: str) -> str:
+    """Usage, and every verb with its sentence."""
+    width = max(len(verb.name) for verb in verbs) + 4
     lines = [
         textwrap.fill(
-            _first_words(verb),
+            verb.help,
             width=88,
-            initial_indent=f"  {verb}".ljust(width),
+            initial_indent=f"  {verb.name}".ljust(width),
             subsequent_indent=" " * width,
         )
         for verb in verbs
     ]
-    return "\n".join(
-        [
-            f"usage: inrgen {group or 'VERB'}{' VERB' if group else ''} ...",
-            "",
-            "Make, store and serve data sets of implicit neural representations.",
-            "",
-            *lines,
-            "",
-            f"inrgen {group or 'VERB'}{' VERB' if group else ''} --help says more of each.",
-            *([] if group else ["inrgen --version says which this is."]),
-        ]
-    )
+    head = [f"usage: {prog} VERB ...", "", about, ""]
+    tail = ["", f"{prog} VERB --help explains the options of a verb."]
+    return "\n".join([*head, *lines, *tail, f"{prog} --version prints the version."])
 
 
-def _chosen(argv: Sequence[str]) -> str | None:
-    """The verb that a command line begins with, of one word or two."""
-    return next((v for n in (2, 1) if (v := " ".join(argv[:n])) in VERBS), None)
-
-
-def _parse(verb: str, rest: Sequence[str]) -> Command[Any]:
-    """Read what follows the verb; only the module of the verb that is used gets imported."""
-    config = _config(verb)
-    return tyro.cli(Command[config], args=rest, prog=f"inrgen {verb}", description=_about(config))
-
-
-def _without_verb(argv: Sequence[str]) -> int:
-    """Say which verbs there are, or the version: asked for, 0; to none or a wrong verb, 2."""
-    group = "bench" if argv[:1] == ["bench"] else ""
-    given = argv[1:] if group else argv
-    if given and given[0] in ("-h", "--help"):
-        print(_listing(group))
+def _without_verb(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[str]) -> int:
+    """Print the list of verbs or the version; exit status 2 if neither was asked for."""
+    if argv and argv[0] in ("-h", "--help"):
+        print(_listing(prog, verbs, about))
         return 0
-    if argv == ["--version"]:
+    if list(argv) == ["--version"]:
         print(f"inrgen {version('inrgen')}")
         return 0
-    wrong = f"there is no verb {given[0]!r}" if given else "a verb is needed"
-    print(f"{_listing(group)}\n\ninrgen: {wrong}", file=sys.stderr)
+    if (moved := MOVED_VERBS.get(" ".join(argv[:2]))) is not None:
+        print(f"{prog}: {' '.join(argv[:2])} is now `{moved}`", file=sys.stderr)
+        return 2
+    wrong = f"there is no verb {argv[0]!r}" if argv else "a verb is needed"
+    print(f"{_listing(prog, verbs, about)}\n\n{prog}: {wrong}", file=sys.stderr)
     return 2
+
+
+def _check_renamed(verb: Verb, arguments: Sequence[str]) -> None:
+    """Raise ValueError for an option that has another name now."""
+    for argument in arguments:
+        old = argument.split("=")[0]
+        if old in verb.renamed:
+            raise ValueError(f"{old} is now {verb.renamed[old]}")
+
+
+def _parse(prog: str, verb: Verb, arguments: Sequence[str]) -> tuple[Any, bool]:
+    """The verb's config, and whether its summary is printed as JSON."""
+    import tyro
+
+    config_class = getattr(importlib.import_module(verb.module), verb.config)
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Command(Generic[Config]):
+        """A verb's config and the form of its summary.
+
+        Attributes:
+            config: what the verb is asked to do.
+            json: print the summary as one JSON document on stdout, and nothing else there.
+        """
+
+        config: Annotated[Config, tyro.conf.arg(name="")]
+        json: bool = False
+
+    about = (config_class.__doc__ or "").split("\n    Attributes:")[0]
+    command = tyro.cli(
+        Command[config_class],
+        args=arguments,
+        prog=f"{prog} {verb.name}",
+        description=textwrap.dedent(f"    {about}"),
+    )
+    return command.config, command.json
 
 
 def _plain(value: Any) -> Any:
@@ -170,36 +189,43 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _run(verb: str, command: Command[Any]) -> int:
-    module, _, function = VERBS[verb]
-    run: Callable[[Any], Report] = getattr(importlib.import_module(module), function)
-    report = run(command.config)
-    said = json.dumps(_plain(report.document()), indent=2) if command.json else report.text()
-    print(said, flush=True)
+def _run(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
+    _check_renamed(verb, arguments)
+    config, as_json = _parse(prog, verb, arguments)
+    run: Callable[[Any], Report] = getattr(importlib.import_module(verb.module), verb.function)
+    report = run(config)
+    print(json.dumps(_plain(report.document()), indent=2) if as_json else report.text(), flush=True)
     return 1 if report.failed else 0
 
 
-def _stop(signum: int, frame: object) -> None:
-    """A polite request to end, as batch systems send it, is treated like Ctrl-C."""
+def _interrupt(signum: int, frame: object) -> None:
+    """Treat SIGTERM, which batch systems send, like Ctrl-C."""
     raise KeyboardInterrupt
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if it did what was asked, 1 if not, 2 for a wrong command line."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    verb = _chosen(argv)
+def run_verbs(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[str]) -> int:
+    """Run one command line of a table of verbs.
+
+    A user error becomes one sentence on stderr; any other exception is written to a log file that
+    the sentence names.
+
+    Returns:
+        0 for success, 1 for failure, 2 for a wrong command line, 130 if interrupted, 141 if the
+        reader of stdout went away.
+    """
+    verb = next((v for v in verbs if list(argv[: len(v.name.split())]) == v.name.split()), None)
     if verb is None:
-        return _without_verb(argv)
-    name = f"inrgen {verb}"
-    handler = signal.signal(signal.SIGTERM, _stop)
+        return _without_verb(prog, verbs, about, argv)
+    name = f"{prog} {verb.name}"
+    handler = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _run(verb, _parse(verb, argv[len(verb.split()) :]))
+        return _run(prog, verb, argv[len(verb.name.split()) :])
     except KeyboardInterrupt:
-        again = "; run the same command again to go on" if verb in RESUMABLE else ""
+        again = "; run the same command again to go on" if verb.resumable else ""
         print(f"{name}: stopped{again}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has had enough; Python must not fail again when it flushes.
+        # Without this, Python fails once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, OSError) as error:
@@ -216,3 +242,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run inrgen's command line; argv is sys.argv[1:] by default. Returns the exit status."""
+    about = "Make, store and serve data sets of implicit neural representations."
+    return run_verbs("inrgen", VERBS, about, list(sys.argv[1:] if argv is None else argv))
