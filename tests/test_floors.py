@@ -17,7 +17,9 @@ FLOORS = (
     {"training", "exchange", "figures"},
     {"probes"},
     {"commands"},
-    {"api", "cli"},
+    {"api"},
+    {"cli"},
+    {"__main__"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
