@@ -13,9 +13,9 @@ from inrgen.core.arguments import StoreArgument
 from inrgen.core.matching import MatchConfig, Opening, thorough
 from inrgen.core.params import Params
 from inrgen.core.symmetry import Kind, require_activation
-from inrgen.executors.config import RunConfig
-from inrgen.executors.dask_run import run_graphs
+from inrgen.executors.config import ExecutorConfig, process_bytes
 from inrgen.executors.progress import show_progress
+from inrgen.executors.runner import run_tasks
 from inrgen.jobs.align import OPERATION, PAIRS, align_parameters, make_template, sample_rows
 from inrgen.jobs.block import BlockDistance, measure_block, note_template
 from inrgen.jobs.derive import (
@@ -23,7 +23,6 @@ from inrgen.jobs.derive import (
     DeriveSummary,
     ensure_store,
     fill,
-    held_bytes,
     pace_of,
     plan_derivation,
     summarise,
@@ -72,7 +71,7 @@ class AlignConfig:
     restarts: int = thorough("signed").restarts
     sample: int = 1000
     seed: int = 0
-    how: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    how: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
 
     def __post_init__(self) -> None:
         if self.to not in (*_TEMPLATES, PAIRS) and not self.to.isdecimal():
@@ -131,9 +130,10 @@ def _templates(plan: DerivePlan, config: AlignConfig) -> dict[str, Any]:
             continue
         rows, _ = _sampled(plan.parent, spec_id, config)
         limit, takes = config.how.memory_mb, len(rows) * spec.num_params * 4 * _SAMPLE_COPIES
-        if limit is not None and held_bytes() + takes > limit * 1e6:
+        needed = process_bytes() + takes
+        if limit is not None and needed > limit * 1e6:
             raise ValueError(
-                f"memory_mb must be at least {(held_bytes() + takes) / 1e6:,.0f} for a sample of "
+                f"memory_mb must be at least {needed / 1e6:,.0f} for a sample of "
                 f"{len(rows)} rows; got {limit:g}"
             )
         params = _read_sample(plan.parent, spec_id, rows)
@@ -145,17 +145,15 @@ def _templates(plan: DerivePlan, config: AlignConfig) -> dict[str, Any]:
     return note_template(found)
 
 
-def _measure(
-    plan: DerivePlan, how: RunConfig, paced: tuple[Concurrency, int | None]
-) -> tuple[float, float]:
+def _measure(plan: DerivePlan, paced: tuple[Concurrency, ExecutorConfig]) -> tuple[float, float]:
     """The mean squared distance from the reference before and after, read from both stores."""
-    pace, at_once = paced
+    pace, executor = paced
     layouts = open_store(plan.out).layouts
     blocks = {spec_id: list(range(layout.num_blocks)) for spec_id, layout in layouts.items()}
     tasks = tasks_of(plan, blocks, pace)
     found: list[BlockDistance] = []
     with show_progress("measure", len(tasks), 0, "blocks") as progress:
-        for one in run_graphs(measure_block, tasks, how, at_once, progress.tick):
+        for one in run_tasks(measure_block, tasks, executor, progress.tick):
             found.append(one)
             progress.advance(1)
     found.sort(key=lambda one: (one.spec_id, one.block))
@@ -182,4 +180,4 @@ def align(config: AlignConfig) -> DeriveSummary:
     paced = pace_of(plan.cost(), config.how)
     ensure_store(plan, lambda: _templates(plan, config))
     filled = fill(plan, config.how, paced)
-    return summarise(plan, config.out, filled, _measure(plan, config.how, paced))
+    return summarise(plan, config.out, filled, _measure(plan, paced))

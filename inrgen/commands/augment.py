@@ -8,7 +8,7 @@ import torch
 import tyro
 
 from inrgen.core.arguments import StoreArgument
-from inrgen.executors.config import RunConfig
+from inrgen.executors.config import ExecutorConfig
 from inrgen.jobs.augment import OPERATION, augment_parameters
 from inrgen.jobs.chain_text import Link, chain_of, parse_chain
 from inrgen.jobs.derive import (
@@ -50,7 +50,7 @@ class AugmentConfig:
     copies: int = 1
     seed: int = 0
     published: bool = False
-    how: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    how: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
 
     def __post_init__(self) -> None:
         if self.copies < 1:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from inrgen.core.arguments import OptionalLocalPath, StoreArgument
-from inrgen.executors.config import RunConfig
-from inrgen.executors.dask_run import run_graphs
+from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
+from inrgen.executors.runner import run_tasks
 from inrgen.jobs.derive import pace_of
 from inrgen.jobs.plan import read_cost
 from inrgen.jobs.stats import Moments, StatsTask, measure_moments, no_moments
@@ -33,7 +33,7 @@ class StatsConfig:
     store: tyro.conf.Positional[StoreArgument]
     split: Literal["train", "val", "test", "all"] = "train"
     out: OptionalLocalPath = None
-    how: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    how: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +79,7 @@ class StatsSummary:
 def _moments(store: Store, spec_id: str, config: StatsConfig) -> Moments:
     """Add up all blocks, in their order, whatever the order in which they are done."""
     spec, layout = store.specs[spec_id], store.layouts[spec_id]
-    pace, at_once = pace_of([read_cost(spec, layout)], config.how)
+    pace, executor = pace_of([read_cost(spec, layout)], config.how)
     tasks = [
         StatsTask(
             store=store.path,
@@ -94,7 +94,7 @@ def _moments(store: Store, spec_id: str, config: StatsConfig) -> Moments:
     total, following = no_moments(spec.num_params), 0
     early: dict[int, Moments] = {}
     with show_progress("stats", layout.rows, 0, "INRs") as progress:
-        for found in run_graphs(measure_moments, tasks, config.how, at_once, progress.tick):
+        for found in run_tasks(measure_moments, tasks, executor, progress.tick):
             early[found.block] = found.moments
             progress.advance(len(layout.block_rows(found.block)))
             while following in early:

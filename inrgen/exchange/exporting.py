@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from inrgen.exchange.formats.base import SIDECAR, Row
 from inrgen.exchange.formats.catalog import format_named
 from inrgen.exchange.moments import Moments
 from inrgen.exchange.stated import stated_of
+from inrgen.executors.config import ExecutorConfig
+from inrgen.executors.runner import run_tasks
 
 _STATE = "_inrgen"
 _PLAN = "plan.json"
@@ -111,7 +112,8 @@ class Export:
         """
         with hold_folder(self._state):
             workers = min(os.cpu_count() or 1, _MAX_THREADS) if workers is None else workers
-            yield from self._parts(self.pending(), workers)
+            executor = ExecutorConfig(scheduler="threads", workers=workers)
+            yield from run_tasks(self._write, self.pending(), executor)
             self._finish()
 
     def _write(self, part: int) -> int:
@@ -119,29 +121,6 @@ class Export:
         rows = self.plan.selection.part(self.plan.parts[part])
         _note(self._state, part, export_rows(self.plan, part, rows))
         return len(rows)
-
-    def _parts(self, pending: Sequence[int], workers: int) -> Iterator[int]:
-        if workers < 2:
-            yield from map(self._write, pending)
-            return
-        # parts share the processors: with torch's own threads in each, they would share them twice
-        before, waiting = torch.get_num_threads(), set[Future[int]]()
-        each = max(1, before // workers)
-        pool = ThreadPoolExecutor(
-            workers, "inrgen-export", initializer=torch.set_num_threads, initargs=(each,)
-        )
-        try:
-            for part in pending:
-                waiting.add(pool.submit(self._write, part))
-                if len(waiting) > workers:
-                    done = next(as_completed(waiting))
-                    waiting.remove(done)
-                    yield done.result()
-            for done in as_completed(waiting):
-                yield done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(before)
 
     def _finish(self) -> None:
         writing, rows = self.plan.writing, self.plan.selection.rows

@@ -1,24 +1,27 @@
-"""Where the blocks of a job are worked on, and how many at a time."""
+"""Executor settings: a kind, an address, how many tasks at a time, and a memory limit."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Scheduler = Literal["auto", "threads", "distributed", "ray"]
+Backend = Literal["serial", "threads", "distributed", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunConfig:
-    """Where blocks are worked on, which nothing of the result depends on.
+class ExecutorConfig:
+    """Settings for running tasks. The result never depends on them.
 
     Attributes:
         scheduler: threads of this process, a Dask cluster (distributed), or Ray; auto is
-            distributed where there is an address, and threads where there is none.
-        address: of a running Dask scheduler (tcp://HOST:PORT), or of a Ray cluster; without one,
-            ray starts a Ray of its own. Its workers must see the same folders.
-        workers: blocks at a time; by default as many as there are processors.
-        memory_mb: what the work may take at most, in millions of bytes. On threads it is a limit
-            of the whole process, else of all blocks in flight together beyond what idle workers
-            hold. Fewer blocks at a time are worked on, in smaller parts, to keep it.
+            distributed when there is an address, and threads when there is none.
+        address: address of a running Dask scheduler (tcp://HOST:PORT) or Ray cluster (auto or
+            HOST:PORT). Without one, ray starts a local Ray. All workers must see the same folders.
+        workers: tasks at a time. 0 runs them in this process, one by one, and ignores scheduler
+            and address. The default is every core, or all that the cluster has.
+        memory_mb: memory limit in millions of bytes. On threads it limits the whole process,
+            elsewhere all running tasks together, beyond what idle workers hold. Fewer tasks then
+            run at a time, in smaller parts.
     """
 
     scheduler: Scheduler = "auto"
@@ -27,18 +30,45 @@ class RunConfig:
     memory_mb: float | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be at least 1; got {self.workers}")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
         if self.memory_mb is not None and not self.memory_mb > 0:
             raise ValueError(f"memory_mb must be positive; got {self.memory_mb}")
         if self.scheduler == "threads" and self.address is not None:
-            raise ValueError(f"address is of a cluster, and threads need none; got {self.address}")
+            raise ValueError(f"address names a cluster, but threads need none; got {self.address}")
         if self.scheduler == "distributed" and self.address is None:
             raise ValueError("scheduler distributed needs the address of a Dask cluster; got none")
 
     @property
-    def where(self) -> Scheduler:
-        """threads, distributed or ray."""
+    def backend(self) -> Backend:
+        """The executor that this config selects."""
+        if self.workers == 0:
+            return "serial"
         if self.scheduler != "auto":
             return self.scheduler
         return "threads" if self.address is None else "distributed"
+
+    @property
+    def in_process(self) -> bool:
+        """Whether tasks run in this process, so that they may share its memory and open files."""
+        return self.backend in ("serial", "threads")
+
+    @property
+    def max_tasks(self) -> int | None:
+        """Tasks at a time; None for as many as the cluster takes."""
+        if self.backend == "serial":
+            return 1
+        if self.backend == "threads" and self.workers is None:
+            return os.cpu_count() or 1
+        return self.workers
+
+    def limited_to(self, num_tasks: int) -> "ExecutorConfig":
+        """The same executor with num_tasks at a time; a serial one stays serial."""
+        return self if self.backend == "serial" else replace(self, workers=num_tasks)
+
+
+def process_bytes() -> int:
+    """Resident memory of this process, in bytes."""
+    import psutil
+
+    return psutil.Process().memory_info().rss

@@ -1,4 +1,4 @@
-"""One progress bar for long work; plain lines where output is not a terminal."""
+"""One progress bar for long work; plain lines when stderr is not a terminal."""
 
 import sys
 import time
@@ -12,14 +12,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """Told how much more is done; tick keeps the clock on a screen moving."""
+    """A receiver of progress; tick keeps the clock on a screen moving."""
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Report that count more units are done."""
         ...
 
     def tick(self) -> None:
-        """Nothing new, but time has passed."""
+        """Report that time has passed and nothing new is done."""
         ...
 
 
@@ -35,12 +35,12 @@ class _Bar:
 
 
 class _Lines:
-    """A line when work begins to show, then at most one every ten seconds."""
+    """Text lines: at most one every ten seconds, and one when the work is done."""
 
     def __init__(self, title: str, total: int, done: int, unit: str, out: TextIO) -> None:
         self._title, self._total, self._unit, self._out = title, total, unit, out
-        self._before, self._done = done, done
-        self._began = self._said = time.monotonic()
+        self._done_before, self._done = done, done
+        self._started_at = self._written_at = time.monotonic()
 
     def advance(self, count: int) -> None:
         self._done += count
@@ -48,31 +48,31 @@ class _Lines:
 
     def tick(self, finished: bool = False) -> None:
         now = time.monotonic()
-        if not finished and now - self._said < _SECONDS_BETWEEN_LINES:
+        if not finished and now - self._written_at < _SECONDS_BETWEEN_LINES:
             return
-        self._said = now
-        rate = (self._done - self._before) / max(now - self._began, 1e-9)
+        self._written_at = now
+        rate = (self._done - self._done_before) / max(now - self._started_at, 1e-9)
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
         self._out.write(
             f"{self._title}: {self._done:,} of {self._total:,} {self._unit}, "
-            f"{_rate(rate)} {self._unit}/s{left}\n"
+            f"{_rate_text(rate)} {self._unit}/s{left}\n"
         )
         self._out.flush()
 
 
-def _rate(rate: float) -> str:
+def _rate_text(rate: float) -> str:
     return f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
 
 
 @contextmanager
 def show_progress(title: str, total: int, done: int, unit: str) -> Iterator[Progress]:
-    """Report on stderr how far work has come, at what rate, and how long it will still take.
+    """Show on stderr how much work is done, its rate, and the time left.
 
     Args:
-        title: what is being done.
-        total: how many units there are.
-        done: how many were there before this run; they do not count towards the rate.
-        unit: what is counted, in the plural.
+        title: the name of the work.
+        total: number of units.
+        done: units that were done before this run; the rate leaves them out.
+        unit: name of a unit, in the plural.
     """
     if not sys.stderr.isatty():
         yield _Lines(title, total, done, unit, sys.stderr)

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress
-from inrgen.executors.ray_pool import PoolConfig, run_tasks
+from inrgen.executors.runner import run_tasks
 from inrgen.fit.busy import Busy
 from inrgen.fit.engines import make_engine
 from inrgen.fit.plan import BuildPlan
@@ -193,11 +194,8 @@ def run_blocks(
         yield from (work(task, progress.advance) for task in tasks)
         return
     needs_gpu = any(task.engine == "gpu" for task in tasks)
-    pool = PoolConfig(
-        workers=means.workers,
-        address=means.address,
-        gpus_per_task=means.gpu_share if needs_gpu else 0.0,
-    )
-    for done in run_tasks(work, tasks, pool, progress.tick):
+    executor = ExecutorConfig(scheduler="ray", workers=means.workers, address=means.address)
+    share = means.gpu_share if needs_gpu else 0.0
+    for done in run_tasks(work, tasks, executor, progress.tick, gpus_per_task=share):
         progress.advance(len(tasks[0].layout.block_rows(done.staged.block)))
         yield done

@@ -1,15 +1,12 @@
 """Make a store of another one: what align and augment share, and the repair of their results."""
 
-import os
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from inrgen.executors.config import RunConfig
+from inrgen.executors.config import ExecutorConfig, process_bytes
 from inrgen.executors.progress import show_progress
 from inrgen.jobs.derive_run import derive_blocks
 from inrgen.jobs.plan import (
@@ -136,27 +133,20 @@ def ensure_store(plan: DerivePlan, first_time: Callable[[], dict[str, Any]]) -> 
     create_store(plan.out, arrays, identity=plan.derivation.identity, about=about)
 
 
-def held_bytes() -> int:
-    """What this process holds in memory now."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        # where there is no /proc: the most that it has held so far
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def pace_of(
+    costs: Sequence[BlockCost], executor: ExecutorConfig
+) -> tuple[Concurrency, ExecutorConfig]:
+    """The concurrency that a memory limit allows, and the executor limited to it.
 
-
-def pace_of(costs: Sequence[BlockCost], how: RunConfig) -> tuple[Concurrency, int | None]:
-    """How fast to go, and how many blocks to work on at a time; None for what a cluster takes.
-
-    A job asks once, before it begins: what it takes later is part of the reckoning, and must not
-    be counted again with what is held by then.
+    A job calls this once, before it begins: memory that it takes later is part of the estimate and
+    must not count twice.
     """
-    here = how.where == "threads"
-    many = how.workers or (os.cpu_count() or 1 if here else 1_000_000)
-    pace = set_pace(costs, many, how.memory_mb, held_bytes() if here else 0)
-    limited = here or how.workers is not None or how.memory_mb is not None
-    return pace, pace.blocks if limited else None
+    most = executor.max_tasks
+    held = process_bytes() if executor.in_process else 0
+    pace = set_pace(costs, most or 1_000_000, executor.memory_mb, held)
+    if most is None and executor.memory_mb is None:
+        return pace, executor
+    return pace, executor.limited_to(pace.blocks)
 
 
 def tasks_of(plan: DerivePlan, blocks: dict[str, list[int]], pace: Concurrency) -> list[DeriveTask]:
@@ -185,13 +175,15 @@ class Filled:
 
 
 def fill(
-    plan: DerivePlan, how: RunConfig, paced: tuple[Concurrency, int | None] | None = None
+    plan: DerivePlan,
+    executor: ExecutorConfig,
+    paced: tuple[Concurrency, ExecutorConfig] | None = None,
 ) -> Filled:
     """Make and commit the blocks that are missing.
 
     paced: what pace_of gave before other work of the same job; by default it is asked now.
     """
-    pace, at_once = paced or pace_of(plan.cost(), how)
+    pace, executor = paced or pace_of(plan.cost(), executor)
     began, made = time.perf_counter(), 0
     with StoreWriter(plan.out) as writer:
         layouts = open_store(plan.out).layouts
@@ -200,7 +192,7 @@ def fill(
         missing = sum(len(layouts[s].block_rows(b)) for s, some in blocks.items() for b in some)
         tasks, name = tasks_of(plan, blocks, pace), plan.derivation.operation
         with show_progress(name, total, total - missing, "INRs") as progress:
-            for staged in derive_blocks(tasks, how, at_once, progress.tick):
+            for staged in derive_blocks(tasks, executor, progress.tick):
                 writer.commit(staged)
                 done = len(layouts[staged.spec_id].block_rows(staged.block))
                 made += done

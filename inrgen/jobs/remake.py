@@ -1,6 +1,6 @@
 """Mend a derived store: its damaged blocks are made again from its parent, bit for bit."""
 
-from inrgen.executors.config import RunConfig
+from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
 from inrgen.jobs.derive import DerivePlan, pace_of, tasks_of
 from inrgen.jobs.derive_run import derive_blocks
@@ -36,11 +36,10 @@ def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]
             f"{done.parent_sha256[:16]}"
         )
     plan = DerivePlan(parent=open_store(where), out=store.path, derivation=done)
-    how = RunConfig(workers=1)
-    pace, at_once = pace_of(plan.cost(), how)
+    pace, executor = pace_of(plan.cost(), ExecutorConfig(workers=1))
     tasks, made = tasks_of(plan, blocks, pace), 0
     with StoreWriter(plan.out) as writer, show_progress("repair", len(tasks), 0, "blocks") as bar:
-        for staged in derive_blocks(tasks, how, at_once, bar.tick):
+        for staged in derive_blocks(tasks, executor, bar.tick):
             writer.replace(staged)
             made += len(store.layouts[staged.spec_id].block_rows(staged.block))
             bar.advance(1)

@@ -9,7 +9,7 @@ from inrgen.commands.align import AlignConfig, align
 from inrgen.commands.build import BuildConfig, build
 from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
-from inrgen.executors.config import RunConfig
+from inrgen.executors.config import ExecutorConfig
 from inrgen.jobs.align import OPERATION, align_parameters
 from inrgen.jobs.block import note_template, noted_template
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation
@@ -149,7 +149,7 @@ def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path
     found: dict[Split, Path] = {
         split: path.parent / f"{path.name}-{kind}" for split, path in paths.items()
     }
-    how = RunConfig(workers=1)
+    how = ExecutorConfig(workers=1)
     asked = AlignConfig(store=paths["train"], out=found["train"], match=kind, how=how)
     if is_whole(found["train"]):
         noted = align_parameters(

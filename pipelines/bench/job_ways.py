@@ -9,8 +9,8 @@ import numpy as np
 
 from inrgen.core.matching import MatchConfig
 from inrgen.core.spec import InrSpec
-from inrgen.executors.config import RunConfig
-from inrgen.executors.dask_run import run_graphs
+from inrgen.executors.config import ExecutorConfig
+from inrgen.executors.runner import run_tasks
 from inrgen.jobs.align import align_parameters
 from inrgen.jobs.augment import augment_parameters
 from inrgen.jobs.block import note_template
@@ -76,7 +76,7 @@ def _blocks(site: Site) -> range:
 
 
 def _run(site: Site, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-    return run_graphs(function, tasks, RunConfig(), site.workers)
+    return run_tasks(function, tasks, ExecutorConfig(workers=site.workers))
 
 
 def shards_alone(site: Site) -> None:
@@ -87,7 +87,7 @@ def shards_alone(site: Site) -> None:
         for block in blocks
     ]
     # a job's worker writes its shard in a thread of its own
-    list(run_graphs(_copy_shard, tasks, RunConfig(), 2 * site.workers))
+    list(run_tasks(_copy_shard, tasks, ExecutorConfig(workers=2 * site.workers)))
 
 
 def _derive(site: Site, operation: str, parameters: dict[str, Any], about: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def _derive(site: Site, operation: str, parameters: dict[str, Any], about: dict[
         for block in _blocks(site)
     ]
     with StoreWriter(site.out) as writer:
-        for staged in derive_blocks(tasks, RunConfig(), site.workers):
+        for staged in derive_blocks(tasks, ExecutorConfig(workers=site.workers)):
             writer.commit(staged)
         writer.finish()
 

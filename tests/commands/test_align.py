@@ -11,7 +11,7 @@ from inrgen.core import rng
 from inrgen.core.grid import grid_coords
 from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
 from inrgen.core.siren import evaluate
-from inrgen.executors.config import RunConfig
+from inrgen.executors.config import ExecutorConfig
 from inrgen.jobs.align import match_config
 from inrgen.jobs.block import note_template, noted_template
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation
@@ -24,7 +24,7 @@ from inrgen.store.verify import verify_store
 
 
 def config(parent: Path, out: Path, **changes) -> AlignConfig:
-    asked = {"store": parent, "out": out, "sample": 40, "how": RunConfig(workers=2)}
+    asked = {"store": parent, "out": out, "sample": 40, "how": ExecutorConfig(workers=2)}
     return AlignConfig(**{**asked, **changes})
 
 
@@ -89,7 +89,7 @@ def test_a_store_that_notes_no_opening_is_one_from_the_identity(made_up, parent,
     plan = plan_derivation(parent, out, "align", 1, {"to": "20", "match": noted, "template": {}})
     template = open_store(parent).read([20])
     ensure_store(plan, lambda: note_template({made_up.spec_id: template}))
-    fill(plan, RunConfig(workers=1))
+    fill(plan, ExecutorConfig(workers=1))
     found = match(made_up.spec, template, open_store(parent).read(rows), MatchConfig())
     assert torch.equal(found.aligned.flat(), open_store(out).read(rows).flat())
     said = align(config(parent, out, to="20", opening="identity", restarts=0))
@@ -129,7 +129,7 @@ def test_pairs_bring_views_to_the_first_that_is_there(made_up, parent, tmp_path)
 @pytest.mark.parametrize("to", ["medoid", "20"])
 def test_a_row_may_be_the_template(made_up, parent, tmp_path, to):
     out = tmp_path / "store"
-    how = RunConfig(workers=1)
+    how = ExecutorConfig(workers=1)
     align(config(parent, out, to=to, match="permutation", restarts=0, how=how))
     facts = read_facts(open_files(out), out)
     template = noted_template(facts.about, made_up.spec).flat()
@@ -158,7 +158,7 @@ def test_an_interrupted_alignment_goes_on_with_its_own_template(
     # made once: a machine that sums in another order must not make another one
     monkeypatch.setattr("inrgen.commands.align.make_template", stop)
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 5_000)
-    align(config(parent, out, how=RunConfig(workers=1)))
+    align(config(parent, out, how=ExecutorConfig(workers=1)))
     assert made_up.content(out) == made_up.content(aligned)
 
 
@@ -172,4 +172,4 @@ def test_what_cannot_be_is_a_sentence(parent, aligned, tmp_path):
     with pytest.raises(ValueError, match=r"parameters.match.kind \(there 'signed', here 'phase'\)"):
         align(config(parent, aligned, match="phase"))
     with pytest.raises(ValueError, match="memory_mb must be at least"):
-        align(config(parent, tmp_path / "a", how=RunConfig(memory_mb=1)))
+        align(config(parent, tmp_path / "a", how=ExecutorConfig(memory_mb=1)))

@@ -13,7 +13,7 @@ from inrgen.commands.augment import AugmentConfig, augment
 from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.core.grid import grid_coords
 from inrgen.core.siren import evaluate
-from inrgen.executors.config import RunConfig
+from inrgen.executors.config import ExecutorConfig
 from inrgen.jobs.augment import Augment, augment_parameters
 from inrgen.jobs.chain_text import parse_chain
 from inrgen.jobs.replay import replay
@@ -31,7 +31,7 @@ COPIES = 3
 
 def config(parent: Path, out: Path, **changes) -> AugmentConfig:
     asked = {"store": parent, "out": out, "chain": MOVING, "copies": COPIES, "seed": 7}
-    return AugmentConfig(**{**asked, "how": RunConfig(workers=2), **changes})
+    return AugmentConfig(**{**asked, "how": ExecutorConfig(workers=2), **changes})
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_parameters_of_a_later_inrgen_are_refused_and_not_left_out(made_up):
 def test_the_result_does_not_depend_on_the_pace(made_up, parent, moved, monkeypatch):
     # other numbers of rows at a time, as another limit would have them
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 5_000)
-    how = RunConfig(workers=3, memory_mb=8000)
+    how = ExecutorConfig(workers=3, memory_mb=8000)
     said = augment(config(parent, moved.parent / "pace", how=how))
     assert (said.blocks_at_once, said.rows_at_once) == (3, 24)
     assert made_up.content(moved.parent / "pace") == made_up.content(moved)
@@ -235,7 +235,7 @@ def test_other_jobs_on_the_same_store_are_refused_by_name(parent, moved, made_up
 
 def test_too_little_memory_is_a_sentence(parent, tmp_path):
     with pytest.raises(ValueError, match=r"memory_mb must be at least \d.*got 10"):
-        augment(config(parent, tmp_path / "store", how=RunConfig(memory_mb=10)))
+        augment(config(parent, tmp_path / "store", how=ExecutorConfig(memory_mb=10)))
 
 
 def test_loaders_serve_it_like_any_other(made_up, moved):
@@ -275,17 +275,17 @@ def test_threads_a_cluster_and_ray_make_the_same_bytes(made_up, parent, moved):
     with LocalCluster(
         n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None, host="127.0.0.1"
     ) as cluster:
-        how = RunConfig(address=cluster.scheduler_address)
+        how = ExecutorConfig(address=cluster.scheduler_address)
         augment(config(parent, moved.parent / "dask", how=how))
-    augment(config(parent, moved.parent / "ray", how=RunConfig(scheduler="ray", workers=1)))
+    augment(config(parent, moved.parent / "ray", how=ExecutorConfig(scheduler="ray", workers=1)))
     for name in ("dask", "ray"):
         assert made_up.content(moved.parent / name) == made_up.content(moved)
 
 
 def test_a_cluster_that_does_not_answer_is_a_sentence(parent, tmp_path, monkeypatch):
-    monkeypatch.setattr("inrgen.executors.dask_run._SECONDS_TO_CONNECT", 0.2)
+    monkeypatch.setattr("inrgen.executors.dask_cluster._CONNECT_S", 0.2)
     with pytest.raises(ValueError, match="address must be of a running Dask scheduler"):
-        augment(config(parent, tmp_path / "a", how=RunConfig(address="tcp://127.0.0.1:1")))
+        augment(config(parent, tmp_path / "a", how=ExecutorConfig(address="tcp://127.0.0.1:1")))
 
 
 def test_the_summary_is_plain_json(moved, parent):

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from inrgen.commands.build import build
-from inrgen.executors.ray_pool import PoolConfig
 from inrgen.fit.plan import BuildConfig, BuildPlan, plan_build
 from inrgen.fit.worker import DoneBlock, Resources, block_tasks, build_block, run_blocks
 from inrgen.sources.config import SourceConfig
@@ -67,7 +66,7 @@ def test_blocks_from_afar_are_heard_of_as_they_come(plan, monkeypatch):
     staged = StagedBlock(spec_id="", block=0, key="", shard_bytes=0, fragment=b"")
     monkeypatch.setattr(
         "inrgen.fit.worker.run_tasks",
-        lambda *_: iter([DoneBlock(staged=staged, rows_fitted=1)]),
+        lambda *_, **__: iter([DoneBlock(staged=staged, rows_fitted=1)]),
     )
     means, heard = Resources(workers=2), Heard()
     assert list(run_blocks(build_block, block_tasks(plan, "/s", [0], means), means, heard))
@@ -76,17 +75,17 @@ def test_blocks_from_afar_are_heard_of_as_they_come(plan, monkeypatch):
 
 @pytest.mark.parametrize(("engine", "held"), [("torch", 0.0), ("gpu", 0.5)])
 def test_only_tasks_that_need_a_gpu_hold_one(plan, engine, held, monkeypatch):
-    asked: list[PoolConfig] = []
+    asked: list[float] = []
 
-    def note(function, tasks, config, on_wait):
-        asked.append(config)
+    def note(function, tasks, config, on_wait, gpus_per_task):
+        asked.append(gpus_per_task)
         return iter(())
 
     monkeypatch.setattr("inrgen.fit.worker.run_tasks", note)
     means = Resources(workers=1, gpu_share=0.5)
     tasks = block_tasks(replace(plan, engine=engine), "/store", [0], means)
     assert not list(run_blocks(build_block, tasks, means, Heard()))
-    assert [config.gpus_per_task for config in asked] == [held]
+    assert asked == [held]
 
 
 def test_a_build_on_a_gpu_says_how_long_it_waited(tmp_path, monkeypatch):

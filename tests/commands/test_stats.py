@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inrgen.commands.stats import StatsConfig, stats
-from inrgen.executors.config import RunConfig
+from inrgen.executors.config import ExecutorConfig
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.documents import restore_documents
 from inrgen.store.errors import DamagedStore
@@ -29,14 +29,14 @@ def test_they_are_those_of_the_rows_served(made_up, parent, tmp_path, split, mon
     # so that blocks are cut up as large ones are
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 6_000)
     out = tmp_path / "stats.json"
-    said = stats(StatsConfig(store=parent, split=split, out=out, how=RunConfig(workers=2)))
+    said = stats(StatsConfig(store=parent, split=split, out=out, how=ExecutorConfig(workers=2)))
     found = decode_statistics(out.read_bytes())
     rows = chosen(made_up, split)
     assert found.count == said.specs[0].count == len(rows)
     np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-9, atol=1e-15)
     np.testing.assert_allclose(found.std, rows.std(axis=0, ddof=1), rtol=1e-12)
     # block by block in order, so that nothing shows of who was done first
-    stats(StatsConfig(store=parent, split=split, out=out, how=RunConfig(workers=1)))
+    stats(StatsConfig(store=parent, split=split, out=out, how=ExecutorConfig(workers=1)))
     assert decode_statistics(out.read_bytes()) == found
     assert not (parent / "statistics").exists()
 

@@ -12,7 +12,8 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from inrgen.executors.ray_pool import PoolConfig, run_tasks
+from inrgen.executors.config import ExecutorConfig
+from inrgen.executors.runner import run_tasks
 
 # Workers cannot import a test module by name, so its functions travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -23,6 +24,10 @@ def two_cores():
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+def ray_config(workers: int | None = None, address: str | None = None) -> ExecutorConfig:
+    return ExecutorConfig(scheduler="ray", workers=workers, address=address)
 
 
 def square(number: int) -> int:
@@ -57,7 +62,7 @@ def slow(mark: str) -> int:
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("workers", [None, 1, 2])
 def test_every_task_comes_back_once(workers):
-    results = run_tasks(square, range(20), PoolConfig(workers=workers))
+    results = run_tasks(square, range(20), ray_config(workers))
     assert sorted(results) == [n * n for n in range(20)]
 
 
@@ -65,31 +70,32 @@ def test_every_task_comes_back_once(workers):
 def test_a_task_is_told_to_take_one_thread():
     # libigl and OpenMP look there
     names = ["IGL_NUM_THREADS", "OMP_NUM_THREADS"]
-    assert list(run_tasks(os.getenv, names, PoolConfig())) == ["1", "1"]
+    assert list(run_tasks(os.getenv, names, ray_config())) == ["1", "1"]
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_no_tasks_is_no_work():
-    assert list(run_tasks(square, [], PoolConfig())) == []
+    assert list(run_tasks(square, [], ray_config())) == []
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_a_workers_error_reaches_the_caller_as_it_was_raised():
     with pytest.raises(ValueError, match="number must be even; got 1") as caught:
-        list(run_tasks(refuse, [1], PoolConfig()))
+        list(run_tasks(refuse, [1], ray_config()))
     assert "in refuse" in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_a_killed_worker_costs_a_retry(tmp_path):
     marks = [str(tmp_path / str(n)) for n in range(4)]
-    assert list(run_tasks(die_once, marks, PoolConfig())) == [1, 1, 1, 1]
+    assert list(run_tasks(die_once, marks, ray_config())) == [1, 1, 1, 1]
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_a_task_that_always_loses_its_worker_ends_in_an_error():
+def test_a_task_that_always_loses_its_worker_ends_in_an_error(monkeypatch):
+    monkeypatch.setattr("inrgen.executors.ray_cluster._RETRIES", 1)
     with pytest.raises(ChildProcessError, match="lost its worker more than 1 times"):
-        list(run_tasks(die_always, [0], PoolConfig(retries=1)))
+        list(run_tasks(die_always, [0], ray_config()))
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -101,23 +107,29 @@ def test_submission_is_bounded():
             taken.append(number)
             yield number
 
-    results = run_tasks(square, tasks(), PoolConfig())
+    results = run_tasks(square, tasks(), ray_config())
     next(results)
     assert len(taken) <= 6
     results.close()
 
 
+@pytest.mark.usefixtures("two_cores")
+def test_a_share_of_a_gpu_needs_a_gpu():
+    with pytest.raises(ValueError, match="the Ray cluster has none"):
+        list(run_tasks(square, [1], ray_config(), gpus_per_task=0.5))
+
+
 def test_an_address_where_nothing_answers_is_named():
     ray.shutdown()
     with pytest.raises(ValueError, match="where nothing answers"):
-        list(run_tasks(square, [1], PoolConfig(address="127.0.0.1:1")))
+        list(run_tasks(square, [1], ray_config(address="127.0.0.1:1")))
 
 
 def test_a_pool_of_its_own_leaves_a_cluster_on_the_same_machine_alone():
     ray.shutdown()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
-        assert sorted(run_tasks(square, range(3), PoolConfig(workers=2))) == [0, 1, 4]
+        assert sorted(run_tasks(square, range(3), ray_config(2))) == [0, 1, 4]
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -132,7 +144,7 @@ def test_a_lost_node_costs_its_tasks_time_alone(tmp_path):
         # two processors have room for four tasks; when the first is done, three are in line, and
         # one processor has room for two
         marks = [str(tmp_path / str(n)) for n in range(6)]
-        results = run_tasks(slow, marks, PoolConfig(address=cluster.address))
+        results = run_tasks(slow, marks, ray_config(address=cluster.address))
         count = next(results)
         cluster.remove_node(doomed, allow_graceful=False)
         deadline = time.monotonic() + 30.0

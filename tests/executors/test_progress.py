@@ -1,4 +1,4 @@
-"""Where output is no terminal, lines say how far work has come, and slow work has a rate, too."""
+"""Progress lines, written when output is no terminal; even slow work has a rate."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from inrgen.executors import progress
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time that passes only when it is told to."""
+    """A clock that moves only when a test moves it."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now

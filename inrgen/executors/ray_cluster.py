@@ -1,0 +1,113 @@
+"""A Ray cluster as an executor, either one that runs already or one started on this machine."""
+
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from inrgen.executors.config import ExecutorConfig
+
+_RETRIES = 10
+_WAIT_S = 1.0
+_CONNECT_S = 10.0
+# Ray sets OMP_NUM_THREADS to a task's cores. libigl reads its own variable; without it, libigl
+# takes every core.
+_ONE_THREAD = {"env_vars": {"IGL_NUM_THREADS": "1"}}
+
+
+class RayExecutor:
+    """Ray tasks of one core each.
+
+    max_tasks limits the submitted tasks; None queues one for each core of the cluster.
+    """
+
+    def __init__(self, max_tasks: int | None, gpus_per_task: float) -> None:
+        self._max_tasks = max_tasks
+        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus_per_task}
+        options |= {"max_retries": _RETRIES, "runtime_env": _ONE_THREAD}
+        # One remote function for all tasks: Ray exports each that it is given to every worker.
+        self._call = ray.remote(**options)(_call)
+
+    def capacity(self) -> int:
+        return self._max_tasks or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, function: Callable[[Any], Any], task: Any) -> ray.ObjectRef:
+        return self._call.remote(function, task)
+
+    def wait(self, handles: Sequence[ray.ObjectRef]) -> list[ray.ObjectRef]:
+        return ray.wait(list(handles), num_returns=1, timeout=_WAIT_S)[0]
+
+    def result(self, handle: ray.ObjectRef) -> Any:
+        try:
+            return ray.get(handle)
+        except ray.exceptions.RayTaskError as error:
+            # Ray mixes the cause's class into its own error. Users read the worker's exception;
+            # Ray's error beneath it has the worker's traceback.
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            raise ChildProcessError(
+                f"a task lost its worker more than {_RETRIES} times (out of memory?): "
+                f"{type(error).__name__}"
+            ) from error
+
+
+def _call(function: Callable[[Any], Any], task: Any) -> Any:
+    return function(task)
+
+
+def _check_answers(address: str) -> None:
+    """Raise ValueError unless something listens at HOST:PORT; Ray itself waits for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"address must be a running Ray cluster, auto or HOST:PORT; got {address!r}, "
+            f"where nothing answers ({error})"
+        ) from error
+
+
+def _connect(config: ExecutorConfig) -> None:
+    """Start a local Ray of config.workers cores, or join the cluster at config.address."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # Ray installs a SIGTERM handler, which would end the driver before it can say how to resume.
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        if config.address is None:
+            # Without "local", Ray joins any cluster it finds on the machine and refuses num_cpus.
+            ray.init("local", num_cpus=config.workers, include_dashboard=False, **quiet)
+            return
+        if config.address not in ("auto", "local"):
+            _check_answers(config.address)
+        ray.init(address=config.address, **quiet)
+    except ConnectionError as error:
+        raise ValueError(
+            f"address must be a running Ray cluster; found none at {config.address!r}"
+        ) from error
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def open_ray(config: ExecutorConfig, gpus_per_task: float) -> Iterator[RayExecutor]:
+    """Use the Ray that this process is connected to, or connect for as long as the context lasts.
+
+    Raises ValueError when nothing answers at config.address, or when no node has a GPU to share.
+    """
+    connected_before = ray.is_initialized()
+    if not connected_before:
+        _connect(config)
+    try:
+        if gpus_per_task and not ray.cluster_resources().get("GPU"):
+            raise ValueError("engine gpu needs a GPU; the Ray cluster has none")
+        # A Ray started here has config.workers cores, which limit the tasks; there a queue is safe.
+        started_here = not connected_before and config.address is None
+        yield RayExecutor(None if started_here else config.max_tasks, gpus_per_task)
+    finally:
+        if not connected_before:
+            ray.shutdown()
