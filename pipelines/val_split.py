@@ -7,11 +7,10 @@ import numpy as np
 
 from inrgen.core import rng
 from inrgen.jobs.derive import DerivePlan, ensure_store, plan_derivation
-from inrgen.store.byte_rows import ByteRows
 from inrgen.store.choice import split_items
+from inrgen.store.derivation import ByteRows, DerivedRecords, derived_table
 from inrgen.store.parent import RowRun
 from inrgen.store.reader import open_store
-from inrgen.store.records import DerivedRecords, derived_table
 from inrgen.store.writer import StagedBlock, StoreWriter, stage_block
 
 OPERATION = "val-split"
@@ -93,7 +92,7 @@ def _moved_block(plan: DerivePlan, spec_id: str, block: int, chosen: Set[str]) -
         DerivedRecords(
             operation=OPERATION,
             copies=1,
-            draws=ByteRows.of([b""] * num),
+            draws=ByteRows.from_strings([b""] * num),
             failed=np.zeros(num, dtype=bool),
             keeps_function=True,
         ),

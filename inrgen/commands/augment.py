@@ -19,7 +19,7 @@ from inrgen.jobs.derive import (
     plan_derivation,
     summarise,
 )
-from inrgen.store.derivation import derivation_of
+from inrgen.store.derivation import read_derivation
 from inrgen.store.files.protocol import open_files
 from inrgen.store.layout import ROOT_DOCUMENT
 from inrgen.store.metadata import plain_json, read_facts
@@ -66,7 +66,7 @@ def _plan(config: AugmentConfig, links: Sequence[Link]) -> DerivePlan:
     """
     parameters = augment_parameters(links, config.seed)
     plan = plan_derivation(config.store, config.out, OPERATION, config.copies, parameters)
-    before = [derivation_of(identity) for identity in plan.parent.identities]
+    before = [read_derivation(identity) for identity in plan.parent.identities]
     earlier = sum(done is not None and done.operation == OPERATION for done in before)
     files = open_files(plan.out)
     if files.size_bytes(ROOT_DOCUMENT) is not None:

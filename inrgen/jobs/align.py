@@ -17,7 +17,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.template import ROUNDS, aligned_sum, medoid
 from inrgen.jobs.change import BoundOperation, Names
 from inrgen.jobs.draw_bytes import encode_tensors
-from inrgen.store.byte_rows import ByteRows
+from inrgen.store.derivation import ByteRows
 from inrgen.transforms.rows import tensor_of
 
 OPERATION = "align"

@@ -14,7 +14,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.jobs.chain_text import Link, chain_of, keeps_function, links_from
 from inrgen.jobs.change import BoundOperation, Names
 from inrgen.jobs.draw_bytes import encode_draw, is_small
-from inrgen.store.byte_rows import ByteRows
+from inrgen.store.derivation import ByteRows
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.rows import RowChange, ready_rows
 

@@ -18,12 +18,10 @@ from inrgen.jobs.align import Align
 from inrgen.jobs.augment import Augment
 from inrgen.jobs.change import BoundOperation, Change, Names
 from inrgen.jobs.plan import DeriveTask, parent_rows
-from inrgen.store.byte_rows import ByteRows
-from inrgen.store.derivation import TEMPLATE, Derivation
+from inrgen.store.derivation import TEMPLATE, ByteRows, Derivation, DerivedRecords, derived_table
 from inrgen.store.files.protocol import open_files
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.parent import RowRun
-from inrgen.store.records import DerivedRecords, derived_table
 from inrgen.store.shard import ShardDraft
 from inrgen.store.writer import StagedBlock, StagingBlock, block_shape, stage_shard
 from inrgen.transforms.rows import finite_rows
@@ -101,7 +99,7 @@ def _fill(
         if not good.all():
             place[~good] = np.nan
         draft.close(chunk)
-    return ByteRows.join(draws).emptied(~served), served & ~finite
+    return ByteRows.join(draws).clear(~served), served & ~finite
 
 
 def begin_block(task: DeriveTask, aside: Executor) -> StagingBlock:

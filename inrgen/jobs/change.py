@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 from torch import Tensor
 
-from inrgen.store.byte_rows import ByteRows
+from inrgen.store.derivation import ByteRows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

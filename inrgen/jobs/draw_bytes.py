@@ -18,7 +18,7 @@ from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
 from inrgen.core.spec import InrSpec
-from inrgen.store.byte_rows import ByteRows
+from inrgen.store.derivation import ByteRows
 from inrgen.transforms.base import Transform
 from inrgen.transforms.draws import rebuild, tensors_of
 
@@ -89,9 +89,9 @@ def encode_tensors(draw: Any) -> ByteRows:
     own_width = np.zeros(len(tensors[0]), dtype=int)
     widths = np.stack([_widths(t) if t.dtype == np.int64 else own_width for t in tensors])
     if not widths.shape[1]:
-        return ByteRows.of([])
+        return ByteRows.from_strings([])
     if (widths == widths[:, :1]).all():
-        return ByteRows.of_table(_strings(tensors, widths[:, 0].tolist()))
+        return ByteRows.from_table(_strings(tensors, widths[:, 0].tolist()))
     kinds, kind_of = np.unique(widths, axis=1, return_inverse=True)
     tables = []
     for kind, of in enumerate(kinds.T.tolist()):
@@ -115,7 +115,7 @@ def encode_draw(
         return encode_tensors(draw)
     table = np.full((len(keys), 9), ord("K"), dtype=np.uint8)
     table[:, 1:] = keys.numpy().astype("<i8").view(np.uint8).reshape(-1, 8)
-    return ByteRows.of_table(table)
+    return ByteRows.from_table(table)
 
 
 def _decode_row(data: bytes, like: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from inrgen.store.content import content_sha256
-from inrgen.store.derivation import PARENT, derivation_of
+from inrgen.store.derivation import PARENT, read_derivation
 from inrgen.store.files.location import followed
 from inrgen.store.reader import Store
 
@@ -45,7 +45,7 @@ class LineageStep:
 
 def _how(identity: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The operation that made a store of this identity, and what decided its result."""
-    done = derivation_of(identity)
+    done = read_derivation(identity)
     if done is not None:
         return done.operation, {"copies": done.copies, **done.parameters}
     named = ("source", "items", "recipe", "engine", "seed", "views", "min_psnr_db")
@@ -79,7 +79,7 @@ def walk_back(store: Store) -> list[LineageStep]:
     )
     steps, identity, noted, path = [here], store.identity, store.parent_metadata, store.path
     while noted is not None:
-        done = derivation_of(identity)
+        done = read_derivation(identity)
         assert done is not None, "only derived stores note a parent"
         path = followed(path, noted["path"])
         identity = noted["identity"]

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from inrgen.core.spec import InrSpec
-from inrgen.store.derivation import Derivation, derivation_of
+from inrgen.store.derivation import Derivation, read_derivation
 from inrgen.store.digest import DIGESTS, Digest
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.protocol import Files
@@ -39,7 +39,7 @@ class StoreFacts:
     @property
     def derivation(self) -> Derivation | None:
         """What the store was derived by; None for one that was not."""
-        return derivation_of(self.identity)
+        return read_derivation(self.identity)
 
 
 def plain_json(name: str, value: Mapping[str, Any]) -> dict[str, Any]:

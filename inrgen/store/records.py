@@ -1,70 +1,125 @@
-"""What is known of each row: records, and their form in Arrow."""
+"""Records: one row of facts for every row of weights, as dataclass and as Arrow table.
+
+FitRecord is the only description of the columns. The Arrow schema, the meanings that data cards
+print and the table in README.md all follow from its annotations.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from jaxtyping import Bool
 
 from inrgen.core.splits import Split
-from inrgen.store.byte_rows import ByteRows
 
 FitStatus = Literal["ok", "below_target", "non_finite", "bad_input"]
 
-# The statuses whose rows hold weights; the rows of the others are NaN.
+# Rows with any other status are NaN.
 USABLE_STATUSES: tuple[FitStatus, ...] = ("ok", "below_target")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """Arrow type and meaning of one column of the records, with its unit where it has one."""
+
+    arrow: pa.DataType
+    meaning: str
+
+
+_TEXT, _INTEGER, _REAL = pa.string(), pa.int64(), pa.float64()
+
+
+def _text(meaning: str) -> Column:
+    return Column(arrow=_TEXT, meaning=meaning)
+
+
+def _integer(meaning: str) -> Column:
+    return Column(arrow=_INTEGER, meaning=meaning)
+
+
+def _real(meaning: str) -> Column:
+    return Column(arrow=_REAL, meaning=meaning)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FitRecord:
-    """Which signal became which row, how, and how well.
+    """Origin and quality of one row of weights.
 
-    row: within the array of its spec.
-    label, label_name: -1 and "" where there is none.
-    source_sha256: of the decoded signal; "" where it could not be read.
-    final_loss: mean squared error at the last step, in squared value units.
-    psnr_db, iou: of the weights as stored; NaN where not measured.
-    status: "ok" and "below_target" hold weights, "non_finite" and "bad_input" hold NaN.
-    reason: a sentence for any status but "ok".
-    grid: the shape of the signal's grid, (rows, columns) for images; () for loose points.
-
-    Of shapes alone; NaN, "" or () elsewhere:
-    near_error: mean absolute error of the value near the surface; of a distance in coordinate
-        units.
-    chamfer: mean distance between the INR's surface and the mesh, averaged over both ways, as a
-        share of the diagonal of the mesh's bounding box; NaN where the INR has no surface.
-    sign_method, sign_trust: how inside was told from outside, and the share of the surface that
-        parts the two beyond doubt.
-    center, scale: how the file's coordinates became the INR's: x = (file - center) * scale.
+    Each annotation holds the meaning and unit of its field. The last six fields describe shapes;
+    other signals leave them at NaN, "" or ().
     """
 
-    item_id: str
-    view: int
-    row: int
-    spec_id: str
-    split: Split
-    label: int
-    label_name: str
-    source_sha256: str
-    seed: int
-    engine: str
-    num_steps: int
-    final_loss: float
-    psnr_db: float
-    iou: float
-    status: FitStatus
-    reason: str
-    duration_s: float
-    grid: tuple[int, ...]
-    near_error: float = math.nan
-    chamfer: float = math.nan
-    sign_method: str = ""
-    sign_trust: float = math.nan
-    center: tuple[float, ...] = ()
-    scale: float = math.nan
+    item_id: Annotated[str, _text("Item that the row was fitted to, such as train/00017.")]
+    view: Annotated[
+        int,
+        Column(
+            arrow=pa.int32(),
+            meaning="Number of the fit among the item's fits; each starts from other weights.",
+        ),
+    ]
+    row: Annotated[int, _integer("Row of the weights in the params array of its spec.")]
+    spec_id: Annotated[
+        str, _text("Group that holds the weights; it stands for architecture and conventions.")
+    ]
+    split: Annotated[Split, _text("train, val or test.")]
+    label: Annotated[int, _integer("Class of the item; -1 for none.")]
+    label_name: Annotated[str, _text("Name of the class; empty for none.")]
+    source_sha256: Annotated[
+        str, _text("SHA-256 of the decoded signal; empty where it could not be read.")
+    ]
+    seed: Annotated[int, _integer("Seed of the whole build.")]
+    engine: Annotated[str, _text("Implementation that fitted the row: torch, cpu or gpu.")]
+    num_steps: Annotated[int, _integer("Optimiser updates made.")]
+    final_loss: Annotated[
+        float, _real("Mean squared error at the last step, in squared value units.")
+    ]
+    psnr_db: Annotated[float, _real("PSNR of the stored weights, in dB; NaN if not measured.")]
+    iou: Annotated[
+        float, _real("Intersection over union of a shape's inside, 0 to 1; NaN if not measured.")
+    ]
+    status: Annotated[
+        FitStatus, _text("ok and below_target hold weights; non_finite and bad_input hold NaN.")
+    ]
+    reason: Annotated[str, _text("Sentence that explains any status but ok.")]
+    duration_s: Annotated[float, _real("Seconds of computing that the row took.")]
+    grid: Annotated[
+        tuple[int, ...],
+        Column(
+            arrow=pa.list_(pa.int32()),
+            meaning="Shape of the signal's grid, (rows, columns) for images; empty for points.",
+        ),
+    ]
+    near_error: Annotated[
+        float,
+        _real("Mean absolute error of the value near a shape's surface; distances in INR units."),
+    ] = math.nan
+    chamfer: Annotated[
+        float,
+        _real(
+            "Mean distance between the surfaces of INR and mesh, both ways averaged, as a share "
+            "of the diagonal of the mesh's bounding box; NaN where the INR has no surface."
+        ),
+    ] = math.nan
+    sign_method: Annotated[
+        str, _text("Method that told a shape's inside from its outside; empty for images.")
+    ] = ""
+    sign_trust: Annotated[
+        float, _real("Share of the mesh's area, 0 to 1, where inside and outside are certain.")
+    ] = math.nan
+    center: Annotated[
+        tuple[float, ...],
+        Column(
+            arrow=pa.list_(pa.float64()),
+            meaning="Point of the mesh's file that became the origin: x = (file - center) * scale.",
+        ),
+    ] = ()
+    scale: Annotated[float, _real("INR coordinate units for each unit of the mesh's file.")] = (
+        math.nan
+    )
 
     def __post_init__(self) -> None:
         if self.status not in get_args(FitStatus):
@@ -75,127 +130,71 @@ class FitRecord:
             raise ValueError(f"view and row must not be negative; got {self.view}, {self.row}")
 
 
-FIT_SCHEMA = pa.schema(
-    [
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("view", pa.int32(), nullable=False),
-        pa.field("row", pa.int64(), nullable=False),
-        pa.field("spec_id", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("label", pa.int64(), nullable=False),
-        pa.field("label_name", pa.string(), nullable=False),
-        pa.field("source_sha256", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("engine", pa.string(), nullable=False),
-        pa.field("num_steps", pa.int64(), nullable=False),
-        pa.field("final_loss", pa.float64(), nullable=False),
-        pa.field("psnr_db", pa.float64(), nullable=False),
-        pa.field("iou", pa.float64(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("grid", pa.list_(pa.int32()), nullable=False),
-        pa.field("near_error", pa.float64(), nullable=False),
-        pa.field("chamfer", pa.float64(), nullable=False),
-        pa.field("sign_method", pa.string(), nullable=False),
-        pa.field("sign_trust", pa.float64(), nullable=False),
-        pa.field("center", pa.list_(pa.float64()), nullable=False),
-        pa.field("scale", pa.float64(), nullable=False),
-    ]
-)
-
-DERIVED_SCHEMA = pa.schema(
-    [
-        *FIT_SCHEMA,
-        pa.field("parent_row", pa.int64(), nullable=False),
-        pa.field("operation", pa.string(), nullable=False),
-        pa.field("draw", pa.binary(), nullable=False),
-    ]
-)
-# What one array of binary strings may hold.
-_MOST_BYTES = 2**31 - 1
-# What was measured of the parent's function, which need not be that of a changed row.
-_MEASURED = ("psnr_db", "iou", "near_error", "chamfer")
+_FIT_COLUMNS: dict[str, Column] = {
+    name: next(noted for noted in get_args(hint) if isinstance(noted, Column))
+    for name, hint in get_type_hints(FitRecord, include_extras=True).items()
+}
+_DERIVED_COLUMNS: dict[str, Column] = {
+    "parent_row": _integer("Row of the parent store that this row was made from."),
+    "operation": _text("Operation on the parent's row: align or augment."),
+    "draw": Column(
+        arrow=pa.binary(),
+        meaning="Random choice of the operation, as bytes that replay it; empty for a NaN parent.",
+    ),
+}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DerivedRecords:
-    """What records of a run of derived rows say beyond those of their parents.
+def _schema(columns: dict[str, Column]) -> pa.Schema:
+    return pa.schema([pa.field(name, c.arrow, nullable=False) for name, c in columns.items()])
 
-    All else they repeat, so that item, label, split, seed and engine tell of the fit that a row
-    came of; duration_s is 0, as nothing was fitted.
 
-    copies: rows of each parent row, one after the other.
-    draws: one a row, as bytes that replay it on the parent's row; b"" where the parent is NaN.
-    failed: the rows that the operation turned into something that is not finite.
-    keeps_function: whether rows compute what their parents do; where they do not, PSNR and its
-        kin are NaN, as they were not measured anew.
+FIT_SCHEMA = _schema(_FIT_COLUMNS)
+DERIVED_SCHEMA = _schema(_FIT_COLUMNS | _DERIVED_COLUMNS)
+
+
+def record_columns() -> dict[str, Column]:
+    """Return every column by name, in order; derived stores alone have the last three."""
+    return _FIT_COLUMNS | _DERIVED_COLUMNS
+
+
+def usable_rows() -> ds.Expression:
+    """Return the condition on records that keeps the rows that hold weights."""
+    return ds.field("status").isin(list(USABLE_STATUSES))
+
+
+def is_one_of(column: pa.Array | pa.ChunkedArray, wanted: Sequence[str]) -> Bool[np.ndarray, " r"]:
+    """Mark the rows of a text column that hold one of some texts.
+
+    Only the distinct texts become Python objects, so millions of rows stay cheap.
     """
-
-    operation: str
-    copies: int
-    draws: ByteRows
-    failed: Bool[np.ndarray, " r"]
-    keeps_function: bool
+    texts, codes = encode_texts(column)
+    return np.array([text in wanted for text in texts], dtype=bool)[codes]
 
 
-def binary_array(strings: ByteRows) -> pa.Array | pa.ChunkedArray:
-    """Strings of bytes as Arrow has them, in several arrays where one may not hold so many."""
-    if strings.starts[-1] > _MOST_BYTES:
-        return pa.array(list(strings), pa.binary())
-    starts = pa.py_buffer(strings.starts.astype(np.int32))
-    data = pa.py_buffer(np.ascontiguousarray(strings.data))
-    return pa.Array.from_buffers(pa.binary(), len(strings), [None, starts, data])
+def is_usable(statuses: pa.Array | pa.ChunkedArray) -> Bool[np.ndarray, " r"]:
+    """Mark the rows that hold weights, given the status column of their records."""
+    return is_one_of(statuses, USABLE_STATUSES)
 
 
-def derived_table(parents: pa.Table, said: DerivedRecords) -> pa.Table:
-    """The records of the rows that a run of parent rows became, as a table of DERIVED_SCHEMA."""
-    copies = said.copies
-    repeated = parents.select(FIT_SCHEMA.names)
-    if copies > 1:
-        repeated = repeated.take(np.repeat(np.arange(parents.num_rows), copies))
-    columns: dict[str, Any] = {name: repeated[name] for name in FIT_SCHEMA.names}
-    parent_row, num = columns["row"].to_numpy(), repeated.num_rows
-    copy = np.arange(num) % copies
-    columns["row"] = parent_row * copies + copy
-    columns["view"] = columns["view"].to_numpy() * copies + copy
-    columns["duration_s"] = np.zeros(num)
-    if not said.keeps_function:
-        columns |= {name: np.full(num, np.nan) for name in _MEASURED}
-    if said.failed.any():
-        why = f"{said.operation} turned it into something that is not finite"
-        for name, text in (("status", "non_finite"), ("reason", why)):
-            old = np.array(columns[name].to_pylist(), dtype=object)
-            columns[name] = np.where(said.failed, text, old)
-    columns["parent_row"] = parent_row
-    columns["operation"] = pa.repeat(said.operation, num)
-    columns["draw"] = binary_array(said.draws)
-    return pa.table(
-        {
-            field.name: pa.array(columns[field.name], field.type)
-            if isinstance(columns[field.name], np.ndarray)
-            else columns[field.name]
-            for field in DERIVED_SCHEMA
-        },
-        schema=DERIVED_SCHEMA,
-    )
+def encode_texts(column: pa.Array | pa.ChunkedArray) -> tuple[list[str], Any]:
+    """Return the distinct texts of a column and, for each row, the index of its text: (r,)."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    coded = whole.dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False)
 
 
 def records_to_table(records: Sequence[FitRecord]) -> pa.Table:
-    """Records as an Arrow table of FIT_SCHEMA, in order."""
-    return pa.table(
-        {
-            field.name: pa.array([getattr(r, field.name) for r in records], field.type)
-            for field in FIT_SCHEMA
-        },
-        schema=FIT_SCHEMA,
-    )
+    """Convert records to an Arrow table of FIT_SCHEMA, in order."""
+    columns = {
+        field.name: pa.array([getattr(record, field.name) for record in records], field.type)
+        for field in FIT_SCHEMA
+    }
+    return pa.table(columns, schema=FIT_SCHEMA)
 
 
 def table_to_records(table: pa.Table) -> list[FitRecord]:
-    """The inverse of records_to_table."""
-    names = [field.name for field in fields(FitRecord)]
-    rows = table.select(names).to_pylist()
+    """Convert a table back to records, the inverse of records_to_table."""
+    rows = table.select([field.name for field in fields(FitRecord)]).to_pylist()
     return [
         FitRecord(**{**row, "grid": tuple(row["grid"]), "center": tuple(row["center"])})
         for row in rows

@@ -142,7 +142,7 @@ def test_augmentations_one_after_the_other_draw_independently(noisy):
 def test_what_was_begun_when_earlier_ones_did_not_count_goes_on_so(noisy, monkeypatch):
     noise = {"chain": "gaussian-noise:scale=0.1", "copies": 1}
     with monkeypatch.context() as patch:
-        patch.setattr("inrgen.commands.augment.derivation_of", lambda identity: None)
+        patch.setattr("inrgen.commands.augment.read_derivation", lambda identity: None)
         augment(config(noisy / "1", noisy / "old", **noise))
         patch.setattr(StoreWriter, "commit", lambda *of: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

@@ -82,10 +82,8 @@ def test_shapes_there_and_back(shapes, tmp_path):
 @pytest.fixture
 def derived(tmp_path):
     """A store of one view of ten items, made of another one that was fitted to MNIST."""
-    from inrgen.store.byte_rows import ByteRows
     from inrgen.store.create import create_store
-    from inrgen.store.derivation import PARENT, Derivation
-    from inrgen.store.records import DerivedRecords, derived_table
+    from inrgen.store.derivation import PARENT, ByteRows, Derivation, DerivedRecords, derived_table
     from inrgen.store.writer import StoreWriter, stage_block
     from tests.exchange.conftest import IMAGES, small_store
 
@@ -97,7 +95,7 @@ def derived(tmp_path):
     said = DerivedRecords(
         operation="align",
         copies=1,
-        draws=ByteRows.of([b""] * 10),
+        draws=ByteRows.from_strings([b""] * 10),
         failed=np.zeros(10, dtype=bool),
         keeps_function=True,
     )
