@@ -10,7 +10,6 @@ import tyro
 from inrgen.core.arguments import StoreArgument
 from inrgen.executors.config import ExecutorConfig
 from inrgen.jobs.augment import OPERATION, augment_parameters
-from inrgen.jobs.chain_text import Link, chain_of, parse_chain
 from inrgen.jobs.derive import (
     DerivePlan,
     DeriveSummary,
@@ -23,6 +22,7 @@ from inrgen.store.derivation import read_derivation
 from inrgen.store.files.protocol import open_files
 from inrgen.store.layout import ROOT_DOCUMENT
 from inrgen.store.metadata import plain_json, read_facts
+from inrgen.transforms.named import Link, make_chain, parse_links
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,10 +85,10 @@ def augment(config: AugmentConfig) -> DeriveSummary:
             another one.
         OSError: the new store cannot be written.
     """
-    links = parse_chain(config.chain, config.published)
+    links = parse_links(config.chain, config.published)
     plan = _plan(config, links)
     for spec in plan.parent.specs.values():
         # a transform that has no meaning for these networks says so before anything is written
-        chain_of(links).draw(spec, torch.zeros(0, dtype=torch.int64))
+        make_chain(links).draw(spec, torch.zeros(0, dtype=torch.int64))
     ensure_store(plan, dict)
     return summarise(plan, config.out, fill(plan, config.how), None)

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+from inrgen.core.config_text import check_name, read_value, split_one_name
 from inrgen.fit.config import Schedule
 from inrgen.fit.recipes import Recipe, RecipeName, recipe
 from inrgen.sources.base import SourceFacts
@@ -75,7 +76,12 @@ KEYS: dict[str, Key] = {
     ),
     "bias": _choice("init", "hidden_bias", _same("zero", "torch")),
     "last": _choice("init", "last_layer", _same("torch", "siren", "small")),
-    "shared": _choice("init", "shared", {"yes": True, "no": False}),
+    "shared": Key(
+        place="init",
+        field="shared",
+        wants="true or false",
+        read=lambda text: read_value(text, bool, "shared"),
+    ),
     "steps": Key(place="fit", field="num_steps", wants="a whole number from 1 on", read=_count),
     "lr": Key(place="fit", field="lr", wants="a positive number", read=_positive),
     "decay": Key(place="fit", field="weight_decay", wants="a number from 0 on", read=_not_negative),
@@ -114,15 +120,16 @@ class Variant:
 
 
 def parse_variant(text: str) -> Variant:
-    """Read a recipe: [NAME][,KEY=VALUE]..., without spaces, such as fast,lr=2e-3 or steps=120.
+    """Read a recipe: [NAME][,FIELD=VALUE]..., such as fast,lr=2e-3 or num_steps=120.
 
-    NAME is published (if it is left out), fast, signed or sharp. Keys, each once, in any order:
+    NAME is published (if it is left out), fast, signed or sharp. Fields are those of FitConfig and
+    InitConfig; some have a short name, which recorded texts use. Short names, in any order:
 
         init=small|siren|X        the first layer's start; small is the hidden layers' bound, and
                                   X that share of siren's
         bias=zero|torch           how biases of hidden layers start
         last=torch|siren|small    how the last layer starts (InitConfig says what these are)
-        shared=yes|no             whether all images start from the same weights
+        shared=true|false         whether all images start from the same weights
         steps=N, lr=X, decay=X    updates, Adam's learning rate, decoupled weight decay
         schedule=constant|cosine  of the learning rate
         stop=X|never              the PSNR in dB at which a fit stops early
@@ -130,31 +137,19 @@ def parse_variant(text: str) -> Variant:
 
     Raises ValueError naming the key, what it needs and what it got.
     """
-    first, *rest = text.split(",")
-    if "=" in first:
-        name, pairs = "published", [first, *rest]
-    else:
-        name, pairs = first, rest
-    base = next((known for known in get_args(RecipeName) if known == name), None)
-    if base is None:
-        raise ValueError(
-            f"a recipe starts with one of {', '.join(get_args(RecipeName))} or with key=value; "
-            f"got {name!r} in {text!r}"
-        )
+    named = split_one_name(text, "recipe")
+    base = check_name(named.name or "published", get_args(RecipeName), "recipe")
+    short = {key.field: name for name, key in KEYS.items()}
     changes: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or key not in KEYS:
-            raise ValueError(
-                f"a recipe's parts are key=value with a key among {', '.join(KEYS)}; "
-                f"got {pair!r} in {text!r}"
-            )
+    for field, value in named.fields.items():
+        key = short.get(field, field)
+        check_name(key, [*KEYS, *short], f"recipe {base}: field")
         if key in changes:
-            raise ValueError(f"recipe key {key} may be given once; got it again in {text!r}")
+            raise ValueError(f"recipe {text!r} must give {key} once; got {field} again")
         try:
             changes[key] = KEYS[key].read(value if value == value.strip() else "")
         except ValueError:
             raise ValueError(
-                f"recipe key {key} needs {KEYS[key].wants}; got {value!r} in {text!r}"
+                f"recipe field {field} needs {KEYS[key].wants}; got {value!r} in {text!r}"
             ) from None
-    return Variant(text=text, base=base, changes=changes)
+    return Variant(text=text, base=cast(RecipeName, base), changes=changes)

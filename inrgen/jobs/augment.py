@@ -11,11 +11,11 @@ from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.core.spec import InrSpec
-from inrgen.jobs.chain_text import Link, chain_of, keeps_function, links_from
 from inrgen.jobs.change import BoundOperation, Names
 from inrgen.jobs.draw_bytes import encode_draw, is_small
 from inrgen.store.derivation import ByteRows
 from inrgen.transforms.chain import Chain
+from inrgen.transforms.named import Link, keeps_function, make_chain, read_links
 from inrgen.transforms.rows import RowChange, ready_rows
 
 OPERATION = "augment"
@@ -66,7 +66,7 @@ class Augment:
             raise ValueError(f"augment needs parameters that this inrgen knows; got {unknown}")
         return Augment(
             spec=spec,
-            links=links_from(parameters["chain"]),
+            links=read_links(parameters["chain"]),
             seed=parameters["seed"],
             copies=copies,
             earlier=parameters.get(_EARLIER, 0),
@@ -74,7 +74,7 @@ class Augment:
 
     @property
     def chain(self) -> Chain:
-        return chain_of(self.links)
+        return make_chain(self.links)
 
     @property
     def keeps_function(self) -> bool:

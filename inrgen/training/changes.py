@@ -4,14 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from inrgen.core.matching import MatchConfig
-from inrgen.jobs.chain_text import chain_of, parse_chain
+from inrgen.transforms import named
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.mix import MixUp
 
 MixName = Literal["none", "direct", "permuted", "aligned", "signed"]
-
-# Shorter names for what is long in the published table.
-_SHORT = {"negation": "siren-negation", "bias": "siren-bias", "noise": "gaussian-noise"}
 
 _MIXES: dict[str, Callable[[float], MixUp]] = {
     "direct": lambda beta: MixUp(pairing="direct", beta=beta),
@@ -28,10 +25,8 @@ def make_chain(text: str, published: bool = False) -> Chain:
     """
     if not text.strip():
         return Chain(transforms=())
-    parts = [part.strip().partition(":") for part in text.split(",")]
-    spelt = [_SHORT.get(name, name) + colon + rest for name, colon, rest in parts]
     try:
-        return chain_of(parse_chain(",".join(spelt), published))
+        return named.make_chain(named.parse_links(text, published))
     except ValueError as error:
         raise ValueError(f"augment {text!r}: {error}") from error
 

@@ -13,7 +13,7 @@ from inrgen.core.siren import InitConfig, evaluate, initialise
 from inrgen.core.symmetry import Kind
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
-from inrgen.transforms.named import PUBLISHED, named
+from inrgen.transforms.named import PUBLISHED, make_transform
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, seconds
 
 _SIDE = 28
@@ -30,7 +30,9 @@ def _weights(num: int, name: str) -> Params:
 
 def transforms(setting: Setting) -> list[Row]:
     """A row a published augmentation: the device's function beside the CPU's in float64."""
-    return [_transform_row(setting, name, named(name, published=True)) for name in PUBLISHED]
+    return [
+        _transform_row(setting, name, make_transform(name, published=True)) for name in PUBLISHED
+    ]
 
 
 def _transform_row(setting: Setting, name: str, transform: Transform[Any]) -> Row:

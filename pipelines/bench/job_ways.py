@@ -14,7 +14,6 @@ from inrgen.executors.runner import run_tasks
 from inrgen.jobs.align import align_parameters
 from inrgen.jobs.augment import augment_parameters
 from inrgen.jobs.block import note_template
-from inrgen.jobs.chain_text import parse_chain
 from inrgen.jobs.derive_run import derive_blocks
 from inrgen.jobs.plan import DeriveTask, derive_cost
 from inrgen.jobs.stats import StatsTask, measure_moments
@@ -28,6 +27,7 @@ from inrgen.store.reader import open_store
 from inrgen.store.shard import ShardDraft, good_chunks, shard_shape, view_chunk
 from inrgen.store.shard_file import map_shard
 from inrgen.store.writer import StoreWriter
+from inrgen.transforms.named import parse_links
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +117,7 @@ def _derive(site: Site, operation: str, parameters: dict[str, Any], about: dict[
 
 
 def _augment(site: Site, chain: str) -> None:
-    _derive(site, "augment", augment_parameters(parse_chain(chain), seed=0), {})
+    _derive(site, "augment", augment_parameters(parse_links(chain), seed=0), {})
 
 
 def _align(site: Site) -> None:

@@ -15,7 +15,6 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.siren import evaluate
 from inrgen.executors.config import ExecutorConfig
 from inrgen.jobs.augment import Augment, augment_parameters
-from inrgen.jobs.chain_text import parse_chain
 from inrgen.jobs.replay import replay
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import StoreBusy
@@ -23,6 +22,7 @@ from inrgen.store.layout import STAGING
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
+from inrgen.transforms.named import parse_links
 from tests.made_up import MadeUp
 
 MOVING = "rotation:bound_deg=20,gaussian-noise:scale=0.1:chance=0.5"
@@ -159,7 +159,7 @@ def test_what_was_begun_when_earlier_ones_did_not_count_goes_on_so(noisy, monkey
 
 
 def test_parameters_of_a_later_inrgen_are_refused_and_not_left_out(made_up):
-    noted = augment_parameters(parse_chain("gaussian-noise"), seed=0, earlier=2)
+    noted = augment_parameters(parse_links("gaussian-noise"), seed=0, earlier=2)
     assert Augment.of(made_up.spec, noted, 1).earlier == 2
     with pytest.raises(ValueError, match=r"parameters that this inrgen knows; got \['later'\]"):
         Augment.of(made_up.spec, noted | {"later": 1}, 1)

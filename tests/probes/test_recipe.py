@@ -118,6 +118,7 @@ def test_a_recipe_typed_in_full_is_the_recipe_of_that_name():
         ("bias=torch", lambda plan: plan.fit.init.hidden_bias == "torch"),
         ("last=siren", lambda plan: plan.fit.init.last_layer == "siren"),
         ("shared=yes", lambda plan: plan.fit.init.shared),
+        ("num_steps=7", lambda plan: plan.fit.num_steps == 7),
         ("steps=7", lambda plan: plan.fit.num_steps == 7),
         ("lr=1e-2", lambda plan: plan.fit.lr == 1e-2),
         ("decay=0.5", lambda plan: plan.fit.weight_decay == 0.5),
@@ -130,7 +131,8 @@ def test_each_key_changes_its_own_setting_and_no_other(pair, read):
     base, plan = recipe("published", FACTS), parse_variant(f"published,{pair}").plan(FACTS)
     assert read(plan)
     assert not read(base)
-    key = KEYS[pair.split("=")[0]]
+    field = pair.split("=")[0]
+    key = next(key for name, key in KEYS.items() if field in (name, key.field))
     part = {"spec": lambda p: p.spec, "fit": lambda p: p.fit, "init": lambda p: p.fit.init}
     was = {key.field: getattr(part[key.place](base), key.field)}
     back = replace(part[key.place](plan), **was)
@@ -140,11 +142,11 @@ def test_each_key_changes_its_own_setting_and_no_other(pair, read):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ["published", "''"]),
+        ("", ["empty", "''"]),
         ("quick", ["sharp", "'quick'"]),
-        ("fast,published", ["key=value", "'published'"]),
-        ("fast,", ["key=value", "''"]),
-        ("speed=3", ["steps", "'speed=3'"]),
+        ("fast,published", ["FIELD=VALUE", "'published'"]),
+        ("fast,", ["empty", "'fast,'"]),
+        ("speed=3", ["steps", "num_steps", "'speed'"]),
         ("steps", ["published", "'steps'"]),
         ("steps=0", ["steps", "whole number", "'0'"]),
         ("steps=1.5", ["steps", "whole number", "'1.5'"]),
@@ -158,6 +160,7 @@ def test_each_key_changes_its_own_setting_and_no_other(pair, read):
         ("last=zero", ["last", "torch, siren, small", "'zero'"]),
         ("stop=later", ["stop", "never", "'later'"]),
         ("fast,lr=1,lr=2", ["lr", "once"]),
+        ("fast,steps=1,num_steps=2", ["steps", "once"]),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_the_key_what_it_needs_and_what_it_got(text, words):

@@ -14,7 +14,8 @@ from inrgen.core.spec import InrSpec
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.exact import Permute, ReluScale, SirenBias, SirenNegation
 from inrgen.transforms.geometric import Affine, Reflect, Rotate, Scale, Translate
-from inrgen.transforms.named import MIXES, PUBLISHED, TRANSFORMS, named, named_mix
+from inrgen.transforms.mix import MixUp
+from inrgen.transforms.named import ALIASES, PUBLISHED, TRANSFORMS, make_transform
 from inrgen.transforms.noisy import Dropout, GaussianNoise, QuantileDropout
 
 SPEC = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0), coord_center=(0.2, 0.1))
@@ -159,7 +160,7 @@ def test_what_has_no_meaning_is_refused():
 
 def choices():
     """Every field of a named transform that is one of a few words."""
-    for name, make in {**TRANSFORMS, **MIXES}.items():
+    for name, make in {**TRANSFORMS, "mixup": MixUp}.items():
         for field in dataclasses.fields(make()):
             if get_origin(field.type) is Literal:
                 yield pytest.param(make(), field.name, id=f"{name}-{field.name}")
@@ -175,11 +176,9 @@ def test_a_misspelt_choice_is_refused(transform, field, word):
 
 def test_every_name_of_the_published_table_is_there():
     for name in PUBLISHED:
-        assert type(named(name, published=True)) is type(named(name))
+        assert type(make_transform(name, published=True)) is type(make_transform(name))
     assert set(PUBLISHED) < set(TRANSFORMS)
-    for name in MIXES:
-        named_mix(name)
-    with pytest.raises(ValueError, match="name must be one of"):
-        named("rotate")
-    with pytest.raises(ValueError, match="name must be one of"):
-        named_mix("mix")
+    for short, name in ALIASES.items():
+        assert make_transform(short) == make_transform(name)
+    with pytest.raises(ValueError, match="transform must be one of"):
+        make_transform("rotate")

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 
+from inrgen.core.config_text import check_name, read_config, split_one_name
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.base import WeightSpaceNetwork
 from inrgen.training.models.dws import Dws, DwsConfig
@@ -71,39 +72,13 @@ def from_dict(facts: dict[str, Any]) -> ModelConfig:
 
 
 def parse_model(text: str) -> ModelConfig:
-    """Read a model as it is typed: NAME[,KEY=VALUE]..., such as mlp or mlp,hidden=256,dropout=0.2.
+    """Read a model from NAME[,FIELD=VALUE]..., such as mlp or mlp,hidden=256,dropout=0.2.
 
-    Keys are the fields of the family's config. Raises ValueError naming what was not understood.
+    Fields are those of the family's config. Raises ValueError for text that is not understood.
     """
-    name, *pairs = text.split(",")
-    fields = _family(name).config.__dataclass_fields__
-    facts: dict[str, Any] = {"name": name}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or key not in fields or key in facts:
-            raise ValueError(
-                f"a {name} model's parts are KEY=VALUE, each key once among {', '.join(fields)}; "
-                f"got {pair!r} in {text!r}"
-            )
-        facts[key] = _read(key, fields[key].type, value, text)
-    return from_dict(facts)
+    named = split_one_name(text, "model")
+    return read_config(named, _family(named.name).config(), "model")
 
 
 def _family(name: Any) -> Family:
-    if name not in FAMILIES:
-        raise ValueError(f"model must be one of {', '.join(FAMILIES)}; got {name!r}")
-    return FAMILIES[name]
-
-
-def _read(key: str, wanted: Any, value: str, text: str) -> Any:
-    """A field's value from its text: a number, yes or no, or one of a few words."""
-    words = {"yes": True, "no": False} if wanted is bool else {w: w for w in get_args(wanted)}
-    if words and value in words:
-        return words[value]
-    if not words:
-        try:
-            return wanted(value)
-        except ValueError:
-            pass
-    need = " or ".join(map(str, words)) or {int: "a whole number", float: "a number"}[wanted]
-    raise ValueError(f"model key {key} needs {need}; got {value!r} in {text!r}")
+    return FAMILIES[check_name(str(name), FAMILIES, "model")]

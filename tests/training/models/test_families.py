@@ -162,11 +162,11 @@ def test_configs_survive_json_and_are_read_as_typed(text):
     ("text", "complaint"),
     [
         ("cnn", "model must be one of dws, .*got 'cnn'"),
-        ("mlp,width=3", "each key once among hidden, layers, dropout; got 'width=3'"),
-        ("mlp,hidden=3,hidden=4", "got 'hidden=4'"),
-        ("mlp,hidden=wide", "model key hidden needs a whole number; got 'wide'"),
+        ("mlp,width=3", "mlp: field must be one of hidden, layers, dropout; got 'width'"),
+        ("mlp,hidden=3,hidden=4", "must give hidden once"),
+        ("mlp,hidden=wide", "model mlp: hidden needs a whole number; got 'wide'"),
         ("mlp,dropout=1.5", r"dropout must be in \[0, 1\); got 1.5"),
-        ("dws,batch_norm=1", "batch_norm needs yes or no; got '1'"),
+        ("dws,batch_norm=1", "batch_norm needs true or false; got '1'"),
         ("dws,channels=12", "channels must be a multiple of heads=8; got 12"),
     ],
 )
