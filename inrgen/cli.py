@@ -77,8 +77,10 @@ VERBS = (
          help="Write a store in the files that other people's code reads."),
     Verb("import", "inrgen.commands.import_", "ImportConfig", "import_store", resumable=True,
          help="Read other people's INRs into a store."),
-    Verb("probe-recipes", "inrgen.probes.recipes", "RecipeBench", "bench_recipe",
-         help="Fit the same items by several recipes, and measure what the weights teach."),
+    Verb("probe", "inrgen.commands.probe", "ProbeConfig", "probe",
+         help="Measure how well classifiers learn from the weights of a store."),
+    Verb("probe-recipes", "inrgen.commands.probe_recipes", "ProbeRecipesConfig", "probe_recipes",
+         help="Fit the same items with several recipes, and measure what the weights teach."),
 )
 # fmt: on
 

@@ -1,8 +1,8 @@
-"""Probes by name: what each sees of an INR, and what learns from it."""
+"""Probes by name: each pairs a learner with a view of the weights."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,24 +15,14 @@ from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 from inrgen.core.template import iterated_mean
-from inrgen.probes.divisions import Division
-from inrgen.probes.mlp import Accuracy, LabelledRows, ProbeConfig, mlp_hits
-from inrgen.probes.unit_kernel import kernel_hits, unit_features
-from inrgen.probes.unit_sets import set_hits
+from inrgen.probes.classifiers import LabelledRows, kernel_hits, mlp_hits
+from inrgen.probes.config import Learners, ProbeName
+from inrgen.probes.subjects import Division
+from inrgen.probes.unit_sets import set_hits, unit_features
 
-ProbeName = Literal[
-    "mlp_raw",
-    "mlp_permutation",
-    "mlp_signed",
-    "set_raw",
-    "kernel_raw",
-    "kernel_permutation",
-    "kernel_signed",
-    "kernel_set",
-    "kernel_values",
-]
-Seen = Literal["raw", "permutation", "signed", "units", "values"]
-PROBES: dict[ProbeName, tuple[Literal["mlp", "set", "kernel"], Seen]] = {
+Learner = Literal["mlp", "set", "kernel"]
+View = Literal["raw", "permutation", "signed", "units", "values"]
+PARTS: dict[ProbeName, tuple[Learner, View]] = {
     "mlp_raw": ("mlp", "raw"),
     "mlp_permutation": ("mlp", "permutation"),
     "mlp_signed": ("mlp", "signed"),
@@ -43,27 +33,33 @@ PROBES: dict[ProbeName, tuple[Literal["mlp", "set", "kernel"], Seen]] = {
     "kernel_set": ("kernel", "units"),
     "kernel_values": ("kernel", "values"),
 }
-TRAINED: tuple[ProbeName, ...] = ("mlp_raw", "mlp_permutation", "mlp_signed", "set_raw")
-# Points of a regular grid at which functions are compared by their values.
+HEADS: dict[ProbeName, str] = {
+    "mlp_raw": "MLP raw",
+    "mlp_permutation": "MLP permuted",
+    "mlp_signed": "MLP signed",
+    "set_raw": "set model",
+    "kernel_raw": "kernel raw",
+    "kernel_permutation": "kernel permuted",
+    "kernel_signed": "kernel signed",
+    "kernel_set": "kernel set",
+    "kernel_values": "kernel values",
+}
+# Points of the regular grid on which the values probe compares functions.
 _NUM_VALUES = 1728
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Learners:
-    """How probes learn.
+class Accuracy:
+    """Test accuracy of a probe, or a difference of two.
 
-    mlp: how the plain MLP is trained.
-    set_model: how the network that sees neither order nor signs is trained.
-    repeats: trainings of each of these, with one seed after the other.
-    seed: names all randomness.
+    Attributes:
+        percent: accuracy in %.
+        standard_error: standard error over test rows, in %. It says how far another draw of test
+            rows would move the figure; other training rows would move it further.
     """
 
-    mlp: ProbeConfig = field(default_factory=ProbeConfig)
-    set_model: ProbeConfig = field(
-        default_factory=lambda: ProbeConfig(hidden=64, dropout=0.2, lr=2e-3, batch=64, epochs=16)
-    )
-    repeats: int = 2
-    seed: int = 0
+    percent: float
+    standard_error: float
 
 
 def judged_shares(
@@ -74,9 +70,16 @@ def judged_shares(
     probes: Sequence[ProbeName],
     learners: Learners,
 ) -> dict[ProbeName, Float[Tensor, " b"]]:
-    """The share of a probe's trainings that classify each INR rightly; NaN where none judges it.
+    """Share of each probe's trainings that classify an INR correctly; NaN where none judges it.
 
-    INRs that are not finite are left out. A division of which then a part is empty judges nothing.
+    INRs that are not finite are left out. A division that then has an empty part is skipped.
+
+    Args:
+        params: b INRs.
+        labels: class numbers; (b,).
+        divisions: parts to learn from and to judge; their test parts must not overlap.
+        probes: probes to train.
+        learners: how they train.
     """
     flat = params.flat()
     good = flat.isfinite().all(dim=1)
@@ -88,13 +91,13 @@ def judged_shares(
         division = whole.keep(good)
         if not division.is_whole:
             continue
-        seen: dict[Seen, Float[Tensor, "b f"]] = {"raw": flat, "values": values}
+        views: dict[View, Float[Tensor, "b f"]] = {"raw": flat, "values": values}
         for name in probes:
-            learner, what = PROBES[name]
-            if what not in seen:
-                seen[what] = _fitted_view(spec, params, division.train, what, learners.seed)
+            learner, view = PARTS[name]
+            if view not in views:
+                views[view] = _fitted_view(spec, params, division.train, view, learners.seed)
             train, val, test = (
-                LabelledRows(flat=seen[what][at], labels=labels[at])
+                LabelledRows(flat=views[view][at], labels=labels[at])
                 for at in (division.train, division.val, division.test)
             )
             shares[name][division.test] = _learn(spec, learner, train, val, test, learners)
@@ -102,7 +105,7 @@ def judged_shares(
 
 
 def _values(spec: InrSpec, params: Params) -> Float[Tensor, "b n"]:
-    """What the INRs' functions hold on a coarse grid, within the range of their targets."""
+    """Values of the INRs' functions on a coarse grid, clipped to the range of their targets."""
     resolution = round(_NUM_VALUES ** (1 / spec.d_in))
     at = grid_coords(spec, (resolution,) * spec.d_in)
     values = torch.cat([evaluate(spec, params[[i]], at) for i in range(len(params))])
@@ -110,29 +113,29 @@ def _values(spec: InrSpec, params: Params) -> Float[Tensor, "b n"]:
 
 
 def _fitted_view(
-    spec: InrSpec, params: Params, train: Int[Tensor, " t"], what: Seen, seed: int
+    spec: InrSpec, params: Params, train: Int[Tensor, " t"], view: View, seed: int
 ) -> Float[Tensor, "b f"]:
-    """All INRs as a probe sees them that is told by the training ones how to look."""
-    if what == "units":
+    """Features of all INRs in a view that is fitted to the training INRs."""
+    if view == "units":
         return unit_features(spec, params[train].flat(), params.flat(), seed)
-    assert what in ("permutation", "signed"), "the others need no training INRs"
-    search = MatchConfig(kind=what)
+    assert view in ("permutation", "signed"), "the other views need no training INRs"
+    search = MatchConfig(kind=view)
     template = iterated_mean(spec, params[train], config=search)
     return match(spec, template, params, search).aligned.flat()
 
 
 def _learn(
     spec: InrSpec,
-    learner: Literal["mlp", "set", "kernel"],
+    learner: Learner,
     train: LabelledRows,
     val: LabelledRows,
     test: LabelledRows,
     learners: Learners,
 ) -> Float[Tensor, " j"]:
-    """The share of trainings that classify each test row rightly."""
+    """Share of trainings that classify each test row correctly."""
     if learner == "kernel":
         return kernel_hits(train, val, test).double()
-    # One config and one seed for all recipes, so that they differ by their weights alone.
+    # Every recipe gets the same config and seeds, so that recipes differ by their weights alone.
     config = learners.mlp if learner == "mlp" else learners.set_model
     turns = []
     for turn in range(learners.repeats):
@@ -145,7 +148,7 @@ def _learn(
 
 
 def accuracy(shares: Float[Tensor, " b"]) -> Accuracy:
-    """The mean of shares that are known, in %, and its standard error over INRs; NaN of none."""
+    """Mean of the known shares in %, with its standard error; NaN where none is known."""
     known = shares[~shares.isnan()]
     if not len(known):
         return Accuracy(percent=math.nan, standard_error=math.nan)
@@ -158,9 +161,14 @@ def accuracy(shares: Float[Tensor, " b"]) -> Accuracy:
 def differences(
     shares: Mapping[ProbeName, Float[Tensor, " b"]], first: Mapping[ProbeName, Float[Tensor, " b"]]
 ) -> dict[ProbeName, Accuracy]:
-    """By how many points each probe does better than on the first recipe, INR for INR.
+    """Gain of each probe over the first recipe in points, INR by INR.
 
-    The same items are judged on both, so what is hard about an item cancels, and the standard error
-    is smaller than that of either accuracy.
+    Both recipes are judged on the same items, so the difficulty of an item cancels. The standard
+    error is smaller than that of either accuracy.
     """
     return {name: accuracy(shares[name] - first[name]) for name in shares}
+
+
+def accuracy_text(found: Accuracy, sign: str = "") -> str:
+    """Accuracy with its standard error; sign is "+" for differences."""
+    return f"{found.percent:{sign}.1f} ±{found.standard_error:.1f}"

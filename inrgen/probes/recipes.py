@@ -1,129 +1,80 @@
-"""What a recipe costs and gives: time, quality, and how well a classifier learns from weights."""
+"""Comparison of recipes: time, quality, and how well classifiers learn from the weights."""
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import tyro
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from inrgen.core.splits import Split
-from inrgen.figures.style import save_figure
-from inrgen.figures.trade import trade_figure
-from inrgen.fit.engines import EngineChoice
+from inrgen.figures.trade import Measured, TradePoint
 from inrgen.fit.variants import parse_variant
 from inrgen.probes.catalog import (
-    PROBES,
-    TRAINED,
-    Learners,
-    ProbeName,
+    HEADS,
+    Accuracy,
     accuracy,
+    accuracy_text,
     differences,
     judged_shares,
 )
-from inrgen.probes.mlp import ProbeConfig
-from inrgen.probes.recipe_fits import RecipeFits, fit_recipes
-from inrgen.probes.recipe_row import MOST_DRAWN, RecipeRow, points, spread, table
-from inrgen.probes.report import BenchReport
+from inrgen.probes.config import Learners, ProbeName, ProbeRecipesConfig
+from inrgen.probes.fits import RecipeFits, fit_recipes
+from inrgen.probes.report import columns_text, ignore_progress
 from inrgen.probes.subjects import Subjects, choose_subjects
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.shape_config import ShapeConfig
-
-# Known before hours of fitting, and not only when the plot is saved.
-_PLOTS = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecipeBench:
-    """Fit the same items by several recipes: the time, the quality, and what the weights teach.
-
-    A recipe is [NAME][,KEY=VALUE]... without spaces: a name (published, which is meant where none
-    is given, fast, sharp, for images signed, for shapes teach or inr2vec) and what differs. Keys:
-    init=small|siren|X (first layer; X is that share of siren's bound), bias=zero|torch,
-    last=torch|siren|small, shared=yes|no, steps, lr, decay, omega, schedule=constant|cosine,
-    stop=DB|never. So fast,lr=1e-3 or init=small,last=small,steps=120.
-
-    Quality is the mean PSNR of images, and the medians of IoU and Chamfer distance of shapes. What
-    weights teach is told by probes, named by how they learn and what they see. mlp, set and kernel:
-    a plain MLP, a small network that sees neither order nor signs of hidden units, and kernel ridge
-    regression, for sources of a few hundred items. raw: the weights as they are; permutation and
-    signed: aligned to the iterated mean of those learned from; kernel_set: what random networks see
-    that see neither order nor signs; values: what the INRs' functions hold. PSNR alone must not
-    choose a recipe: sharp fits from SIREN's own start teach next to nothing.
+class RecipeRow:
+    """Figures of one recipe.
 
     Attributes:
-        source: where items come from: any source of labelled images of one size, or of meshes.
-        data: the folder that holds the data set; digits need none.
-        recipes: what to compare, in the grammar above; the others also with the first one.
-        train: items to learn from, the first so many of the train split.
-        val: items that choose the epoch, the first of the val split.
-        test: items that are classified, the first of the test split.
-        folds: cross-validate on all of these items in so many folds, instead of by the source's
-            splits; each is then classified once. 0 keeps to the splits.
-        probes: who learns.
-        engine: which engine fits: auto, torch, cpu or gpu.
-        mlp: how the plain MLP is trained.
-        set_model: how the network that sees neither order nor signs is trained.
-        repeats: trainings of mlp and set, with one seed after the other; accuracies are their
-            means.
-        plot: a file to draw the trade into, .png, .pdf or .svg; without it nothing is drawn.
-        seed: names all randomness, the same for every recipe.
-        shape: how meshes become signals; no other source looks at it.
+        recipe: the recipe as typed.
+        source: the source by name.
+        engine: the engine that fitted.
+        num_train, num_val, num_test: items of each split.
+        folds: folds of the cross-validation over all items; 0 where the splits were used.
+        num_failed: fits without finite weights. All other figures leave them out, and are NaN
+            where nothing is left.
+        seconds_per_10k: seconds to fit 10,000 INRs with this engine on all cores of this machine.
+        psnr_db, psnr_p5_db, psnr_p95_db: mean and percentiles over all items.
+        iou, chamfer: medians over shapes, between the 5th and the 95th percentile; else NaN.
+        accuracy: accuracy of each probe.
+        difference: gain over the first recipe, INR by INR; empty for the first.
     """
 
-    source: str = "digits"
-    data: str | None = None
-    recipes: tuple[str, ...] = ("published", "published,last=small", "fast", "sharp")
-    train: int = 600
-    val: int = 150
-    test: int = 200
-    folds: int = 0
-    probes: tuple[ProbeName, ...] = TRAINED
-    engine: EngineChoice = "auto"
-    mlp: ProbeConfig = field(default_factory=ProbeConfig)
-    set_model: ProbeConfig = field(default_factory=lambda: Learners().set_model)
-    repeats: int = 2
-    plot: str | None = None
-    seed: int = 0
-    shape: Annotated[ShapeConfig, tyro.conf.arg(name="")] = field(default_factory=ShapeConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("train", "val", "test", "repeats"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
-        if self.folds != 0 and self.folds < 2:
-            raise ValueError(f"folds must be 0 or from 2 on; got {self.folds}")
-        for name, found in (("recipe", self.recipes), ("probe", self.probes)):
-            if not found:
-                raise ValueError(f"{name}s needs at least one {name}; got none")
-            if len(set(found)) < len(found):
-                raise ValueError(f"{name}s must differ; got {found}")
-        for name in self.probes:
-            if name not in PROBES:
-                raise ValueError(f"probes must be among {', '.join(PROBES)}; got {name!r}")
-        if self.plot is not None and Path(self.plot).suffix.lower() not in _PLOTS:
-            raise ValueError(f"plot must end in one of {', '.join(_PLOTS)}; got {self.plot!r}")
-        if self.plot is not None and len(self.probes) > MOST_DRAWN:
-            raise ValueError(f"plot draws at most {MOST_DRAWN} probes; got {len(self.probes)}")
-        for text in self.recipes:
-            parse_variant(text)
+    recipe: str
+    source: str
+    engine: str
+    num_train: int
+    num_val: int
+    num_test: int
+    folds: int
+    num_failed: int
+    seconds_per_10k: float
+    psnr_db: float
+    psnr_p5_db: float
+    psnr_p95_db: float
+    iou: Measured
+    chamfer: Measured
+    accuracy: dict[ProbeName, Accuracy]
+    difference: dict[ProbeName, Accuracy]
 
 
-def _silent(line: str) -> None:
-    """Say nothing of the progress."""
+def compare_recipes(
+    config: ProbeRecipesConfig, progress: Callable[[str], None] = ignore_progress
+) -> list[RecipeRow]:
+    """Fit the same items from the same seeds with each recipe, and probe the weights.
 
-
-def run(config: RecipeBench, progress: Callable[[str], None] = _silent) -> list[RecipeRow]:
-    """Every recipe on the same items from the same seeds, one after the other.
-
-    Raises ValueError for a source without labels, or with images of several sizes.
+    Raises ValueError for a source without labels, and for a recipe unfit for it.
     """
     sizes: dict[Split, int] = {"train": config.train, "val": config.val, "test": config.test}
     source = open_source(SourceConfig(name=config.source, data=config.data, shape=config.shape))
     subjects = choose_subjects(source, sizes, config.folds)
-    # All plans first: a recipe that is not for this source is refused before the first is fitted.
+    # Plan all recipes first, so that one unfit for this source is refused before any is fitted.
     plans = {text: parse_variant(text).plan(source.facts) for text in config.recipes}
     divisions = subjects.divide(config.folds, config.seed)
     learners = Learners(
@@ -136,23 +87,20 @@ def run(config: RecipeBench, progress: Callable[[str], None] = _silent) -> list[
             fits.plan.spec, fits.params, subjects.labels, divisions, config.probes, learners
         )
         first = first or shares
-        rows.append(
-            _row(
-                config,
-                subjects,
-                text,
-                fits,
-                accuracy={name: accuracy(share) for name, share in shares.items()},
-                difference=differences(shares, first) if shares is not first else {},
-            )
-        )
+        gains = differences(shares, first) if shares is not first else {}
+        rows.append(_row(config, subjects, text, fits, shares, gains))
     return rows
 
 
 def _row(
-    config: RecipeBench, subjects: Subjects, text: str, fits: RecipeFits, **found
+    config: ProbeRecipesConfig,
+    subjects: Subjects,
+    text: str,
+    fits: RecipeFits,
+    shares: Mapping[ProbeName, Float[Tensor, " b"]],
+    gains: dict[ProbeName, Accuracy],
 ) -> RecipeRow:
-    """A recipe's figures."""
+    """Sum up the figures of a recipe."""
     psnr = spread(fits.psnr_db)
     return RecipeRow(
         recipe=text,
@@ -169,20 +117,76 @@ def _row(
         psnr_p95_db=psnr.high,
         iou=spread(fits.iou),
         chamfer=spread(fits.chamfer),
-        **found,
+        accuracy={name: accuracy(share) for name, share in shares.items()},
+        difference=gains,
     )
 
 
-def _say(line: str) -> None:
-    """Progress goes to stderr: stdout is for the table alone."""
-    sys.stderr.write(line + "\n")
+def spread(values: Float[Tensor, " b"]) -> Measured:
+    """Median, 5th and 95th percentile of the values that are not NaN; NaN where none is."""
+    kept = values[~values.isnan()].double()
+    if not len(kept):
+        return Measured(value=math.nan, low=math.nan, high=math.nan)
+    low, median, high = torch.quantile(kept, torch.tensor([0.05, 0.5, 0.95]).double()).tolist()
+    return Measured(value=median, low=low, high=high)
 
 
-def bench_recipe(config: RecipeBench) -> BenchReport:
-    """The benchmark as a command, which says on stderr what it is at, and draws its plot."""
-    rows = run(config, _say)
-    if config.plot is not None:
-        drawn, axis = points(rows)
-        heading = f"{config.source}: what recipes cost, and what their weights teach"
-        save_figure(trade_figure(drawn, heading, axis), config.plot)
-    return BenchReport(rows=rows, table=table(rows))
+def _psnr(row: RecipeRow) -> Measured:
+    return Measured(value=row.psnr_db, low=row.psnr_p5_db, high=row.psnr_p95_db)
+
+
+def _range_text(found: Measured, digits: int) -> str:
+    return f"{found.value:.{digits}f} ({found.low:.{digits}f}-{found.high:.{digits}f})"
+
+
+def _has_shapes(rows: Sequence[RecipeRow]) -> bool:
+    return not all(math.isnan(row.iou.value) for row in rows)
+
+
+def recipe_table(rows: Sequence[RecipeRow]) -> str:
+    """Print seconds per 10,000 INRs, quality, test accuracies, and gains over the first recipe."""
+    first = rows[0]
+    total = first.num_train + first.num_val + first.num_test
+    parts = f"{first.num_train:,} items to learn from, {first.num_test:,} to test"
+    if first.folds:
+        parts = f"{total:,} items, {first.folds} folds"
+    about = f"{first.source}, engine {first.engine}: {parts}; accuracies in %, ± standard error"
+    columns = {"recipe": lambda row: row.recipe, "s/10k": lambda row: f"{row.seconds_per_10k:.0f}"}
+    if _has_shapes(rows):
+        columns["IoU (5-95 %)"] = lambda row: _range_text(row.iou, 2)
+        columns["Chamfer (5-95 %)"] = lambda row: _range_text(row.chamfer, 3)
+    else:
+        columns["PSNR dB (5-95 %)"] = lambda row: _range_text(_psnr(row), 1)
+    for probe in first.accuracy:
+        columns[HEADS[probe]] = lambda row, probe=probe: accuracy_text(row.accuracy[probe])
+    columns["failed"] = lambda row: str(row.num_failed)
+    lines = [about, "", columns_text(columns, rows, 1)]
+    if len(rows) > 1:
+        gains = {f"points on {first.recipe}": lambda row: row.recipe}
+        for probe in first.accuracy:
+            gains[HEADS[probe]] = lambda row, probe=probe: accuracy_text(row.difference[probe], "+")
+        lines += ["", columns_text(gains, rows[1:], 1)]
+    return "\n".join(lines)
+
+
+def trade_points(rows: Sequence[RecipeRow]) -> tuple[list[TradePoint], str]:
+    """Points of the trade-off plot, and the label of its quality axis (IoU or PSNR)."""
+    of_shapes = _has_shapes(rows)
+    name = "IoU: median" if of_shapes else "PSNR (dB): mean"
+    drawn = [
+        TradePoint(
+            name=row.recipe,
+            seconds=row.seconds_per_10k,
+            quality=row.iou if of_shapes else _psnr(row),
+            accuracy={
+                HEADS[probe]: Measured(
+                    value=found.percent,
+                    low=found.percent - found.standard_error,
+                    high=found.percent + found.standard_error,
+                )
+                for probe, found in row.accuracy.items()
+            },
+        )
+        for row in rows
+    ]
+    return drawn, f"{name}, 5th to 95th percentile"

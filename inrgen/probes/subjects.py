@@ -1,21 +1,113 @@
-"""The items that recipes are compared on."""
+"""Subjects of a comparison, and their division into training, validation and test parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.core.splits import SPLITS, Split
-from inrgen.probes.divisions import Division, by_folds, by_split
 from inrgen.sources.base import Item, Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Division:
+    """Positions among all INRs, each in at most one part.
+
+    Attributes:
+        train: INRs that a probe learns from; (t,).
+        val: INRs that choose its epoch; (v,).
+        test: INRs that it is judged on; (j,).
+    """
+
+    train: Int[Tensor, " t"]
+    val: Int[Tensor, " v"]
+    test: Int[Tensor, " j"]
+
+    def keep(self, good: Bool[Tensor, " b"]) -> "Division":
+        """Drop the INRs that are not good."""
+        return Division(
+            train=self.train[good[self.train]],
+            val=self.val[good[self.val]],
+            test=self.test[good[self.test]],
+        )
+
+    def expand(self, item_of: Int[Tensor, " b"]) -> "Division":
+        """Turn a division of items into one of their INRs; all INRs of an item share a part.
+
+        Args:
+            item_of: each INR's position among the items; (b,).
+        """
+        train, val, test = (
+            torch.isin(item_of, part).nonzero()[:, 0] for part in (self.train, self.val, self.test)
+        )
+        return Division(train=train, val=val, test=test)
+
+    @property
+    def is_whole(self) -> bool:
+        """True where no part is empty."""
+        return all(map(len, (self.train, self.val, self.test)))
+
+
+def divide_by_split(splits: Sequence[Split]) -> tuple[Division, ...]:
+    """Divide once, by the source's own splits."""
+    train, val, test = (
+        torch.tensor([at for at, split in enumerate(splits) if split == name], dtype=torch.int64)
+        for name in SPLITS
+    )
+    return (Division(train=train, val=val, test=test),)
+
+
+def divide_by_folds(
+    labels: Int[Tensor, " b"], hashes: Int[Tensor, " b"], num_folds: int, seed: int
+) -> tuple[Division, ...]:
+    """Cross-validate: each INR is judged once, by a probe that learned from others.
+
+    Each class is dealt to the folds in an order that item names and seed decide. A fold is judged;
+    every other item of each class of the next fold chooses the epoch, and the rest teaches.
+
+    Args:
+        labels: class numbers; (b,).
+        hashes: hashes of the items' ids; (b,).
+        num_folds: folds, from 2 on.
+        seed: names the order.
+    """
+    key = rng.keys(seed, "fold", hashes, torch.zeros_like(hashes))
+    place = torch.zeros_like(labels)
+    for label in labels.unique():
+        members = (labels == label).nonzero()[:, 0]
+        place[members[key[members].argsort()]] = torch.arange(len(members))
+    fold, turn = place % num_folds, place // num_folds
+    divisions = []
+    for number in range(num_folds):
+        test = fold == number
+        val = (fold == (number + 1) % num_folds) & (turn % 2 == 0)
+        parts = (~test & ~val, val, test)
+        train_at, val_at, test_at = (part.nonzero()[:, 0] for part in parts)
+        divisions.append(Division(train=train_at, val=val_at, test=test_at))
+    return tuple(divisions)
+
+
+def check_folds(labels: Int[Tensor, " b"], num_folds: int) -> None:
+    """Raise ValueError where a class has fewer items than there are folds."""
+    fewest = int(labels.unique(return_counts=True)[1].min())
+    if fewest < num_folds:
+        raise ValueError(f"folds must be at most the items of a class, {fewest}; got {num_folds}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Subjects:
-    """Items of a source, by their places in it, with their labels and the hashes of their ids."""
+    """Items of a source that every recipe of a comparison fits.
+
+    Attributes:
+        source: the source that loads their signals.
+        places: positions in the source.
+        items: the items themselves.
+        labels: class numbers; (b,).
+        hashes: hashes of the items' ids; (b,).
+    """
 
     source: Source
     places: tuple[int, ...]
@@ -27,31 +119,32 @@ class Subjects:
         return len(self.items)
 
     def count(self, split: Split) -> int:
-        """Items of a split."""
+        """Number of items of a split."""
         return sum(item.split == split for item in self.items)
 
     def divide(self, num_folds: int, seed: int) -> tuple[Division, ...]:
-        """As the source's splits say, or for cross-validation in so many folds."""
+        """Divide by the source's splits, or into folds where num_folds is not 0."""
         if num_folds:
-            return by_folds(self.labels, self.hashes, num_folds, seed)
-        return by_split([item.split for item in self.items])
+            return divide_by_folds(self.labels, self.hashes, num_folds, seed)
+        return divide_by_split([item.split for item in self.items])
 
 
 def choose_subjects(source: Source, sizes: Mapping[Split, int], num_folds: int) -> Subjects:
-    """The first so many items of each split.
+    """Choose the first items of each split.
 
-    Raises ValueError where an item has no label, and where a split is empty and folds do not take
-    its place.
+    Raises:
+        ValueError: an item has no label, a split is empty and no folds replace it, or a class has
+            fewer items than there are folds.
     """
     places: list[int] = []
     for split in SPLITS:
-        of = [at for at, item in enumerate(source.items) if item.split == split]
-        if not of and not num_folds:
+        members = [at for at, item in enumerate(source.items) if item.split == split]
+        if not members and not num_folds:
             raise ValueError(
-                f"source needs items in train, val and test unless folds are asked for; "
+                f"source needs items in train, val and test, or folds to replace them; "
                 f"{source.facts.name} has none in {split}"
             )
-        places += of[: sizes[split]]
+        places += members[: sizes[split]]
     items = tuple(source.items[at] for at in places)
     labels = torch.tensor([item.label for item in items])
     if int(labels.min()) < 0:
@@ -59,9 +152,8 @@ def choose_subjects(source: Source, sizes: Mapping[Split, int], num_folds: int) 
         raise ValueError(
             f"source needs a label for every item; {source.facts.name} has none for {bare.item_id}"
         )
-    fewest = int(labels.unique(return_counts=True)[1].min())
-    if num_folds and fewest < num_folds:
-        raise ValueError(f"folds must be at most the items of a class, {fewest}; got {num_folds}")
+    if num_folds:
+        check_folds(labels, num_folds)
     return Subjects(
         source=source,
         places=tuple(places),

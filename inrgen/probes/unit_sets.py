@@ -1,4 +1,4 @@
-"""How well raw weights teach a small network that sees neither order nor sign of hidden units."""
+"""Unit-set network: reads raw weights, invariant to the order and signs of hidden units."""
 
 import math
 
@@ -8,31 +8,37 @@ from torch import Tensor, nn
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.probes.mlp import LabelledRows, ProbeConfig, trained_hits
+from inrgen.probes.classifiers import LabelledRows, trained_hits
+from inrgen.probes.config import ProbeTraining
 from inrgen.training.models.signed import OddUnits
+
+# Random networks whose features are concatenated, and the width of each.
+_NUM_NETWORKS = 3
+_FEATURES = ProbeTraining(hidden=96)
 
 
 class SetModel(nn.Module):
-    """Classifies INRs of one spec from weights alone, invariant to orders and signs of units.
+    """Classifier of INRs of one spec, invariant to permutations and sign flips of hidden units.
 
     Each hidden unit has features with the unit's own sign: odd functions of its bias and of its
-    incoming weights times the features of the units below, so that the signs and the order of
-    those cancel in the sum. What a unit then gives to its layer's mean is even: the absolute
-    values of its features and, in the last hidden layer, their products with the outgoing weights.
-    So the logits change neither when units are permuted nor when they are negated, which keep the
-    function of sine and tanh networks; to half periods of sine they are not invariant. Each layer
-    is scaled by the root mean square of its weights in the training rows, which no symmetry moves.
+    incoming weights times the features of the units below. The signs and the order of those units
+    cancel in the sum. The unit's contribution to its layer's mean is even: the absolute values of
+    its features and, in the last hidden layer, their products with the outgoing weights.
 
-    The construction is that of sign-equivariant networks in ScaleGMN (arXiv 2406.10685), made
+    So permuting or negating units leaves the logits unchanged, as it leaves the functions of sine
+    and tanh networks. Half-period shifts of sine do change the logits. Each layer is scaled by the
+    root mean square of its weights in the training rows, which no symmetry changes.
+
+    The construction follows the sign-equivariant networks of ScaleGMN (arXiv 2406.10685), made
     small, with a mean over units as in deep sets (arXiv 1703.06114).
     """
 
     def __init__(
-        self, spec: InrSpec, train: Float[Tensor, "b p"], num_classes: int, config: ProbeConfig
+        self, spec: InrSpec, train: Float[Tensor, "b p"], num_classes: int, config: ProbeTraining
     ) -> None:
         super().__init__()
         self.spec, size = spec, config.hidden
-        self.unit_of = _typical(Params.from_flat(spec, train))
+        self.scales = _layer_scales(Params.from_flat(spec, train))
         below = [spec.d_in] + [size] * (spec.num_hidden - 1)
         self.units = nn.ModuleList(
             nn.Sequential(OddUnits(num + 1, size), OddUnits(size, size)) for num in below
@@ -49,19 +55,19 @@ class SetModel(nn.Module):
         )
 
     def forward(self, flat: Float[Tensor, "b p"]) -> Float[Tensor, "b classes"]:
-        """Logits of INRs in flat rows."""
+        """Logits of INRs given as flat rows."""
         return self.head(self.features(flat))
 
     def features(self, flat: Float[Tensor, "b p"]) -> Float[Tensor, "b f"]:
-        """What the logits are made of: each layer's mean over units, and the output biases."""
+        """Invariant features: each layer's mean over units, then the output biases."""
         params = Params.from_flat(self.spec, flat)
-        weights = [w / size for w, size in zip(params.weights, self.unit_of[0], strict=True)]
-        biases = [b / size for b, size in zip(params.biases, self.unit_of[1], strict=True)]
+        weights = [w / size for w, size in zip(params.weights, self.scales[0], strict=True)]
+        biases = [b / size for b, size in zip(params.biases, self.scales[1], strict=True)]
         outgoing = weights[-1].mT[:, :, :, None]
         x = torch.eye(self.spec.d_in, dtype=flat.dtype).expand(len(flat), -1, -1)
         pooled = []
         for layer, (units, even) in enumerate(zip(self.units, self.even, strict=True)):
-            # Sums over so many units grow like the root of their number.
+            # A sum over n units grows as sqrt(n).
             incoming = weights[layer] @ x / math.sqrt(x.shape[1])
             x = units(torch.cat([incoming, biases[layer][:, :, None]], dim=2))
             given = [x.abs()]
@@ -71,8 +77,8 @@ class SetModel(nn.Module):
         return torch.cat([*pooled, biases[-1]], dim=1)
 
 
-def _typical(params: Params) -> tuple[list[float], list[float]]:
-    """The root mean square of each layer's weights and of its biases, over all INRs."""
+def _layer_scales(params: Params) -> tuple[list[float], list[float]]:
+    """Root mean square of each layer's weights and of its biases, over all INRs."""
 
     def sizes(tensors: tuple[Tensor, ...]) -> list[float]:
         return [max(float(t.double().square().mean().sqrt()), 1e-8) for t in tensors]
@@ -81,12 +87,32 @@ def _typical(params: Params) -> tuple[list[float], list[float]]:
 
 
 def set_hits(
-    spec: InrSpec, train: LabelledRows, val: LabelledRows, test: LabelledRows, config: ProbeConfig
+    spec: InrSpec, train: LabelledRows, val: LabelledRows, test: LabelledRows, config: ProbeTraining
 ) -> Bool[Tensor, " b"]:
-    """Which test rows a SetModel classifies rightly, at the epoch that was best on val."""
+    """Test rows that a SetModel classifies correctly, at its best epoch on val."""
     num_classes = int(train.labels.max()) + 1
 
     def make() -> nn.Module:
         return SetModel(spec, train.flat, num_classes, config)
 
     return trained_hits(make, train, val, test, config)
+
+
+def unit_features(
+    spec: InrSpec, train: Float[Tensor, "t p"], flat: Float[Tensor, "b p"], seed: int
+) -> Float[Tensor, "b f"]:
+    """Features of random, untrained SetModels, side by side.
+
+    torch's global generator is left unchanged.
+
+    Args:
+        train: rows that set the scale of each layer.
+        flat: rows to describe.
+    """
+    features = []
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for number in range(_NUM_NETWORKS):
+            torch.manual_seed(_NUM_NETWORKS * seed + number)
+            model = SetModel(spec, train, 1, _FEATURES).eval()
+            features.append(torch.cat([model.features(part) for part in flat.split(512)]))
+    return torch.cat(features, dim=1)

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from inrgen.probes.recipes import RecipeBench
-from inrgen.probes.recipes import run as run_recipe
+from inrgen.probes.config import ProbeRecipesConfig
+from inrgen.probes.recipes import compare_recipes
 from inrgen.store.choice import split_items
 from inrgen.store.reader import open_store
 from inrgen.training.config import TrainConfig
@@ -168,7 +168,7 @@ def _probe(setting: Setting, run: Run) -> dict[str, Any]:
     scale, data = setting.scale, setting.places.data
     num_train, num_val, num_test = scale.probes
     mlp, set_model = probe_configs()
-    bench = RecipeBench(
+    bench = ProbeRecipesConfig(
         source=scale.source,
         data=None if data is None else str(data),
         recipes=(run.row.recipe,),
@@ -180,5 +180,5 @@ def _probe(setting: Setting, run: Run) -> dict[str, Any]:
         repeats=1,
         seed=run.seed,
     )
-    figures = asdict(run_recipe(bench)[0])
+    figures = asdict(compare_recipes(bench)[0])
     return {name: figure for name, figure in figures.items() if name not in ("iou", "chamfer")}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from inrgen.fit.recipes import RecipeName
-from inrgen.probes.mlp import ProbeConfig
+from inrgen.probes.config import ProbeTraining
 from inrgen.training.config import TrainConfig
 
 ScaleName = Literal["tiny", "small", "whole", "full"]
@@ -197,10 +197,10 @@ def model_text(scale: Scale, model: str) -> str:
     return scale.models.get(model, model)
 
 
-def probe_configs() -> tuple[ProbeConfig, ProbeConfig]:
+def probe_configs() -> tuple[ProbeTraining, ProbeTraining]:
     """How the recipe study's MLP and set model are trained."""
-    mlp = ProbeConfig(lr=3e-4, epochs=10)
-    return mlp, ProbeConfig(hidden=64, dropout=0.2, lr=2e-3, batch=64, epochs=16)
+    mlp = ProbeTraining(lr=3e-4, epochs=10)
+    return mlp, ProbeTraining(hidden=64, dropout=0.2, lr=2e-3, batch=64, epochs=16)
 
 
 def epochs_for(steps: int, num_rows: int, batch: int) -> int:

@@ -20,9 +20,10 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
 from inrgen.core.symmetry import Kind
 from inrgen.core.template import iterated_mean
-from inrgen.probes.fitted import FittedViews, fit_views
-from inrgen.probes.mlp import LabelledRows, ProbeConfig, probe_accuracy
+from inrgen.probes.classifiers import LabelledRows, mlp_hits
+from inrgen.probes.config import ProbeTraining
 from pipelines.bench.align_speed import KINDS, SpeedRow, measure_speed, pairs_of, speed_lines
+from pipelines.bench.fitted import FittedViews, fit_views
 
 SHORT: dict[Kind, str] = {"permutation": "perm", "signed": "signed", "phase": "phase"}
 # One descent from the identity, beside the searches of `inrgen align`: what restarts bring.
@@ -59,7 +60,7 @@ class AlignBenchConfig:
     batch: int = 256
     probe_items: int = 0
     probe_steps: int = 250
-    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    probe: ProbeTraining = field(default_factory=ProbeTraining)
     repeats: int = 3
     seed: int = 0
 
@@ -215,7 +216,7 @@ def _fit_for_probe(config: AlignBenchConfig, split: Split, num: int) -> FittedVi
 
 
 def probe_alignments(
-    train: FittedViews, test: FittedViews, num_train: int, config: ProbeConfig
+    train: FittedViews, test: FittedViews, num_train: int, config: ProbeTraining
 ) -> list[ProbeRow]:
     """The probe on raw weights, and on weights under each alignment to a template.
 
@@ -226,7 +227,8 @@ def probe_alignments(
     def accuracy(first: Float[Tensor, "b p"], second: Float[Tensor, "c p"]) -> float:
         learn = LabelledRows(flat=first[:num_train], labels=train.labels[:num_train])
         choose = LabelledRows(flat=first[num_train:], labels=train.labels[num_train:])
-        return probe_accuracy(learn, choose, LabelledRows(flat=second, labels=test.labels), config)
+        judge = LabelledRows(flat=second, labels=test.labels)
+        return float(mlp_hits(learn, choose, judge, config, one_scale=True).double().mean())
 
     figures = [("none", accuracy(train.params.flat(), test.params.flat()))]
     for name, search in _template_searches():

@@ -14,8 +14,8 @@ from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Kind
-from inrgen.probes.fitted import FittedViews
 from inrgen.transforms.mix import MixUp
+from pipelines.bench.fitted import FittedViews
 
 KINDS: tuple[Kind, ...] = ("permutation", "signed", "phase")
 # Pairs that the ways of one pair after another are timed on.

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from shutil import which
 from typing import Literal
 
-from inrgen.probes.report import BenchReport, columns_text
+from inrgen.probes.report import TableReport, columns_text
 from pipelines.bench.fit_curve import curve, curve_table
 from pipelines.bench.fit_growth import growth, growth_table
 from pipelines.bench.fit_jobs import JOBS
@@ -221,16 +221,16 @@ def table(rows: Sequence[FitRate]) -> str:
     return columns_text(_COLUMNS, rows, 2)
 
 
-def bench_fit(config: FitBench) -> BenchReport:
+def bench_fit(config: FitBench) -> TableReport:
     """The benchmark as a command, which says on stderr what it is at."""
     if config.measure == "scaling":
         found = scaling(config)
-        return BenchReport(rows=found, table=table(found))
+        return TableReport(rows=found, table=table(found))
     if config.measure == "growth":
         grown = growth(config.jobs[0], config.repeats)
-        return BenchReport(rows=grown, table=growth_table(grown))
+        return TableReport(rows=grown, table=growth_table(grown))
     if config.measure == "curve":
         points = curve(config.data, config.items, config.repeats)
-        return BenchReport(rows=points, table=curve_table(points))
+        return TableReport(rows=points, table=curve_table(points))
     rows = run(config, _say)
-    return BenchReport(rows=rows, table=table(rows))
+    return TableReport(rows=rows, table=table(rows))

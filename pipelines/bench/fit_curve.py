@@ -11,9 +11,9 @@ import torch
 
 from inrgen.fit.engines import make_engine, resolve_engine
 from inrgen.fit.recipes import RecipeName, recipe
-from inrgen.probes.fitted import fit_images, fitted_psnr_db, load_images
 from inrgen.probes.report import columns_text
 from inrgen.sources.config import SourceConfig
+from pipelines.bench.fitted import fit_images, fitted_psnr_db, load_images
 
 _RECIPES: tuple[RecipeName, ...] = ("published", "fast", "sharp")
 # Shares of a recipe's own updates, and one beyond them.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inrgen.core.spec import InrSpec
-from inrgen.probes.report import BenchReport
+from inrgen.probes.report import TableReport
 from pipelines.bench.job_ways import WAYS, Site, shards_alone
 from pipelines.bench.load_ways import Material, prepare
 
@@ -165,7 +165,7 @@ def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def bench_jobs(config: JobsBench) -> BenchReport:
+def bench_jobs(config: JobsBench) -> TableReport:
     """The benchmark as a command, which says on stderr what it is at."""
     rows = run(config, _say)
-    return BenchReport(rows=rows, table=table(rows))
+    return TableReport(rows=rows, table=table(rows))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inrgen.core.spec import InrSpec
-from inrgen.probes.report import BenchReport
+from inrgen.probes.report import TableReport
 from pipelines.bench.load_neighbours import neighbours
 from pipelines.bench.load_ways import WAYS, Material, Pass, prepare
 
@@ -138,7 +138,7 @@ def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def bench_load(config: LoadBench) -> BenchReport:
+def bench_load(config: LoadBench) -> TableReport:
     """The benchmark as a command, which says on stderr what it is at."""
     rows = run(config, _say)
-    return BenchReport(rows=rows, table=table(rows))
+    return TableReport(rows=rows, table=table(rows))

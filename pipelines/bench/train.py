@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.probes.report import BenchReport
+from inrgen.probes.report import TableReport
 from inrgen.training.models.catalog import make_model, parse_model
 from inrgen.training.models.gnn import Gnn
 from pipelines.bench.train_cost import measure_time, measure_work
@@ -202,7 +202,7 @@ def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def bench_train(config: TrainBench) -> BenchReport:
+def bench_train(config: TrainBench) -> TableReport:
     """The benchmark as a command, which says on stderr what it is at."""
     rows = run(config, _say)
-    return BenchReport(rows=rows, table=table(rows))
+    return TableReport(rows=rows, table=table(rows))

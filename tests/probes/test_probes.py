@@ -12,13 +12,14 @@ from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
-from inrgen.probes.catalog import PROBES, Learners, ProbeName, accuracy, differences, judged_shares
-from inrgen.probes.divisions import Division, by_folds, by_split
-from inrgen.probes.mlp import LabelledRows, ProbeConfig
-from inrgen.probes.unit_kernel import kernel_hits, unit_features
+from inrgen.probes.catalog import accuracy, differences, judged_shares
+from inrgen.probes.classifiers import LabelledRows, kernel_hits
+from inrgen.probes.config import PROBES, Learners, ProbeName, ProbeTraining
+from inrgen.probes.subjects import Division, divide_by_folds, divide_by_split
+from inrgen.probes.unit_sets import unit_features
 
 SPEC = InrSpec(widths=(2, 6, 5, 1), omega=(30.0, 30.0))
-QUICK = ProbeConfig(hidden=8, epochs=1, batch=32)
+QUICK = ProbeTraining(hidden=8, epochs=1, batch=32)
 LABELS = torch.arange(96) % 3
 
 
@@ -55,7 +56,9 @@ def shuffled(params, seed=5):
 
 
 def folds(num=4, seed=0):
-    return by_folds(LABELS, rng.hash_items(f"item {at}" for at in range(len(LABELS))), num, seed)
+    return divide_by_folds(
+        LABELS, rng.hash_items(f"item {at}" for at in range(len(LABELS))), num, seed
+    )
 
 
 def test_folds_judge_every_inr_once_by_others_with_classes_even():
@@ -72,14 +75,14 @@ def test_folds_judge_every_inr_once_by_others_with_classes_even():
 
 def test_a_fold_depends_on_names_and_not_on_the_order_of_items():
     hashes = rng.hash_items(f"item {at}" for at in range(len(LABELS)))
-    turned = by_folds(LABELS.flip(0), hashes.flip(0), 4, 0)
+    turned = divide_by_folds(LABELS.flip(0), hashes.flip(0), 4, 0)
     for there, here in zip(folds(), turned, strict=True):
         back = len(LABELS) - 1 - here.test
         assert back.sort().values.tolist() == there.test.tolist()
 
 
 def test_splits_make_the_division_they_say():
-    (division,) = by_split(["train", "test", "train", "val"])
+    (division,) = divide_by_split(["train", "test", "train", "val"])
     assert [part.tolist() for part in (division.train, division.val, division.test)] == [
         [0, 2],
         [3],
@@ -126,8 +129,8 @@ def test_what_symmetries_hide_is_seen_by_those_that_see_neither_order_nor_sign()
 
 def test_every_probe_judges_the_test_inrs_and_no_others():
     parts: dict[Split, int] = {"train": 60, "val": 12, "test": 24}
-    (division,) = by_split([split for split, num in parts.items() for _ in range(num)])
-    shares = judge(told_by_size(LABELS), tuple(PROBES), (division,))
+    (division,) = divide_by_split([split for split, num in parts.items() for _ in range(num)])
+    shares = judge(told_by_size(LABELS), PROBES, (division,))
     for share in shares.values():
         assert (~share.isnan()).nonzero()[:, 0].tolist() == division.test.tolist()
 

@@ -10,14 +10,13 @@ import trimesh
 from inrgen.fit.engines import make_engine
 from inrgen.fit.recipes import recipe
 from inrgen.fit.views import FitPlan, fit_block
-from inrgen.probes.mlp import ProbeConfig
-from inrgen.probes.recipe_row import points
-from inrgen.probes.recipes import RecipeBench, run, table
+from inrgen.probes.config import ProbeRecipesConfig, ProbeTraining
+from inrgen.probes.recipes import compare_recipes, recipe_table, trade_points
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
 
-QUICK = ProbeConfig(hidden=8, epochs=1, batch=16)
+QUICK = ProbeTraining(hidden=8, epochs=1, batch=16)
 MADE = {
     "ball": lambda size: trimesh.creation.icosphere(subdivisions=1, radius=size),
     "bar": lambda size: trimesh.creation.box(extents=(size, 0.3, 0.3)),
@@ -50,7 +49,7 @@ def config(tmp_path_factory):
             file.parent.mkdir(parents=True, exist_ok=True)
             make(1.0 + 0.1 * number).export(file)
     shape = ShapeConfig(num_points=500, target="occupancy", cache=str(folder / "cache"))
-    return RecipeBench(
+    return ProbeRecipesConfig(
         source="mesh-folder",
         data=str(folder / "shapes"),
         recipes=("teach,steps=40", "teach,steps=3,shared=yes"),
@@ -65,7 +64,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(config):
-    return run(config)
+    return compare_recipes(config)
 
 
 def test_shapes_are_fitted_and_measured_as_a_build_does(config, rows):
@@ -85,10 +84,10 @@ def test_folds_take_the_place_of_a_split_that_is_not_there(config, rows):
     assert (rows[0].num_train, rows[0].num_val, rows[0].num_test) == (6, 0, 2)
     assert rows[0].folds == 2
     assert not any(np.isnan(a.percent) for row in rows for a in row.accuracy.values())
-    with pytest.raises(ValueError, match=r"train, val and test unless folds.* none in val"):
-        run(replace(config, folds=0))
+    with pytest.raises(ValueError, match=r"train, val and test, or folds.* none in val"):
+        compare_recipes(replace(config, folds=0))
     with pytest.raises(ValueError, match="folds must be at most the items of a class, 4; got 5"):
-        run(replace(config, folds=5))
+        compare_recipes(replace(config, folds=5))
 
 
 def test_a_mesh_that_cannot_be_read_is_a_failed_fit(config, rows, tmp_path):
@@ -100,17 +99,17 @@ def test_a_mesh_that_cannot_be_read_is_a_failed_fit(config, rows, tmp_path):
             make(1.0).export(tmp_path / name / f"{number}.off")
     shape = replace(config.shape, cache=None)
     few = replace(config, data=str(tmp_path), recipes=("teach,steps=2",), shape=shape)
-    (row,) = run(few)
+    (row,) = compare_recipes(few)
     assert row.num_failed == 1
     assert not np.isnan(row.accuracy["kernel_set"].percent)
 
 
 def test_tables_and_plots_of_shapes_tell_iou(rows):
-    head = table(rows).splitlines()[2]
+    head = recipe_table(rows).splitlines()[2]
     assert "IoU" in head
     assert "Chamfer" in head
     assert "PSNR" not in head
-    assert "2 folds" in table(rows)
-    drawn, axis = points(rows)
+    assert "2 folds" in recipe_table(rows)
+    drawn, axis = trade_points(rows)
     assert axis.startswith("IoU")
     assert drawn[0].quality == rows[0].iou

@@ -6,15 +6,19 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from PIL import Image
 
 from inrgen.core import rng
 from inrgen.core.matching import MatchConfig, match
 from inrgen.core.siren import InitConfig, initialise
 from inrgen.core.spec import InrSpec
-from inrgen.probes import mlp as probe
-from inrgen.probes.mlp import LabelledRows, ProbeConfig
+from inrgen.probes import classifiers
+from inrgen.probes.classifiers import LabelledRows
+from inrgen.probes.config import ProbeTraining
+from inrgen.sources.config import SourceConfig
 from pipelines.bench.align import AlignBenchConfig, run, table
 from pipelines.bench.align_speed import match_as_published, match_one_by_one
+from pipelines.bench.fitted import load_images
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def report():
             batch=16,
             probe_items=200,
             probe_steps=60,
-            probe=ProbeConfig(epochs=3, hidden=64),
+            probe=ProbeTraining(epochs=3, hidden=64),
             repeats=1,
         )
     )
@@ -66,9 +70,9 @@ def test_the_probe_sees_weights_on_one_scale(monkeypatch):
         seen.append(train.flat)
         return test.labels == 0
 
-    monkeypatch.setattr(probe, "trained_hits", note)
-    assert probe.probe_accuracy(rows, rows, rows, ProbeConfig()) == 0.5
-    probe.mlp_hits(rows, rows, rows, ProbeConfig())
+    monkeypatch.setattr(classifiers, "trained_hits", note)
+    classifiers.mlp_hits(rows, rows, rows, ProbeTraining(), one_scale=True)
+    classifiers.mlp_hits(rows, rows, rows, ProbeTraining())
     ratios = seen[0].std(dim=0) / flat.std(dim=0)
     torch.testing.assert_close(ratios, ratios[:1].expand(4))
     torch.testing.assert_close(seen[0].square().mean().sqrt(), torch.tensor(1.0), rtol=0.02, atol=0)
@@ -128,7 +132,7 @@ def test_a_number_that_cannot_be_is_named(fields):
 )
 def test_a_probe_that_cannot_learn_is_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must .*; got {value}"):
-        ProbeConfig(**{name: value})
+        ProbeTraining(**{name: value})
 
 
 @pytest.mark.parametrize("empty", ["train", "val", "test"])
@@ -136,5 +140,12 @@ def test_a_probe_without_rows_has_no_accuracy(empty):
     rows = LabelledRows(flat=torch.randn(6, 4), labels=torch.arange(6) % 2)
     none = LabelledRows(flat=rows.flat[:0], labels=rows.labels[:0])
     parts = [none if name == empty else rows for name in ("train", "val", "test")]
-    with pytest.raises(ValueError, match=f"one row at least in {empty}"):
-        probe.trained_hits(lambda: torch.nn.Linear(4, 2), *parts, ProbeConfig(epochs=1))
+    with pytest.raises(ValueError, match=f"at least one row in {empty}"):
+        classifiers.trained_hits(lambda: torch.nn.Linear(4, 2), *parts, ProbeTraining(epochs=1))
+
+
+def test_images_of_several_sizes_are_refused(tmp_path):
+    for number, size in enumerate([(4, 4), (5, 4)]):
+        Image.new("L", size).save(tmp_path / f"{number}.png")
+    with pytest.raises(ValueError, match="one size"):
+        load_images(SourceConfig(name="image-folder", data=str(tmp_path)))

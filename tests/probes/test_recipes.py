@@ -6,18 +6,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from inrgen.commands.probe_recipes import probe_recipes
 from inrgen.core import rng, symmetry
 from inrgen.core.siren import InitConfig, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.recipes import recipe
 from inrgen.fit.variants import KEYS, parse_variant
-from inrgen.probes.catalog import TRAINED
-from inrgen.probes.fitted import load_images
-from inrgen.probes.mlp import LabelledRows, ProbeConfig
-from inrgen.probes.recipes import RecipeBench, bench_recipe, run, table
+from inrgen.probes.classifiers import LabelledRows
+from inrgen.probes.config import TRAINED, ProbeRecipesConfig, ProbeTraining
+from inrgen.probes.recipes import compare_recipes, recipe_table
 from inrgen.probes.unit_sets import SetModel, set_hits
 from inrgen.sources.base import SourceFacts
-from inrgen.sources.config import SourceConfig
 
 FACTS = SourceFacts(name="digits", value_kind="intensity", d_in=2, d_out=1)
 SPECS = [
@@ -27,8 +26,8 @@ SPECS = [
         widths=(3, 5, 4, 6, 1), omega=(9.0,) * 3, coord_order="xyz", coord_center=(0.0, 0.0, 0.0)
     ),
 ]
-QUICK = ProbeConfig(hidden=12, epochs=2, batch=32)
-SMALL = RecipeBench(
+QUICK = ProbeTraining(hidden=12, epochs=2, batch=32)
+SMALL = ProbeRecipesConfig(
     recipes=(
         "published,steps=12",
         "init=small,bias=zero,last=torch,lr=5e-4,steps=12",
@@ -60,7 +59,7 @@ def weights(spec: InrSpec, num: int = 6):
 
 @pytest.fixture(scope="module")
 def rows():
-    return run(SMALL)
+    return compare_recipes(SMALL)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.architecture)
@@ -96,7 +95,7 @@ def test_the_set_model_learns_what_symmetries_hide():
     first = params.weights[1] * torch.where(labels == 1, 3.0, 1.0)[:, None, None].double()
     flat = replace(params, weights=(params.weights[0], first, params.weights[2])).flat().float()
     parts = [LabelledRows(flat=flat[at], labels=labels[at]) for at in torch.arange(num).split(80)]
-    config = ProbeConfig(hidden=12, epochs=20, batch=16, dropout=0.0, lr=3e-3)
+    config = ProbeTraining(hidden=12, epochs=20, batch=16, dropout=0.0, lr=3e-3)
     hits = set_hits(spec, parts[0], parts[1], parts[2], config)
     assert hits.double().mean() > 0.9
 
@@ -165,7 +164,7 @@ def test_each_key_changes_its_own_setting_and_no_other(pair, read):
 )
 def test_a_wrong_recipe_is_refused_by_the_key_what_it_needs_and_what_it_got(text, words):
     with pytest.raises(ValueError, match="recipe") as caught:
-        RecipeBench(recipes=(text,))
+        ProbeRecipesConfig(recipes=(text,))
     assert all(word in str(caught.value) for word in words), caught.value
 
 
@@ -178,7 +177,7 @@ def test_each_recipe_has_a_row_and_a_line(rows):
         assert row.psnr_p5_db < row.psnr_db < row.psnr_p95_db
         assert all(0 <= a.percent <= 100 and a.standard_error >= 0 for a in row.accuracy.values())
         assert math.isnan(row.iou.value)
-    lines = table(rows).splitlines()
+    lines = recipe_table(rows).splitlines()
     for line, row in zip(lines[3:6], rows, strict=True):
         assert line.startswith(row.recipe)
         assert f"{row.accuracy['set_raw'].percent:.1f}" in line
@@ -201,23 +200,23 @@ def test_one_recipe_spelled_twice_gives_one_and_the_same_figures(rows):
     plain = [replace(row, recipe="", seconds_per_10k=0.0, difference={}) for row in rows]
     assert plain[0] == plain[1]
     assert plain[0] != plain[2]
-    (other,) = run(replace(SMALL, recipes=SMALL.recipes[:1], seed=1))
+    (other,) = compare_recipes(replace(SMALL, recipes=SMALL.recipes[:1], seed=1))
     assert other.psnr_db != rows[0].psnr_db
 
 
 def test_fits_that_fail_are_counted_and_left_out():
-    (row,) = run(replace(SMALL, recipes=("steps=9,lr=1e30",), repeats=1))
+    (row,) = compare_recipes(replace(SMALL, recipes=("steps=9,lr=1e30",), repeats=1))
     assert row.num_failed == 110
     assert math.isnan(row.psnr_db)
     assert all(math.isnan(a.percent) for a in row.accuracy.values())
-    assert "110" in table([row])
+    assert "110" in recipe_table([row])
 
 
 def test_the_command_draws_the_trade(tmp_path, capsys):
     out = tmp_path / "new" / "trade.svg"
     config = replace(SMALL, recipes=("steps=5", "sharp,steps=5"), repeats=1, plot=str(out))
     config = replace(config, probes=("mlp_signed", "kernel_values"))
-    report = bench_recipe(config)
+    report = probe_recipes(config)
     assert not report.failed
     assert [row["recipe"] for row in report.document()] == ["steps=5", "sharp,steps=5"]
     assert set(report.document()[0]["accuracy"]["mlp_signed"]) == {"percent", "standard_error"}
@@ -227,24 +226,18 @@ def test_the_command_draws_the_trade(tmp_path, capsys):
     assert "sharp,steps=5" in captured.err
 
 
-def test_sources_that_cannot_be_compared_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="train must be positive; got 0"):
-        RecipeBench(train=0)
+def test_recipes_that_cannot_be_compared_are_refused():
+    with pytest.raises(ValueError, match="train must be at least 1; got 0"):
+        ProbeRecipesConfig(train=0)
     with pytest.raises(ValueError, match="recipes needs at least one"):
-        RecipeBench(recipes=())
+        ProbeRecipesConfig(recipes=())
     with pytest.raises(ValueError, match=r"plot must end in one of .png, .*'trade.txt'"):
-        RecipeBench(plot="trade.txt")
+        ProbeRecipesConfig(plot="trade.txt")
     with pytest.raises(ValueError, match="recipes must differ"):
-        RecipeBench(recipes=("fast", "fast"))
-    with pytest.raises(ValueError, match="folds must be 0 or from 2 on; got 1"):
-        RecipeBench(folds=1)
+        ProbeRecipesConfig(recipes=("fast", "fast"))
+    with pytest.raises(ValueError, match="folds must be 0 or at least 2; got 1"):
+        ProbeRecipesConfig(folds=1)
     with pytest.raises(ValueError, match="plot draws at most 4 probes; got 5"):
-        RecipeBench(probes=(*TRAINED, "kernel_raw"), plot="a.png")
+        ProbeRecipesConfig(probes=(*TRAINED, "kernel_raw"), plot="a.png")
     with pytest.raises(ValueError, match="for images; got 'inr2vec'"):
-        run(replace(SMALL, recipes=("steps=1000000", "inr2vec")))
-    from PIL import Image
-
-    for number, size in enumerate([(4, 4), (5, 4)]):
-        Image.new("L", size).save(tmp_path / f"{number}.png")
-    with pytest.raises(ValueError, match="one size"):
-        load_images(SourceConfig(name="image-folder", data=str(tmp_path)))
+        compare_recipes(replace(SMALL, recipes=("steps=1000000", "inr2vec")))

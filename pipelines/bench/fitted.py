@@ -1,7 +1,6 @@
-"""Fitted views of small images, in memory: what alignment and recipes are measured on."""
+"""Fitted views of small images, in memory, for the alignment and time-to-quality benches."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,15 +16,23 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.engines import make_engine, resolve_engine
-from inrgen.fit.recipes import Recipe, RecipeName, recipe
-from inrgen.sources.base import BadSignal, Source, SourceFacts
+from inrgen.fit.recipes import Recipe, recipe
+from inrgen.sources.base import BadSignal, SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
-    """The signals of a source, all on one grid, with the hashes of their ids and their labels."""
+    """Images of one size.
+
+    Attributes:
+        facts: facts of their source.
+        values: pixel values; (s, n, d_out).
+        grid: rows and columns.
+        hashes: hashes of the items' ids; (s,).
+        labels: class numbers, -1 for none; (s,).
+    """
 
     facts: SourceFacts
     values: Float[Tensor, "s n d_out"]
@@ -39,7 +46,16 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedViews:
-    """INRs of some images, all views of an image together, and the time that fitting took."""
+    """INRs of some images, all views of an image together.
+
+    Attributes:
+        spec: their architecture.
+        params: b INRs.
+        items: each INR's position among the images; (b,).
+        labels: class numbers; (b,).
+        grid: rows and columns of the images.
+        seconds: wall time of the fit.
+    """
 
     spec: InrSpec
     params: Params
@@ -51,47 +67,33 @@ class FittedViews:
     def __len__(self) -> int:
         return len(self.params)
 
-    def take(self, rows: Int[Tensor, " r"]) -> "FittedViews":
-        """The INRs at rows."""
-        return replace(
-            self, params=self.params[rows], items=self.items[rows], labels=self.labels[rows]
-        )
-
 
 def load_images(config: SourceConfig) -> Images:
     """Read every image of a source.
 
-    Raises ValueError for signals that are no images of one size, and for one that is unreadable.
+    Raises ValueError where signals are not images of one size, or one cannot be read.
     """
     source = open_source(config)
-    return read_images(source, range(len(source.items)))
-
-
-def read_images(source: Source, places: Sequence[int]) -> Images:
-    """Read the images at places of a source. Raises ValueError as load_images does."""
-    name = source.facts.name
-    signals = []
-    for at in places:
+    name, signals = source.facts.name, []
+    for at, item in enumerate(source.items):
         try:
             signals.append(source.load(at))
         except BadSignal as bad:
-            item_id = source.items[at].item_id
-            raise ValueError(f"{name} has an unreadable item, {item_id}: {bad}") from bad
+            raise ValueError(f"{name} has an unreadable item, {item.item_id}: {bad}") from bad
     grids = {signal.grid for signal in signals}
     if len(grids) > 1 or () in grids:
         raise ValueError(f"{name} needs images of one size here; got {sorted(grids)[:3]}")
-    items = [source.items[at] for at in places]
     return Images(
         facts=source.facts,
         values=torch.stack([signal.values for signal in signals]),
         grid=signals[0].grid,
-        hashes=rng.hash_items(item.item_id for item in items),
-        labels=torch.tensor([item.label for item in items]),
+        hashes=rng.hash_items(item.item_id for item in source.items),
+        labels=torch.tensor([item.label for item in source.items]),
     )
 
 
 def fit_images(images: Images, plan: Recipe, engine: Engine, views: int, seed: int) -> FittedViews:
-    """Fit so many views of each image by a recipe."""
+    """Fit every image with a recipe, views times each, in one batch."""
     hashes = images.hashes.repeat_interleave(views)
     view = torch.arange(views).repeat(len(images))
     signal_of = torch.arange(len(images)).repeat_interleave(views)
@@ -115,7 +117,7 @@ def fit_images(images: Images, plan: Recipe, engine: Engine, views: int, seed: i
 
 
 def fitted_psnr_db(images: Images, fitted: FittedViews) -> Float[Tensor, " b"]:
-    """How well each INR stands for its image; NaN where its fit failed."""
+    """PSNR of each INR against its image; NaN where its fit failed."""
     coords = grid_coords(fitted.spec, images.grid)[None]
     return reconstruction_psnr_db(fitted.spec, fitted.params, coords, images.values, fitted.items)
 
@@ -125,20 +127,20 @@ def fit_views(
     split: Split,
     num_items: int,
     views: int,
-    recipe_name: RecipeName = "published",
     num_steps: int | None = None,
     seed: int = 0,
     small_last_layer: bool = False,
 ) -> FittedViews:
-    """Fit views of Fashion-MNIST images where data is the folder that holds it, else of digits.
+    """Fit views of images with the published recipe.
 
-    small_last_layer starts the last layer as small as the others and its bias at zero, as the
-    figures of this project's first study of learnability did; the published one is torch's
-    default.
+    Args:
+        data: the folder that holds Fashion-MNIST; None takes the digits of scikit-learn.
+        small_last_layer: start the last layer as small as the others and its bias at zero, as in
+            this project's first study of learnability; the published recipe has torch's default.
     """
     name = "digits" if data is None else "fashion-mnist"
     images = load_images(SourceConfig(name=name, data=data, split=split, limit=num_items))
-    plan = recipe(recipe_name, images.facts)
+    plan = recipe("published", images.facts)
     fit = plan.fit if num_steps is None else replace(plan.fit, num_steps=num_steps)
     if small_last_layer:
         fit = replace(fit, init=replace(fit.init, last_layer="small"))

@@ -1,0 +1,11 @@
+from .catalog import Accuracy as Accuracy
+from .config import ProbeConfig as ProbeConfig
+from .config import ProbeName as ProbeName
+from .config import ProbeRecipesConfig as ProbeRecipesConfig
+from .config import ProbeTraining as ProbeTraining
+from .recipes import RecipeRow as RecipeRow
+from .recipes import compare_recipes as compare_recipes
+from .recipes import recipe_table as recipe_table
+from .stores import StoreProbe as StoreProbe
+from .stores import probe_store as probe_store
+from .stores import store_table as store_table

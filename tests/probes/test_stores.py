@@ -1,0 +1,82 @@
+"""Probes of a store: splits or folds, views of an item kept together, failures left out."""
+
+import math
+
+import pytest
+import torch
+
+from inrgen.commands.probe import probe
+from inrgen.probes.config import ProbeConfig
+from inrgen.probes.stores import probe_store, store_table
+from tests.labelled import LabelledRows
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Matrices are tiny here, and threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return LabelledRows().build(tmp_path_factory.mktemp("probed") / "store")
+
+
+def test_probes_learn_what_weights_say_and_are_judged_by_item(store):
+    config = ProbeConfig(store=store, views=2, epochs=20, repeats=1)
+    rows = probe_store(config)
+    assert tuple(row.probe for row in rows) == config.probes
+    for row in rows:
+        counts = (row.num_train, row.num_val, row.num_test, row.num_inrs, row.folds)
+        assert counts == (36, 12, 12, 120, 0)
+        assert row.commonest_percent == pytest.approx(100 / 3)
+    assert rows[0].accuracy.percent > 60
+    # The error is over 12 items, whose largest possible deviation is half a point.
+    largest = max(row.accuracy.standard_error for row in rows)
+    assert largest <= 100 * 0.5 / math.sqrt(12) + 1e-9
+
+
+def test_folds_replace_a_missing_split_and_judge_every_item(tmp_path):
+    path = LabelledRows(splits=("train", "test"), items=30, views=2).build(tmp_path / "store")
+    (row,) = probe_store(ProbeConfig(store=path, probes=("kernel_raw",), views=2, folds=4))
+    assert (row.num_train, row.num_val, row.num_test, row.folds) == (15, 0, 15, 4)
+    assert row.accuracy.percent > 80
+    with pytest.raises(ValueError, match="folds must be at most the items of a class, 10; got 11"):
+        probe_store(ProbeConfig(store=path, folds=11))
+
+
+def test_a_limit_takes_the_first_items_of_each_split(store):
+    config = ProbeConfig(store=store, probes=("kernel_raw",), limit=6)
+    (row,) = probe_store(config)
+    assert (row.num_train, row.num_val, row.num_test, row.num_inrs) == (6, 6, 6, 18)
+    assert probe_store(config)[0] == row
+
+
+def test_the_command_gives_a_table_and_its_rows(store, capsys):
+    report = probe(ProbeConfig(store=store, probes=("kernel_raw", "kernel_values")))
+    assert [row["probe"] for row in report.document()] == ["kernel_raw", "kernel_values"]
+    assert set(report.document()[0]["accuracy"]) == {"percent", "standard_error"}
+    assert len(report.text().splitlines()) == 5
+    assert "36 train, 12 val and 12 test items, 60 INRs" in report.text()
+    assert capsys.readouterr().out == ""
+
+
+def test_stores_and_options_that_cannot_be_probed_are_refused(tmp_path):
+    bare = LabelledRows(classes=-1, items=5, views=1).build(tmp_path / "bare")
+    with pytest.raises(ValueError, match=r"store needs a label for every item; .* none for 00000"):
+        probe_store(ProbeConfig(store=bare))
+    for fields in ({"views": 0}, {"limit": 0}, {"epochs": 0}, {"repeats": 0}, {"folds": 1}):
+        (name,) = fields
+        with pytest.raises(ValueError, match=f"{name} must be at least "):
+            ProbeConfig(store=bare, **fields)
+    with pytest.raises(ValueError, match="probes must differ"):
+        ProbeConfig(store=bare, probes=("mlp_raw", "mlp_raw"))
+
+
+def test_a_table_names_folds(tmp_path):
+    path = LabelledRows(splits=("train",), items=20, views=1).build(tmp_path / "store")
+    rows = probe_store(ProbeConfig(store=path, probes=("kernel_raw",), folds=2))
+    assert "20 items in 2 folds, 20 INRs" in store_table(rows)
