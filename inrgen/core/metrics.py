@@ -63,7 +63,7 @@ def _errors_compiled(
 ) -> Float[Tensor, " b"]:
     """Mean squared errors, of each INR alone, so that they depend on no batch."""
     # numba is slow to load, and absent on bare GPU machines
-    from inrgen.kernels.squared_error import mean_squares
+    from inrgen.kernels.rows import mean_squares
 
     found = np.empty(len(params))
     shared = (

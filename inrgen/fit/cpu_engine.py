@@ -15,7 +15,7 @@ from inrgen.fit.cpu_layout import Layout, as_records, lay_out, places
 from inrgen.fit.engine import FitBatch, FitResult
 from inrgen.fit.schedule import stop_loss, update_scalars
 from inrgen.kernels.cpu_fit import Job, Signals, fit_rows
-from inrgen.kernels.cpu_vector import TILE
+from inrgen.kernels.emitter import TILE
 
 # Portions a thread gets on average: fits that stop early leave some threads idle at the end.
 _PORTIONS = 8

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from inrgen.core.spec import InrSpec
-from inrgen.kernels.cpu_vector import Tile
+from inrgen.kernels.emitter import Tile
 
 # Activations and gradients of a tile, in floats: half of a small first-level cache.
 _TILE_VALUES = 8192

@@ -1,9 +1,9 @@
-"""The compiled inner loops of the assignment solver. Import it late: numba is slow to load.
+"""Inner loops of the linear assignment solver (Jonker and Volgenant, Computing 38, 1987).
 
-Jonker and Volgenant, Computing 38 (1987): rows bid for columns until few are left over, and those
-find room along shortest chains of exchanges. gain[i, j] - price[j] is what column j brings row i
-at the prices of the moment; the column of every assigned row is always its best, which is what
-makes the result the best. Rows are padded to whole tiles; a price of infinity keeps padding out.
+Rows bid for columns until few rows are left; those find a column along shortest chains of
+exchanges. gain[i, j] - price[j] is the worth of column j to row i at the current prices. Every
+assigned row always holds its best column, and so the final assignment is optimal. Rows are padded
+to whole tiles; a price of infinity keeps padding out.
 """
 
 from typing import no_type_check
@@ -11,26 +11,25 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from inrgen.kernels import vector_rows
-from inrgen.kernels.compiled import kept_on_disk, sources_digest
-from inrgen.kernels.vector_rows import TILE_COLUMNS, best_two, relax
+from inrgen.kernels import emitter, kept_on_disk, matching_blocks, sources_digest
+from inrgen.kernels.matching_blocks import TILE_COLUMNS, best_two, relax
 
-SOURCES = (__file__, vector_rows.__file__)
+SOURCES = (__file__, matching_blocks.__file__, emitter.__file__)
 
 
 @njit
 @no_type_check
 def padded(num):
-    """num columns as whole tiles."""
+    """num columns rounded up to whole tiles."""
     return (num + TILE_COLUMNS - 1) // TILE_COLUMNS * TILE_COLUMNS
 
 
 @njit
 @no_type_check
 def _claim(gain, stride, price, row_of, col_of, free):
-    """Give each row its best column where nobody has it yet; return how many stay free.
+    """Give each row its best column unless that is taken; return how many rows stay free.
 
-    With the prices of a problem much like this one, few do.
+    Few do if the prices come from a similar problem.
     """
     row_of[:] = -1
     waiting = 0
@@ -48,11 +47,11 @@ def _claim(gain, stride, price, row_of, col_of, free):
 @njit
 @no_type_check
 def _bid(gain, stride, price, row_of, col_of, free, waiting):
-    """Let free rows take the column they want most, raising its price; return how many stay free.
+    """Let free rows take their best column and raise its price; return how many stay free.
 
-    A row so outbid bids again at once, but only so often: rows may outbid each other in steps as
-    small as rounding allows, and a shortest chain is cheaper than a long war.
+    A row that loses its column bids again at once, within a budget.
     """
+    # Rows may outbid each other in steps as small as rounding allows; a shortest chain is cheaper.
     budget = 16
     k = 0
     previous = waiting
@@ -81,9 +80,9 @@ def _bid(gain, stride, price, row_of, col_of, free, waiting):
 @njit
 @no_type_check
 def _make_room(gain, stride, price, row_of, col_of, start, reach, held, before, done, length):
-    """Assign row start by the best chain of exchanges (Dijkstra), and mend the prices.
+    """Assign row start by the best chain of exchanges (Dijkstra), and adjust the prices.
 
-    held are the prices by which a chain may go on: infinity for a column that is done.
+    held is a copy of the prices, with infinity at columns that are done.
     """
     held[:] = price
     reach[:] = -np.inf
@@ -111,17 +110,22 @@ def _make_room(gain, stride, price, row_of, col_of, start, reach, held, before, 
 @njit
 @no_type_check
 def make_scratch(widest):
-    """Room for the search among up to widest columns: whole numbers, and real ones."""
+    """Scratch arrays for up to `widest` columns: one of int64, one of float64."""
     return np.zeros((5, padded(widest)), np.int64), np.empty((3, padded(widest)))
 
 
 @njit
 @no_type_check
 def improve(gain, price, current, scratch):
-    """Improve one assignment and its prices in place; say whether it got better.
+    """Improve one assignment and its prices in place; return whether it got better.
 
-    Better means by more than rounding, so ties keep the current assignment. gain is flat, rows of
-    padded(n), as price is, with infinity behind the n columns; current has n entries.
+    Better means by more than rounding, so ties keep the current assignment.
+
+    Args:
+        gain: flat, n rows of padded(n).
+        price: padded(n) prices, infinity past the n columns.
+        current: (n,) column of each row.
+        scratch: from make_scratch.
     """
     n = current.shape[0]
     if n == 1:
@@ -172,7 +176,7 @@ def _compile_for(digest):
     return improve_each
 
 
-# improve_each(gains, finite, prices, current, changed, start, stop) improves the assignments
-# start..stop-1 of a batch in place. A problem that is not finite is left alone: no comparison with
-# NaN holds, and a search would not end. It returns a number that names its sources.
+# improve_each(gains, finite, prices, current, changed, start, stop) improves assignments
+# start..stop-1 of a batch in place. It skips problems that are not finite: every comparison with
+# NaN is false, so a search would not end. It returns the digest of its sources.
 improve_each = _compile_for(sources_digest(*SOURCES))

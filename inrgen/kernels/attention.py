@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numba.misc.special import literally
 
-from inrgen.kernels import attention_vector, cpu_vector
+from inrgen.kernels import attention_vector, emitter, kept_on_disk, sources_digest
 from inrgen.kernels.attention_vector import (
     flip_in,
     flip_out,
@@ -21,8 +21,7 @@ from inrgen.kernels.attention_vector import (
     turn,
     weigh,
 )
-from inrgen.kernels.compiled import kept_on_disk, sources_digest
-from inrgen.kernels.cpu_vector import LANES
+from inrgen.kernels.emitter import LANES
 
 
 @njit
@@ -145,7 +144,7 @@ def kernels(width: int) -> tuple[Callable[..., None], Callable[..., None]]:
     backward(asked, given, found, scale, start, stop) fills found with the gradients of asked, from
     those of drawn.
     """
-    digest = sources_digest(__file__, attention_vector.__file__, cpu_vector.__file__)
+    digest = sources_digest(__file__, attention_vector.__file__, emitter.__file__)
 
     @kept_on_disk
     @no_type_check

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from inrgen.kernels.cpu_vector import BITS, INT, LANES, Emitter
+from inrgen.kernels.emitter import BITS, INT, LANES, Workspace
 
 # e^r for |r| <= ln(2) / 2, in powers of r: Taylor's, which leaves out less than 2e-8.
 _EXPONENTIAL = tuple(1.0 / math.factorial(k) for k in range(8))
@@ -51,7 +51,7 @@ class _Numbers:
         return [self.e.splat(value) for value in loads]
 
 
-class _Head(Emitter):
+class _Head(Workspace):
     """One head's matrices: how wide it is and how long padded rows are."""
 
     def __init__(self, context, builder, signature, arguments, width, padded):
@@ -179,7 +179,7 @@ def turn(typingctx, work, source, target, padded, row, unit):
     return types.void(work, *[types.int64] * 5), codegen
 
 
-class _Square(Emitter):
+class _Square(Workspace):
     """LANES units by LANES channels, in rows of the workspace and of an array (h, c)."""
 
     def __init__(self, context, builder, signature, arguments):

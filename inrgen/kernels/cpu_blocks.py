@@ -1,8 +1,9 @@
-"""The blocks that the compiled kernel is made of, each a loop with its sums in registers.
+"""Blocks of the fitting kernel: each is one loop with its sums in registers.
 
-Numbers are places in the workspace, distances between rows (`_step`) and counts, all in floats.
+Arguments are offsets in the workspace, distances between rows (`_step`) and counts, all in floats.
 """
 
+import math
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
@@ -11,11 +12,78 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from inrgen.kernels.cpu_vector import INT, LANES, ROWS, Emitter
+from inrgen.kernels.emitter import BITS, INT, LANES, ROWS, Workspace
+
+# sin(pi r) and cos(pi r) for |r| <= 1/2, in powers of r^2: minimax in absolute error, 3e-9 and
+# 5e-8 before rounding (Lawson's iteration in float64).
+SINE = (3.141592580044, -5.167706878875, 2.550031376526, -0.5980451694986, 0.07722011970053)
+COSINE = (0.9999999534706, -4.934792858833, 4.05841191569, -1.331880165318, 0.2196967986337)
+
+
+class _FitEmitter(Workspace):
+    """The workspace of one fit, with the instructions that its blocks share."""
+
+    def cell(self, matrix, width, row, column, r, v):
+        """Pointer to vector v of row r in the block at (row, column); rows are width apart."""
+        line = self.builder.mul(self.builder.add(row, ir.Constant(INT, r)), width)
+        return self.step(self.at(self.place(matrix, line), column), v * LANES)
+
+    def sine_and_slope(self, half_turns):
+        """sin(pi t) and its derivative pi cos(pi t).
+
+        t = k + r with |r| <= 1/2, so both are those of r times (-1)^k. Subtracting k is exact,
+        and in half turns it needs no product. Infinity becomes NaN here, and NaN stays.
+        """
+        b = self.builder
+        halves = self.call("rint", half_turns)
+        rest = b.fsub(half_turns, halves)
+        odd = b.shl(b.fptosi(halves, BITS), ir.Constant(BITS, [31] * LANES))
+        square = b.fmul(rest, rest)
+
+        def signed(value):
+            return b.bitcast(b.xor(b.bitcast(value, BITS), odd), self.vector)
+
+        sine = b.fmul(self.polynomial(SINE, square), signed(rest))
+        slope = self.polynomial([math.pi * c for c in COSINE], square)
+        return sine, signed(slope)
+
+    def accumulate(self, starts, depth, scalar, row):
+        """starts[r][v] plus the sum over k < depth of scalar(r, k) times vector v of row(k).
+
+        scalar and row give pointers. The register block has the size that keeps these sums in
+        registers.
+        """
+        b = self.builder
+        sums = [[cgutils.alloca_once_value(b, start) for start in row] for row in starts]
+        with cgutils.for_range(b, depth) as loop:
+            pointer = row(loop.index)
+            right = [self.load(self.step(pointer, v * LANES)) for v in range(len(sums[0]))]
+            for r, held in enumerate(sums):
+                left = self.splat(b.load(scalar(r, loop.index)))
+                for place, vector in zip(held, right, strict=True):
+                    b.store(self.fma(left, vector, b.load(place)), place)
+        return [[b.load(place) for place in held] for held in sums]
+
+    def points_by_features(self, starts, f, p, j):
+        """accumulate for ROWS points of f.a from p on and columns of f.b from j on."""
+        first = self.place(f.a, self.builder.mul(p, f.a_step))
+        rows = [
+            self.at(first, self.builder.mul(f.a_step, ir.Constant(INT, r))) for r in range(ROWS)
+        ]
+        right = self.place(f.b, j)
+        return self.accumulate(
+            starts,
+            f.depth,
+            lambda r, k: self.at(rows[r], k),
+            lambda k: self.at(right, self.builder.mul(k, f.width)),
+        )
 
 
 class ForwardPlaces(NamedTuple):
-    """A sine layer: a (points, depth) times b (depth, width) plus bias, to sine and slope."""
+    """Offsets of a sine layer: a (points, depth) times b (depth, width) plus bias, to sine.
+
+    The derivative goes to slope.
+    """
 
     depth: int
     a: int
@@ -28,9 +96,9 @@ class ForwardPlaces(NamedTuple):
 
 
 class BackwardPlaces(NamedTuple):
-    """Its gradient: a (points, depth) times b (depth, width) times slope, left in slope.
+    """Offsets of a layer's gradient: a (points, depth) b (depth, width) times slope, into slope.
 
-    Its sum over points is added to bias.
+    The block adds the sum over points to bias.
     """
 
     depth: int
@@ -43,9 +111,9 @@ class BackwardPlaces(NamedTuple):
 
 
 class WeightPlaces(NamedTuple):
-    """The gradient of its weight: a (points, inputs), transposed, times b (points, width).
+    """Offsets of a weight's gradient: a (points, inputs) transposed times b (points, width).
 
-    It is added to out (inputs, width).
+    The block adds the product to out (inputs, width).
     """
 
     points: int
@@ -57,18 +125,18 @@ class WeightPlaces(NamedTuple):
 
 
 def _fields(builder, kind, places, value):
-    """A named tuple's numbers, by the same names."""
+    """The numbers of a named tuple, by the same names."""
     assert all(field == types.int64 for field in kind), f"{kind} is not all int64"
     return places(*cgutils.unpack_tuple(builder, value))
 
 
 @intrinsic(prefer_literal=True)
 def forward_block(typingctx, work, vectors, places, p, j):
-    """ROWS points from p on, and `vectors` vectors of features from j on, of a forward product."""
+    """Forward product for ROWS points from p on and `vectors` vectors of features from j on."""
     num = vectors.literal_value
 
     def codegen(context, builder, signature, arguments):
-        e = Emitter(context, builder, signature.args[0], arguments[0])
+        e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         f = _fields(builder, signature.args[2], ForwardPlaces, arguments[2])
         p, j = arguments[3:]
         begun = [e.load(e.step(e.place(f.bias, j), v * LANES)) for v in range(num)]
@@ -85,11 +153,11 @@ def forward_block(typingctx, work, vectors, places, p, j):
 
 @intrinsic(prefer_literal=True)
 def backward_block(typingctx, work, vectors, places, p, j):
-    """ROWS points from p on, and `vectors` vectors of features from j on, of a backward product."""
+    """Backward product for ROWS points from p on and `vectors` vectors of features from j on."""
     num = vectors.literal_value
 
     def codegen(context, builder, signature, arguments):
-        e = Emitter(context, builder, signature.args[0], arguments[0])
+        e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         f = _fields(builder, signature.args[2], BackwardPlaces, arguments[2])
         p, j = arguments[3:]
         sums = e.points_by_features([[e.constant(0.0)] * num] * ROWS, f, p, j)
@@ -109,11 +177,11 @@ def backward_block(typingctx, work, vectors, places, p, j):
 
 @intrinsic(prefer_literal=True)
 def weight_block(typingctx, work, rows, vectors, places, i, j):
-    """`rows` inputs from i on, and `vectors` vectors of features from j on, of a gradient."""
+    """Weight gradient for `rows` inputs from i on and `vectors` vectors of features from j on."""
     num_rows, num = rows.literal_value, vectors.literal_value
 
     def codegen(context, builder, signature, arguments):
-        e = Emitter(context, builder, signature.args[0], arguments[0])
+        e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         f = _fields(builder, signature.args[3], WeightPlaces, arguments[3])
         i, j = arguments[4:]
         left, right = e.place(f.a, i), e.place(f.b, j)
@@ -134,10 +202,10 @@ def weight_block(typingctx, work, rows, vectors, places, i, j):
 
 @intrinsic
 def dot_block(typingctx, work, width, a, b, out, out_step):
-    """Products of ROWS rows of a, `width` apart, with one row b of `width` features, to out."""
+    """Dot products of ROWS rows of a, `width` apart, with one row b of `width` features, to out."""
 
     def codegen(context, builder, signature, arguments):
-        e = Emitter(context, builder, signature.args[0], arguments[0])
+        e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         width, a, b, out, out_step = arguments[1:]
         left, right = e.place(a), e.place(b)
         sums = [cgutils.alloca_once_value(builder, e.constant(0.0)) for _ in range(ROWS)]
@@ -159,10 +227,10 @@ def dot_block(typingctx, work, width, a, b, out, out_step):
 
 @intrinsic
 def transpose_block(typingctx, work, source, source_step, target, target_step):
-    """A square of LANES rows of LANES floats, to its mirror image."""
+    """Transpose a square of LANES rows of LANES floats."""
 
     def codegen(context, builder, signature, arguments):
-        e = Emitter(context, builder, signature.args[0], arguments[0])
+        e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         source, source_step, target, target_step = arguments[1:]
 
         def row(first, step, number):
@@ -182,11 +250,12 @@ def adam_block(
 ):
     """One Adam update of LANES parameters; moments and gradient lie 1, 2 and 3 strides on.
 
-    new1 and new2 are 1 - beta1 and 1 - beta2, rounded from float64 as beta2 would lose digits.
+    new1 and new2 are 1 - beta1 and 1 - beta2. The caller rounds them from float64, because
+    subtracting a float32 beta2 from 1 would lose digits.
     """
 
     def codegen(context, builder, signature, arguments):
-        e = Emitter(context, builder, signature.args[0], arguments[0])
+        e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         theta, stride = arguments[1:3]
         scale, size, epsilon, decay, beta1, new1, beta2, new2 = map(e.splat, arguments[3:])
         pointers = [
@@ -210,9 +279,9 @@ def adam_block(
 
 @intrinsic
 def flush_denormals(typingctx):
-    """Take numbers under 1e-38 for zero in this thread from now on, where the processor is an x86.
+    """Treat numbers under 1e-38 as zero in this thread from now on; x86 only.
 
-    Moments of weights that no longer move decay into them, and each costs it 100 cycles.
+    Moments of weights that no longer move decay to such numbers, and each costs 100 cycles.
     """
 
     def codegen(context, builder, signature, arguments):
@@ -225,7 +294,7 @@ def flush_denormals(typingctx):
                 for name in ("ld", "st")
             )
             builder.call(store, [place])
-            # Bits 15 and 6: results, and operands.
+            # Bit 15 flushes results to zero, bit 6 operands.
             builder.store(
                 builder.or_(builder.load(state), ir.Constant(ir.IntType(32), 0x8040)), state
             )

@@ -1,17 +1,17 @@
-"""Forward, backward and Adam of one INR at a time, fused and compiled once for all architectures.
+"""The fitting kernel: forward, backward and Adam of one INR at a time, fused.
 
-Sizes are run-time numbers; only the register block (ROWS points by one or two vectors of LANES
-features) is fixed, by the machine. So there is one kernel to compile, and numba keeps it on disk.
+Sizes are run-time numbers; the machine fixes only the register block (ROWS points by one or two
+vectors of LANES features). So one kernel, compiled once and kept on disk, serves every
+architecture.
 """
 
 import math
-from pathlib import Path
 from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
 from numba import njit
 
-from inrgen.kernels.compiled import kept_on_disk, sources_digest
+from inrgen.kernels import cpu_blocks, emitter, kept_on_disk, sources_digest
 from inrgen.kernels.cpu_blocks import (
     BackwardPlaces,
     ForwardPlaces,
@@ -24,16 +24,22 @@ from inrgen.kernels.cpu_blocks import (
     transpose_block,
     weight_block,
 )
-from inrgen.kernels.cpu_vector import LANES, ROWS, TILE
+from inrgen.kernels.emitter import LANES, ROWS, TILE
 
 
 class Job(NamedTuple):
-    """What all fits of a batch share.
+    """Facts that all fits of a batch share.
 
-    layout, hidden: the workspace, as records. places: where flat parameters lie in it.
-    half_turns: omega / pi of each hidden layer. offset: the output's. schedule: size, epsilon and
-    decay of each update. adam: beta1, 1 - beta1, beta2, 1 - beta2. stop: the loss that is low
-    enough. draws: whether each step draws its points anew.
+    Attributes:
+        layout: the workspace, as one record.
+        hidden: one record for each hidden layer.
+        places: offset in the workspace of each flat parameter.
+        half_turns: omega / pi of each hidden layer.
+        offset: output offset of the spec.
+        schedule: size, epsilon and decay of each update.
+        adam: beta1, 1 - beta1, beta2, 1 - beta2.
+        stop: a fit stops at this loss.
+        draws: whether each step draws its points anew.
     """
 
     layout: Any
@@ -48,7 +54,7 @@ class Job(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """coords (c, n, d_in), values (s, n, d_out), and for each INR its signal and its key."""
+    """Signals: coords (c, n, d_in), values (s, n, d_out), and the signal and key of each INR."""
 
     coords: Any
     values: Any
@@ -59,7 +65,7 @@ class Signals(NamedTuple):
 @njit
 @no_type_check
 def _forward(work, points, f):
-    """A sine layer for a tile."""
+    """Forward pass of a sine layer for a tile."""
     pairs = f.width // (2 * LANES) * (2 * LANES)
     for j in range(0, pairs, 2 * LANES):
         for p in range(0, points, ROWS):
@@ -72,7 +78,7 @@ def _forward(work, points, f):
 @njit
 @no_type_check
 def _backward(work, points, f):
-    """The gradient of a sine layer's half turns for a tile."""
+    """Gradient of a sine layer's half turns for a tile."""
     pairs = f.width // (2 * LANES) * (2 * LANES)
     for j in range(0, pairs, 2 * LANES):
         for p in range(0, points, ROWS):
@@ -83,7 +89,7 @@ def _backward(work, points, f):
 
 
 def _weight_gradient_by(rows):
-    """The gradient of a weight of so many inputs, `rows` of them at a time."""
+    """Compile a weight gradient that takes `rows` inputs at a time."""
 
     @njit
     @no_type_check
@@ -106,11 +112,11 @@ _last_weight_gradient = _weight_gradient_by(1)
 @njit(fastmath={"reassoc"})
 @no_type_check
 def _residuals(work, layout, values, points, real, offset, scale):
-    """Predictions less values, times scale, in place of the predictions; the sum of squares.
+    """Replace predictions by (prediction - value) * scale; return the sum of squares.
 
-    Points past the real ones only fill the last block: their residual is nothing.
+    Points past the real ones only fill the last block, so their residual is zero.
     """
-    # Read once: the compiler cannot know that what a loop writes is no field of the layout.
+    # Read once: the compiler cannot know that the loop never writes to the layout.
     d_out, found, total = layout.d_out, layout.residual, 0.0
     for k in range(d_out):
         shift, squares, sum_ = work[layout.last_bias + k] + offset, np.float32(0.0), np.float32(0.0)
@@ -130,7 +136,7 @@ def _residuals(work, layout, values, points, real, offset, scale):
 @njit
 @no_type_check
 def _tile_forward(work, layout, hidden, coords, points):
-    """Predictions of a tile's points, without the last bias and the offset, to residual."""
+    """Write a tile's predictions to residual, without the last bias and the offset."""
     a, a_step = coords, layout.input_width
     for l in range(len(hidden)):
         h = hidden[l]
@@ -148,9 +154,9 @@ def _tile_forward(work, layout, hidden, coords, points):
 @njit
 @no_type_check
 def _tile_backward(work, layout, hidden, coords, points):
-    """Add the gradient that a tile's residuals give to each parameter's.
+    """Add a tile's share to the gradient of every parameter.
 
-    a is the gradient of what a layer's output enters: residuals, or half turns of the next layer.
+    a is the gradient of the layer above: of residuals, or of the next layer's half turns.
     """
     gradient, last = 3 * layout.num_state, hidden[len(hidden) - 1]
     a, a_step, b = layout.residual, layout.d_out, layout.last_weight
@@ -175,7 +181,7 @@ def _tile_backward(work, layout, hidden, coords, points):
 @njit
 @no_type_check
 def _scale_weights(work, hidden, half_turns):
-    """Weights of sine layers in half turns; inner layers' once more with their axes swapped."""
+    """Scale weights of sine layers to half turns; inner layers get a transposed copy, too."""
     for l in range(len(hidden)):
         h, scale = hidden[l], half_turns[l]
         weight, scaled, turned, rows, width = h.weight, h.scaled, h.turned, h.num_rows, h.width
@@ -191,7 +197,7 @@ def _scale_weights(work, hidden, half_turns):
 @njit
 @no_type_check
 def _update(work, layout, hidden, half_turns, scalars, adam):
-    """One Adam update of all parameters."""
+    """Update all parameters by one step of Adam."""
     size, epsilon, decay = scalars[0], scalars[1], scalars[2]
     beta1, new1, beta2, new2 = adam
     begin = 0
@@ -210,7 +216,7 @@ def _update(work, layout, hidden, half_turns, scalars, adam):
 @njit
 @no_type_check
 def _mix(x):
-    """SplitMix64's finaliser, as in core/rng.py."""
+    """The finaliser of SplitMix64, as in core/rng.py."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -230,7 +236,7 @@ def _take_all(work, layout, coords, values):
 @njit
 @no_type_check
 def _take_drawn(work, drawn, layout, coords, values, key, step):
-    """Copy the points of a step: rng.integers(rng.fold(key, step), (num_points,), 0, n)."""
+    """Copy a step's points: those of rng.integers(rng.fold(key, step), (num_points,), 0, n)."""
     golden = np.uint64(0x9E3779B97F4A7C15)
     step_key = _mix(key ^ _mix(np.uint64(step) + golden))
     for p in range(layout.num_points):
@@ -247,7 +253,7 @@ def _take_drawn(work, drawn, layout, coords, values, key, step):
 @njit
 @no_type_check
 def _loss_and_gradient(work, layout, hidden, half_turns, offset):
-    """Loss of the points at hand; its gradient is left in the workspace."""
+    """The loss of the points in the workspace; leaves its gradient there."""
     gradient = 3 * layout.num_state
     work[gradient : gradient + layout.num_state] = 0.0
     _scale_weights(work, hidden, half_turns)
@@ -267,7 +273,7 @@ def _loss_and_gradient(work, layout, hidden, half_turns, offset):
 @njit
 @no_type_check
 def _fit_one(work, job, coords, values, key):
-    """Fit the parameters in the workspace; the last loss looked at and the number of updates."""
+    """Fit the parameters in the workspace; return the last loss computed and the update count."""
     layout, num_steps, loss = job.layout[0], len(job.schedule), np.nan
     drawn = np.empty(layout.num_points if job.draws else 0, dtype=np.int64)
     if not job.draws:
@@ -282,8 +288,8 @@ def _fit_one(work, job, coords, values, key):
     return loss, num_steps
 
 
-def _compile_for(sources_digest):
-    """The kernel, named by all that it is compiled from."""
+def _compile_for(digest):
+    """Compile the kernel with the digest of its sources in a closure, so that caches expire."""
 
     @kept_on_disk
     @no_type_check
@@ -303,13 +309,12 @@ def _compile_for(sources_digest):
                 theta[row, i] = work[job.places[i]] if finite else np.nan
             final_loss[row] = loss if finite else np.nan
             num_steps[row] = steps
-        return sources_digest
+        return digest
 
     return fit_rows
 
 
-# fit_rows(work, job, signals, theta, final_loss, num_steps, begin, end) fits rows begin to end of
-# theta (b, p) in place, and fills final_loss and num_steps; work is a workspace by job.layout.
-# It returns a number that names the sources it was compiled from.
-_SOURCES = ("cpu_vector.py", "cpu_blocks.py", "cpu_fit.py")
-fit_rows = _compile_for(sources_digest(*(Path(__file__).with_name(name) for name in _SOURCES)))
+# fit_rows(work, job, signals, theta, final_loss, num_steps, begin, end) fits rows begin..end-1 of
+# theta (b, p) in place, and fills final_loss and num_steps; job.layout describes work. It returns
+# the digest of its sources.
+fit_rows = _compile_for(sources_digest(__file__, cpu_blocks.__file__, emitter.__file__))

@@ -12,9 +12,8 @@ import numpy as np
 from numba import njit
 from numba.misc.special import literally
 
-from inrgen.kernels import cpu_vector, exchange_vector
-from inrgen.kernels.compiled import kept_on_disk, sources_digest
-from inrgen.kernels.cpu_vector import LANES
+from inrgen.kernels import emitter, exchange_vector, kept_on_disk, sources_digest
+from inrgen.kernels.emitter import LANES
 from inrgen.kernels.exchange_vector import exchange_row, product_row, slope_row, spread_row
 
 
@@ -91,7 +90,7 @@ def kernels(depth: int, channels: int) -> tuple[Callable[..., None], Callable[..
     (for each INR), rows and columns. An empty array stands for a gradient of y that is zero, or
     for one of x that nobody asks for.
     """
-    digest = sources_digest(__file__, exchange_vector.__file__, cpu_vector.__file__)
+    digest = sources_digest(__file__, exchange_vector.__file__, emitter.__file__)
 
     @kept_on_disk
     @no_type_check

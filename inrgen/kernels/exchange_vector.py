@@ -11,11 +11,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from inrgen.kernels.cpu_vector import FLOAT, INT, Emitter
+from inrgen.kernels.emitter import FLOAT, INT, Workspace
 
 
-class _Row(Emitter):
-    """Vectors of several arrays, the first of which an Emitter knows by itself."""
+class _Row(Workspace):
+    """Vectors of several arrays, the first of which a Workspace knows by itself."""
 
     def __init__(self, context, builder, signature, arguments):
         super().__init__(context, builder, signature.args[0], arguments[0])

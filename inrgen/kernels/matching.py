@@ -1,9 +1,9 @@
-"""Weight matching of pairs on a CPU, compiled: a pair stays in cache from first to last sweep.
+"""Weight matching of pairs on a CPU: a pair stays in cache from the first sweep to the last.
 
-The same descent as the one in step over tensors (matching_tensors). Import it late: numba is slow
-to load. Rows of INRs are flat, as in the store; choices are (layers, units), padded to the widest
-layer. All that meets a hidden layer's units is one table of numbers by units, [W^T, b, W_next]: so
-the gains of its matches are one product of the two INRs' tables, the second with its rows moved.
+The descent is that of core/descent.py, which runs over tensors. INRs are flat rows, as in the
+store; choices are (layers, units), padded to the widest layer. The numbers that meet a hidden
+layer's units form one table by units, [W^T, b, W_next]. So the gains of all its matches are one
+product of the two INRs' tables, after the rows of the second are moved.
 """
 
 from typing import no_type_check
@@ -11,20 +11,20 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from inrgen.kernels import kept_on_disk, sources_digest
 from inrgen.kernels.assignment import SOURCES, improve, make_scratch, padded
-from inrgen.kernels.compiled import kept_on_disk, sources_digest
-from inrgen.kernels.vector_rows import TILE_COLUMNS, TILE_ROWS, scaled, tile
+from inrgen.kernels.matching_blocks import TILE_COLUMNS, TILE_ROWS, scaled, tile
 
 PERMUTATION, SIGNED, PHASE = 0, 1, 2
-# Added and taken away again, it leaves a number rounded to the nearest whole one, and lets the
-# compiler make vectors of the loop.
+# Adding and subtracting this rounds a number to the nearest integer, in a loop that the compiler
+# can vectorise.
 _ROUNDER = 1.5 * 2.0**52
 
 
 @njit
 @no_type_check
 def _turned(sign, odd, incoming, outgoing, bias_1, bias_2, step):
-    """Gain and phase of the best way with this sign and parity for a unit to stand for another."""
+    """Gain and phase of the best match of two units with this sign and parity."""
     away = (bias_1 - sign * bias_2) / step
     phase = odd + 2.0 * (((away - odd) / 2.0 + _ROUNDER) - _ROUNDER)
     bias = sign * bias_2 + phase * step
@@ -35,7 +35,7 @@ def _turned(sign, odd, incoming, outgoing, bias_1, bias_2, step):
 @njit
 @no_type_check
 def _best_turn(incoming, outgoing, bias_1, bias_2, step):
-    """Sign and phase of the best way for one unit to stand for another."""
+    """Sign and phase of the best match of two units."""
     best, best_sign, best_phase = -np.inf, 1, 0
     for sign in (1, -1):
         for odd in (0, 1):
@@ -48,7 +48,7 @@ def _best_turn(incoming, outgoing, bias_1, bias_2, step):
 @njit
 @no_type_check
 def _phase_gains(incoming, outgoing, bias_1, bias_2, step, gains):
-    """The gain of every match in the best of its four ways."""
+    """Fill gains with that of every match, in the best of its four ways."""
     stride = bias_2.shape[0]
     for i in range(bias_1.shape[0]):
         row = slice(i * stride, (i + 1) * stride)
@@ -64,7 +64,7 @@ def _phase_gains(incoming, outgoing, bias_1, bias_2, step, gains):
 @njit
 @no_type_check
 def _lay_out(row, at, sizes, width, table):
-    """The table of one hidden layer, in tiles of so many columns; columns of padding are zero."""
+    """Fill the table of one hidden layer, in tiles of `width` columns; padding is zero."""
     m, n, o = sizes
     depth = m + 1 + o
     bias = at + n * m
@@ -81,7 +81,7 @@ def _lay_out(row, at, sizes, width, table):
 @njit
 @no_type_check
 def _set_ends(table, sizes, ends):
-    """Write other biases and outgoing weights into a table of one tile as wide as its layer."""
+    """Overwrite biases and outgoing weights in a table whose one tile is as wide as its layer."""
     m, n, o = sizes
     for k in range(1 + o):
         place = (m + k) * padded(n)
@@ -91,9 +91,9 @@ def _set_ends(table, sizes, ends):
 @njit
 @no_type_check
 def _move(table, layer, sizes, choice, moved):
-    """The second INR's table with rows in the order and with the signs of the layers around.
+    """Copy the second INR's table with its rows in the order and signs of the layers around.
 
-    table is one tile as wide as the layer; moved comes out in tiles of TILE_COLUMNS.
+    table is one tile as wide as the layer; moved gets tiles of TILE_COLUMNS.
     """
     order, sign, phase = choice
     m, n, o = sizes
@@ -102,7 +102,7 @@ def _move(table, layer, sizes, choice, moved):
     for k in range(depth):
         source, factor = m, 1.0
         if k < m:
-            # Coordinates, below the first hidden layer, neither move nor turn.
+            # Coordinates, below the first hidden layer, have the identity.
             source = order[layer, k]
             factor = float(sign[layer, k] * (1 - 2 * (phase[layer, k] & 1)))
         elif k > m:
@@ -115,7 +115,7 @@ def _move(table, layer, sizes, choice, moved):
 @njit
 @no_type_check
 def _multiply(left, right, skip, stop, sizes, total):
-    """Products of the units' columns over the tables' rows skip..stop-1."""
+    """Fill total with products of the units' columns, summed over table rows skip..stop-1."""
     n, depth = sizes[1], sizes[0] + 1 + sizes[2]
     for j in range(0, n, TILE_COLUMNS):
         place = j * depth + skip * TILE_COLUMNS
@@ -127,7 +127,7 @@ def _multiply(left, right, skip, stop, sizes, total):
 @njit(fastmath={"reassoc"})
 @no_type_check
 def _total(gains):
-    """The sum, in whatever order: finite where all are and none is beyond all measure."""
+    """The sum, in any order: finite if all gains are, unless they overflow."""
     total = 0.0
     for value in gains:
         total += value
@@ -137,9 +137,9 @@ def _total(gains):
 @njit
 @no_type_check
 def _fill_gains(kind, step, left, right, skip, sizes, rooms):
-    """The gain of every match, the last of rooms; the others keep what it is made of.
+    """Fill the last of rooms with the gain of every match, and the others with its parts.
 
-    skip: rows of what comes in that are left out, none or all.
+    skip: number of table rows of incoming weights to leave out, 0 or all.
     """
     m, n, o = sizes
     stride = padded(n)
@@ -160,7 +160,7 @@ def _fill_gains(kind, step, left, right, skip, sizes, rooms):
 @njit
 @no_type_check
 def _biases(left, right, sizes):
-    """The biases of both INRs' units, out of their tables; those of the second padded."""
+    """The biases of both INRs' units, read from their tables; those of the second are padded."""
     m, n, o = sizes
     depth = m + 1 + o
     first, second = np.empty(n), np.empty(padded(n))
@@ -174,7 +174,7 @@ def _biases(left, right, sizes):
 @njit
 @no_type_check
 def _turn_units(kind, step, left, right, sizes, rooms, order, sign, phase):
-    """Set sign and phase of every matched unit to the best; say whether any changed."""
+    """Set sign and phase of every matched unit to the best; return whether any changed."""
     changed = False
     stride = padded(sizes[1])
     scores = rooms[0]
@@ -196,7 +196,7 @@ def _turn_units(kind, step, left, right, sizes, rooms, order, sign, phase):
 @njit
 @no_type_check
 def _improve_layer(kind, step, layer, skip, sizes, tables, choice, price, room, scratch):
-    """Solve one layer's assignment, all others held; say whether its choice changed.
+    """Solve one layer's assignment, all others held; return whether its choice changed.
 
     skip: as in _fill_gains.
     """
@@ -217,10 +217,10 @@ def _improve_layer(kind, step, layer, skip, sizes, tables, choice, price, room, 
 @njit
 @no_type_check
 def _open(kind, steps, widths, place, tables, choice, prices, ends, room, scratch):
-    """Settle layers from the last to the first, each by what it shares with those settled so far.
+    """Match layers from the last to the first, each by its connections to layers already matched.
 
-    So what comes in counts for the first layer alone, where it is of coordinates. ends: the biases
-    and outgoing weights by which the last one is settled.
+    So incoming weights count for the first layer only, where they read coordinates. ends holds
+    the biases and outgoing weights that decide the last layer.
     """
     left, right, moved = tables
     last = widths.shape[0] - 3
@@ -239,7 +239,7 @@ def _open(kind, steps, widths, place, tables, choice, prices, ends, room, scratc
 @njit
 @no_type_check
 def _sweep(kind, steps, widths, place, tables, choice, prices, stale, sweeps, room, scratch):
-    """Improve layer after layer until none is stale: has a neighbour that changed since."""
+    """Improve layer after layer until none is stale, i.e. has a neighbour that changed since."""
     left, right, moved = tables
     for sweep in range(sweeps.shape[0]):
         if not stale[1:-1].any():
@@ -269,7 +269,7 @@ def _descend(
         place[l + 1] = place[l] + padded(widths[l + 1]) * (widths[l] + 1 + widths[l + 2])
     left, right, moved = np.empty(place[-1]), np.empty(place[-1]), np.empty(place[-1])
     tables = left, right, moved
-    # Tiles may reach below the last unit.
+    # Tiles may reach past the last unit.
     room, scratch = np.empty((3, padded(widest) ** 2)), make_scratch(widest)
     prices = np.empty((num_hidden, padded(widest)))
     stale = np.empty(num_hidden + 2, np.bool_)
@@ -286,13 +286,13 @@ def _descend(
             at += sizes[1] * (sizes[0] + 1)
             prices[l, : sizes[1]] = 0.0
             prices[l, sizes[1] :] = np.inf
-        # One reference for all is laid out once.
+        # A reference shared by all pairs needs its table only once.
         laid_out = one.shape[0] == 1
         choice = orders[b], signs[b], phases[b]
         stale[:] = True
         if ends.shape[0] > 0:
             _open(kind, steps, widths, place, tables, choice, prices, ends[b], room, scratch)
-            # The first layer has seen all that it meets, unless it is the last one, too.
+            # The opening gave the first layer all its connections, unless it is also the last.
             stale[1] = num_hidden == 1
         _sweep(kind, steps, widths, place, tables, choice, prices, stale, sweeps, room, scratch)
 
@@ -312,8 +312,8 @@ def _compile_for(digest):
 
 
 # descend(...) improves the choices of pairs start..stop-1 in place. one (b or 1, P) and two (b, P)
-# are flat rows; orders, signs and phases (b, layers, units) hold one entry for the coordinates, one
-# for each hidden layer and one for the outputs; steps is pi / omega of each hidden layer; sweeps
-# (s, hidden) names the layers in their order; ends (b, 1 + d_out, units) opens the descent, unless
-# it has no entry. It returns a number that names its sources.
+# are flat rows. orders, signs and phases (b, layers, units) hold one entry for the coordinates, one
+# for each hidden layer and one for the outputs. steps is pi / omega of each hidden layer; sweeps
+# (s, hidden) names the layers in order. ends (b, 1 + d_out, units) opens the descent unless it is
+# empty. It returns the digest of its sources.
 descend = _compile_for(sources_digest(*SOURCES, __file__))

@@ -1,10 +1,8 @@
-"""Random numbers on a CPU, compiled: in one pass what tensors take a dozen for, to the same bits.
+"""Random numbers on a CPU in one pass, with the bits that a dozen passes over tensors give.
 
-Uniform numbers are exact at every step. Normal ones are worked out to within 2^-49 of themselves
-by short polynomials, which is enough to tell their float32 from its neighbours but for one number
-in a million: those rows are named, for somebody else to work out with more care.
-
-Import it late: numba is slow to load.
+Uniform numbers are exact at every step. Short polynomials give normal numbers to a relative 2^-49.
+That decides their float32 value except once in a million numbers; the kernel flags those rows, and
+core/rng.py recomputes them.
 """
 
 import math
@@ -15,13 +13,13 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from inrgen.kernels.compiled import kept_on_disk
+from inrgen.kernels import kept_on_disk
 
-# How far a number is taken to be from the truth at most, as a share of itself: eight times what
-# polynomials and rounding come to, and what the last digit of tensors' own log and cos adds.
+# Assumed bound on the relative error of a normal number: eight times that of the polynomials and
+# roundings, which also covers the last digit of torch's own log and cos.
 _DOUBT = 2.0**-46
 # sin(r) / r in powers of r^2 for |r| <= pi / 2, and (log((1 + s) / (1 - s)) / s - 2) / s^2 in
-# powers of s^2 for |s| <= 0.172, interpolated at Chebyshev's nodes: to 2^-52 and 2^-50 of all.
+# powers of s^2 for |s| <= 0.172; interpolated at Chebyshev nodes, relative error 2^-52 and 2^-50.
 _SINE = (
     0.9999999999999999,
     -0.16666666666666072,
@@ -40,11 +38,11 @@ _LOG = (
     0.18140099709839158,
     0.16623238036644686,
 )
-# pi / 2 and 3 pi / 2, each as a number and what that number lacks.
+# pi / 2 and 3 pi / 2, each as a float64 and the remainder that it lacks.
 _QUARTER, _QUARTER_REST = 0.5 * math.pi, 6.123233995736766e-17
 _THREE, _THREE_REST = 4.71238898038469, 1.8369701987210297e-16
 _LN_2 = 0.6931471805599453
-# sqrt(1/2), from which on a mantissa is taken, and where exponent and mantissa part.
+# The bits of sqrt(1/2), where mantissas begin, and of 1.
 _ROOT_BITS, _ONE_BITS = 0x3FE6A09E667F3BCD, 0x3FF0000000000000
 _MANTISSA = (1 << 52) - 1
 
@@ -61,7 +59,7 @@ def _bits_of(typingctx, number):
 
 @intrinsic
 def _number_of(typingctx, bits):
-    """The inverse of _bits_of."""
+    """The float64 that has these 64 bits."""
 
     def emit(context, builder, signature, args):
         return builder.bitcast(args[0], ir.DoubleType())
@@ -72,10 +70,10 @@ def _number_of(typingctx, bits):
 @kept_on_disk
 @no_type_check
 def fill_unit(keys, constants, digits, found):
-    """found[r, p] = the first so many binary digits of position p of key r, as a number below 1.
+    """Set found[r, p] to the first `digits` binary digits of position p of key r, in [0, 1).
 
-    constants are the three of SplitMix64. Every step is exact: wrapping uint64, then a product
-    with a power of two.
+    constants holds the three of SplitMix64. Every step is exact: wrapping uint64 arithmetic, then
+    a product with a power of two.
     """
     golden, mix_1, mix_2 = constants[0], constants[1], constants[2]
     drop, unit = np.uint64(64 - digits), 2.0**-digits
@@ -92,9 +90,9 @@ def fill_unit(keys, constants, digits, found):
 @njit(nogil=True)
 @no_type_check
 def _fill_pairs(key, constants, chances, turns):
-    """1 - u and 2 pi u' for the pairs of uniform numbers that a key's normal ones are made of.
+    """Fill 1 - u and 2 pi u' for the pairs of uniform numbers behind a key's normal numbers.
 
-    Positions as those of one draw of twice as many numbers; what is rounded is what tensors round.
+    Positions are those of one draw of twice as many numbers. Rounding happens where tensors round.
     """
     golden, mix_1, mix_2 = constants[0], constants[1], constants[2]
     s_1, s_2, s_3, drop = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -114,11 +112,11 @@ def _fill_pairs(key, constants, chances, turns):
 @njit(nogil=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
 def _pairs_to_normal(chances, turns, found):
-    """sqrt(-2 log(chance)) cos(turn) as float32; how many of them may be off by their last digit.
+    """Fill sqrt(-2 log(chance)) cos(turn); return how many may be off in their last digit.
 
     A chance is 2^e m with m in [sqrt(1/2), sqrt(2)), and log m is an odd series in s = (m - 1) /
-    (m + 1). cos is the sine of the distance to where it vanishes, whose relative error is small
-    there too; where that distance itself is not known well enough the number is in doubt.
+    (m + 1). cos is the sine of the distance to its nearest zero, which keeps the relative error
+    small there. A number is in doubt if that distance is too small to be known well.
     """
     doubts = 0
     for place in range(len(found)):
@@ -150,9 +148,9 @@ def _pairs_to_normal(chances, turns, found):
 @kept_on_disk
 @no_type_check
 def fill_normal(keys, constants, found, doubtful):
-    """found[r] = the standard normal numbers of key r by Box and Muller's transform, in float32.
+    """Fill found[r] with standard normal float32 numbers of key r, by Box and Muller's transform.
 
-    doubtful[r] says that one of the row may not be what the exact numbers round to.
+    doubtful[r] says that some number of the row may not be the rounding of the exact one.
     """
     num = found.shape[1]
     chances, turns = np.empty(num), np.empty(num)

@@ -12,7 +12,7 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Float32, Int
 
-from inrgen.kernels.compiled import kept_on_disk
+from inrgen.kernels import kept_on_disk
 from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.files.local import LocalFiles
 from inrgen.store.files.protocol import open_files

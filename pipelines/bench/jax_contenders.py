@@ -15,7 +15,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch
-from inrgen.kernels.cpu_vector import COSINE, SINE
+from inrgen.kernels.cpu_blocks import COSINE, SINE
 
 
 @cache
@@ -23,7 +23,7 @@ def _polynomial_sine() -> Callable[[Any], Any]:
     """sin(pi t) of t half turns, and its derivative, by polynomials of a few terms.
 
     JAX's own sine reduces any argument exactly, which on processors costs more than the network's
-    products. These are the cpu engine's (fit/cpu_vector.py says why they are right).
+    products. These are the cpu engine's (kernels/cpu_blocks.py says why they are right).
     """
     import jax
     from jax import lax

@@ -9,8 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from inrgen.kernels.compiled import kept_on_disk
-from inrgen.kernels.cpu_vector import LANES
+from inrgen.kernels import kept_on_disk
+from inrgen.kernels.emitter import LANES
 
 # Enough independent sums to hide a multiply-add's latency, few enough to stay in registers.
 _SUMS = 12
