@@ -192,8 +192,12 @@ def _plain(value: Any) -> Any:
 
 
 def _run(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
-    _check_renamed(verb, arguments)
-    config, as_json = _parse(prog, verb, arguments)
+    try:
+        _check_renamed(verb, arguments)
+        config, as_json = _parse(prog, verb, arguments)
+    except ValueError as error:  # a dataclass refused a value
+        print(f"{prog} {verb.name}: {error}", file=sys.stderr)
+        return 2
     run: Callable[[Any], Report] = getattr(importlib.import_module(verb.module), verb.function)
     report = run(config)
     print(json.dumps(_plain(report.document()), indent=2) if as_json else report.text(), flush=True)
