@@ -18,7 +18,7 @@ from inrgen.core.template import ROUNDS, aligned_sum, medoid
 from inrgen.jobs.change import BoundOperation, Names
 from inrgen.jobs.draw_bytes import encode_tensors
 from inrgen.store.derivation import ByteRows
-from inrgen.transforms.rows import tensor_of
+from inrgen.transforms.rows import to_tensor
 
 OPERATION = "align"
 PAIRS = "pairs"
@@ -124,7 +124,7 @@ class Align:
         def change(
             flat: Float32[np.ndarray, "r p"], part: slice, out: Float32[np.ndarray, "d p"]
         ) -> ByteRows:
-            params = Params.from_flat(self.spec, tensor_of(flat))
+            params = Params.from_flat(self.spec, to_tensor(flat))
             reference = self.reference(params)
             found = match(self.spec, reference, params, self.config, names=called[part])
             found.aligned.flat(out=torch.from_numpy(out))

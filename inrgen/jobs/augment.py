@@ -16,7 +16,7 @@ from inrgen.jobs.draw_bytes import encode_draw, is_small
 from inrgen.store.derivation import ByteRows
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.named import Link, keeps_function, make_chain, read_links
-from inrgen.transforms.rows import RowChange, ready_rows
+from inrgen.transforms.rows import BoundTransform, bind
 
 OPERATION = "augment"
 # Of the parameters: how many augmentations the parent has behind it.
@@ -101,8 +101,8 @@ class Augment:
 
         return change
 
-    def _at_once(self, keys: Int[Tensor, " d"]) -> tuple[RowChange, ByteRows]:
+    def _at_once(self, keys: Int[Tensor, " d"]) -> tuple[BoundTransform, ByteRows]:
         """The chain under draws made of keys, and those draws as bytes."""
         draw = self.chain.draw(self.spec, keys)
-        ready = ready_rows(self.chain, self.spec, draw)
+        ready = bind(self.chain, self.spec, draw)
         return ready, encode_draw(self.chain, self.spec, draw, keys)

@@ -1,8 +1,8 @@
 """A draw as bytes, one string a row, that replays it exactly.
 
-A row's string begins with its form. "T": every tensor of the draw in the order of tensors_of, each
-as one digit for its width and then its numbers, little-endian: whole numbers in as few bytes as
-that row's tensor needs, truth values as bits, others as they are. "K": the row's 64-bit key alone,
+A row's string begins with its form. "T": every tensor of the draw in the order of draw_tensors,
+each as one digit for its width and then its numbers, little-endian: whole numbers in as few bytes
+as that row's tensor needs, truth values as bits, others as they are. "K": the row's 64-bit key,
 for draws nearly as large as the weights (noise): drawing again from the key gives the same bits.
 Which form it is follows from transform and spec, so a row's bytes depend on no other row.
 """
@@ -19,15 +19,14 @@ from torch import Tensor
 
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import ByteRows
-from inrgen.transforms.base import Transform
-from inrgen.transforms.draws import rebuild, tensors_of
+from inrgen.transforms.base import Transform, draw_tensors, rebuild_draw
 
 _WIDTHS = (1, 2, 4, 8)
 
 
 def _like(transform: Transform[Any], spec: InrSpec) -> dict[str, Tensor]:
     """Tensors of a draw of no rows: their names, shapes and dtypes."""
-    return tensors_of(transform.draw(spec, torch.zeros(0, dtype=torch.int64)))
+    return draw_tensors(transform.draw(spec, torch.zeros(0, dtype=torch.int64)))
 
 
 @lru_cache(maxsize=64)
@@ -84,7 +83,7 @@ def _strings(tensors: Sequence[np.ndarray], widths: Sequence[int]) -> UInt8[np.n
 
 def encode_tensors(draw: Any) -> ByteRows:
     """The strings of a draw's rows in form "T"."""
-    columns = [t.flatten(1) if t.ndim > 1 else t[:, None] for t in tensors_of(draw).values()]
+    columns = [t.flatten(1) if t.ndim > 1 else t[:, None] for t in draw_tensors(draw).values()]
     tensors = [column.numpy() for column in columns]
     own_width = np.zeros(len(tensors[0]), dtype=int)
     widths = np.stack([_widths(t) if t.dtype == np.int64 else own_width for t in tensors])
@@ -156,4 +155,6 @@ def decode_draw(transform: Transform[Any], spec: InrSpec, data: Sequence[bytes])
         rows = [_decode_row(text, like) for text in data]
     except (ValueError, TypeError) as error:
         raise ValueError(f"a draw is not of {transform} on {spec.architecture}: {error}") from error
-    return rebuild(transform, spec, {name: torch.stack([r[name] for r in rows]) for name in like})
+    return rebuild_draw(
+        transform, spec, {name: torch.stack([r[name] for r in rows]) for name in like}
+    )

@@ -26,7 +26,7 @@ def make_chain(text: str, published: bool = False) -> Chain:
     if not text.strip():
         return Chain(transforms=())
     try:
-        return named.make_chain(named.parse_links(text, published))
+        return named.parse_chain(text, published)
     except ValueError as error:
         raise ValueError(f"augment {text!r}: {error}") from error
 

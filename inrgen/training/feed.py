@@ -15,7 +15,7 @@ from inrgen.loaders.stream import StreamLoader
 from inrgen.training.changes import make_chain, make_mixup
 from inrgen.training.config import TrainConfig
 from inrgen.training.data import OpenData, Place, train_loader
-from inrgen.transforms.pairs import contrastive_pair
+from inrgen.transforms.mix import contrastive_pair
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

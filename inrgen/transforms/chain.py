@@ -1,4 +1,4 @@
-"""One transform after another, each with a probability of its own."""
+"""A chain: transforms one after another, each with its own probability."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -16,7 +16,12 @@ from inrgen.transforms.base import Transform
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainDraw:
-    """The draw of each link, and which INRs the link acts on: applied[t] is (b,)."""
+    """Draw of every transform of a chain, and the INRs that each one acts on.
+
+    Attributes:
+        draws: one draw for each transform.
+        applied: one mask of shape (b,) for each transform.
+    """
 
     draws: tuple[Any, ...]
     applied: tuple[Bool[Tensor, " b"], ...]
@@ -25,9 +30,11 @@ class ChainDraw:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chain:
-    """The transforms in order, transform t acting on each INR with probabilities[t].
+    """Transforms in order; transform t acts on each INR with probabilities[t].
 
-    probabilities: one for each transform; None means always.
+    Attributes:
+        transforms: the transforms, first to last.
+        probabilities: one for each transform; None means always.
     """
 
     transforms: tuple[Transform[Any], ...]
@@ -44,9 +51,13 @@ class Chain:
         if not all(0.0 <= p <= 1.0 for p in self.probabilities):
             raise ValueError(f"probabilities must lie in [0, 1]; got {self.probabilities}")
 
+    @property
+    def chances(self) -> tuple[float, ...]:
+        """Probability of each transform."""
+        return self.probabilities or (1.0,) * len(self.transforms)
+
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> ChainDraw:
-        """A link's place in the chain is part of its name, so equal links draw differently."""
-        chances = self.probabilities or (1.0,) * len(self.transforms)
+        """Draw for every transform. Its place names its randomness, so equal ones differ."""
         return ChainDraw(
             draws=tuple(
                 transform.draw(spec, rng.fold(keys, 2 * place))
@@ -56,27 +67,15 @@ class Chain:
                 torch.ones_like(keys, dtype=torch.bool)
                 if chance == 1.0
                 else rng.uniform(rng.fold(keys, 2 * place + 1)) < chance
-                for place, chance in enumerate(chances)
+                for place, chance in enumerate(self.chances)
             ),
         )
 
     def apply(self, params: Params, draw: ChainDraw) -> Params:
-        chances = self.probabilities or (1.0,) * len(self.transforms)
+        """Apply each transform to the INRs that it acts on."""
         for transform, choice, applied, chance in zip(
-            self.transforms, draw.draws, draw.applied, chances, strict=True
+            self.transforms, draw.draws, draw.applied, self.chances, strict=True
         ):
             changed = transform.apply(params, choice)
             params = changed if chance == 1.0 else select(applied, changed, params)
-        return params
-
-    def undo(self, params: Params, draw: ChainDraw) -> Params:
-        """Take the links back, last first. Raises ValueError where a link cannot be undone."""
-        links = list(zip(self.transforms, draw.draws, draw.applied, strict=True))
-        for transform, choice, applied in reversed(links):
-            undo = getattr(transform, "undo", None)
-            if undo is None:
-                if not bool(torch.any(applied)):
-                    continue
-                raise ValueError(f"transforms holds one that cannot be undone: {transform}")
-            params = select(applied, undo(params, choice), params)
         return params

@@ -1,4 +1,4 @@
-"""Random symmetries: other weights, exactly the same function."""
+"""Random symmetries: other weights that compute exactly the same function."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,43 +14,43 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Symmetry
 
 
-def _still(spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
-    """The element that changes nothing for each key, all of them one piece of memory."""
+def _identities(spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
+    """The identity for each key; all of them share one piece of memory."""
     one = symmetry.identity(spec, 1, keys.device)
 
-    def each(layers: tuple[Int[Tensor, "1 _h"], ...]) -> tuple[Int[Tensor, "b _h"], ...]:
+    def expand(layers: tuple[Int[Tensor, "1 _h"], ...]) -> tuple[Int[Tensor, "b _h"], ...]:
         return tuple(layer.expand(len(keys), -1) for layer in layers)
 
     return replace(
         one,
-        permutations=each(one.permutations),
-        signs=each(one.signs),
-        phases=each(one.phases),
+        permutations=expand(one.permutations),
+        signs=expand(one.signs),
+        phases=expand(one.phases),
     )
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permute:
-    """Reorder the units of every hidden layer, all orders being as likely; any activation."""
+    """Reorder the units of every hidden layer uniformly at random; any activation."""
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
-        still = _still(spec, keys)
-        return replace(still, permutations=symmetry.random_permutations(spec, keys))
+        permutations = symmetry.random_permutations(spec, keys)
+        return replace(_identities(spec, keys), permutations=permutations)
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
         return symmetry.permute(params, draw.permutations)
-
-    def undo(self, params: Params, draw: Symmetry) -> Params:
-        return symmetry.apply(params, symmetry.inverse(draw))
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SirenNegation:
-    """Negate each hidden unit with a probability: "SIREN negation"; sine and tanh.
+    """Negate each hidden unit with a probability; sine and tanh ("SIREN negation").
 
-    Exact: sin(-z) = -sin(z), and the outgoing weights are negated with the incoming ones.
+    Exact, since sin(-z) = -sin(z) and the outgoing weights are negated with the incoming ones.
+
+    Attributes:
+        probability: probability that a unit is negated.
     """
 
     probability: float = 0.5
@@ -61,31 +61,28 @@ class SirenNegation:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
         symmetry.require_activation(spec, "negation", ("sine", "tanh"))
-        still = _still(spec, keys)
         signs = tuple(
             1 - 2 * (rng.uniform(rng.fold(keys, layer), (width,)) < self.probability).long()
             for layer, width in enumerate(spec.widths[1:-1])
         )
-        return replace(still, signs=signs)
+        return replace(_identities(spec, keys), signs=signs)
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
         return symmetry.negate(params, draw.signs)
-
-    def undo(self, params: Params, draw: Symmetry) -> Params:
-        return symmetry.apply(params, symmetry.inverse(draw))
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SirenBias:
-    """Shift each hidden unit by k half periods, b -> b + k pi / omega: "SIREN bias"; sine only.
+    """Shift each hidden unit by k half periods, b -> b + k pi / omega; sine only ("SIREN bias").
 
-    Exact for the function, and far off the distribution of trained biases: one step is pi / 30 =
-    0.105 where biases of zero-initialised fits spread over 0.02 to 0.03.
+    Exact for the function, but far off the distribution of trained biases: one step is
+    pi / 30 = 0.105, while biases of zero-initialised fits spread over 0.02 to 0.03.
 
-    max_phase: k is drawn evenly from -max_phase to max_phase.
-    published: leave max_phase itself out, as the published code does (-4..3).
-    wrap: bring biases into one period afterwards, which leaves of k its parity alone.
+    Attributes:
+        max_phase: k is uniform on the whole numbers from -max_phase to max_phase.
+        published: leave max_phase itself out, as the published code does (-4..3).
+        wrap: bring biases into one period afterwards, which keeps only the parity of k.
     """
 
     max_phase: int = 4
@@ -98,32 +95,27 @@ class SirenBias:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
         symmetry.require_activation(spec, "a phase shift", ("sine",))
-        still = _still(spec, keys)
         end = self.max_phase if self.published else self.max_phase + 1
         phases = tuple(
             rng.integers(rng.fold(keys, layer), (width,), -self.max_phase, end)
             for layer, width in enumerate(spec.widths[1:-1])
         )
-        return replace(still, phases=phases)
+        return replace(_identities(spec, keys), phases=phases)
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
         shifted = symmetry.shift_phase(params, draw.phases, draw.omega)
         return symmetry.wrap_phase(shifted, draw.omega) if self.wrap else shifted
 
-    def undo(self, params: Params, draw: Symmetry) -> Params:
-        """Take apply back; with wrap, for biases that were within one period."""
-        back = symmetry.apply(params, symmetry.inverse(draw))
-        return symmetry.wrap_phase(back, draw.omega) if self.wrap else back
-
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RandomSymmetry:
-    """Permutation, sign and phase of every hidden unit at once: a random group element.
+    """Draw a permutation, a sign and a phase for every hidden unit: a random group element.
 
     Signs are drawn for odd activations and phases for sine, so it fits any spec.
 
-    max_phase: k is drawn evenly from -max_phase to max_phase; 0 leaves phases alone.
+    Attributes:
+        max_phase: k is uniform on the whole numbers from -max_phase to max_phase; 0 draws none.
     """
 
     max_phase: int = 0
@@ -144,13 +136,10 @@ class RandomSymmetry:
     def apply(self, params: Params, draw: Symmetry) -> Params:
         return symmetry.apply(params, draw)
 
-    def undo(self, params: Params, draw: Symmetry) -> Params:
-        return symmetry.apply(params, symmetry.inverse(draw))
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitFactors:
-    """A positive factor for each hidden unit of each INR."""
+    """A positive factor for each hidden unit of each INR; factors[l] is (b, h_l)."""
 
     factors: tuple[Float[Tensor, "b _h"], ...]
 
@@ -158,9 +147,13 @@ class UnitFactors:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReluScale:
-    """Scale each hidden unit of a ReLU network by c and what leaves it by 1/c. Exact.
+    """Multiply what enters each hidden unit by c and divide what leaves it by c; ReLU only.
 
-    max_factor: log c is uniform in +-log max_factor (this project's choice: none is published).
+    Exact, since relu(c z) = c relu(z) for c > 0.
+
+    Attributes:
+        max_factor: log c is uniform in +-log max_factor. The range is this project's choice,
+            because none is published.
     """
 
     max_factor: float = 2.0
@@ -180,6 +173,3 @@ class ReluScale:
 
     def apply(self, params: Params, draw: UnitFactors) -> Params:
         return symmetry.scale_units(params, draw.factors)
-
-    def undo(self, params: Params, draw: UnitFactors) -> Params:
-        return symmetry.scale_units(params, tuple(1.0 / factor for factor in draw.factors))

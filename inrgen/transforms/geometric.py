@@ -1,8 +1,8 @@
-"""Random motions of the signal. Each INR draws its own; the defaults are the published ones.
+"""Random motions of the signal, drawn for each INR; defaults are the published ones.
 
-Distances are in coordinate units and points in the spec's own convention. published=True takes
-the parametrisation of the published code (arXiv 2402.04081): f(x + t), f(R x), f(s x), about the
-origin, which moves the signal the other way.
+Distances are in coordinate units, and points follow the spec's convention. published=True takes
+the parametrisation of the published code (arXiv 2402.04081): f(x + t), f(R x) and f(s x), about
+the origin, which moves the signal the other way.
 """
 
 import math
@@ -20,27 +20,25 @@ from inrgen.core.spec import InrSpec, ValueKind
 
 Axis = Literal["any", "uniform", "x", "y", "z"]
 ScaledValues = Literal["auto", "keep"]
-# What a signal that has grown has at the grown place: the very value that it had.
+# Kinds of value that keep their size when the signal grows.
 _SIZELESS: tuple[ValueKind, ...] = ("intensity", "occupancy")
 
 
 def _uniform(
     keys: Int[Tensor, " b"], shape: tuple[int, ...], low: float, high: float
 ) -> Float[Tensor, "b ..."]:
-    """In float64, so that a motion is as exact as the weights it meets."""
+    """Uniform numbers in float64, so that a motion is as exact as the weights it acts on."""
     return rng.uniform(keys, shape, low, high, torch.float64)
-
-
-def _undo(params: Params, draw: Motion) -> Params:
-    return geometry.apply(params, geometry.inverse(draw))
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Translate:
-    """The signal moves by t: g(x) = f(x - t); published: g(x) = f(x + t), it moves by -t.
+    """Move the signal by t: g(x) = f(x - t). Published: g(x) = f(x + t), which moves it by -t.
 
-    bound: each coordinate of t is uniform in +-bound, so both ways draw from one distribution.
+    Attributes:
+        bound: each coordinate of t is uniform in +-bound, so both forms have one distribution.
+        published: take the published form.
     """
 
     bound: float = 0.25
@@ -57,20 +55,20 @@ class Translate:
     def apply(self, params: Params, draw: Motion) -> Params:
         return geometry.apply(params, draw)
 
-    def undo(self, params: Params, draw: Motion) -> Params:
-        return _undo(params, draw)
-
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rotate:
-    """The signal turns by R about the spec's centre: g(x) = f(R^T (x - c) + c); 2-D and 3-D.
+    """Turn the signal by R about the spec's centre: g(x) = f(R^T (x - c) + c); 2-D and 3-D.
 
-    Published: g(x) = f(R x), the signal turns by R^T about the origin.
+    Published: g(x) = f(R x), which turns the signal by R^T about the origin.
 
-    bound_deg: the angle is uniform in +-bound_deg; in 3-D about an axis uniform on the sphere.
-    around: 3-D alone. "any" as above; "uniform" draws all rotations evenly (Haar) whatever the
-        bound; "x", "y", "z" turn about that axis alone, as ModelNet work does about the up axis.
+    Attributes:
+        bound_deg: the angle is uniform in +-bound_deg; in 3-D the axis is uniform on the sphere.
+        around: for 3-D only. "any" takes the axis above; "uniform" draws all rotations uniformly
+            (Haar) and ignores the bound; "x", "y" and "z" turn about that axis, as ModelNet work
+            does about the up axis.
+        published: take the published form.
     """
 
     bound_deg: float = 30.0
@@ -83,7 +81,9 @@ class Rotate:
         if self.around not in get_args(Axis):
             raise ValueError(f"around must be one of {get_args(Axis)}; got {self.around!r}")
 
-    def _turn_3d(self, keys: Int[Tensor, " b"], angle_rad: Float[Tensor, " b"]) -> Tensor:
+    def _turn_3d(
+        self, keys: Int[Tensor, " b"], angle_rad: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b 3 3"]:
         if self.around == "uniform":
             return geometry.rotation_of_quaternion(
                 rng.normal(rng.fold(keys, 1), (4,), torch.float64)
@@ -114,22 +114,20 @@ class Rotate:
     def apply(self, params: Params, draw: Motion) -> Params:
         return geometry.apply(params, draw)
 
-    def undo(self, params: Params, draw: Motion) -> Params:
-        return _undo(params, draw)
-
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """The signal grows by s about the spec's centre: g(x) = f(c + (x - c) / s).
+    """Enlarge the signal by s about the spec's centre: g(x) = f(c + (x - c) / s).
 
-    Published: g(x) = f(s x), the signal shrinks by s towards the origin, values kept.
+    Published: g(x) = f(s x), which shrinks the signal by s towards the origin and keeps values.
 
-    bound: s is uniform in 1 +- bound.
-    values: "auto" scales the values of distances as the shape's size, keeps intensities and
-        occupancy, which are the same at any size, and refuses cut-off distances and logits, whose
-        scaled field no rescaling gives; "keep" moves the coordinates alone, whatever the values
-        are.
+    Attributes:
+        bound: s is uniform in 1 +- bound.
+        values: "auto" scales distances with the shape, keeps intensities and occupancies, and
+            refuses cut-off distances and logits, because no rescaling gives their scaled field.
+            "keep" moves only the coordinates, for any values.
+        published: take the published form.
     """
 
     bound: float = 0.2
@@ -152,16 +150,15 @@ class Scale:
     def apply(self, params: Params, draw: Motion) -> Params:
         return geometry.apply(params, draw)
 
-    def undo(self, params: Params, draw: Motion) -> Params:
-        return _undo(params, draw)
-
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reflect:
-    """The signal is mirrored through the spec's centre, along each axis with a probability.
+    """Mirror the signal through the spec's centre, along each axis with a probability.
 
-    axes: the coordinates that may be mirrored; None means every one.
+    Attributes:
+        probability: probability that an axis is mirrored.
+        axes: the coordinates that may be mirrored; None means all.
     """
 
     probability: float = 0.5
@@ -182,18 +179,16 @@ class Reflect:
     def apply(self, params: Params, draw: Motion) -> Params:
         return geometry.apply(params, draw)
 
-    def undo(self, params: Params, draw: Motion) -> Params:
-        return _undo(params, draw)
-
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Affine:
-    """The signal moves by x -> c + A (x - c) + t, A near the identity.
+    """Move the signal by x -> c + A (x - c) + t, with A near the identity.
 
-    strength: every entry of A - I is uniform in +-strength; strength times the number of
-        coordinates must stay below 1, which keeps A invertible.
-    bound: each coordinate of t is uniform in +-bound.
+    Attributes:
+        strength: every entry of A - I is uniform in +-strength. strength times the number of
+            coordinates must stay below 1, which keeps A invertible.
+        bound: each coordinate of t is uniform in +-bound.
     """
 
     strength: float = 0.2
@@ -216,11 +211,8 @@ class Affine:
         offset = _uniform(rng.fold(keys, 1), (spec.d_in,), -self.bound, self.bound)
         eye = torch.eye(spec.d_in, dtype=torch.float64, device=keys.device)
         center = torch.tensor(spec.coord_center, dtype=torch.float64, device=keys.device)
-        # c + A (x - c) + t is A x + t - (A - I) c
+        # c + A (x - c) + t = A x + t - (A - I) c
         return geometry.affine(spec, eye + change, offset - (change * center).sum(dim=2))
 
     def apply(self, params: Params, draw: Motion) -> Params:
         return geometry.apply(params, draw)
-
-    def undo(self, params: Params, draw: Motion) -> Params:
-        return _undo(params, draw)

@@ -1,4 +1,4 @@
-"""MixUp: two INRs and their labels into one (arXiv 2402.04081, section 4; mixup, 1710.09412)."""
+"""MixUp of two INRs (arXiv 2402.04081, section 4; mixup, 1710.09412), and contrastive pairs."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, final, get_args
@@ -16,15 +16,19 @@ from inrgen.core.symmetry import Symmetry
 from inrgen.transforms.base import Transform
 from inrgen.transforms.exact import Permute
 
-Partner = Literal["direct", "random", "aligned"]
+Pairing = Literal["direct", "random", "aligned"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MixDraw:
-    """Whom each INR is mixed with, in which proportion, and under which permutation.
+    """Partner, proportion and permutation of each INR's mixture.
 
-    partner counts within the rows in use; lam is the share of the INR itself; names are those of
-    an alignment's restarts; the spec says which symmetries it may use.
+    Attributes:
+        partner: (b,) place of the partner among the rows in use.
+        lam: (b,) share of the INR itself.
+        permutation: symmetry that the partner undergoes first.
+        names: (b,) names of the randomness of an alignment's restarts.
+        spec: decides the symmetries that an alignment may use.
     """
 
     partner: Int[Tensor, " b"]
@@ -38,7 +42,8 @@ def _draw_lam(keys: Int[Tensor, " b"], beta: float | None) -> Float[Tensor, " b"
     """Uniform in [0, 1), or Beta(a, a) by Johnk's method on powers of uniform numbers.
 
     Johnk (Metrika 8, 1964): u^(1/a) / (u^(1/a) + v^(1/a)) is Beta(a, a) where the sum is at most 1.
-    64 tries from the key; one in e^40 fails at a = 1, where half do, and takes the mean.
+    Each key gives 64 tries. At a = 1 half of the tries fail, so all fail once in e^44; the mean
+    is taken then.
     """
     if beta is None or beta == 1.0:
         return rng.uniform(keys)
@@ -52,26 +57,29 @@ def _draw_lam(keys: Int[Tensor, " b"], beta: float | None) -> Float[Tensor, " b"
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MixUp:
-    """lam of an INR and 1 - lam of a partner: theta = lam theta_1 + (1 - lam) pi(theta_2).
+    """Mix each INR with a partner: theta = lam theta_1 + (1 - lam) pi(theta_2).
 
-    The partner is drawn among the rows in use, so never from a view or split that a run leaves
-    out. For a batch mixed within itself those rows are the batch's. Labels mix with draw.lam.
+    The partner is drawn among the rows in use, so it never comes from a view or split that a run
+    leaves out. For a batch mixed within itself, those rows are the batch's. Labels mix with
+    draw.lam.
 
-    pairing: "direct" takes the partner as it is, "random" under a random permutation, "aligned"
-        carried nearest to the INR by matching.
-    beta: None draws lam evenly from [0, 1), as published; a number a from Beta(a, a), a at most 1.
-    matching: what an alignment searches. By default one descent with signs from the ends, which
-        takes no longer than one from the identity. A partner that it would take farther stays as
-        it is. Restarts are named by keys, as all draws are.
+    Attributes:
+        pairing: "direct" takes the partner as it is, "random" permutes its units at random, and
+            "aligned" matches it to the INR.
+        beta: None draws lam uniformly from [0, 1), as published; a number a, at most 1, draws it
+            from Beta(a, a).
+        matching: the search of an alignment. The default is one descent with signs that starts
+            from the ends, as fast as one from the identity. A partner that the descent would take
+            farther away stays as it is.
     """
 
-    pairing: Partner = "aligned"
+    pairing: Pairing = "aligned"
     beta: float | None = None
     matching: MatchConfig = field(default_factory=lambda: MatchConfig(opening="ends"))
 
     def __post_init__(self) -> None:
-        if self.pairing not in get_args(Partner):
-            raise ValueError(f"pairing must be one of {get_args(Partner)}; got {self.pairing!r}")
+        if self.pairing not in get_args(Pairing):
+            raise ValueError(f"pairing must be one of {get_args(Pairing)}; got {self.pairing!r}")
         # Above 1 the sum of powers is rarely small enough for the method that draws lam.
         if self.beta is not None and not 0.0 < self.beta <= 1.0:
             raise ValueError(f"beta must be None or in (0, 1]; got {self.beta}")
@@ -93,7 +101,10 @@ class MixUp:
         )
 
     def apply(self, params: Params, partners: Params, draw: MixDraw) -> Params:
-        """Mix with partners, the rows at draw.partner. Gradients flow to both, not to matching."""
+        """Mix with partners, the rows at draw.partner.
+
+        Gradients flow to both INRs, but not through the matching.
+        """
         moved = symmetry.apply(partners, draw.permutation)
         if self.pairing == "aligned":
             found = match(draw.spec, params, moved, self.matching, names=draw.names)
@@ -101,35 +112,11 @@ class MixUp:
         return mix(params, moved, draw.lam)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SelfMixDraw:
-    """How the copy is changed, and the share of the INR itself."""
-
-    change: Any
-    lam: Float[Tensor, " b"]
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SelfMixUp:
-    """An INR mixed with a changed copy of itself; it keeps its own label.
-
-    change: what the copy undergoes.
-    beta: as in MixUp.
-    """
-
-    change: Transform[Any]
-    beta: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.beta is not None and not 0.0 < self.beta <= 1.0:
-            raise ValueError(f"beta must be None or in (0, 1]; got {self.beta}")
-
-    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> SelfMixDraw:
-        return SelfMixDraw(
-            change=self.change.draw(spec, rng.fold(keys, 0)),
-            lam=_draw_lam(rng.fold(keys, 1), self.beta),
-        )
-
-    def apply(self, params: Params, draw: SelfMixDraw) -> Params:
-        return mix(params, self.change.apply(params, draw.change), draw.lam)
+def contrastive_pair(
+    transform: Transform[Any], spec: InrSpec, params: Params, keys: Int[Tensor, " b"]
+) -> tuple[Params, Params]:
+    """Transform each INR by two draws, named by its key and 0 or 1, for contrastive training."""
+    first, second = (
+        transform.apply(params, transform.draw(spec, rng.fold(keys, side))) for side in (0, 1)
+    )
+    return first, second

@@ -132,6 +132,11 @@ def make_chain(links: Sequence[Link]) -> Chain:
     )
 
 
+def parse_chain(text: str, published: bool = False) -> Chain:
+    """Read a chain, such as rotation:bound_deg=30,negation:chance=0.5; see parse_links."""
+    return make_chain(parse_links(text, published))
+
+
 def keeps_function(links: Sequence[Link]) -> bool:
     """Tell whether every link is a symmetry, so that each INR still computes the same function."""
     return all(isinstance(link.transform, _EXACT) for link in links)

@@ -1,4 +1,7 @@
-"""Random noise on weights: Gaussian, dropout and quantile dropout. None keeps the function."""
+"""Random noise on weights, none of which keeps the function: Gaussian, dropout, quantile dropout.
+
+All three are published in arXiv 2402.04081.
+"""
 
 from dataclasses import dataclass
 from typing import final
@@ -14,7 +17,11 @@ from inrgen.core.spec import InrSpec
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GaussianNoise:
-    """Each tensor plus normal noise of scale times that tensor's own standard deviation."""
+    """Add to each tensor normal noise of scale times that tensor's standard deviation.
+
+    Attributes:
+        scale: noise as a share of the tensor's standard deviation.
+    """
 
     scale: float = 0.32
 
@@ -23,7 +30,7 @@ class GaussianNoise:
             raise ValueError(f"scale must not be negative; got {self.scale}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Params:
-        """Standard normal numbers in the shape of the weights."""
+        """Draw standard normal numbers in the shape of the weights."""
         return Params.from_flat(spec, rng.normal(keys, (spec.num_params,)))
 
     def apply(self, params: Params, draw: Params) -> Params:
@@ -32,7 +39,7 @@ class GaussianNoise:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Masks:
-    """Which entries survive, tensor by tensor in the order of a flat row."""
+    """Entries that survive, one mask for each tensor in the order of a flat row."""
 
     keep: tuple[Bool[Tensor, "b ..."], ...]
 
@@ -42,7 +49,9 @@ class Masks:
 class Dropout:
     """Set each entry to zero with a probability.
 
-    rescale: multiply survivors by 1 / (1 - probability), as the published code does.
+    Attributes:
+        probability: probability that an entry becomes zero.
+        rescale: multiply survivors by 1 / (1 - probability), as the published code does.
     """
 
     probability: float = 0.1
@@ -68,7 +77,7 @@ class Dropout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quantiles:
-    """The share of each INR's entries to set to zero."""
+    """Share of each INR's entries to set to zero."""
 
     quantile: Float[Tensor, " b"]
 
@@ -76,7 +85,11 @@ class Quantiles:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantileDropout:
-    """Set the smallest entries of each INR to zero: a share of them, uniform up to max_quantile."""
+    """Set the smallest entries of each INR to zero.
+
+    Attributes:
+        max_quantile: the share of entries set to zero is uniform up to max_quantile.
+    """
 
     max_quantile: float = 0.1
 

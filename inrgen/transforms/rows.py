@@ -1,6 +1,6 @@
-"""Transforms on flat rows in memory: the same as apply, to the bit, put where the new rows go.
+"""Transforms on flat rows in memory, written straight to where the new rows belong.
 
-The commonest have a compiled pass; all others go by apply.
+The result equals apply to the bit. Common transforms have a compiled pass; others go by apply.
 """
 
 from importlib.util import find_spec
@@ -14,9 +14,8 @@ from torch import Tensor
 from inrgen.core.geometry import Motion
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.transforms.base import Transform
+from inrgen.transforms.base import Transform, draw_rows
 from inrgen.transforms.chain import Chain, ChainDraw
-from inrgen.transforms.draws import rows_of
 from inrgen.transforms.exact import SirenNegation
 from inrgen.transforms.geometric import Affine, Reflect, Rotate, Scale, Translate
 from inrgen.transforms.noisy import GaussianNoise
@@ -24,8 +23,8 @@ from inrgen.transforms.noisy import GaussianNoise
 _HAS_NUMBA = find_spec("numba") is not None
 
 
-class RowChange(Protocol):
-    """A transform under a draw."""
+class BoundTransform(Protocol):
+    """A transform with its draw."""
 
     def __call__(
         self, flat: Float32[np.ndarray, "b p"], at: slice, out: Float32[np.ndarray, "b p"]
@@ -33,20 +32,20 @@ class RowChange(Protocol):
         """Fill out with the rows that transform.apply makes of flat.
 
         Args:
-            flat: rows, which are left as they are.
-            at: which rows of the draw they undergo.
-            out: memory of its own, contiguous as flat is.
+            flat: rows, which are not written to.
+            at: the rows of the draw that they undergo.
+            out: memory that does not overlap flat; contiguous, as flat is.
         """
         ...
 
 
-def tensor_of(flat: Float32[np.ndarray, "b p"]) -> Tensor:
-    """Rows as a tensor: a copy where they must not be written to, of which tensors know nothing."""
+def to_tensor(flat: Float32[np.ndarray, "b p"]) -> Tensor:
+    """Rows as a tensor; a copy of read-only memory, because tensors know no such protection."""
     return torch.from_numpy(flat if flat.flags.writeable else flat.copy())
 
 
 def finite_rows(flat: Float32[np.ndarray, "b p"]) -> Bool[np.ndarray, " b"]:
-    """Which rows are finite throughout."""
+    """Mark the rows that are finite throughout."""
     if not _HAS_NUMBA:
         return np.asarray(np.isfinite(flat).all(axis=1))
     from inrgen.kernels.rows import note_finite
@@ -56,7 +55,20 @@ def finite_rows(flat: Float32[np.ndarray, "b p"]) -> Bool[np.ndarray, " b"]:
     return found
 
 
-def _negation(spec: InrSpec, signs: tuple[Tensor, ...]) -> RowChange:
+def bind(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTransform:
+    """Bind a transform to a draw, and do the work that does not depend on rows once."""
+    if isinstance(transform, Chain):
+        return _bind_chain(transform, spec, draw)
+    if _HAS_NUMBA and isinstance(transform, SirenNegation):
+        return _bind_negation(spec, draw.signs)
+    if _HAS_NUMBA and isinstance(transform, GaussianNoise):
+        return _bind_noise(spec, draw, transform.scale)
+    if _HAS_NUMBA and isinstance(transform, Affine | Reflect | Rotate | Scale | Translate):
+        return _bind_motion(spec, draw)
+    return _bind_apply(transform, spec, draw)
+
+
+def _bind_negation(spec: InrSpec, signs: tuple[Tensor, ...]) -> BoundTransform:
     from inrgen.kernels.rows import negate_rows
 
     joined = torch.cat([each.to(torch.float32) for each in signs], dim=1).numpy()
@@ -64,7 +76,7 @@ def _negation(spec: InrSpec, signs: tuple[Tensor, ...]) -> RowChange:
     return lambda flat, at, out: negate_rows(flat, joined[at], widths, out)
 
 
-def _motion(spec: InrSpec, motion: Motion) -> RowChange:
+def _bind_motion(spec: InrSpec, motion: Motion) -> BoundTransform:
     from inrgen.kernels.rows import move_rows
 
     parts = (motion.matrix, motion.shift, motion.value_scale)
@@ -75,7 +87,7 @@ def _motion(spec: InrSpec, motion: Motion) -> RowChange:
     )
 
 
-def _noise(spec: InrSpec, normal: Params, scale: float) -> RowChange:
+def _bind_noise(spec: InrSpec, normal: Params, scale: float) -> BoundTransform:
     from inrgen.kernels.rows import add_rows, deviations
 
     drawn = normal.flat().to(torch.float32).numpy()
@@ -87,6 +99,7 @@ def _noise(spec: InrSpec, normal: Params, scale: float) -> RowChange:
         found = np.empty((len(flat), len(cuts) - 1), dtype=np.float32)
         doubtful = np.empty(found.shape, dtype=bool)
         deviations(flat, cuts, found, doubtful)
+        # Where the kernel's sums may round otherwise than torch's, torch decides.
         for t in np.flatnonzero(doubtful.any(axis=0)).tolist():
             rows = np.flatnonzero(doubtful[:, t])
             found[rows, t] = torch.from_numpy(flat[rows, cuts[t] : cuts[t + 1]]).std(dim=1).numpy()
@@ -95,19 +108,19 @@ def _noise(spec: InrSpec, normal: Params, scale: float) -> RowChange:
     return change
 
 
-def _chain(chain: Chain, spec: InrSpec, draw: ChainDraw) -> RowChange:
-    """Chain.apply: link after link, each on the rows that it acts on."""
-    chances = chain.probabilities or (1.0,) * len(chain.transforms)
-    links = [
-        ready_rows(one, spec, of) for one, of in zip(chain.transforms, draw.draws, strict=True)
+def _bind_chain(chain: Chain, spec: InrSpec, draw: ChainDraw) -> BoundTransform:
+    """Bind every transform of a chain; each acts only on its rows, as Chain.apply has it."""
+    links = [bind(t, spec, one) for t, one in zip(chain.transforms, draw.draws, strict=True)]
+    skipped = [
+        None if chance == 1.0 else ~applied.numpy()
+        for chance, applied in zip(chain.chances, draw.applied, strict=True)
     ]
-    still = [None if p == 1.0 else ~a.numpy() for p, a in zip(chances, draw.applied, strict=True)]
 
     def change(
         flat: Float32[np.ndarray, "b p"], at: slice, out: Float32[np.ndarray, "b p"]
     ) -> None:
         rows = flat
-        for link, left in zip(links, still, strict=True):
+        for link, left in zip(links, skipped, strict=True):
             before = rows.copy() if rows is out else rows
             link(before, at, out)
             if left is not None:
@@ -119,24 +132,11 @@ def _chain(chain: Chain, spec: InrSpec, draw: ChainDraw) -> RowChange:
     return change
 
 
-def _by_apply(transform: Transform[Any], spec: InrSpec, draw: Any) -> RowChange:
+def _bind_apply(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTransform:
     def change(
         flat: Float32[np.ndarray, "b p"], at: slice, out: Float32[np.ndarray, "b p"]
     ) -> None:
-        params = Params.from_flat(spec, tensor_of(flat))
-        transform.apply(params, rows_of(draw, at)).flat(out=torch.from_numpy(out))
+        params = Params.from_flat(spec, to_tensor(flat))
+        transform.apply(params, draw_rows(draw, at)).flat(out=torch.from_numpy(out))
 
     return change
-
-
-def ready_rows(transform: Transform[Any], spec: InrSpec, draw: Any) -> RowChange:
-    """A transform under a draw, with all done once that does not depend on the rows."""
-    if isinstance(transform, Chain):
-        return _chain(transform, spec, draw)
-    if _HAS_NUMBA and isinstance(transform, SirenNegation):
-        return _negation(spec, draw.signs)
-    if _HAS_NUMBA and isinstance(transform, GaussianNoise):
-        return _noise(spec, draw, transform.scale)
-    if _HAS_NUMBA and isinstance(transform, Affine | Reflect | Rotate | Scale | Translate):
-        return _motion(spec, draw)
-    return _by_apply(transform, spec, draw)

@@ -7,8 +7,8 @@ from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.jobs.draw_bytes import decode_draw, encode_draw, encode_tensors, stored_as_key
+from inrgen.transforms.base import draw_rows, draw_tensors
 from inrgen.transforms.chain import Chain
-from inrgen.transforms.draws import rows_of, tensors_of
 from inrgen.transforms.exact import Permute, RandomSymmetry, SirenBias
 from inrgen.transforms.geometric import Reflect, Rotate, Translate
 from inrgen.transforms.noisy import Dropout, GaussianNoise, QuantileDropout
@@ -36,7 +36,7 @@ def keys() -> torch.Tensor:
 def test_a_draw_comes_back_bit_for_bit(transform, keys):
     draw = transform.draw(SPEC, keys)
     data = list(encode_draw(transform, SPEC, draw, keys))
-    found, expected = tensors_of(decode_draw(transform, SPEC, data)), tensors_of(draw)
+    found, expected = draw_tensors(decode_draw(transform, SPEC, data)), draw_tensors(draw)
     assert list(found) == list(expected)
     for name, tensor in expected.items():
         assert torch.equal(found[name], tensor), name
@@ -51,7 +51,7 @@ def test_the_bytes_of_a_row_depend_on_no_other(transform, keys):
     draw = transform.draw(SPEC, keys)
     data = list(encode_draw(transform, SPEC, draw, keys))
     for row in (0, 7, 49):
-        alone = rows_of(draw, slice(row, row + 1))
+        alone = draw_rows(draw, slice(row, row + 1))
         assert list(encode_draw(transform, SPEC, alone, keys[row : row + 1])) == [data[row]]
 
 

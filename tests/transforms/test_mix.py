@@ -12,10 +12,9 @@ from inrgen.core.mixing import mix, mix_labels, one_hot
 from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, evaluate, initialise
 from inrgen.core.spec import InrSpec
-from inrgen.transforms.draws import rebuild, tensors_of
-from inrgen.transforms.exact import Permute, SirenNegation
-from inrgen.transforms.mix import MixUp, SelfMixUp
-from inrgen.transforms.pairs import contrastive_pair, mix_pairs
+from inrgen.transforms.base import draw_tensors, rebuild_draw
+from inrgen.transforms.exact import Permute
+from inrgen.transforms.mix import MixUp, contrastive_pair
 
 SPEC = InrSpec(widths=(2, 8, 8, 1), omega=(30.0, 30.0))
 
@@ -63,7 +62,7 @@ def test_weights_and_labels_mix_in_one_proportion(pairing):
     labels = one_hot(torch.arange(20) % 3, 3)
     soft = mix_labels(labels, labels[draw.partner], draw.lam)
     assert_close(soft.sum(1), torch.ones(20))
-    replayed = rebuild_draw(mixup, draw)
+    replayed = replay(mixup, draw)
     assert torch.equal(mixup.apply(params, partners, replayed).flat(), mixed.flat())
 
 
@@ -83,7 +82,7 @@ def test_no_partner_is_taken_farther_by_alignment():
     assert 0 < int((found.after > found.before).sum()) < 200
 
 
-def rebuild_draw(mixup, draw):
+def replay(mixup, draw):
     """Through stored tensors, for a MixUp over twenty rows."""
 
     class Among:
@@ -93,7 +92,7 @@ def rebuild_draw(mixup, draw):
         def apply(self, params, draw):
             return params
 
-    return rebuild(Among(), SPEC, tensors_of(draw))
+    return rebuild_draw(Among(), SPEC, draw_tensors(draw))
 
 
 def test_alignment_brings_partners_nearer():
@@ -137,29 +136,16 @@ def test_gradients_flow_to_both():
         assert bool((tensor.grad != 0).any())
 
 
-def test_a_self_mixture_is_of_one_function():
-    params = params_of(10)
-    still = SelfMixUp(change=SirenNegation(probability=0.0))
-    same = still.apply(params, still.draw(SPEC, keys_of(10)))
-    assert_close(same.flat(), params.flat())
-
-
-def test_a_contrastive_pair_has_two_draws_and_one_mixture():
+def test_a_contrastive_pair_has_two_draws():
     params, keys = params_of(10), keys_of(10)
     first, second = contrastive_pair(Permute(), SPEC, params, keys)
     assert not torch.equal(first.flat(), second.flat())
     assert torch.equal(contrastive_pair(Permute(), SPEC, params, keys)[1].flat(), second.flat())
-    mixup = MixUp(pairing="direct")
-    draw = mixup.draw(SPEC, keys, 10)
-    for side, mixed in zip(
-        (first, second), mix_pairs(mixup, SPEC, (first, second), keys), strict=True
-    ):
-        assert torch.equal(mixed.flat(), mix(side, side[draw.partner], draw.lam).flat())
 
 
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="beta"):
         MixUp(beta=2.0)
     with pytest.raises(ValueError, match="beta"):
-        SelfMixUp(change=Permute(), beta=0.0)
+        MixUp(beta=0.0)
     assert MixUp(matching=MatchConfig(kind="permutation")).matching.kind == "permutation"

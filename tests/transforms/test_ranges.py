@@ -117,9 +117,6 @@ def test_links_of_a_chain_act_with_their_probability():
     assert bool(Chain(transforms=(Permute(),)).draw(SPEC, KEYS).applied[0].all())
     with pytest.raises(ValueError, match="probabilities needs one for each"):
         Chain(transforms=(Permute(),), probabilities=(0.5, 0.5))
-    params = GaussianNoise().draw(SPEC, KEYS[:1000])
-    with pytest.raises(ValueError, match="cannot be undone"):
-        chain.undo(params, draw)
 
 
 def test_what_has_no_meaning_is_refused():
