@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import tyro
 
 from inrgen.commands.align import AlignConfig, align
-from inrgen.commands.build import BuildConfig, build
+from inrgen.commands.build import build
 from inrgen.commands.train import TrainCommand, TrainSummary, train
-from inrgen.fit.recipes import RecipeName
+from inrgen.fit.build_config import BuildConfig, RecipeName
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 from inrgen.store.choice import split_items

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inrgen.commands.build import BuildConfig, BuildSummary, build
+from inrgen.commands.build import build
 from inrgen.commands.card import CardConfig, card
 from inrgen.commands.render import RenderConfig, render
 from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.core.arguments import LocalPath
+from inrgen.fit.build import BuildSummary
+from inrgen.fit.build_config import BuildConfig
 from inrgen.loaders.stream import StreamLoader
 from inrgen.sources.config import SourceConfig
 from inrgen.store.reader import open_store

@@ -1,19 +1,12 @@
-"""The surface of one row, as a mesh in the coordinates of the file that it was fitted to."""
+"""The extract verb: write the surface of one row as a mesh."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import trimesh
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
-from inrgen.fit.surface import grid_values, signed_field, zero_set
-from inrgen.sources.mesh import Mesh, Placement
-from inrgen.store.lookup import served_records
-from inrgen.store.reader import open_store
 
-_COLUMNS = ["item_id", "view", "center", "scale"]
 _SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 
 
@@ -23,11 +16,11 @@ class ExtractConfig:
 
     Attributes:
         store: the store's folder.
-        row: which row.
-        out: the file to write; its suffix says how (.ply, .obj, .stl, .off, .glb).
+        row: row of the INR.
+        out: the file to write; its suffix sets the format (.ply, .obj, .stl, .off, .glb).
         resolution: points along each side of the grid; 128 resolves a sixty-fourth of the shape.
-        spec: which networks, by their spec_id, where the store holds several.
-        placed: keep the INR's coordinates, [-1, 1]^3, instead of going back to the file's.
+        spec: spec_id of the networks, when the store holds several.
+        placed: keep the INR's coordinates, [-1, 1]^3, instead of those of the file.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -46,7 +39,7 @@ class ExtractConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtractSummary:
-    """What was written, of which row, and in whose coordinates."""
+    """Summary of an extraction: the mesh, its row, and the coordinates it is in."""
 
     out: str
     item_id: str
@@ -60,51 +53,44 @@ class ExtractSummary:
         return False
 
     def text(self) -> str:
-        """One line."""
+        """A short summary for people."""
         return (
             f"{self.out}: {self.num_faces:,} faces of {self.item_id}, view {self.view}, "
             f"in {self.coordinates}"
         )
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The summary as plain values."""
         return asdict(self)
 
 
-def _write(mesh: Mesh, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = trimesh.Trimesh(vertices=mesh.vertices, faces=mesh.faces, process=False)
-    with out.open("wb") as file:
-        made.export(file, file_type=out.suffix.lower()[1:])
-
-
 def extract(config: ExtractConfig) -> ExtractSummary:
-    """Evaluate one row on a grid, find its surface, and carry it back into the file's coordinates.
+    """Extract the surface of one row and write it, in the file's coordinates unless placed.
 
     Raises:
         ValueError: the store holds neither distances nor occupancy over three coordinates, the
             row has no weights, or its values have no surface.
         OSError: the store cannot be read or out cannot be written.
     """
-    store = open_store(config.store)
-    if config.spec is not None and config.spec not in store.specs:
-        raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {config.spec!r}")
-    spec = store.specs[config.spec] if config.spec else store.spec
-    (record,) = served_records(store, [config.row], spec.spec_id, _COLUMNS)
-    values = grid_values(spec, store.read([config.row], spec.spec_id), config.resolution)
-    mesh = zero_set(spec, signed_field(spec, values))
-    if mesh is None:
-        raise ValueError(f"row {config.row} has no surface: all its values are on one side of it")
-    carried = not config.placed and len(record["center"]) == 3
-    if carried:
-        x, y, z = record["center"]
-        mesh = Placement(center=(x, y, z), scale=record["scale"]).back(mesh)
-    _write(mesh, config.out)
+    # A command line's help must not wait for torch and trimesh.
+    import trimesh
+
+    from inrgen.fit.surface import extract_surface
+    from inrgen.store.reader import open_store
+
+    store, out = open_store(config.store), config.out
+    found = extract_surface(store, config.row, config.resolution, config.spec, config.placed)
+    mesh = found.mesh
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = trimesh.Trimesh(vertices=mesh.vertices, faces=mesh.faces, process=False)
+    with out.open("wb") as file:
+        made.export(file, file_type=out.suffix.lower()[1:])
+    file_coordinates = "the coordinates of its file"
     return ExtractSummary(
-        out=str(config.out),
-        item_id=record["item_id"],
-        view=record["view"],
+        out=str(out),
+        item_id=found.item_id,
+        view=found.view,
         num_vertices=len(mesh.vertices),
         num_faces=len(mesh.faces),
-        coordinates="the coordinates of its file" if carried else "the INR's coordinates",
+        coordinates=file_coordinates if found.in_file_coordinates else "the INR's coordinates",
     )

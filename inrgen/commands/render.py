@@ -8,7 +8,7 @@ import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
 from inrgen.figures.render import render_store
-from inrgen.fit.plan import source_again
+from inrgen.fit.plan import source_of_store
 from inrgen.sources.catalog import open_source
 from inrgen.store.reader import open_store
 
@@ -57,6 +57,6 @@ class RenderSummary:
 def render(config: RenderConfig) -> RenderSummary:
     """Draw a store. Raises ValueError for rows that do not exist or hold no weights."""
     store = open_store(config.store)
-    source = open_source(source_again(store, config.data)) if config.originals else None
+    source = open_source(source_of_store(store, config.data)) if config.originals else None
     pictures, quality = render_store(store, source, config.rows or config.count, config.out)
     return RenderSummary(reconstructions=pictures, quality=quality)

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -37,8 +37,8 @@ class _Bar:
 class _Lines:
     """Text lines: at most one every ten seconds, and one when the work is done."""
 
-    def __init__(self, title: str, total: int, done: int, unit: str, out: TextIO) -> None:
-        self._title, self._total, self._unit, self._out = title, total, unit, out
+    def __init__(self, title: str, total: int, done: int, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
         self._done_before, self._done = done, done
         self._started_at = self._written_at = time.monotonic()
 
@@ -53,11 +53,11 @@ class _Lines:
         self._written_at = now
         rate = (self._done - self._done_before) / max(now - self._started_at, 1e-9)
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
-        self._out.write(
+        sys.stderr.write(
             f"{self._title}: {self._done:,} of {self._total:,} {self._unit}, "
             f"{_rate_text(rate)} {self._unit}/s{left}\n"
         )
-        self._out.flush()
+        sys.stderr.flush()
 
 
 def _rate_text(rate: float) -> str:
@@ -75,7 +75,7 @@ def show_progress(title: str, total: int, done: int, unit: str) -> Iterator[Prog
         unit: name of a unit, in the plural.
     """
     if not sys.stderr.isatty():
-        yield _Lines(title, total, done, unit, sys.stderr)
+        yield _Lines(title, total, done, unit)
         return
     with tqdm(total=total, initial=done, desc=title, unit=f" {unit}", smoothing=0.1) as bar:
         yield _Bar(bar)

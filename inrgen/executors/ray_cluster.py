@@ -37,7 +37,7 @@ class RayExecutor:
         return self._max_tasks or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def submit(self, function: Callable[[Any], Any], task: Any) -> ray.ObjectRef:
-        return self._call.remote(function, task)
+        return self._call.options(name=_task_name(function)).remote(function, task)
 
     def wait(self, handles: Sequence[ray.ObjectRef]) -> list[ray.ObjectRef]:
         return ray.wait(list(handles), num_returns=1, timeout=_WAIT_S)[0]
@@ -58,6 +58,11 @@ class RayExecutor:
 
 def _call(function: Callable[[Any], Any], task: Any) -> Any:
     return function(task)
+
+
+def _task_name(function: Callable[[Any], Any]) -> str:
+    """The name of a task in Ray's dashboard and in the titles of its processes."""
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _check_answers(address: str) -> None:

@@ -1,11 +1,15 @@
-"""What a fit does: initialisation, optimiser, schedule, and when it stops."""
+"""Fit settings: initialisation, optimiser, schedule, stopping, and the scalars they give."""
 
 import dataclasses
 import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+import numpy as np
+from jaxtyping import Float
+
 from inrgen.core.siren import InitConfig
+from inrgen.core.spec import InrSpec
 
 Schedule = Literal["constant", "cosine"]
 
@@ -14,17 +18,17 @@ Schedule = Literal["constant", "cosine"]
 class FitConfig:
     """Adam on the mean squared error of an INR's values (Kingma and Ba, arXiv 1412.6980).
 
-    num_steps: updates at most.
+    num_steps: maximum number of updates.
     lr: learning rate of Adam before its schedule.
-    beta1, beta2, eps: Adam's knobs, as torch names them.
-    weight_decay: decoupled (AdamW, arXiv 1711.05101): each update also takes away
+    beta1, beta2, eps: Adam's parameters, named as in torch.
+    weight_decay: decoupled weight decay (AdamW, arXiv 1711.05101): each update also subtracts
         lr * weight_decay of every parameter.
     schedule: "constant", or "cosine" down to zero after num_steps.
-    warmup_steps: the learning rate climbs from lr / warmup_steps to lr over so many updates.
+    warmup_steps: the learning rate rises from lr / warmup_steps to lr over so many updates.
     stop_psnr_db: an INR stops before the update at which the loss of its points has reached this
         PSNR; None never stops early.
     points_per_step: points drawn anew, with replacement, for each update; 0 takes all of them.
-    init: how weights start.
+    init: initial weights.
     """
 
     num_steps: int = 1000
@@ -60,7 +64,7 @@ class FitConfig:
             raise ValueError(f"schedule must be one of {get_args(Schedule)}; got {self.schedule!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; from_dict is its inverse."""
+        """The config as plain JSON values; from_dict is its inverse."""
         return asdict(self)
 
     @staticmethod
@@ -70,3 +74,49 @@ class FitConfig:
         if set(facts) != known:
             raise ValueError(f"a fit needs exactly the keys {sorted(known)}; got {sorted(facts)}")
         return FitConfig(**{**facts, "init": InitConfig(**facts["init"])})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitPlan:
+    """Settings of the fits of all items alike: networks, fit, seed and number of views.
+
+    Rows whose PSNR is below min_psnr_db are marked below_target; None marks none.
+    """
+
+    spec: InrSpec
+    fit: FitConfig
+    seed: int
+    views: int
+    min_psnr_db: float | None = None
+
+
+def learning_rates(config: FitConfig) -> Float[np.ndarray, " t"]:
+    """The learning rate of each update: warm-up times schedule times lr."""
+    step = np.arange(config.num_steps, dtype=np.float64)
+    rate = np.full_like(step, config.lr)
+    if config.schedule == "cosine":
+        rate *= 0.5 * (1.0 + np.cos(np.pi * step / max(config.num_steps, 1)))
+    if config.warmup_steps:
+        rate *= np.minimum(1.0, (step + 1.0) / config.warmup_steps)
+    return rate
+
+
+def update_scalars(config: FitConfig) -> Float[np.ndarray, "t 3"]:
+    """Size, epsilon and decay of each update, with Adam's bias corrections folded in.
+
+    With c = sqrt(1 - beta2^k) for the k-th update, lr * mhat / (sqrt(vhat) + eps) equals
+    size * m / (sqrt(v) + epsilon) where size = lr c / (1 - beta1^k) and epsilon = eps c (Kingma
+    and Ba, arXiv 1412.6980, end of section 2). An update first multiplies a parameter by decay.
+    """
+    rate = learning_rates(config)
+    count = np.arange(1, config.num_steps + 1, dtype=np.float64)
+    correction = np.sqrt(1.0 - config.beta2**count)
+    size = rate * correction / (1.0 - config.beta1**count)
+    return np.stack([size, config.eps * correction, 1.0 - rate * config.weight_decay], axis=1)
+
+
+def stop_loss(config: FitConfig, value_width: float) -> float:
+    """The mean squared error at which a fit has reached its target; -1 when it has no target."""
+    if config.stop_psnr_db is None:
+        return -1.0
+    return value_width**2 * 10.0 ** (-config.stop_psnr_db / 10.0)

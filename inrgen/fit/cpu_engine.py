@@ -10,10 +10,9 @@ import torch
 from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, stop_loss, update_scalars
 from inrgen.fit.cpu_layout import Layout, as_records, lay_out, places
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.fit.schedule import stop_loss, update_scalars
 from inrgen.kernels.cpu_fit import Job, Signals, fit_rows
 from inrgen.kernels.emitter import TILE
 

@@ -1,4 +1,4 @@
-"""The engine protocol: a batch of signals and starting weights in, fitted weights out."""
+"""Engine protocol: a batch of signals and initial weights in, fitted weights out."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,10 +13,11 @@ from inrgen.fit.config import FitConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitBatch:
-    """b INRs to fit to s signals of n points each; signal_of says which INR sees which signal.
+    """A batch of b INRs, to be fitted to s signals of n points each.
 
-    coords has one entry that all signals share, or one a signal. keys name the randomness of each
-    INR's mini-batches. start holds the weights to start from, float32.
+    coords has one entry that all signals share (c = 1), or one for each signal (c = s). signal_of
+    gives each INR its signal. keys seed the mini-batches of each INR. start holds the initial
+    weights, float32.
     """
 
     coords: Float[Tensor, "c n d_in"]
@@ -26,9 +27,9 @@ class FitBatch:
     start: Params
 
     def check(self, spec: InrSpec) -> None:
-        """Raise ValueError where the parts do not belong together, or not to spec.
+        """Raise ValueError unless the parts fit together, and fit spec.
 
-        Compiled engines read memory by these numbers, so every engine asks before it starts.
+        Compiled engines index memory with these numbers, so every engine checks first.
         """
         num, num_signals = len(self.start), len(self.values)
         if len(self.signal_of) != num or len(self.keys) != num or num == 0:
@@ -55,11 +56,11 @@ class FitBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitResult:
-    """Fitted weights and how the fits went.
+    """Fitted weights, and the course of each fit.
 
-    final_loss is the mean squared error over the points of the last step that was looked at,
-    before its update; num_steps counts the updates made. A fit that met a value that is not
-    finite has NaN in final_loss and in all its weights, never the weights of a step before.
+    final_loss is the mean squared error over the points of the last step evaluated, before its
+    update. num_steps counts the updates made. A fit that met a non-finite value has NaN in
+    final_loss and in all its weights, never the weights of an earlier step.
     """
 
     params: Params
@@ -68,16 +69,16 @@ class FitResult:
 
 
 class Engine(Protocol):
-    """Something that fits batches. The result for one INR must not depend on its batch."""
+    """A fitter of batches. The result for one INR must not depend on its batch."""
 
     @property
     def name(self) -> str:
-        """As records and the command line call it."""
+        """The engine's name in records and on the command line."""
         ...
 
     @property
     def device(self) -> str:
-        """Where it fits, as torch calls it."""
+        """The torch device on which it fits."""
         ...
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:

@@ -1,21 +1,18 @@
-"""Engines by name: which one a build takes, and how to make it."""
+"""Engines by name: the choice for a build, and their construction."""
 
 from importlib.util import find_spec
-from typing import Literal
 
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import Engine
 
-EngineChoice = Literal["auto", "torch", "cpu", "gpu"]
-
 
 def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
-    """The engine that a build will use, decided once, when it is planned.
+    """Choose the engine of a build, once, when it is planned.
 
-    "auto" is the fused CPU engine wherever it can fit the spec: in `bench fit` it was the fastest
-    at every width from 32 to 256, with all points and with mini-batches. "gpu" is taken when it is
-    asked for: whether a worker has a GPU shows only where it runs.
+    "auto" is the fused CPU engine wherever it can fit the spec: in `python -m pipelines.bench fit`
+    it was the fastest at every width from 32 to 256, with all points and with mini-batches. "gpu"
+    is never automatic, because only a worker can tell whether it has a GPU.
 
     Raises:
         ValueError: the name is unknown, or the engine cannot fit this spec here.
@@ -34,14 +31,14 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
 
 
 def make_engine(name: str, threads: int | None = None) -> Engine:
-    """The engine of a resolved name; each imports only what it needs itself.
+    """Make the engine of a resolved name. Each engine imports only what it needs.
 
     Args:
-        threads: how many the cpu engine uses; None leaves it to the engine. The torch engine always
-            takes one, or its results would depend on it.
+        threads: threads of the cpu engine; None leaves the number to the engine. The torch engine
+            always takes one, because its results depend on the number.
 
     Raises:
-        ValueError: the name is no engine's.
+        ValueError: no engine has this name.
     """
     if name == "torch":
         from inrgen.fit.torch_engine import TorchEngine

@@ -14,11 +14,10 @@ from triton.runtime.interpreter import InterpretedFunction
 from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, stop_loss, update_scalars
 from inrgen.fit.engine import FitBatch, FitResult
 from inrgen.fit.gpu_kernel import fit_kernel
 from inrgen.fit.gpu_layout import Mode, pack, padded_width, unpack
-from inrgen.fit.schedule import stop_loss, update_scalars
 
 # Rows that go to the device at once: half a gigabyte of the smallest class.
 _INRS_AT_ONCE = 1 << 16

@@ -15,9 +15,8 @@ from torch import Tensor
 from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, stop_loss, update_scalars
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.fit.schedule import stop_loss, update_scalars
 
 # Values of one hidden layer of a micro-batch: enough to fill a GPU, in a few gigabytes of memory.
 _VALUES_AT_ONCE = 64 * 1024 * 1024

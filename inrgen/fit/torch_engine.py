@@ -1,4 +1,4 @@
-"""Plain batched torch: the reference that the other engines are held to."""
+"""Batched torch: the reference that the other engines must match."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,19 +12,18 @@ from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, stop_loss, update_scalars
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.fit.schedule import stop_loss, update_scalars
 
-# INRs at once, and values of one layer's activations: on a CPU few enough to stay in its caches,
-# on a GPU enough to fill it.
+# Limits on the INRs of a micro-batch and on one layer's activations: on a CPU few enough to stay
+# in its caches, on a GPU enough to fill it.
 _CPU_AT_ONCE, _CPU_VALUES = 16, 512 * 1024
 _GPU_AT_ONCE, _GPU_VALUES = 4096, 64 * 1024 * 1024
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums are split among threads, so their number shows in the last bits of a result."""
+    """Run with one thread: torch splits sums among threads, so their number changes last bits."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -36,13 +35,13 @@ def _one_thread() -> Iterator[None]:
 def _points_of_step(
     config: FitConfig, keys: Int[Tensor, " b"], num_points: int, step: int
 ) -> Int[Tensor, "b k"]:
-    """Which points an update looks at, drawn with replacement from each INR's own key."""
+    """The points of an update, drawn with replacement from each INR's own key."""
     return rng.integers(rng.fold(keys, step), (config.points_per_step,), 0, num_points)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fit:
-    """b fits under way, each on its own points; all of them start together at step 0."""
+    """b fits in progress, each on its own points; all of them start together at step 0."""
 
     spec: InrSpec
     config: FitConfig
@@ -51,7 +50,7 @@ class _Fit:
     point_keys: Int[Tensor, " b"]
 
     def points(self, step: int) -> tuple[Float[Tensor, "_c k d_in"], Float[Tensor, "b k d_out"]]:
-        """Coordinates and values that a step looks at."""
+        """Coordinates and values of the points of a step."""
         if self.config.points_per_step == 0:
             return self.coords, self.values
         index = _points_of_step(self.config, self.point_keys, self.values.shape[1], step)
@@ -64,7 +63,10 @@ class _Fit:
     def loss_and_gradient(
         self, theta: Float[Tensor, "b p"], step: int
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b p"]]:
-        """Mean squared error of each INR, and its gradient: the sum keeps INRs independent."""
+        """Mean squared error of each INR, and its gradient.
+
+        Losses are summed for the gradient, which keeps INRs independent.
+        """
         coords, values = self.points(step)
         theta = theta.detach().requires_grad_()
         shared = coords[0] if len(coords) == 1 else coords
@@ -105,7 +107,7 @@ class _Fit:
 
 
 def _fill_cache_lines(spec: InrSpec, num_points: int) -> bool:
-    """Whether every INR of a batch has its matrices at the same alignment as its neighbours."""
+    """Whether all matrices fill whole cache lines, so that INRs of a batch are aligned alike."""
     weights = (i * o for i, o in zip(spec.widths, spec.widths[1:], strict=False))
     return all(size % 16 == 0 for size in (*weights, *(num_points * w for w in spec.widths)))
 
@@ -114,11 +116,11 @@ def _fill_cache_lines(spec: InrSpec, num_points: int) -> bool:
 class TorchEngine:
     """Batched products, autograd, and Adam written out for each INR.
 
-    INRs are fitted in micro-batches of a size that the spec and the number of points alone
-    decide, the last one filled up with copies, and on one thread: batched products differ with
-    the batch's size, and an INR's result must not. Where an INR's matrices are no whole number of
-    cache lines, it would differ with its place in the batch too, so there the size is one.
-    On "cuda" the same in larger micro-batches.
+    Batched products differ with the batch's size, but an INR's result must not. So the spec and
+    the number of points alone set the size of a micro-batch, the last one is filled with copies,
+    and there is one thread. Where an INR's matrices do not fill whole cache lines, its result
+    would also differ with its position in the batch; there the size is one. On "cuda"
+    micro-batches are larger.
     """
 
     device: str = "cpu"
@@ -142,19 +144,19 @@ class TorchEngine:
             return self._fit(spec, config, batch)
 
     def _fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
-        start, device = batch.start.flat(), self.device
+        start, coords, device = batch.start.flat(), batch.coords, self.device
         keys = rng.fold(batch.keys, rng.hash_name("points"))
         num = len(start)
         size = self._micro_batch(spec, config.points_per_step or batch.values.shape[1])
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for low in range(0, num, size):
             rows = torch.arange(low, low + size).clamp(max=num - 1)
-            of = batch.signal_of[rows]
+            signal_of = batch.signal_of[rows]
             fit = _Fit(
                 spec=spec,
                 config=config,
-                coords=(batch.coords if len(batch.coords) == 1 else batch.coords[of]).to(device),
-                values=batch.values[of].to(device),
+                coords=(coords if len(coords) == 1 else coords[signal_of]).to(device),
+                values=batch.values[signal_of].to(device),
                 point_keys=keys[rows].to(device),
             )
             kept = min(size, num - low)

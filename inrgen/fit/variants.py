@@ -1,4 +1,4 @@
-"""Recipes as people type them: a name, and what differs from it."""
+"""Recipe texts: a recipe by name, and the fields that differ from it."""
 
 import math
 from collections.abc import Callable
@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 from inrgen.core.config_text import check_name, read_value, split_one_name
+from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import Schedule
-from inrgen.fit.recipes import Recipe, RecipeName, recipe
+from inrgen.fit.recipes import Recipe, recipe
 from inrgen.sources.base import SourceFacts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """One thing that may differ: where it is kept, what it may be, and how its text is read.
+    """A field that a recipe text may set.
 
-    read raises ValueError for a text that is not what wants says.
+    place and field locate it, wants describes its values, and read parses its text. read raises
+    ValueError for any other text.
     """
 
     place: Literal["spec", "fit", "init"]
@@ -95,14 +97,14 @@ KEYS: dict[str, Key] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """A recipe by name, and the values that replace its own, by the keys they are typed with."""
+    """A recipe by name, and the values that replace its own, by their keys in the text."""
 
     text: str
     base: RecipeName
     changes: dict[str, Any]
 
     def plan(self, facts: SourceFacts) -> Recipe:
-        """The recipe for what a source's signals are; it keeps the name of its base."""
+        """The varied recipe for a source's signals; it keeps the name of its base."""
         made = recipe(self.base, facts)
 
         def chosen(place: str) -> dict[str, Any]:
@@ -122,20 +124,20 @@ class Variant:
 def parse_variant(text: str) -> Variant:
     """Read a recipe: [NAME][,FIELD=VALUE]..., such as fast,lr=2e-3 or num_steps=120.
 
-    NAME is published (if it is left out), fast, signed or sharp. Fields are those of FitConfig and
-    InitConfig; some have a short name, which recorded texts use. Short names, in any order:
+    NAME is a recipe; without one it is published. Fields are those of FitConfig and InitConfig;
+    some have a short name, which recorded texts use. Short names, in any order:
 
-        init=small|siren|X        the first layer's start; small is the hidden layers' bound, and
+        init=small|siren|X        start of the first layer; small is the hidden layers' bound, and
                                   X that share of siren's
-        bias=zero|torch           how biases of hidden layers start
-        last=torch|siren|small    how the last layer starts (InitConfig says what these are)
+        bias=zero|torch           start of the hidden layers' biases
+        last=torch|siren|small    start of the last layer (InitConfig explains these)
         shared=true|false         whether all images start from the same weights
         steps=N, lr=X, decay=X    updates, Adam's learning rate, decoupled weight decay
-        schedule=constant|cosine  of the learning rate
-        stop=X|never              the PSNR in dB at which a fit stops early
-        omega=X                   the sine frequency of every hidden layer
+        schedule=constant|cosine  schedule of the learning rate
+        stop=X|never              PSNR in dB at which a fit stops early
+        omega=X                   sine frequency of every hidden layer
 
-    Raises ValueError naming the key, what it needs and what it got.
+    Raises ValueError naming the field, the values it takes and the value given.
     """
     named = split_one_name(text, "recipe")
     base = check_name(named.name or "published", get_args(RecipeName), "recipe")

@@ -18,40 +18,32 @@ from inrgen.core.metrics import reconstruction_psnr_db
 from inrgen.core.params import Params
 from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
-from inrgen.fit.busy import Busy, gpu_name
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitPlan
 from inrgen.fit.engine import Engine, FitBatch
-from inrgen.fit.shape_quality import ShapeQuality, measure_shape
+from inrgen.fit.gpu_idle import BusyInterval, gpu_name
+from inrgen.fit.surface import ShapeQuality, measure_shape
 from inrgen.sources.base import BadSignal, Item, Signal
 from inrgen.store.records import FitRecord, FitStatus
 
-# Signals are read and fitted a few at a time, so that a block of large images needs no more
+# Signals are read and fitted a group at a time, so that a block of large images needs no more
 # memory than a block of small ones: about 64 MB of float32 values and coordinates.
 _VALUES_AT_ONCE = 16_000_000
-# On processors no more than takes a second or a few on one core, so that work that is slow is seen
-# to move; but a few INRs a thread, so that none stands idle for long. Of loose points, which take
-# seconds to prepare, just those few.
+# On CPU, limit a group to a few core-seconds so that progress stays visible, but to no fewer than
+# a few INRs a thread, so that no thread idles for long. Loose points take seconds to prepare, so
+# their groups have just those few.
 _FLOP_AT_ONCE = 1e11
 _INRS_A_THREAD = 4
 
+OnRows = Callable[[int], None]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FitPlan:
-    """What is done to every item alike: which networks, how fitted, how often, from which seed.
 
-    min_psnr_db marks rows that stay under it as below_target; None marks none.
-    """
-
-    spec: InrSpec
-    fit: FitConfig
-    seed: int
-    views: int
-    min_psnr_db: float | None = None
+def ignore_rows(num_rows: int) -> None:
+    """No-op progress callback."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Outcome:
-    """What a record says of a row beyond which item, view and run it belongs to."""
+    """Record fields that come from the fit of one row; FitRecord documents them."""
 
     source_sha256: str = ""
     num_steps: int = 0
@@ -64,22 +56,22 @@ class _Outcome:
     shape: ShapeQuality = field(default_factory=ShapeQuality)
 
     def columns(self) -> dict[str, Any]:
-        """All of it as a record has it, side by side."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        shape = own.pop("shape")
-        return own | {field.name: getattr(shape, field.name) for field in fields(shape)}
+        """All fields as columns of a record; those of shape stand beside the others."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        shape = columns.pop("shape")
+        return columns | {field.name: getattr(shape, field.name) for field in fields(shape)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedRows:
-    """Rows in item order, all views of an item together; NaN where there is nothing to keep.
+    """Fitted rows in item order, all views of an item together; failed rows are NaN.
 
-    busy: when a GPU was at work on them; () on processors.
+    busy holds the intervals of GPU work; it is empty on CPUs.
     """
 
     flat: Float[np.ndarray, "b p"]
     records: tuple[FitRecord, ...]
-    busy: tuple[Busy, ...] = ()
+    busy: tuple[BusyInterval, ...] = ()
 
 
 def target_values(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_out"]:
@@ -90,41 +82,41 @@ def target_values(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_out"]:
 
 
 def signal_coords(spec: InrSpec, signal: Signal) -> Float[Tensor, "n d_in"]:
-    """Where a signal's values were taken."""
+    """The coordinates of a signal's values: its own points, or a grid."""
     return grid_coords(spec, signal.grid) if signal.coords is None else signal.coords
 
 
 def _readable(
     load: Iterable[Signal | BadSignal], unreadable: dict[int, str]
 ) -> Iterator[tuple[int, Signal]]:
-    """The signals with their places; the places of the others go into unreadable, with reasons."""
-    for place, signal in enumerate(load):
+    """Yield the signals with their positions; collect the reasons of the others in unreadable."""
+    for position, signal in enumerate(load):
         if isinstance(signal, BadSignal):
-            unreadable[place] = str(signal)
+            unreadable[position] = str(signal)
         else:
-            yield place, signal
+            yield position, signal
 
 
-def _most_items(job: FitPlan, engine: Engine, signal: Signal) -> int:
-    """How many such signals to fit at once: all that there are on a GPU, which needs many."""
+def _max_items(plan: FitPlan, engine: Engine, signal: Signal) -> int:
+    """Number of such signals to fit at once. A GPU takes all, because it needs many."""
     if engine.name == "gpu":
         return sys.maxsize
     inrs = _INRS_A_THREAD * torch.get_num_threads()
     if signal.coords is None:
-        points = job.fit.points_per_step or len(signal.values)
-        # two for each weight and point forwards, and four back
-        flop = 6.0 * job.spec.num_params * points * max(1, job.fit.num_steps)
+        points = plan.fit.points_per_step or len(signal.values)
+        # two for each weight and point forward, and four backward
+        flop = 6.0 * plan.spec.num_params * points * max(1, plan.fit.num_steps)
         inrs = max(inrs, int(_FLOP_AT_ONCE / flop))
-    return max(1, inrs // job.views)
+    return max(1, inrs // plan.views)
 
 
 def _groups(
-    job: FitPlan, engine: Engine, signals: Iterable[tuple[int, Signal]]
+    plan: FitPlan, engine: Engine, signals: Iterable[tuple[int, Signal]]
 ) -> Iterator[list[tuple[int, Signal]]]:
-    """Cut a stream of signals into groups of one shape that are fitted at once."""
+    """Cut a stream of signals into groups of one shape, each to be fitted at once."""
     group: list[tuple[int, Signal]] = []
     held, most = 0, 0
-    for place, signal in signals:
+    for position, signal in signals:
         first = group[0][1] if group else signal
         alike = (first.grid, first.values.shape) == (signal.grid, signal.values.shape)
         size = signal.values.numel() + (0 if signal.coords is None else signal.coords.numel())
@@ -132,37 +124,38 @@ def _groups(
             yield group
             group, held = [], 0
         if not group:
-            most = _most_items(job, engine, signal)
-        group.append((place, signal))
+            most = _max_items(plan, engine, signal)
+        group.append((position, signal))
         held += size
     if group:
         yield group
 
 
-def _status(job: FitPlan, loss: float, psnr: float, num_steps: int) -> tuple[FitStatus, str]:
+def _status(plan: FitPlan, loss: float, psnr: float, num_steps: int) -> tuple[FitStatus, str]:
     if not math.isfinite(loss) or math.isnan(psnr) or psnr == -math.inf:
         return "non_finite", f"the fit turned non-finite within {num_steps} steps"
-    if job.min_psnr_db is not None and psnr < job.min_psnr_db:
-        return "below_target", f"{psnr:.2f} dB is under the {job.min_psnr_db:g} dB asked for"
+    if plan.min_psnr_db is not None and psnr < plan.min_psnr_db:
+        return "below_target", f"{psnr:.2f} dB is under the {plan.min_psnr_db:g} dB asked for"
     return "ok", ""
 
 
-def _batch(job: FitPlan, items: Sequence[Item], signals: Sequence[Signal]) -> FitBatch:
-    """All views of signals of one shape, each INR with the keys of its own name."""
-    hashes = rng.hash_items(item.item_id for item in items).repeat_interleave(job.views)
-    views = torch.arange(job.views).repeat(len(items))
+def _batch(plan: FitPlan, items: Sequence[Item], signals: Sequence[Signal]) -> FitBatch:
+    """All views of signals of one shape; each INR's keys come from its item and view."""
+    hashes = rng.hash_items(item.item_id for item in items).repeat_interleave(plan.views)
+    views = torch.arange(plan.views).repeat(len(items))
+    init = plan.fit.init
     alike = signals[:1] if signals[0].coords is None else signals
     return FitBatch(
-        coords=torch.stack([signal_coords(job.spec, s) for s in alike]),
-        values=torch.stack([target_values(job.spec, s) for s in signals]),
-        signal_of=torch.arange(len(items)).repeat_interleave(job.views),
-        keys=rng.keys(job.seed, "fit", hashes, views),
-        start=initialise(job.spec, job.fit.init, init_keys(job.seed, job.fit.init, hashes, views)),
+        coords=torch.stack([signal_coords(plan.spec, s) for s in alike]),
+        values=torch.stack([target_values(plan.spec, s) for s in signals]),
+        signal_of=torch.arange(len(items)).repeat_interleave(plan.views),
+        keys=rng.keys(plan.seed, "fit", hashes, views),
+        start=initialise(plan.spec, init, init_keys(plan.seed, init, hashes, views)),
     )
 
 
 def _psnr_db(spec: InrSpec, params: Params, batch: FitBatch, device: str) -> Float[Tensor, " b"]:
-    """PSNR of the weights as they will be stored, measured where they were fitted."""
+    """PSNR of the weights as they will be stored, measured on the device that fitted them."""
     coords, values, signal_of = (
         part.to(device) for part in (batch.coords, batch.values, batch.signal_of)
     )
@@ -170,106 +163,115 @@ def _psnr_db(spec: InrSpec, params: Params, batch: FitBatch, device: str) -> Flo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Group:
-    """Signals of one shape with all their views fitted; the rows of failed fits are NaN."""
+class _FittedGroup:
+    """All views of signals of one shape; the rows of failed fits are NaN."""
 
     rows: Float[np.ndarray, "b p"]
     outcomes: list[_Outcome]
-    busy: tuple[Busy, ...]
+    busy: tuple[BusyInterval, ...]
 
 
 def _fit_group(
-    job: FitPlan, engine: Engine, items: Sequence[Item], signals: Sequence[Signal]
-) -> _Group:
-    """Fit all views of signals of one shape."""
+    plan: FitPlan, engine: Engine, items: Sequence[Item], signals: Sequence[Signal]
+) -> _FittedGroup:
+    """Fit all views of signals of one shape, and measure each row."""
     began = time.perf_counter()
-    batch = _batch(job, items, signals)
-    handed_over = time.time()
-    result = engine.fit(job.spec, job.fit, batch)
-    psnr = _psnr_db(job.spec, result.params, batch, engine.device)
-    gpu, back = gpu_name(engine.device), time.time()
+    batch = _batch(plan, items, signals)
+    begin_s = time.time()
+    result = engine.fit(plan.spec, plan.fit, batch)
+    psnr = _psnr_db(plan.spec, result.params, batch, engine.device)
+    gpu, end_s = gpu_name(engine.device), time.time()
     rows = result.params.flat().numpy()
     seconds = (time.perf_counter() - began) / len(rows)
     digests = [signal.sha256() for signal in signals]
     outcomes = []
-    for at in range(len(rows)):
-        loss, quality = float(result.final_loss[at]), float(psnr[at])
-        num_steps, of = int(result.num_steps[at]), at // job.views
-        status, reason = _status(job, loss, quality, num_steps)
-        check = signals[of].check
-        measured = ShapeQuality()
+    for row in range(len(rows)):
+        loss, quality = float(result.final_loss[row]), float(psnr[row])
+        num_steps, position = int(result.num_steps[row]), row // plan.views
+        status, reason = _status(plan, loss, quality, num_steps)
+        check = signals[position].check
+        shape = ShapeQuality()
         if check is not None and status != "non_finite":
-            measured = measure_shape(job.spec, result.params[[at]], check)
+            shape = measure_shape(plan.spec, result.params[[row]], check)
         outcomes.append(
             _Outcome(
-                source_sha256=digests[of],
+                source_sha256=digests[position],
                 num_steps=num_steps,
                 final_loss=loss,
                 psnr_db=quality,
                 status=status,
                 reason=reason,
                 duration_s=seconds,
-                grid=signals[of].grid,
-                shape=measured,
+                grid=signals[position].grid,
+                shape=shape,
             )
         )
     failed = [outcome.status == "non_finite" for outcome in outcomes]
-    return _Group(
+    return _FittedGroup(
         rows=np.where(np.array(failed)[:, None], np.float32(np.nan), rows),
         outcomes=outcomes,
-        busy=(Busy(gpu=gpu, begin=handed_over, end=back),) if gpu else (),
+        busy=(BusyInterval(gpu=gpu, begin_s=begin_s, end_s=end_s),) if gpu else (),
     )
 
 
 def fit_block(
-    job: FitPlan,
+    plan: FitPlan,
     engine: Engine,
     items: Sequence[Item],
     load: Iterable[Signal | BadSignal],
     first_row: int,
-    on_rows: Callable[[int], None] = lambda num_rows: None,
+    on_rows: OnRows = ignore_rows,
 ) -> FittedRows:
     """Fit every view of every item.
 
-    An item that could not be read, and a fit that turned non-finite, keep their rows, as NaN, with
-    a record that says why.
+    An item that cannot be read, and a fit that turns non-finite, keep their rows as NaN, each with
+    a record that gives the reason.
 
     Args:
         items: the items of this block, in order.
-        load: one signal an item, in the same order, or the reason why there is none.
+        load: one signal an item, in the same order, or the reason why it cannot be read.
         first_row: the row of the first item's first view in the spec's array.
-        on_rows: told how many more rows are done, as they are.
+        on_rows: called with the number of rows that were just done.
     """
-    flat = np.full((len(items) * job.views, job.spec.num_params), np.nan, dtype=np.float32)
+    flat = np.full((len(items) * plan.views, plan.spec.num_params), np.nan, dtype=np.float32)
     outcomes: dict[int, _Outcome] = {}
     unreadable: dict[int, str] = {}
-    busy: list[Busy] = []
-    for group in _groups(job, engine, _readable(load, unreadable)):
-        places, signals = zip(*group, strict=True)
-        fitted = _fit_group(job, engine, [items[place] for place in places], signals)
-        at = [place * job.views + view for place in places for view in range(job.views)]
-        flat[at] = fitted.rows
-        outcomes |= dict(zip(at, fitted.outcomes, strict=True))
+    busy: list[BusyInterval] = []
+    for group in _groups(plan, engine, _readable(load, unreadable)):
+        positions, signals = zip(*group, strict=True)
+        fitted = _fit_group(plan, engine, [items[at] for at in positions], signals)
+        rows = [at * plan.views + view for at in positions for view in range(plan.views)]
+        flat[rows] = fitted.rows
+        outcomes |= dict(zip(rows, fitted.outcomes, strict=True))
         busy += fitted.busy
-        on_rows(len(at))
-    for place, reason in unreadable.items():
-        for view in range(job.views):
-            outcomes[place * job.views + view] = _Outcome(status="bad_input", reason=reason)
-    on_rows(len(unreadable) * job.views)
-    spec_id = job.spec.spec_id
-    records = tuple(
-        FitRecord(
-            item_id=items[row // job.views].item_id,
-            view=row % job.views,
-            row=first_row + row,
-            spec_id=spec_id,
-            split=items[row // job.views].split,
-            label=items[row // job.views].label,
-            label_name=items[row // job.views].label_name,
-            seed=job.seed,
-            engine=engine.name,
-            **outcomes[row].columns(),
-        )
-        for row in range(len(flat))
+        on_rows(len(rows))
+    for position, reason in unreadable.items():
+        for view in range(plan.views):
+            outcomes[position * plan.views + view] = _Outcome(status="bad_input", reason=reason)
+    on_rows(len(unreadable) * plan.views)
+    return FittedRows(
+        flat=flat,
+        records=tuple(
+            _record(plan, engine, items[row // plan.views], first_row, row, outcomes[row])
+            for row in range(len(flat))
+        ),
+        busy=tuple(busy),
     )
-    return FittedRows(flat=flat, records=records, busy=tuple(busy))
+
+
+def _record(
+    plan: FitPlan, engine: Engine, item: Item, first_row: int, row: int, outcome: _Outcome
+) -> FitRecord:
+    """The record of one row; row counts within the block."""
+    return FitRecord(
+        item_id=item.item_id,
+        view=row % plan.views,
+        row=first_row + row,
+        spec_id=plan.spec.spec_id,
+        split=item.split,
+        label=item.label,
+        label_name=item.label_name,
+        seed=plan.seed,
+        engine=engine.name,
+        **outcome.columns(),
+    )

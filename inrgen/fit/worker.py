@@ -1,20 +1,19 @@
-"""Blocks as tasks: fitted whole, or refitted where they are damaged, by any worker."""
+"""Fit tasks: any worker fits one block, or refits the damaged rows of one, and stages it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress
 from inrgen.executors.runner import run_tasks
-from inrgen.fit.busy import Busy
 from inrgen.fit.engines import make_engine
+from inrgen.fit.gpu_idle import BusyInterval
 from inrgen.fit.plan import BuildPlan
-from inrgen.fit.views import FitPlan, FittedRows, fit_block
+from inrgen.fit.views import FitPlan, FittedRows, OnRows, fit_block, ignore_rows
 from inrgen.sources.base import BadSignal, Signal, Source
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
@@ -23,43 +22,45 @@ from inrgen.store.layout import Layout
 from inrgen.store.salvage import salvage_block
 from inrgen.store.writer import StagedBlock, stage_block
 
-OnRows = Callable[[int], None]
-
-
-def _nobody(num_rows: int) -> None:
-    """Who is told of rows where nobody asks."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockTask:
-    """One block for a worker, wherever it runs: paths and plain values alone."""
+    """One block to fit. It holds only paths and plain values, so that it can travel anywhere.
+
+    threads limits the engine; None leaves it every core.
+    """
 
     store: str
     source: SourceConfig
     items_sha256: str
-    job: FitPlan
+    fit_plan: FitPlan
     engine: str
     threads: int | None
     layout: Layout
     block: int
 
+    @property
+    def items(self) -> range:
+        """The positions of the block's items in the source."""
+        rows, views = self.layout.block_rows(self.block), self.fit_plan.views
+        return range(rows.start // views, rows.stop // views)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
-    """How work is carried out, which nothing of its result depends on.
+class DoneBlock:
+    """A staged block for the driver to commit.
 
-    workers: tasks at a time, one core each; 0 is this process, None every core that Ray has.
-    address: a running Ray cluster; None starts one here.
-    gpu_share: the share of a GPU that a task of engine gpu holds; others hold none.
+    rows_fitted counts the rows that were fitted for it; a repair keeps the others. busy holds the
+    intervals of GPU work; it is empty on CPUs.
     """
 
-    workers: int | None
-    address: str | None = None
-    gpu_share: float = 1.0
+    staged: StagedBlock
+    rows_fitted: int
+    busy: tuple[BusyInterval, ...] = ()
 
 
-def _from_anywhere(source: SourceConfig) -> SourceConfig:
-    """The source with absolute paths: workers may stand in another folder."""
+def _absolute_paths(source: SourceConfig) -> SourceConfig:
+    """The source with absolute paths: workers may run in another folder."""
 
     def absolute(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
@@ -69,17 +70,17 @@ def _from_anywhere(source: SourceConfig) -> SourceConfig:
 
 
 def block_tasks(
-    plan: BuildPlan, store: str, blocks: Sequence[int], means: Resources
+    plan: BuildPlan, store: str, blocks: Sequence[int], executor: ExecutorConfig
 ) -> list[BlockTask]:
-    """A task a block; alone in its process it may use every core, among workers one."""
+    """One task for each block. A serial executor leaves an engine every core, others just one."""
     return [
         BlockTask(
             store=store,
-            source=_from_anywhere(plan.source),
+            source=_absolute_paths(plan.source),
             items_sha256=plan.items_sha256,
-            job=plan.job,
+            fit_plan=plan.fit_plan,
             engine=plan.engine,
-            threads=None if means.workers == 0 else 1,
+            threads=None if executor.backend == "serial" else 1,
             layout=plan.layout,
             block=block,
         )
@@ -87,22 +88,20 @@ def block_tasks(
     ]
 
 
+# The cache lets a worker read files once, however many blocks it gets.
 @lru_cache(maxsize=1)
-def _same_source(config: SourceConfig, items_sha256: str) -> Source:
-    """A worker's own view of the source, which must list the items that the plan was made of.
-
-    Kept, so that a worker reads files once however many blocks it gets.
-    """
+def _planned_source(config: SourceConfig, items_sha256: str) -> Source:
+    """Open the source in a worker. Its items must be the ones that the plan was made for."""
     source = open_source(config)
     if items_digest(source.items) != items_sha256:
         raise ValueError(
             f"the items of {config.name} at {config.data} are not those that the build began with: "
-            "files came or went meanwhile, or workers see another folder"
+            "files were added or removed meanwhile, or workers see another folder"
         )
     return source
 
 
-def _signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
+def _load_signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
     for index in indices:
         try:
             yield source.load(index)
@@ -111,69 +110,44 @@ def _signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
 
 
 def _fit_items(task: BlockTask, indices: range, on_rows: OnRows) -> FittedRows:
-    """All views of a run of items."""
-    source = _same_source(task.source, task.items_sha256)
+    """Fit all views of a run of items."""
+    source = _planned_source(task.source, task.items_sha256)
     return fit_block(
-        task.job,
+        task.fit_plan,
         make_engine(task.engine, task.threads),
         [source.items[index] for index in indices],
-        _signals(source, indices),
-        first_row=indices.start * task.job.views,
+        _load_signals(source, indices),
+        first_row=indices.start * task.fit_plan.views,
         on_rows=on_rows,
     )
 
 
-def _item_range(task: BlockTask) -> range:
-    rows = task.layout.block_rows(task.block)
-    return range(rows.start // task.job.views, rows.stop // task.job.views)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DoneBlock:
-    """A block that is staged for the driver, how many of its rows were fitted for it, and when.
-
-    busy: when a GPU was at work on them; () on processors.
-    """
-
-    staged: StagedBlock
-    rows_fitted: int
-    busy: tuple[Busy, ...] = ()
-
-
-class BlockWork(Protocol):
-    """What is done to a block, by any worker; in this process it tells of rows as they are done."""
-
-    def __call__(self, task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
-        """Stage one block."""
-        ...
-
-
-def build_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
-    """Fit one block and stage it; what it returns is for the driver to commit."""
-    fitted = _fit_items(task, _item_range(task), on_rows)
-    spec_id = task.job.spec.spec_id
+def build_block(task: BlockTask, on_rows: OnRows = ignore_rows) -> DoneBlock:
+    """Fit one block and stage it."""
+    fitted = _fit_items(task, task.items, on_rows)
+    spec_id = task.fit_plan.spec.spec_id
     staged = stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
     return DoneBlock(staged=staged, rows_fitted=len(fitted.flat), busy=fitted.busy)
 
 
-def repair_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
-    """Refit the items of a block that lost a row, keep every other row, and stage the whole.
+def repair_block(task: BlockTask, on_rows: OnRows = ignore_rows) -> DoneBlock:
+    """Refit the items of a block that lost a row, keep all other rows, and stage the block.
 
-    Rows whose records are of another item than the source has there are refitted, too.
+    A row whose record names another item than the source has at its place is refitted, too.
     """
-    spec_id, items, views = task.job.spec.spec_id, _item_range(task), task.job.views
+    spec_id, items, views = task.fit_plan.spec.spec_id, task.items, task.fit_plan.views
     left = salvage_block(task.store, spec_id, task.block)
     if left.records is None:
         return build_block(task, on_rows)
-    flat, records, busy = left.flat.copy(), list(left.records), list[Busy]()
-    source = _same_source(task.source, task.items_sha256)
+    flat, records, busy = left.flat.copy(), list(left.records), list[BusyInterval]()
+    source = _planned_source(task.source, task.items_sha256)
     wanted = [source.items[index].item_id for index in items for _ in range(views)]
     good = left.good & np.array([r.item_id == w for r, w in zip(records, wanted, strict=True)])
     kept = np.all(good.reshape(len(items), views), axis=1)
     on_rows(int(kept.sum()) * views)
-    for place in np.flatnonzero(~kept).tolist():
-        fitted = _fit_items(task, items[place : place + 1], on_rows)
-        rows = slice(place * views, (place + 1) * views)
+    for at in np.flatnonzero(~kept).tolist():
+        fitted = _fit_items(task, items[at : at + 1], on_rows)
+        rows = slice(at * views, (at + 1) * views)
         flat[rows], records[rows] = fitted.flat, fitted.records
         busy += fitted.busy
     return DoneBlock(
@@ -184,18 +158,24 @@ def repair_block(task: BlockTask, on_rows: OnRows = _nobody) -> DoneBlock:
 
 
 def run_blocks(
-    work: BlockWork, tasks: Sequence[BlockTask], means: Resources, progress: Progress
+    work: Callable[..., DoneBlock],
+    tasks: Sequence[BlockTask],
+    executor: ExecutorConfig,
+    progress: Progress,
+    gpu_share: float = 1.0,
 ) -> Iterator[DoneBlock]:
-    """Blocks as they are done: in this process for workers=0, through Ray otherwise.
+    """Run build_block or repair_block on every task and yield blocks as they finish.
 
-    progress hears of rows as they are fitted here, and of whole blocks that come from afar.
+    Progress advances row by row when the executor is serial, else block by block.
+
+    Args:
+        gpu_share: the share of a GPU that a task of engine gpu holds; others hold none.
     """
-    if means.workers == 0 or not tasks:
-        yield from (work(task, progress.advance) for task in tasks)
+    if executor.backend == "serial":
+        here = partial(work, on_rows=progress.advance)
+        yield from run_tasks(here, tasks, executor, progress.tick)
         return
-    needs_gpu = any(task.engine == "gpu" for task in tasks)
-    executor = ExecutorConfig(scheduler="ray", workers=means.workers, address=means.address)
-    share = means.gpu_share if needs_gpu else 0.0
+    share = gpu_share if any(task.engine == "gpu" for task in tasks) else 0.0
     for done in run_tasks(work, tasks, executor, progress.tick, gpus_per_task=share):
         progress.advance(len(tasks[0].layout.block_rows(done.staged.block)))
         yield done

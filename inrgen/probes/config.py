@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 import tyro
 
 from inrgen.core.arguments import StoreArgument
-from inrgen.fit.engines import EngineChoice
+from inrgen.fit.build_config import EngineChoice
 from inrgen.sources.shape_config import ShapeConfig
 
 ProbeName = Literal[

@@ -9,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inrgen.core.params import Params
-from inrgen.fit.engines import EngineChoice, make_engine, resolve_engine
+from inrgen.fit.build_config import EngineChoice
+from inrgen.fit.config import FitPlan
+from inrgen.fit.engines import make_engine, resolve_engine
 from inrgen.fit.recipes import Recipe
-from inrgen.fit.views import FitPlan, FittedRows, fit_block
+from inrgen.fit.views import FittedRows, fit_block
 from inrgen.probes.subjects import Subjects
 from inrgen.sources.base import BadSignal, Signal
 from inrgen.store.records import FitRecord

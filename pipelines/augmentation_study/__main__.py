@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from inrgen.fit.recipes import RecipeName
+from inrgen.fit.build_config import RecipeName
 from inrgen.training.device import choose_device
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.report import write_report

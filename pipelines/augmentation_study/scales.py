@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inrgen.fit.recipes import RecipeName
+from inrgen.fit.build_config import RecipeName
 from inrgen.probes.config import ProbeTraining
 from inrgen.training.config import TrainConfig
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from inrgen.commands.align import AlignConfig, align
-from inrgen.commands.build import BuildConfig, build
+from inrgen.commands.build import build
 from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
 from inrgen.executors.config import ExecutorConfig
+from inrgen.fit.build_config import BuildConfig
 from inrgen.jobs.align import OPERATION, align_parameters
 from inrgen.jobs.block import note_template, noted_template
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation

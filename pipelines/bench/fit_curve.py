@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from inrgen.fit.build_config import RecipeName
 from inrgen.fit.engines import make_engine, resolve_engine
-from inrgen.fit.recipes import RecipeName, recipe
+from inrgen.fit.recipes import recipe
 from inrgen.probes.report import columns_text
 from inrgen.sources.config import SourceConfig
 from pipelines.bench.fitted import fit_images, fitted_psnr_db, load_images

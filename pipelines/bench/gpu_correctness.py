@@ -10,12 +10,11 @@ from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, update_scalars
 from inrgen.fit.engine import FitBatch
 from inrgen.fit.gpu_engine import GpuEngine
 from inrgen.fit.gpu_launch import shape_of
 from inrgen.fit.gpu_layout import Mode
-from inrgen.fit.schedule import update_scalars
 from inrgen.fit.torch_engine import TorchEngine
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, point_batch
 from pipelines.bench.resources import spec_of_job

@@ -1,11 +1,12 @@
-"""An extracted surface lies where the fitted mesh lay, in the coordinates of its file."""
+"""An extracted surface lies on the fitted mesh, in the coordinates of its file."""
 
 import numpy as np
 import pytest
 import trimesh
 
-from inrgen.commands.build import BuildConfig, build
+from inrgen.commands.build import build
 from inrgen.commands.extract import ExtractConfig, extract
+from inrgen.fit.build_config import BuildConfig
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
 from inrgen.store.reader import open_store
@@ -57,7 +58,7 @@ def test_placed_keeps_the_coordinates_of_the_inr(store, rows, tmp_path):
     )
 
 
-def test_what_has_no_surface_is_refused(store, rows, tmp_path):
+def test_a_row_without_a_surface_is_refused(store, rows, tmp_path):
     out = tmp_path / "x.ply"
     with pytest.raises(ValueError, match="bad_input, is an empty file"):
         extract(ExtractConfig(store=store, row=rows["empty.off"], out=out))

@@ -1,4 +1,4 @@
-"""What is damaged is found, and refitted bit for bit, and nothing else is touched."""
+"""Verify finds damage, and a repair refits just that, bit for bit."""
 
 import shutil
 from dataclasses import replace
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from inrgen.commands.build import BuildConfig, build
+from inrgen.commands.build import build
 from inrgen.commands.stats import StatsConfig, stats
 from inrgen.commands.verify import VerifyConfig, verify
+from inrgen.fit.build_config import BuildConfig
 from inrgen.sources.config import SourceConfig
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
@@ -89,7 +90,7 @@ def test_damage_is_found_and_repaired_bit_for_bit(damage, store, whole):
 
 
 @pytest.mark.parametrize("block", [0, 2], ids=["the first", "the second"])
-def test_of_two_rows_of_one_item_the_wrong_one_is_refitted(block, store, whole):
+def test_a_row_under_the_name_of_another_item_is_refitted(block, store, whole):
     opened = open_store(store)
     spec_id, layout = opened.spec.spec_id, opened.layouts[opened.spec.spec_id]
     left = salvage_block(store, spec_id, block)
@@ -115,7 +116,7 @@ def test_a_damaged_document_is_restored_without_a_fit(name, store, whole):
     assert (store / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_a_repair_says_what_it_found_restored_and_removed(store):
+def test_a_repair_lists_what_it_found_restored_and_removed(store):
     stats(StatsConfig(store=store))
     (document,) = (store / "statistics").iterdir()
     key = document.relative_to(store).as_posix()
@@ -141,7 +142,7 @@ def test_a_repair_says_what_it_found_restored_and_removed(store):
     assert (noted["restored"], noted["removed"]) == (("zarr-copy.json",), (key,))
 
 
-def test_a_flipped_byte_costs_its_chunk_alone(store, whole):
+def test_a_flipped_byte_costs_one_chunk(store, whole):
     flip(paths(store, 1)[0], 12345)
     others = [paths(store, block) for block in (0, 2)]
     before = [path.read_bytes() for pair in others for path in pair]
@@ -154,7 +155,7 @@ def test_a_flipped_byte_costs_its_chunk_alone(store, whole):
 
 
 def test_refitted_rows_are_counted_as_they_are_fitted(store, capsys):
-    """A lost index costs no fit, lost records cost their whole block."""
+    """A lost index costs no fit; lost records cost their whole block."""
     shard, fragment = paths(store, 2)
     flip(shard, shard.stat().st_size - 20)
     assert verify(VerifyConfig(store=store, repair=True)).rows_refitted == 0
@@ -165,14 +166,14 @@ def test_refitted_rows_are_counted_as_they_are_fitted(store, capsys):
     assert "verify: 750 of 750 INRs" in capsys.readouterr().err
 
 
-def test_a_sound_store_is_left_alone(store):
+def test_a_repair_leaves_a_sound_store_alone(store):
     before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
     assert not verify(VerifyConfig(store=store, repair=True)).failed
     assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
 
 
-def test_repair_says_what_it_needs(tmp_path):
-    """A source with files of its own must be told again where they are."""
+def test_a_repair_names_the_data_it_needs(tmp_path):
+    """A store does not record the folder of its source's files."""
     from PIL import Image
 
     pictures = tmp_path / "pictures"

@@ -1,4 +1,4 @@
-"""Builds that are really killed, at random moments, end in the store of one that never was."""
+"""A build that is killed at random moments ends in the same store as one that never was."""
 
 import os
 import random
@@ -37,7 +37,7 @@ def finish_build(out: Path, *options: str) -> None:
 
 
 def assert_same_store(there: Path, reference: Store) -> None:
-    """Every row bit for bit, every record but for the time it took, and nothing else on disk."""
+    """Compare every row bit for bit, and every record except for the time it took."""
     store = open_store(there)
     rows = range(reference.layouts[reference.spec.spec_id].rows)
     found, expected = store.read(rows).flat(), reference.read(rows).flat()
@@ -101,7 +101,7 @@ def is_at_work(process: psutil.Process) -> bool:
         return False
 
 
-def test_killed_workers_cost_their_blocks_alone(reference, tmp_path):
+def test_a_killed_worker_costs_only_its_block(reference, tmp_path):
     process = start_build(tmp_path / "store", "--workers", "2")
     killed, deadline = 0, time.monotonic() + 120
     while process.poll() is None and killed < 3 and time.monotonic() < deadline:
@@ -116,7 +116,7 @@ def test_killed_workers_cost_their_blocks_alone(reference, tmp_path):
 
 
 @pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
-def test_a_build_that_is_told_to_stop_says_how_to_go_on(reference, tmp_path, request_to_stop):
+def test_a_stopped_build_says_how_to_resume(reference, tmp_path, request_to_stop):
     out = tmp_path / "store"
     process = start_build(out, "--workers", "0")
     while not list(out.glob("records/*.parquet")) and process.poll() is None:
@@ -162,7 +162,7 @@ def test_a_finished_build_run_again_changes_nothing(reference):
 
 
 def test_a_full_disk_ends_in_a_sentence_and_a_store_that_resumes(reference, tmp_path):
-    """Files may not grow past 64 KiB, as if the disk were full; then they may."""
+    """A limit of 64 KiB a file acts as a full disk; without it the build resumes."""
     out = tmp_path / "store"
     command = [INRGEN, "build", "digits", "--out", str(out), *RECIPE, "--workers", "0"]
     limited = ["prlimit", f"--fsize={64 * 1024}", *command]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from inrgen.core.spec import InrSpec
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.torch_engine import TorchEngine
-from inrgen.fit.views import FitPlan, fit_block
+from inrgen.fit.views import fit_block
 from inrgen.sources.base import BadSignal
 from inrgen.store.create import create_store
 from inrgen.store.layout import Layout

@@ -20,7 +20,8 @@ from inrgen.exchange.card.command import build_command
 from inrgen.exchange.card.facts import read_card_facts
 from inrgen.exchange.card.text import Wording
 from inrgen.exchange.card.write import write_card
-from inrgen.fit.plan import BuildConfig, plan_build
+from inrgen.fit.build_config import BuildConfig
+from inrgen.fit.plan import plan_build
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
 from inrgen.store.records import USABLE_STATUSES

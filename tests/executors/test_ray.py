@@ -7,6 +7,7 @@ import time
 import traceback
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from ray import cloudpickle
@@ -71,6 +72,16 @@ def test_a_task_is_told_to_take_one_thread():
     # libigl and OpenMP look there
     names = ["IGL_NUM_THREADS", "OMP_NUM_THREADS"]
     assert list(run_tasks(os.getenv, names, ray_config())) == ["1", "1"]
+
+
+def process_title(_: int) -> str:
+    return psutil.Process().cmdline()[0]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_process_is_titled_by_the_function_that_it_runs():
+    (title,) = run_tasks(process_title, [0], ray_config())
+    assert title.startswith("ray::process_title")
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -18,10 +18,9 @@ from inrgen.core.params import Params  # noqa: E402
 from inrgen.core.siren import InitConfig, evaluate, initialise  # noqa: E402
 from inrgen.core.spec import InrSpec  # noqa: E402
 from inrgen.fit import gpu_kernel, gpu_layout, gpu_portable  # noqa: E402
-from inrgen.fit.config import FitConfig  # noqa: E402
+from inrgen.fit.config import FitConfig, update_scalars  # noqa: E402
 from inrgen.fit.engine import FitBatch  # noqa: E402
 from inrgen.fit.gpu_engine import GpuEngine  # noqa: E402
-from inrgen.fit.schedule import update_scalars  # noqa: E402
 from inrgen.fit.torch_engine import TorchEngine  # noqa: E402
 
 ENGINE = GpuEngine(device="cpu", precision="float32")

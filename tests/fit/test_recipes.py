@@ -1,4 +1,4 @@
-"""Recipes are held to the published study's settings."""
+"""Recipes have the settings of the studies that they follow."""
 
 from dataclasses import replace
 from typing import get_args
@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import FitConfig
-from inrgen.fit.recipes import RecipeName, recipe
+from inrgen.fit.recipes import recipe
 from inrgen.sources.base import SourceFacts
 
 
@@ -29,7 +30,7 @@ def test_every_recipe_fits_the_outputs_of_its_source(name, d_out):
     assert FitConfig.from_dict(made.fit.to_dict()) == made.fit
 
 
-def test_published_is_what_the_study_states():
+def test_published_has_the_settings_of_the_study():
     made = recipe("published", facts())
     assert made.spec.omega == (30.0, 30.0)
     assert (made.spec.output_offset, made.spec.value_range) == (0.5, (0.0, 1.0))
@@ -42,14 +43,14 @@ def test_published_is_what_the_study_states():
     )
 
 
-def test_fast_differs_from_published_in_its_steps_and_its_last_layers_start_alone():
+def test_fast_differs_from_published_only_in_steps_and_last_layer():
     fast, published = recipe("fast", facts()), recipe("published", facts())
     small = replace(published.fit.init, last_layer="small")
     assert fast.fit == replace(published.fit, num_steps=250, init=small)
     assert fast.spec == published.spec
 
 
-def test_signed_differs_from_fast_in_its_first_layers_start_alone():
+def test_signed_differs_from_fast_only_in_its_first_layer():
     signed, fast = recipe("signed", facts()), recipe("fast", facts())
     assert signed.fit == replace(fast.fit, init=replace(fast.fit.init, first_layer=0.25))
     assert signed.spec == fast.spec

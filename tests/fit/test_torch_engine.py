@@ -1,4 +1,4 @@
-"""The reference engine beside what torch itself would do."""
+"""The reference engine updates weights as torch's own optimiser does."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_updates_are_those_of_adamw(activation: Activation):
     torch.testing.assert_close(found, theta.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_the_number_of_threads_is_left_as_it_was():
+def test_a_fit_leaves_torchs_number_of_threads_alone():
     before = torch.get_num_threads()
     spec = InrSpec(widths=(2, 8, 1), omega=(30.0,))
     TorchEngine().fit(spec, FitConfig(num_steps=1), batch_for(spec, 2))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inrgen.commands.build import BuildConfig
+from inrgen.fit.build_config import BuildConfig
 from inrgen.training.config import TrainConfig
 from pipelines.cifar10 import Cifar10
 from pipelines.fashion_mnist import FashionMnist

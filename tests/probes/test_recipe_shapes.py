@@ -7,9 +7,10 @@ import pytest
 import torch
 import trimesh
 
+from inrgen.fit.config import FitPlan
 from inrgen.fit.engines import make_engine
 from inrgen.fit.recipes import recipe
-from inrgen.fit.views import FitPlan, fit_block
+from inrgen.fit.views import fit_block
 from inrgen.probes.config import ProbeRecipesConfig, ProbeTraining
 from inrgen.probes.recipes import compare_recipes, recipe_table, trade_points
 from inrgen.sources.catalog import open_source

@@ -1,4 +1,4 @@
-"""What a build settles before it starts."""
+"""A build settles its networks, fit and starts before any work."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from inrgen.fit.plan import BuildConfig, plan_build
+from inrgen.fit.build_config import BuildConfig
+from inrgen.fit.plan import plan_build
 from inrgen.fit.recipes import recipe
 from inrgen.fit.torch_engine import TorchEngine
 from inrgen.fit.views import fit_block
@@ -29,26 +30,26 @@ DIGITS = SourceConfig(name="digits", limit=2)
         ({"shared": True}, {"shared": True}),
     ],
 )
-def test_what_is_asked_for_replaces_the_recipes_own_and_nothing_else(change, changed):
+def test_options_replace_the_recipes_own_values_and_nothing_else(change, changed):
     plan = plan_build(BuildConfig(source=DIGITS, out=Path("STORE"), **change))
     made = recipe("published", open_source(DIGITS).facts)
 
     def settings(spec, fit) -> dict[str, Any]:
         return asdict(spec) | asdict(fit) | asdict(fit.init)
 
-    expected, found = settings(made.spec, made.fit), settings(plan.job.spec, plan.job.fit)
+    expected, found = settings(made.spec, made.fit), settings(plan.fit_plan.spec, plan.fit_plan.fit)
     del expected["init"], found["init"]
     assert found == expected | changed
 
 
 def test_shared_items_start_alike_and_views_do_not():
-    """One update moves weights by the learning rate at most, so rows still lie at their starts."""
+    """An update moves weights by the learning rate at most, so rows still lie at their starts."""
     config = BuildConfig(
         source=DIGITS, out=Path("STORE"), views=2, num_steps=1, lr=1e-6, shared=True
     )
     plan, source = plan_build(config), open_source(DIGITS)
     signals = (source.load(index) for index in range(2))
-    flat = fit_block(plan.job, TorchEngine(), source.items[:2], signals, 0).flat
+    flat = fit_block(plan.fit_plan, TorchEngine(), source.items[:2], signals, 0).flat
     first, second, other = flat[0], flat[1], flat[2]
     assert abs(first - other).max() < 1e-5
     assert abs(first - second).max() > 1e-3

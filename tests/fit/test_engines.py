@@ -1,4 +1,4 @@
-"""Engines by name."""
+"""Engines are chosen and made by name."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def test_auto_takes_the_fused_engine_where_it_can_fit():
     assert resolve_engine("auto", TANH, FitConfig()) == "torch"
 
 
-def test_what_cannot_be_is_refused_when_it_is_planned(monkeypatch):
+def test_an_impossible_engine_is_refused_when_the_build_is_planned(monkeypatch):
     with pytest.raises(ValueError, match="'abacus'"):
         resolve_engine("abacus", SPEC, FitConfig())
     with pytest.raises(ValueError, match="'abacus'"):

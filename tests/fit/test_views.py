@@ -1,4 +1,4 @@
-"""A block: one record a row, whatever the signals are like, and quality measured from the rows."""
+"""A block has one record a row for any signals, and its quality is measured from the rows."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.engine import FitBatch, FitResult
 from inrgen.fit.torch_engine import TorchEngine
-from inrgen.fit.views import FitPlan, fit_block
+from inrgen.fit.views import fit_block
 from inrgen.sources.base import BadSignal, Item, Signal
 
 SPEC = InrSpec(widths=(2, 6, 5, 1), omega=(30.0, 30.0), output_offset=0.5)
@@ -22,7 +22,7 @@ SPEC = InrSpec(widths=(2, 6, 5, 1), omega=(30.0, 30.0), output_offset=0.5)
 
 @dataclass(frozen=True)
 class SpyEngine:
-    """Leaves the weights as they start, but for INRs that poison names; notes batch sizes."""
+    """Leaves the initial weights, except for INRs in poison; records batch sizes."""
 
     poison: frozenset[int] = frozenset()
     seen: list[int] = field(default_factory=list)
@@ -51,13 +51,13 @@ def make_signal(rows: int, columns: int, seed: int = 0) -> Signal:
     return Signal(values=values, grid=(rows, columns))
 
 
-def make_job(views: int = 3, **facts) -> FitPlan:
+def make_plan(views: int = 3, **facts) -> FitPlan:
     return FitPlan(spec=SPEC, fit=FitConfig(num_steps=4), seed=1, views=views, **facts)
 
 
 def test_rows_are_items_times_views_in_order():
     items = make_items(4)
-    fitted = fit_block(make_job(), SpyEngine(), items, [make_signal(4, 4)] * 4, first_row=24)
+    fitted = fit_block(make_plan(), SpyEngine(), items, [make_signal(4, 4)] * 4, first_row=24)
     assert [r.row for r in fitted.records] == list(range(24, 36))
     assert [(r.item_id, r.view) for r in fitted.records] == [
         (item.item_id, view) for item in items for view in range(3)
@@ -68,7 +68,7 @@ def test_rows_are_items_times_views_in_order():
 
 def test_an_unreadable_item_keeps_its_rows_as_nan_with_the_reason():
     signals = [make_signal(4, 4), BadSignal("cut short"), make_signal(4, 4)]
-    fitted = fit_block(make_job(), SpyEngine(), make_items(3), signals, first_row=0)
+    fitted = fit_block(make_plan(), SpyEngine(), make_items(3), signals, first_row=0)
     assert [r.status for r in fitted.records] == ["ok"] * 3 + ["bad_input"] * 3 + ["ok"] * 3
     assert {r.reason for r in fitted.records[3:6]} == {"cut short"}
     assert np.isnan(fitted.flat[3:6]).all()
@@ -77,7 +77,7 @@ def test_an_unreadable_item_keeps_its_rows_as_nan_with_the_reason():
 
 def test_a_fit_that_turns_non_finite_is_a_nan_row_and_no_other():
     fitted = fit_block(
-        make_job(), SpyEngine(poison=frozenset({4})), make_items(2), [make_signal(4, 4)] * 2, 0
+        make_plan(), SpyEngine(poison=frozenset({4})), make_items(2), [make_signal(4, 4)] * 2, 0
     )
     assert [r.status == "non_finite" for r in fitted.records] == [n == 4 for n in range(6)]
     assert np.isnan(fitted.flat).any(axis=1).tolist() == [n == 4 for n in range(6)]
@@ -86,7 +86,7 @@ def test_a_fit_that_turns_non_finite_is_a_nan_row_and_no_other():
 
 def test_psnr_is_that_of_the_rows_and_not_of_the_last_loss():
     signal = make_signal(5, 7)
-    fitted = fit_block(make_job(), SpyEngine(), make_items(1), [signal], first_row=0)
+    fitted = fit_block(make_plan(), SpyEngine(), make_items(1), [signal], first_row=0)
     params = Params.from_flat(SPEC, torch.from_numpy(fitted.flat).double())
     coords = grid_coords(SPEC, (5, 7)).double()
     error = evaluate(SPEC, params, coords) - signal.values.double()
@@ -96,9 +96,9 @@ def test_psnr_is_that_of_the_rows_and_not_of_the_last_loss():
     assert all(r.final_loss == 0.25 for r in fitted.records)
 
 
-def test_rows_under_the_asked_for_quality_are_marked_and_kept():
+def test_rows_below_the_wanted_quality_are_marked_and_kept():
     fitted = fit_block(
-        make_job(min_psnr_db=90.0), SpyEngine(), make_items(1), [make_signal(4, 4)], first_row=0
+        make_plan(min_psnr_db=90.0), SpyEngine(), make_items(1), [make_signal(4, 4)], first_row=0
     )
     assert {r.status for r in fitted.records} == {"below_target"}
     assert "under the 90 dB asked for" in fitted.records[0].reason
@@ -108,7 +108,7 @@ def test_rows_under_the_asked_for_quality_are_marked_and_kept():
 def test_mixed_sizes_are_fitted_together_where_they_are_alike():
     engine = SpyEngine()
     signals = [make_signal(4, 4), make_signal(4, 4), make_signal(3, 5), make_signal(5, 3)]
-    fitted = fit_block(make_job(), engine, make_items(4), signals, first_row=0)
+    fitted = fit_block(make_plan(), engine, make_items(4), signals, first_row=0)
     assert engine.seen == [6, 3, 3]
     assert [r.grid for r in fitted.records[::3]] == [(4, 4), (4, 4), (3, 5), (5, 3)]
 
@@ -116,12 +116,12 @@ def test_mixed_sizes_are_fitted_together_where_they_are_alike():
 @pytest.mark.parametrize(
     ("name", "sizes"), [("spy", [3, 3, 3, 3]), ("gpu", [12])], ids=["processor", "gpu"]
 )
-def test_slow_fits_are_told_of_one_by_one_but_on_a_gpu(name, sizes, monkeypatch):
+def test_slow_fits_are_reported_one_by_one_except_on_a_gpu(name, sizes, monkeypatch):
     monkeypatch.setattr("inrgen.fit.views._FLOP_AT_ONCE", 1)
     monkeypatch.setattr("inrgen.fit.views._INRS_A_THREAD", 0)
     engine, told = SpyEngine(name=name), []
     signals = [make_signal(4, 4)] * 4
-    fit_block(make_job(), engine, make_items(5), [*signals, BadSignal("x")], 0, told.append)
+    fit_block(make_plan(), engine, make_items(5), [*signals, BadSignal("x")], 0, told.append)
     assert engine.seen == sizes
     assert told == [*sizes, 3]
 
@@ -131,7 +131,7 @@ def test_loose_points_are_fitted_a_few_at_once_as_they_take_long_to_prepare(monk
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     engine = SpyEngine()
     signals = [Signal(values=torch.rand(9, 1), coords=torch.rand(9, 2)) for _ in range(5)]
-    fit_block(make_job(), engine, make_items(5), signals, first_row=0)
+    fit_block(make_plan(), engine, make_items(5), signals, first_row=0)
     assert engine.seen == [6, 6, 3]
 
 
@@ -140,7 +140,7 @@ def test_loose_points_bring_their_own_coordinates():
         Signal(values=torch.rand(9, 1), coords=torch.rand(9, 2)),
         Signal(values=torch.rand(9, 1), coords=torch.rand(9, 2)),
     ]
-    fitted = fit_block(make_job(), SpyEngine(), make_items(2), signals, first_row=0)
+    fitted = fit_block(make_plan(), SpyEngine(), make_items(2), signals, first_row=0)
     params = Params.from_flat(SPEC, torch.from_numpy(fitted.flat[3:4]).double())
     assert signals[1].coords is not None
     error = evaluate(SPEC, params, signals[1].coords.double()) - signals[1].values.double()
@@ -151,9 +151,9 @@ def test_loose_points_bring_their_own_coordinates():
 
 def test_values_are_moved_to_the_range_of_the_spec():
     spec = InrSpec(widths=(2, 4, 1), omega=(30.0,), value_range=(-1.0, 1.0))
-    job = FitPlan(spec=spec, fit=FitConfig(), seed=0, views=1)
+    plan = FitPlan(spec=spec, fit=FitConfig(), seed=0, views=1)
     signal = make_signal(4, 4)
-    fitted = fit_block(job, SpyEngine(), make_items(1), [signal], first_row=0)
+    fitted = fit_block(plan, SpyEngine(), make_items(1), [signal], first_row=0)
     params = Params.from_flat(spec, torch.from_numpy(fitted.flat).double())
     error = evaluate(spec, params, grid_coords(spec, (4, 4)).double()) - (2 * signal.values - 1)
     expected = 10 * math.log10(4 / error.square().mean().item())
@@ -164,6 +164,6 @@ def test_values_are_moved_to_the_range_of_the_spec():
 def test_a_row_does_not_depend_on_the_rest_of_its_block(alone):
     items, signals = make_items(3), [make_signal(4, 4, seed) for seed in range(3)]
     engine = TorchEngine()
-    together = fit_block(make_job(), engine, items, signals, first_row=0)
-    apart = fit_block(make_job(), engine, [items[alone]], [signals[alone]], first_row=0)
+    together = fit_block(make_plan(), engine, items, signals, first_row=0)
+    apart = fit_block(make_plan(), engine, [items[alone]], [signals[alone]], first_row=0)
     assert apart.flat.tobytes() == together.flat[3 * alone : 3 * alone + 3].tobytes()

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inrgen.fit.config import FitConfig
-from inrgen.fit.schedule import learning_rates, stop_loss, update_scalars
+from inrgen.fit.config import FitConfig, learning_rates, stop_loss, update_scalars
 
 CONFIG = FitConfig(num_steps=100, lr=2e-3)
 

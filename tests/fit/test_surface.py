@@ -1,4 +1,4 @@
-"""What is measured of a fit to a shape is what it says, and a fit by recipe is a good one."""
+"""Surfaces and their measures are exact on known shapes, and recipes fit shapes well."""
 
 import math
 import tarfile
@@ -12,11 +12,11 @@ import trimesh
 from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, initialise
+from inrgen.fit.config import FitPlan
 from inrgen.fit.engines import make_engine
 from inrgen.fit.recipes import recipe
-from inrgen.fit.shape_quality import chamfer, measure_shape
-from inrgen.fit.surface import grid_values, signed_field, zero_set
-from inrgen.fit.views import FitPlan, fit_block
+from inrgen.fit.surface import chamfer, grid_values, measure_shape, signed_field, zero_set
+from inrgen.fit.views import fit_block
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.mesh import Mesh
@@ -78,7 +78,7 @@ def test_grid_values_are_those_of_the_inr_however_many_at_once(made, monkeypatch
 
 @pytest.mark.parametrize("resolution", [2, 7, 30])
 def test_grid_values_are_of_the_grids_own_points_in_its_order(made, resolution, monkeypatch):
-    """Parts of the grid are made as they are needed, to the same bits."""
+    """Parts of the grid are made when they are needed, with the same bits."""
     spec = replace(made.spec, coord_range=(-0.9, 1.1))
     seen: list[torch.Tensor] = []
 
@@ -121,14 +121,14 @@ def test_surfaces_need_distances_or_occupancy(made):
 
 
 def test_a_ball_is_fitted_well_and_an_empty_file_is_a_row_with_a_reason(source, made):
-    job = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=2)
+    plan = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=2)
     loaded = []
     for at in range(len(source.items)):
         try:
             loaded.append(source.load(at))
         except Exception as error:
             loaded.append(error)
-    fitted = fit_block(job, make_engine("cpu", 1), source.items, loaded, first_row=0)
+    fitted = fit_block(plan, make_engine("cpu", 1), source.items, loaded, first_row=0)
     by_name = {(r.item_id, r.view): r for r in fitted.records}
     for view in range(2):
         ball = by_name["ball.off", view]
@@ -146,10 +146,10 @@ def test_a_ball_is_fitted_well_by_its_occupancy(source):
     shape = replace(source.shape, target="occupancy")
     occupied = replace(source, facts=replace(source.facts, value_kind="occupancy"), shape=shape)
     made = recipe("published", replace(occupied.facts, value_range=shape.value_range))
-    job = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=1)
+    plan = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=1)
     at = ball_at(occupied)
     (ball,) = fit_block(
-        job, make_engine("cpu", 1), [occupied.items[at]], [occupied.load(at)], first_row=0
+        plan, make_engine("cpu", 1), [occupied.items[at]], [occupied.load(at)], first_row=0
     ).records
     assert ball.iou > 0.95
     assert ball.chamfer < 0.01
@@ -162,9 +162,9 @@ def test_real_shapes_are_fitted_well_by_the_default_recipe(real_data, tmp_path, 
         archive.extractall(tmp_path, members=names[::3], filter="data")
     shape = ShapeConfig(num_points=50_000)
     source = open_source(SourceConfig(name="mesh-folder", data=str(tmp_path), shape=shape))
-    job = FitPlan(spec=made.spec, fit=made.fit, seed=0, views=1)
+    plan = FitPlan(spec=made.spec, fit=made.fit, seed=0, views=1)
     signals = [source.load(at) for at in range(len(source.items))]
-    records = fit_block(job, make_engine("cpu", 1), source.items, signals, first_row=0).records
+    records = fit_block(plan, make_engine("cpu", 1), source.items, signals, first_row=0).records
     assert all(record.sign_method == "winding number (closed)" for record in records)
     assert np.median([record.iou for record in records]) > 0.95
     assert np.median([record.chamfer for record in records]) < 0.01

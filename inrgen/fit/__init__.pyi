@@ -1,0 +1,12 @@
+from .build import BuildSummary as BuildSummary
+from .build import build_store as build_store
+from .build_config import BuildConfig as BuildConfig
+from .build_config import RecipeName as RecipeName
+from .config import FitConfig as FitConfig
+from .config import FitPlan as FitPlan
+from .engine import Engine as Engine
+from .engine import FitBatch as FitBatch
+from .engine import FitResult as FitResult
+from .engines import make_engine as make_engine
+from .recipes import Recipe as Recipe
+from .recipes import recipe as recipe

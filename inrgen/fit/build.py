@@ -1,0 +1,139 @@
+"""Build a store, or repair one: commit the blocks that workers fit."""
+
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from inrgen.executors.config import ExecutorConfig
+from inrgen.executors.progress import show_progress
+from inrgen.fit.build_config import BuildConfig
+from inrgen.fit.gpu_idle import BusyInterval, idle_shares
+from inrgen.fit.plan import BuildPlan, plan_build, plan_of_store
+from inrgen.fit.worker import block_tasks, build_block, repair_block, run_blocks
+from inrgen.sources.catalog import open_source
+from inrgen.store.create import create_store
+from inrgen.store.files.location import Location, absolute
+from inrgen.store.quality import Quality, measure_quality
+from inrgen.store.reader import Store, open_store
+from inrgen.store.writer import StoreWriter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildSummary:
+    """Summary of a build. Quality is the whole store's; all else counts this run alone.
+
+    waiting maps each GPU to its idle share between its first fit and its last; it is empty on
+    CPUs.
+    """
+
+    store: str
+    rows_fitted: int
+    rows_found: int
+    seconds: float
+    rows_per_s: float
+    quality: Quality
+    waiting: dict[str, float]
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """A short summary for people."""
+        found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""
+        done = f"fitted {self.rows_fitted:,} INRs in {self.seconds:.1f} s{found}"
+        rate = f", {self.rows_per_s:.1f} INRs/s" if self.rows_fitted else ""
+        waits = [
+            f"{gpu} waited for data {share:.0%} of the time (less with a smaller --gpu-share)"
+            for gpu, share in self.waiting.items()
+        ]
+        return "\n".join([f"{self.store}: {done}{rate}", *waits, *self.quality.lines()])
+
+    def document(self) -> dict[str, Any]:
+        """The summary as plain values."""
+        return asdict(self)
+
+
+def build_store(config: BuildConfig) -> BuildSummary:
+    """Build a store, or resume one that an earlier run of the same build left unfinished.
+
+    Raises:
+        ValueError: the source, the recipe or the store on disk does not fit this build.
+        OSError: the store cannot be written.
+    """
+    plan = plan_build(config)
+    store, spec = absolute(config.out), plan.fit_plan.spec
+    about = {"inrgen_version": version("inrgen")}
+    create_store(store, [(spec, plan.layout)], identity=plan.identity, about=about)
+    began, fitted, busy = time.perf_counter(), 0, list[BusyInterval]()
+    with StoreWriter(store) as writer:
+        blocks = writer.pending(spec.spec_id)
+        found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
+        tasks = block_tasks(plan, store, blocks, config.executor)
+        with show_progress("build", plan.layout.rows, found, "INRs") as progress:
+            for done in run_blocks(build_block, tasks, config.executor, progress, config.gpu_share):
+                writer.commit(done.staged)
+                fitted += done.rows_fitted
+                busy += done.busy
+        writer.finish()
+    seconds = time.perf_counter() - began
+    return BuildSummary(
+        store=str(config.out),
+        rows_fitted=fitted,
+        rows_found=found,
+        seconds=seconds,
+        rows_per_s=fitted / seconds,
+        quality=measure_quality(open_store(store)),
+        waiting=idle_shares(busy),
+    )
+
+
+def misnamed_blocks(plan: BuildPlan, store: Store) -> list[int]:
+    """The blocks whose records name another item than the plan has at their rows.
+
+    When two rows bear one name, only the plan can tell which of them is right.
+    """
+    table = store.read_records(["row", "item_id"])
+    row = table["row"].to_numpy()
+    wanted = np.array([item.item_id for item in open_source(plan.source).items], dtype=object)
+    found = np.array(table["item_id"].to_pylist(), dtype=object)
+    wrong = row[found != wanted[row // plan.layout.views]]
+    return np.unique(wrong // plan.layout.shard_rows).tolist()
+
+
+def repair_store(
+    location: Location,
+    data: str | None,
+    bad_blocks: dict[str, list[int]],
+    find_misnamed: bool,
+    executor: ExecutorConfig,
+) -> int:
+    """Write the damaged blocks of a built store again; returns the number of rows refitted.
+
+    Args:
+        data: the folder of the source's files.
+        bad_blocks: the damaged blocks of each spec.
+        find_misnamed: also repair blocks whose records name other items than the source has.
+
+    Raises ValueError when the source now has other items than the store was built from.
+    """
+    opened = open_store(location)
+    plan = plan_of_store(opened, data)
+    blocks = bad_blocks.get(plan.fit_plan.spec.spec_id, [])
+    if find_misnamed:
+        blocks = sorted({*blocks, *misnamed_blocks(plan, opened)})
+    store = absolute(location)
+    tasks = block_tasks(plan, store, blocks, executor)
+    num_rows, refitted = sum(len(plan.layout.block_rows(block)) for block in blocks), 0
+    with (
+        StoreWriter(store) as writer,
+        show_progress("repair", num_rows, 0, "INRs") as progress,
+    ):
+        for repaired in run_blocks(repair_block, tasks, executor, progress):
+            writer.replace(repaired.staged)
+            refitted += repaired.rows_fitted
+        writer.finish()
+    return refitted

@@ -1,0 +1,84 @@
+"""Build settings, light enough for a command line's help: nothing here imports torch."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from inrgen.core.arguments import StoreArgument
+from inrgen.executors.config import ExecutorConfig
+from inrgen.sources.config import SourceConfig
+
+RecipeName = Literal["published", "fast", "signed", "sharp", "teach", "inr2vec"]
+EngineChoice = Literal["auto", "torch", "cpu", "gpu"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildConfig:
+    """Fit many views of every item of a source into a store; the same command again resumes.
+
+    The source and the options before workers decide the result; the others only decide how long
+    it takes.
+
+    Attributes:
+        source: the data set.
+        out: the store's folder, created if missing, or s3://BUCKET/PREFIX.
+        views: fits of each item, each from its own random initialisation.
+        recipe: published follows the augmentation study. fast takes a quarter of the time, and its
+            weights teach as well or better. signed is for images whose weights will be aligned
+            with signs, or read by networks that know signs. sharp is for reconstruction; its
+            weights teach a classifier little. teach is for shapes whose weights teach, at the cost
+            of detail. inr2vec fits shapes with that study's large network.
+        engine: the program that fits; auto takes the fastest that can fit this network.
+        seed: seed of all randomness of the build.
+        stop_psnr: PSNR in dB at which a fit stops early, instead of the recipe's (40 dB, none for
+            sharp); inf never stops early.
+        num_steps: maximum number of updates, instead of the recipe's.
+        lr: learning rate, instead of the recipe's.
+        hidden: widths of the hidden layers, instead of the recipe's.
+        omega: frequency of every sine layer, instead of the recipe's.
+        shared: start view v of every item from the same weights. Items then lie side by side
+            without alignment, and their weights teach as they are. The views of an item differ.
+        min_psnr: mark rows below this PSNR, in dB, as below_target.
+        workers: fits at a time, one core each; 0 is this process alone, without Ray. The default
+            is every core that Ray has.
+        address: address of a running Ray cluster, auto or HOST:PORT; the default starts Ray here.
+        gpu_share: share of a GPU that each worker holds, for engine gpu. With a quarter, one
+            worker fits while others read, measure and write; 1 needs the least memory.
+    """
+
+    source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
+    out: StoreArgument
+    views: int = 10
+    recipe: RecipeName = "published"
+    engine: EngineChoice = "auto"
+    seed: int = 0
+    stop_psnr: float | None = None
+    num_steps: int | None = None
+    lr: float | None = None
+    hidden: tuple[int, ...] | None = None
+    omega: float | None = None
+    shared: bool = False
+    min_psnr: float | None = None
+    workers: int | None = None
+    address: str | None = None
+    gpu_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views must be at least 1; got {self.views}")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
+        if not 0 < self.gpu_share <= 1:
+            raise ValueError(f"gpu_share must be over 0 and at most 1; got {self.gpu_share}")
+        # records store the seed in 64 bits
+        if not -(2**63) <= self.seed < 2**63:
+            raise ValueError(f"seed must fit into 64 bits with its sign; got {self.seed}")
+        if self.min_psnr is not None and not math.isfinite(self.min_psnr):
+            raise ValueError(f"min_psnr must be finite, or left out; got {self.min_psnr}")
+
+    @property
+    def executor(self) -> ExecutorConfig:
+        """The executor of the fits. They run on Ray: threads would share one interpreter."""
+        return ExecutorConfig(scheduler="ray", workers=self.workers, address=self.address)
