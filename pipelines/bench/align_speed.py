@@ -1,4 +1,4 @@
-"""How fast pairs are matched: in one call, and one pair after another as published code does."""
+"""Speed of matching: all pairs in one call, and pair by pair as published code does."""
 
 import time
 from collections.abc import Callable
@@ -18,17 +18,22 @@ from inrgen.transforms.mix import MixUp
 from pipelines.bench.fitted import FittedViews
 
 KINDS: tuple[Kind, ...] = ("permutation", "signed", "phase")
-# Pairs that the ways of one pair after another are timed on.
+# Pairs that the pair-by-pair methods are timed on.
 _FEW = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeedRow:
-    """The time of one way to match pairs; speedup is over that of published code.
+    """Time of one method to match pairs.
 
-    method: the kind is one descent from the identity; "opened" one from the ends, as MixUp does;
-        "align" with restarts, as `inrgen align` does.
-    cpu_ms_a_pair: of this process's threads together, which other processes disturb less.
+    Attributes:
+        job: the networks by their widths.
+        method: a kind alone is one descent from the identity; "opened" is one descent from the
+            ends, as in MixUp; "align" adds restarts, as `inrgen align` does.
+        pairs: pairs matched.
+        ms_a_pair: wall time per pair.
+        cpu_ms_a_pair: processor time of all threads per pair, which other processes disturb less.
+        speedup: ratio of the published code's wall time to this one.
     """
 
     job: str
@@ -41,12 +46,14 @@ class SpeedRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Spent:
+    """Least wall time and least processor time over some repeats."""
+
     wall_s: float
     cpu_s: float
 
 
 def _fastest(repeats: int, work: Callable[[], object]) -> _Spent:
-    work()  # compiled code is compiled by the first call
+    work()  # the first call compiles
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -57,13 +64,13 @@ def _fastest(repeats: int, work: Callable[[], object]) -> _Spent:
 
 
 def pairs_of(views: FittedViews) -> tuple[Params, Params]:
-    """The two views of each image."""
+    """Split views into the first and the second of each image."""
     rows = torch.arange(0, len(views.params), 2)
     return views.params[rows], views.params[rows + 1]
 
 
 def _sample(views: FittedViews, width: int) -> tuple[InrSpec, Params, Params]:
-    """Pairs of fitted views at 32 units a layer, and of random weights at others."""
+    """Choose pairs: fitted views at 32 units per layer, random weights at other widths."""
     if width == 32:
         return views.spec, *pairs_of(views)
     spec = InrSpec(widths=(2, width, width, 1), omega=(30.0, 30.0))
@@ -74,7 +81,7 @@ def _sample(views: FittedViews, width: int) -> tuple[InrSpec, Params, Params]:
 
 
 def measure_speed(views: FittedViews, width: int, batch: int, repeats: int) -> list[SpeedRow]:
-    """One pair after another, ours in one call, and alignment with MixUp of a batch."""
+    """Time pair-by-pair matching, ours in one call, and alignment with MixUp of a batch."""
     spec, one, two = _sample(views, width)
     few = slice(0, min(len(one), _FEW))
     wide = [p.to(dtype=torch.float64) for p in (one[few], two[few])]
@@ -107,22 +114,13 @@ def measure_speed(views: FittedViews, width: int, batch: int, repeats: int) -> l
     ]
 
 
-def speed_lines(rows: tuple[SpeedRow, ...]) -> list[str]:
-    """The table, a line a row below its head."""
-    head = "job             method              pairs  ms a pair  CPU ms a pair  over published"
-    return [head] + [
-        f"{r.job:15} {r.method:18} {r.pairs:6d} {r.ms_a_pair:10.4f} {r.cpu_ms_a_pair:14.4f}"
-        f" {r.speedup:14.1f}x"
-        for r in rows
-    ]
-
-
 def match_as_published(one: Params, two: Params) -> list[dict[int, torch.Tensor]]:
-    """Git Re-Basin's algorithm 1 in the manner of public torch code, a pair at a time.
+    """Match pair by pair with Git Re-Basin's algorithm 1, written as public torch code is.
 
-    A dictionary of tensors an INR; in each sweep, for each layer in random order, the products are
-    summed over the tensors that its permutation acts on, those of the second INR permuted anew;
-    the sum goes to numpy, scipy solves, and products with one-hot matrices say whether it helped.
+    Each INR is a dictionary of tensors. A sweep visits the layers in random order. For each it
+    sums the products of all tensors that the layer's permutation acts on, and permutes those of
+    the second INR anew. scipy solves the sum in numpy; products with one-hot matrices tell whether
+    the solution is better.
     """
     found = []
     for row in range(len(one)):
@@ -145,7 +143,7 @@ def match_as_published(one: Params, two: Params) -> list[dict[int, torch.Tensor]
 
 
 def _by_name(params: Params, row: int) -> dict[str, torch.Tensor]:
-    """The tensors of one INR under the names of a state dict."""
+    """Name the tensors of one INR as a state dict does."""
     named = {f"{l}.weight": w[row] for l, w in enumerate(params.weights)}
     return named | {f"{l}.bias": b[row] for l, b in enumerate(params.biases)}
 
@@ -156,7 +154,7 @@ def _gain(
     perm: dict[int, torch.Tensor],
     layer: int,
 ) -> torch.Tensor:
-    """Inner products of the units of one layer, the other layers of b permuted."""
+    """Inner products of the units of one layer, with the other layers of b permuted."""
     num = len(perm[layer])
     total = torch.zeros(num, num)
     for name, axis in ((f"{layer}.weight", 0), (f"{layer}.bias", 0), (f"{layer + 1}.weight", 1)):
@@ -170,7 +168,7 @@ def _gain(
 
 
 def match_one_by_one(one: Params, two: Params) -> list[list[np.ndarray]]:
-    """The same with scipy's solver called well: numpy throughout, layers in their order."""
+    """Match pair by pair with scipy's solver used well: numpy throughout, layers in order."""
     found = []
     for row in range(len(one)):
         w1, w2 = ([w[row].numpy() for w in p.weights] for p in (one, two))

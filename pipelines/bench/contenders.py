@@ -1,7 +1,7 @@
-"""What the engines are timed against: the ways in which people fit INRs today.
+"""Contenders of the engines: the ways in which people fit INRs today.
 
-Each takes what an engine takes and returns the fitted weights. They draw points by their own
-library's means, as their users would.
+A contender takes an engine's arguments and returns fitted weights. It draws points with its own
+library, as its users would.
 """
 
 from collections.abc import Callable
@@ -21,18 +21,18 @@ from pipelines.bench.jax_contenders import JAX_CONTENDERS
 
 Contender = Callable[[InrSpec, FitConfig, FitBatch], Params]
 
-# INRs at a time and values of one layer's activations: few enough to stay in a processor's caches.
+# Limits of a batch, in INRs and in activations of a layer, so that it stays in the caches.
 _MOST_AT_ONCE, _MOST_VALUES = 16, 512 * 1024
 
 
-def at_once(spec: InrSpec, config: FitConfig, num_points: int) -> int:
-    """INRs that batched contenders take at a time: a power of two."""
+def batch_size(spec: InrSpec, config: FitConfig, num_points: int) -> int:
+    """Number of INRs, a power of two, that batched contenders fit at a time."""
     values = (config.points_per_step or num_points) * max(spec.widths)
     return 1 << (max(1, min(_MOST_AT_ONCE, _MOST_VALUES // values)).bit_length() - 1)
 
 
 class _Siren(nn.Module):
-    """The network as a tutorial has it."""
+    """A SIREN as tutorials write it."""
 
     def __init__(self, spec: InrSpec, start: Params) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class _Siren(nn.Module):
 
 
 def sequential(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
-    """One network after another, a module and torch.optim.Adam each."""
+    """Fit one network after another, each with a module and torch.optim.Adam."""
     fitted = []
     for row in range(len(batch.start)):
         siren = _Siren(spec, batch.start[row : row + 1])
@@ -74,9 +74,9 @@ def sequential(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
 
 @cache
 def _compiled_update(spec: InrSpec, lr: float) -> Callable[..., tuple[Tensor, ...]]:
-    """One Adam update of a batch of flat weights, as one compiled graph."""
+    """Compile one Adam update of a batch of flat weights as one graph."""
 
-    # Looked up here: the compiler warns of functions that remember, as the spec's is.
+    # Read the slots outside the graph: the compiler warns of cached functions such as spec.layers.
     slots = spec.layers
 
     def loss(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -100,9 +100,9 @@ def _compiled_update(spec: InrSpec, lr: float) -> Callable[..., tuple[Tensor, ..
 
 
 def compiled(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
-    """Batches of a few networks, update compiled by torch.compile."""
+    """Fit batches of a few networks, the update compiled by torch.compile."""
     update = _compiled_update(spec, config.lr)
-    fitted, size = [], at_once(spec, config, batch.values.shape[1])
+    fitted, size = [], batch_size(spec, config, batch.values.shape[1])
     for low in range(0, len(batch.start), size):
         rows = torch.arange(low, low + size).clamp(max=len(batch.start) - 1)
         theta, values = batch.start[rows].flat(), batch.values[batch.signal_of[rows]]
@@ -127,12 +127,12 @@ def _engine(name: str) -> Contender:
 def _by_jax(name: str) -> Contender:
     fit = JAX_CONTENDERS[name]
     return lambda spec, config, batch: fit(
-        spec, config, batch, at_once(spec, config, batch.values.shape[1])
+        spec, config, batch, batch_size(spec, config, batch.values.shape[1])
     )
 
 
 def contender(name: str) -> Contender:
-    """A way to fit by name: an engine's, sequential, compiled, or one of JAX's. One thread each."""
+    """Return a contender by name: sequential, compiled, a JAX one, or an engine on one thread."""
     if name in JAX_CONTENDERS:
         return _by_jax(name)
     others = {"sequential": sequential, "compiled": compiled}

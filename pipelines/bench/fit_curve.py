@@ -1,6 +1,6 @@
-"""Time to quality: the PSNR that each recipe reaches after more and more time, on images.
+"""Time to quality: PSNR of each image recipe after more and more updates.
 
-PSNR must not choose a recipe alone: how well weights teach is measured by `bench recipe`.
+PSNR alone must not choose a recipe: `inrgen probe-recipes` measures how well weights teach.
 """
 
 import statistics
@@ -17,13 +17,20 @@ from inrgen.sources.config import SourceConfig
 from pipelines.bench.fitted import fit_images, fitted_psnr_db, load_images
 
 _RECIPES: tuple[RecipeName, ...] = ("published", "fast", "sharp")
-# Shares of a recipe's own updates, and one beyond them.
+# Shares of a recipe's own number of updates; the last goes beyond it.
 _SHARES = (0.1, 0.25, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
-    """A recipe with so many updates: time, the median of the repeats, and mean PSNR reached."""
+    """One recipe with some number of updates.
+
+    Attributes:
+        recipe, engine, threads: the recipe, the engine and its threads.
+        num_steps: updates of each fit.
+        ms_an_inr: median over the repeats.
+        psnr_db: mean PSNR.
+    """
 
     recipe: str
     engine: str
@@ -36,9 +43,11 @@ class CurvePoint:
 def curve(
     data: str | None, num_items: int, repeats: int, shares: Sequence[float] = _SHARES
 ) -> list[CurvePoint]:
-    """Every recipe with shares of its own number of updates, no fit stopped early.
+    """Fit with every recipe for shares of its own number of updates, without early stops.
 
-    Images of Fashion-MNIST where data is the folder that holds it, else digits, one view each.
+    Args:
+        data: the folder that holds Fashion-MNIST; None takes digits.
+        num_items: images, one view each.
     """
     name = "digits" if data is None else "fashion-mnist"
     images = load_images(SourceConfig(name=name, data=data, split="train", limit=num_items))
@@ -51,7 +60,7 @@ def curve(
             num_steps = max(1, round(share * plan.fit.num_steps))
             cut = replace(plan, fit=replace(plan.fit, num_steps=num_steps, stop_psnr_db=None))
             fits = [fit_images(images, cut, engine, 1, 0) for _ in range(repeats + 1)]
-            # the first one may have compiled the engine
+            # The first fit may have compiled the engine.
             seconds = statistics.median(fit.seconds for fit in fits[1:])
             points.append(
                 CurvePoint(
@@ -77,5 +86,5 @@ _COLUMNS: dict[str, Callable[[CurvePoint], str]] = {
 
 
 def curve_table(rows: Sequence[CurvePoint]) -> str:
-    """Rows as text, a column a figure."""
+    """Print the points as text."""
     return columns_text(_COLUMNS, rows, 2)

@@ -1,4 +1,4 @@
-"""What more fits cost: time and memory of one worker with one, two and four times the work."""
+"""Growth of the cost of fitting: time and memory of one worker with 1, 2 and 4 times the work."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -6,15 +6,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from inrgen.probes.report import columns_text
-from pipelines.bench.worker_process import Team, at_work
+from pipelines.bench.worker_process import WorkerGroup, start_workers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitGrowth:
-    """What so many fits cost one worker: the median of the turns, and the most memory it held.
+    """Cost of some number of fits for one worker.
 
-    times_time, times_memory: over those of the fewest fits; the former is the median of the
-    ratios within a turn.
+    Attributes:
+        job, engine: what was fitted, and by which engine.
+        num_inrs: INRs fitted.
+        seconds: median over the turns.
+        times_time: median ratio to the time of the fewest fits in the same turn.
+        peak_memory_bytes: peak memory of the worker.
+        times_memory: ratio to the peak memory of the fewest fits.
     """
 
     job: str
@@ -27,26 +32,26 @@ class FitGrowth:
 
 
 def growth(job: str, repeats: int, engine: str = "cpu", num_inrs: int = 1024) -> list[FitGrowth]:
-    """A job with num_inrs INRs, twice and four times as many, taking turns."""
-    teams = [
-        Team(job=job, engine=engine, workers=1, seconds=1.0, fits=num_inrs * times)
+    """Time a job with num_inrs INRs, twice and four times as many, in turns."""
+    groups = [
+        WorkerGroup(job=job, engine=engine, workers=1, seconds=1.0, fits=num_inrs * times)
         for times in (1, 2, 4)
     ]
     with ExitStack() as stack:
-        crews = [stack.enter_context(at_work(team)) for team in teams]
-        rounds = [[crew.turn()[0].seconds for crew in crews] for _ in range(repeats)]
-        ends = [crew.finish()[0] for crew in crews]
+        running = [stack.enter_context(start_workers(group)) for group in groups]
+        rounds = [[group.turn()[0].seconds for group in running] for _ in range(repeats)]
+        ends = [group.finish()[0] for group in running]
     return [
         FitGrowth(
             job=job,
             engine=engine,
-            num_inrs=team.fits,
+            num_inrs=group.fits,
             seconds=statistics.median(turn[at] for turn in rounds),
             times_time=statistics.median(turn[at] / turn[0] for turn in rounds),
             peak_memory_bytes=end.peak_memory_bytes,
             times_memory=end.peak_memory_bytes / ends[0].peak_memory_bytes,
         )
-        for at, (team, end) in enumerate(zip(teams, ends, strict=True))
+        for at, (group, end) in enumerate(zip(groups, ends, strict=True))
     ]
 
 
@@ -62,5 +67,5 @@ _COLUMNS: dict[str, Callable[[FitGrowth], str]] = {
 
 
 def growth_table(rows: Sequence[FitGrowth]) -> str:
-    """Rows as text, a column a figure."""
+    """Print the rows as text."""
     return columns_text(_COLUMNS, rows, 2)

@@ -1,18 +1,21 @@
-"""The fits that engines are timed on: reference jobs on smooth synthetic signals."""
+"""Reference fits that engines are timed on: networks on smooth synthetic signals.
 
+Light on purpose: the options of the fit bench name these jobs.
+"""
+
+import math
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import torch
-
-from inrgen.core import rng
-from inrgen.core.grid import grid_coords
-from inrgen.core.siren import initialise
 from inrgen.core.spec import CoordOrder, InrSpec
-from inrgen.fit.config import FitConfig
-from inrgen.fit.engine import FitBatch
+
+if TYPE_CHECKING:
+    from inrgen.fit.config import FitConfig
+    from inrgen.fit.engine import FitBatch
 
 _COORD_ORDER: dict[int, CoordOrder] = {1: "x", 2: "xy", 3: "xyz"}
-# Waves a signal is the sum of; its detail is that of a small photograph.
+# Waves that a signal is the sum of: about the detail of a small photograph.
 _NUM_WAVES = 8
 
 
@@ -20,9 +23,12 @@ _NUM_WAVES = 8
 class FitJob:
     """One network on one kind of signal.
 
-    grid: samples of a signal. points_per_step: drawn anew for each update; 0 takes all.
-    num_steps: updates of one fit. num_compared: INRs whose PSNR is reported; every engine fits
-    at least these.
+    Attributes:
+        widths: widths of the network's layers.
+        grid: samples of a signal along each axis.
+        points_per_step: points drawn anew for each update; 0 takes all.
+        num_steps: updates of one fit.
+        num_compared: INRs whose PSNR is reported; every engine fits at least these.
     """
 
     widths: tuple[int, ...]
@@ -43,20 +49,22 @@ class FitJob:
         )
 
     @property
-    def config(self) -> FitConfig:
+    def config(self) -> "FitConfig":
+        from inrgen.fit.config import FitConfig
+
         return FitConfig(
             num_steps=self.num_steps, points_per_step=self.points_per_step, stop_psnr_db=None
         )
 
     @property
     def flop_per_step(self) -> int:
-        """Operations of the products of one update, a multiply-add counted as two.
+        """Floating-point operations of the layer products of one update; a multiply-add is two.
 
-        Forward, gradient of the weights, and gradient of the inputs of all layers but the first;
-        sines, losses and Adam are not counted.
+        They are the forward pass, the gradient of the weights, and the gradient of the inputs of
+        all layers but the first. Sines, losses and Adam are not counted.
         """
-        products = [i * o for i, o in zip(self.widths, self.widths[1:], strict=False)]
-        num_points = self.points_per_step or torch.Size(self.grid).numel()
+        products = [i * o for i, o in pairwise(self.widths)]
+        num_points = self.points_per_step or math.prod(self.grid)
         return 2 * num_points * (3 * sum(products) - products[0])
 
 
@@ -91,8 +99,15 @@ JOBS: dict[str, FitJob] = {
 }
 
 
-def make_batch(job: FitJob, num: int, first: int = 0) -> FitBatch:
-    """num INRs of a job, from number `first` on, one on each signal; a number names its INR."""
+def make_batch(job: FitJob, num: int, first: int = 0) -> "FitBatch":
+    """Make the INRs numbered first to first + num - 1, one signal each; a number names its INR."""
+    import torch
+
+    from inrgen.core import rng
+    from inrgen.core.grid import grid_coords
+    from inrgen.core.siren import initialise
+    from inrgen.fit.engine import FitBatch
+
     spec, items = job.spec, torch.arange(first, first + num)
     coords = grid_coords(spec, job.grid)
     signals = rng.keys(0, "bench signals", items)
@@ -101,7 +116,7 @@ def make_batch(job: FitJob, num: int, first: int = 0) -> FitBatch:
     phase = rng.uniform(rng.fold(signals, 1), shape, 0.0, 2.0 * torch.pi)
     values = torch.stack(
         [
-            # one signal at a time: its waves need many times the memory of what is kept of them
+            # One signal at a time: the waves take many times the memory of their sum.
             torch.sin(coords @ w.flatten(0, 1).T + p.flatten()).unflatten(1, shape).mean(dim=2)
             for w, p in zip(wave, phase, strict=True)
         ]

@@ -1,6 +1,6 @@
-"""Fits by JAX, as people write them: plain, with a sine made for processors, a step a call.
+"""JAX contenders: vmap and scan, the same with a polynomial sine, and one call per update.
 
-JAX is imported where it is used: it is no dependency of inrgen's.
+JAX is imported where it is used, because inrgen does not depend on it.
 """
 
 import math
@@ -20,10 +20,10 @@ from inrgen.kernels.cpu_blocks import COSINE, SINE
 
 @cache
 def _polynomial_sine() -> Callable[[Any], Any]:
-    """sin(pi t) of t half turns, and its derivative, by polynomials of a few terms.
+    """sin(pi t) for t in half turns, and its derivative, as polynomials of a few terms.
 
-    JAX's own sine reduces any argument exactly, which on processors costs more than the network's
-    products. These are the cpu engine's (kernels/cpu_blocks.py says why they are right).
+    JAX's own sine reduces any argument exactly, which on a CPU costs more than the network's
+    products. The polynomials are those of the cpu engine (kernels/cpu_blocks.py proves them).
     """
     import jax
     from jax import lax
@@ -60,7 +60,7 @@ def _polynomial_sine() -> Callable[[Any], Any]:
 
 
 def _loss(spec: InrSpec, tuned: bool) -> Callable[..., Any]:
-    """Mean squared error of flat weights at points."""
+    """Make the mean squared error of flat weights at points."""
     from jax import numpy as jnp
 
     slots = spec.layers
@@ -85,7 +85,7 @@ def _loss(spec: InrSpec, tuned: bool) -> Callable[..., Any]:
 
 
 def _adam(config: FitConfig, state: Any, gradient: Any, count: Any) -> Any:
-    """The count-th update of weights and their two moments."""
+    """Make the count-th Adam update of weights and their two moments."""
     from jax import numpy as jnp
 
     theta, first, second = state
@@ -96,7 +96,7 @@ def _adam(config: FitConfig, state: Any, gradient: Any, count: Any) -> Any:
 
 
 def _drawn(config: FitConfig, key: Any, step: Any, num_points: int) -> Any:
-    """The points of a step by their numbers."""
+    """Draw the indices of a step's points."""
     import jax
 
     return jax.random.randint(
@@ -106,7 +106,7 @@ def _drawn(config: FitConfig, key: Any, step: Any, num_points: int) -> Any:
 
 @cache
 def _scanned(spec: InrSpec, config: FitConfig, tuned: bool) -> Callable[..., Any]:
-    """Fits of a batch from flat weights: scan over steps, vmap over INRs, jit of it all."""
+    """Make a fit of a batch of flat weights: scan over steps, vmap over INRs, jit around both."""
     import jax
     from jax import numpy as jnp
 
@@ -128,11 +128,11 @@ def _scanned(spec: InrSpec, config: FitConfig, tuned: bool) -> Callable[..., Any
 
 @cache
 def _stepwise(spec: InrSpec, config: FitConfig) -> Callable[..., Any]:
-    """The same by a Python loop over steps, each one call of a jitted update of all INRs.
+    """Make a fit that loops over steps in Python, with one jitted update of all INRs per step.
 
-    As fit-a-nef does it (github.com/samuelepapa/fit-a-nef, fit_a_nef/trainer.py), written anew:
-    the gradient of the sum of the networks' losses, all of them at the same points. Where a step
-    takes all points, its permutation of them is left out.
+    fit-a-nef works this way (github.com/samuelepapa/fit-a-nef, fit_a_nef/trainer.py); this is
+    written anew. It takes the gradient of the sum of the networks' losses, all at the same points.
+    Where a step takes all points, fit-a-nef's permutation of them is left out.
     """
     import jax
     from jax import numpy as jnp
@@ -158,7 +158,7 @@ def _stepwise(spec: InrSpec, config: FitConfig) -> Callable[..., Any]:
 
 
 def _in_batches(fit: Callable[..., Any], spec: InrSpec, batch: FitBatch, at_once: int) -> Params:
-    """Fit so many networks at a time; the last ones are filled up with copies."""
+    """Fit at_once networks at a time; copies fill up the last batch."""
     import jax
 
     fitted = []
@@ -176,17 +176,17 @@ def _in_batches(fit: Callable[..., Any], spec: InrSpec, batch: FitBatch, at_once
 
 
 def jax_vmap(spec: InrSpec, config: FitConfig, batch: FitBatch, at_once: int) -> Params:
-    """scan and vmap with JAX's own sine."""
+    """Fit by scan and vmap with JAX's own sine."""
     return _in_batches(_scanned(spec, config, False), spec, batch, at_once)
 
 
 def jax_tuned(spec: InrSpec, config: FitConfig, batch: FitBatch, at_once: int) -> Params:
-    """scan and vmap with a sine by polynomials."""
+    """Fit by scan and vmap with a polynomial sine."""
     return _in_batches(_scanned(spec, config, True), spec, batch, at_once)
 
 
 def fit_a_nef_style(spec: InrSpec, config: FitConfig, batch: FitBatch, at_once: int) -> Params:
-    """An update a call, with JAX's own sine."""
+    """Fit with one call per update and JAX's own sine."""
     return _in_batches(_stepwise(spec, config), spec, batch, at_once)
 
 

@@ -1,42 +1,41 @@
-"""How fast offline jobs are, beside reading and writing the shards alone, in one run."""
+"""Jobs bench: the rate of offline jobs beside reading and writing the shards alone."""
 
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inrgen.core.spec import InrSpec
-from inrgen.probes.report import TableReport
-from pipelines.bench.job_ways import WAYS, Site, shards_alone
-from pipelines.bench.load_ways import Material, prepare
+from inrgen.probes.report import TableReport, ignore_progress, print_progress
+
+if TYPE_CHECKING:
+    from pipelines.bench.job_workloads import JobPaths
 
 ALONE = "read and write shards"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobsBench:
-    """Runs jobs over the same made-up store, which take turns, on threads.
+    """Run jobs over the same random store on threads, in turns.
 
-    "read and write shards" is what the others are held against: on as many threads, every shard is
-    mapped, and chunk by chunk its checksum is looked at and its rows are copied and get another;
-    then it is written under a name of its own, and file and folders are synced to the disk. It
-    has no records, digests, staging or commits. The others begin with an empty folder and end with
-    a finished store, as the commands do.
+    "read and write shards" is the baseline, on as many threads. It maps every shard, checks the
+    checksum of each chunk, copies its rows under a new checksum, writes the shard under a new name
+    and syncs file and folders to disk. It has no records, digests, staging or commits. The jobs
+    begin with an empty folder and end with a finished store, as the commands do.
 
-    Right before each turn of a job comes one of shards alone, which it is compared with: so both
-    meet the same machine, and both write to memory that was written to a moment ago. (Where memory
-    has to be had from a host first, that takes several times as long as the work, and makes all
-    jobs look alike.) Figures are of the quickest of the turns: whatever else goes on in a machine
-    only ever adds time. The spread says how much it added.
+    Each turn of a job directly follows a turn of the baseline, which it is compared with. So both
+    meet the same machine, and both write to memory that was just in use. (Memory that a host must
+    first hand out takes several times as long as the work, and would make all jobs look alike.)
+    Figures are of the quickest turn, because other programs only add time; the spread says how
+    much.
 
     Attributes:
         rows: INRs in the store.
         hidden: widths of the hidden layers of an INR from two coordinates to one value.
-        workers: blocks at a time; by default as many as there are processors.
+        workers: blocks at a time; by default one per processor.
         repeats: turns of each job.
     """
 
@@ -50,18 +49,22 @@ class JobsBench:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
         if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden needs one positive width or more; got {self.hidden}")
+            raise ValueError(f"hidden needs at least one positive width; got {self.hidden}")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers must be at least 1; got {self.workers}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRate:
-    """One job.
+    """Rate of one job.
 
-    rows_per_s, seconds: of the quickest turn; spread: (greatest - least) / least of the seconds.
-    times_shards: the least seconds by the least of the turns of shards alone right before;
-        times_shards_cpu the same of processor time, which a busy machine changes less.
+    Attributes:
+        way: the job by name.
+        job: the networks by their widths.
+        rows_per_s, seconds: rate and time of the quickest turn.
+        spread: (greatest - least) / least of the times.
+        times_shards: least time over the least time of the baseline turns just before.
+        times_shards_cpu: the same ratio of processor time, which a busy machine disturbs less.
     """
 
     way: str
@@ -73,29 +76,19 @@ class JobRate:
     times_shards_cpu: float
 
 
-def _silent(line: str) -> None:
-    """For those who do not watch."""
-
-
-@contextmanager
-def _fresh(folder: Path) -> Iterator[str]:
-    """A folder to write to, and its removal, which is not part of the work."""
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        yield f"{out}/store"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Turn:
-    """How long something took, and how long processors worked on it."""
+    """Wall time and processor time of one turn."""
 
     seconds: float
     cpu_seconds: float
 
 
-def _timed(work: Callable[[Site], None], site: Site) -> _Turn:
-    with _fresh(Path(site.out)) as out:
+def _timed(work: "Callable[[JobPaths], None]", paths: "JobPaths") -> _Turn:
+    # Removing the folder afterwards is not timed.
+    with tempfile.TemporaryDirectory(dir=paths.out) as folder:
         began, worked = time.perf_counter(), time.process_time()
-        work(replace(site, out=out))
+        work(replace(paths, out=f"{folder}/store"))
         return _Turn(seconds=time.perf_counter() - began, cpu_seconds=time.process_time() - worked)
 
 
@@ -113,14 +106,17 @@ def _rate(config: JobsBench, job: str, way: str, turns: list[_Turn], alone: list
     )
 
 
-def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[JobRate]:
-    """Every job on the same rows, taking turns, each right after shards alone."""
+def run(config: JobsBench, progress: Callable[[str], None] = ignore_progress) -> list[JobRate]:
+    """Time every job on the same rows, in turns, each right after the baseline."""
+    from pipelines.bench.job_workloads import WORKLOADS, JobPaths, shards_alone
+    from pipelines.bench.load_readers import RowFiles, write_rows
+
     spec = InrSpec(widths=(2, *config.hidden, 1), omega=(30.0,) * len(config.hidden))
-    alone: dict[str, list[_Turn]] = {way: [] for way in WAYS}
-    turns: dict[str, list[_Turn]] = {way: [] for way in WAYS}
+    alone: dict[str, list[_Turn]] = {way: [] for way in WORKLOADS}
+    turns: dict[str, list[_Turn]] = {way: [] for way in WORKLOADS}
     with tempfile.TemporaryDirectory(prefix="inrgen-bench-") as temporary:
         folder = Path(temporary)
-        material = Material(
+        files = RowFiles(
             folder=folder,
             spec=spec,
             rows=config.rows,
@@ -129,22 +125,22 @@ def run(config: JobsBench, progress: Callable[[str], None] = _silent) -> list[Jo
             views=next(v for v in (10, 5, 2, 1) if config.rows % v == 0),
         )
         progress(f"writing {config.rows:,} rows")
-        prepare(material)
+        write_rows(files)
         workers = config.workers or os.cpu_count() or 1
-        site = Site(parent=str(material.store), out=temporary, spec=spec, workers=workers)
-        _timed(shards_alone, site)
+        paths = JobPaths(parent=str(files.store), out=temporary, spec=spec, workers=workers)
+        _timed(shards_alone, paths)
         for turn in range(config.repeats):
             progress(f"turn {turn + 1} of {config.repeats}")
-            for way, work in WAYS.items():
-                alone[way].append(_timed(shards_alone, site))
-                turns[way].append(_timed(work, site))
+            for way, work in WORKLOADS.items():
+                alone[way].append(_timed(shards_alone, paths))
+                turns[way].append(_timed(work, paths))
     every = [turn for some in alone.values() for turn in some]
-    rates = [_rate(config, spec.architecture, way, turns[way], alone[way]) for way in WAYS]
+    rates = [_rate(config, spec.architecture, way, turns[way], alone[way]) for way in WORKLOADS]
     return [_rate(config, spec.architecture, ALONE, every, every), *rates]
 
 
 def table(rows: Sequence[JobRate]) -> str:
-    """The rates as people read them."""
+    """Print the rates as text."""
     head = f"{'what':<26}{'job':<12}{'rows/s':>11}{'seconds':>10}{'spread':>9}"
     head += f"{'x shards':>10}{'x CPU':>8}"
     return "\n".join(
@@ -160,12 +156,7 @@ def table(rows: Sequence[JobRate]) -> str:
     )
 
 
-def _say(line: str) -> None:
-    """Progress goes to stderr: stdout is for the table alone."""
-    sys.stderr.write(line + "\n")
-
-
 def bench_jobs(config: JobsBench) -> TableReport:
-    """The benchmark as a command, which says on stderr what it is at."""
-    rows = run(config, _say)
+    """Run the bench as a command, with progress on stderr."""
+    rows = run(config, print_progress)
     return TableReport(rows=rows, table=table(rows))

@@ -1,4 +1,4 @@
-"""The most multiply-adds that this machine does in a second: what engines are measured against."""
+"""Peak rate of float32 multiply-adds on this machine, which engines are measured against."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ _ROUNDS = 2_000_000
 
 @intrinsic
 def _multiply_adds(typingctx, rounds, factor):
-    """_SUMS vectors, each multiplied and added to `rounds` times; the sum of a lane of each."""
+    """Multiply and add to each of _SUMS vectors `rounds` times; return one lane of their sum."""
     vector = ir.VectorType(ir.FloatType(), LANES)
 
     def codegen(context, builder, signature, arguments):
@@ -52,9 +52,9 @@ def _burn(rounds, factor):
 
 
 def measure_peak_gflop_s(threads: int, repeats: int = 5) -> float:
-    """10^9 float32 operations a second on `threads` cores, a multiply-add counted as two.
+    """Measure the peak of `threads` cores in GFLOP/s, a multiply-add counted as two.
 
-    The best of some repeats: a peak is what the machine can do, not what neighbours leave of it.
+    The best repeat counts: other programs only ever lower the rate.
     """
     _burn(1, 0.5)
     operations = 2.0 * LANES * _SUMS * _ROUNDS * threads

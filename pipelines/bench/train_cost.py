@@ -1,4 +1,4 @@
-"""What an update of a network costs: time, memory, and how many operations are launched."""
+"""Cost of an update of a network: time, memory, and launched operations."""
 
 import statistics
 import time
@@ -15,10 +15,11 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """What a run hands to a device.
+    """Work that a run hands to a device.
 
-    launches: operations that compute something, about one kernel each; a view only says anew how
-        memory is read. peak_bytes: the most that their results hold at once.
+    Attributes:
+        launches: operations that compute something, about one kernel each. Views are not counted.
+        peak_bytes: peak memory of their results.
     """
 
     launches: int
@@ -26,7 +27,7 @@ class Work:
 
 
 class _Meter(TorchDispatchMode):
-    """Sees every operation where torch dispatches it, so the same on every device and machine."""
+    """Counts operations where torch dispatches them, so the counts depend on no device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class _Meter(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if not func.is_view:
             self.launches += 1
-            # What is written into an argument holds no memory of its own.
+            # An operation that writes into its argument allocates nothing.
             for leaf in () if func._schema.is_mutable else tree_leaves(result):
                 if isinstance(leaf, Tensor):
                     self._hold(leaf.untyped_storage())
@@ -57,9 +58,9 @@ class _Meter(TorchDispatchMode):
 
 
 def measure_work(run: Callable[[], object]) -> Work:
-    """The operations and memory of a run, its backward pass included.
+    """Count the operations and memory of a run, its backward pass included.
 
-    Memory that an operation takes and gives back before it ends is not seen.
+    Memory that an operation frees before it ends is not seen.
     """
     with _Meter() as meter:
         run()
@@ -68,14 +69,14 @@ def measure_work(run: Callable[[], object]) -> Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Time:
-    """Medians over several runs: what a clock shows, and what the process's threads worked."""
+    """Median wall time, and median processor time of all threads, over several runs."""
 
     wall_ms: float
     cpu_ms: float
 
 
 def measure_time(run: Callable[[], object], device: torch.device, repeats: int) -> Time:
-    """How long a run takes, after one that is not counted."""
+    """Time a run, after one untimed."""
     run()
     wall, cpu = [], []
     for _ in range(repeats):
@@ -89,6 +90,6 @@ def measure_time(run: Callable[[], object], device: torch.device, repeats: int) 
 
 
 def _wait(device: torch.device) -> None:
-    """A GPU works on while Python goes ahead."""
+    """Wait for a GPU, which works on while Python goes ahead."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

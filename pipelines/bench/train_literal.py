@@ -1,9 +1,9 @@
-"""The graph network as its formulas are written, over all pairs of units: what the fast one is not.
+"""Literal graph network: the formulas as published, over all pairs of units.
 
-It takes the weights of a Gnn and gives the same logits. Edges are one tensor over all pairs, most
-of which no weight joins; queries, keys and values are made for each pair; and the network that
-updates edges reads both ends and both directions side by side, as relational transformers have
-been published (arXiv 2210.05062, section 3; arXiv 2403.12143).
+It takes the weights of a Gnn and gives the same logits. Edges are one tensor over all pairs of
+units, although no weight joins most of them. Queries, keys and values are made for each pair. The
+network that updates edges reads both ends and both directions side by side (arXiv 2210.05062,
+section 3; arXiv 2403.12143).
 """
 
 import torch
@@ -16,14 +16,14 @@ from inrgen.training.models.gnn import Gnn, RelationalLayer
 
 
 class LiteralGnn(nn.Module):
-    """A Gnn's logits, worked out without factoring anything."""
+    """A Gnn's logits, computed without factoring anything."""
 
     def __init__(self, gnn: Gnn) -> None:
         super().__init__()
         self.gnn = gnn
 
     def forward(self, params: Params) -> Float[Tensor, "b c"]:
-        """The logits of each INR."""
+        """Logits of each INR."""
         nodes, edges, joined = self._graph(params)
         for layer in self.gnn.layers:
             assert isinstance(layer, RelationalLayer)
@@ -37,7 +37,7 @@ class LiteralGnn(nn.Module):
         return self.gnn.head(torch.relu(self.gnn.read(values.flatten(1))))
 
     def _graph(self, params: Params) -> tuple[Tensor, Tensor, Bool[Tensor, "n n"]]:
-        """Units (b, n, c), edges (b, n, n, e), and which pairs a weight joins."""
+        """Units (b, n, c), edges (b, n, n, e), and a mask of the pairs that a weight joins."""
         graph, widths = self.gnn.graph, self.gnn.graph.widths
         num, start = sum(widths), 0
         bias = params.biases[0].new_zeros(len(params), num)
@@ -59,7 +59,7 @@ def _attend(
     edges: Float[Tensor, "b n n e"],
     joined: Bool[Tensor, "n n"],
 ) -> Float[Tensor, "b n c"]:
-    """Queries, keys and values for every pair of units."""
+    """Attend with queries, keys and values made for every pair of units."""
     q, k, v = attend.of_node(nodes).unflatten(2, (3, attend.heads, -1)).unbind(2)
     parts = attend.of_edge(edges).unflatten(3, (4, attend.heads, -1)).unbind(3)
     query, key = q[:, :, None] + parts[0], k[:, None] + parts[1]
@@ -72,7 +72,7 @@ def _attend(
 def _updated(
     update: EdgeUpdate, nodes: Float[Tensor, "b n c"], edges: Float[Tensor, "b n n e"]
 ) -> Float[Tensor, "b n n e"]:
-    """One linear map of an edge, the one back and both units, put side by side."""
+    """Update edges by one linear map of an edge, the reverse edge and both units."""
     num = nodes.shape[1]
     asking = nodes[:, :, None].expand(-1, -1, num, -1)
     asked = nodes[:, None].expand(-1, num, -1, -1)

@@ -1,4 +1,4 @@
-"""The alignment bench measures what it says, on digits."""
+"""The alignment bench on digits: nearer pairs, complete rows, refused options."""
 
 import math
 import re
@@ -16,15 +16,15 @@ from inrgen.probes import classifiers
 from inrgen.probes.classifiers import LabelledRows
 from inrgen.probes.config import ProbeTraining
 from inrgen.sources.config import SourceConfig
-from pipelines.bench.align import AlignBenchConfig, run, table
+from pipelines.bench.align import AlignBench, bench_align, table
 from pipelines.bench.align_speed import match_as_published, match_one_by_one
 from pipelines.bench.fitted import load_images
 
 
 @pytest.fixture(scope="module")
 def report():
-    return run(
-        AlignBenchConfig(
+    return bench_align(
+        AlignBench(
             items=12,
             num_steps=60,
             widths=(32, 48),
@@ -115,7 +115,7 @@ def test_the_table_has_a_line_a_row(report):
 def test_a_number_that_cannot_be_is_named(fields):
     ((name, value),) = fields.items()
     with pytest.raises(ValueError, match=rf"{name} must be .*; got {re.escape(str(value))}"):
-        AlignBenchConfig(**fields)
+        AlignBench(**fields)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The fitting benchmark: fair contenders, complete rows. No times are asserted."""
+"""The fitting bench: fair contenders and complete rows. No times are asserted."""
 
 import math
 from dataclasses import asdict, replace
@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from pipelines.bench import contenders
-from pipelines.bench import worker_process as apart
+from pipelines.bench import contenders, worker_process
 from pipelines.bench.contenders import contender
 from pipelines.bench.fit import FitBench, FitRate, bench_fit, run, scaling, table
 from pipelines.bench.fit_curve import curve, curve_table
@@ -32,9 +31,9 @@ def test_all_contenders_do_the_same_work(name, monkeypatch):
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_batches_have_no_copies_to_fill_them_up(job):
-    """Such fits would be work that is not counted, and their contender would look slow."""
+    """Copies would be uncounted work and make their contender look slow."""
     num_points = math.prod(job.grid)
-    assert job.num_compared % contenders.at_once(job.spec, job.config, num_points) == 0
+    assert job.num_compared % contenders.batch_size(job.spec, job.config, num_points) == 0
 
 
 @pytest.mark.parametrize("name", ["sequential", "compiled", *JAX_CONTENDERS])
@@ -82,14 +81,14 @@ def test_a_run_gives_a_whole_row_for_each_engine():
 
 
 def test_a_turn_counts_every_group_and_keeps_the_compared_ones(monkeypatch):
-    monkeypatch.setattr(apart, "_FITS_AT_ONCE", 4)
+    monkeypatch.setattr(worker_process, "_FITS_AT_ONCE", 4)
     groups: list[int] = []
 
     def fit(spec, config, batch):
         groups.append(len(batch.start))
         return batch.start
 
-    turn, compared = apart._turn(fit, SMALL, 11)
+    turn, compared = worker_process._turn(fit, SMALL, 11)
     assert groups == [4, 4, 3]
     assert turn.inr_steps == 11 * SMALL.num_steps
     assert torch.equal(compared.flat(), make_batch(SMALL, 3).start.flat())
@@ -116,7 +115,7 @@ def test_a_curve_says_what_more_updates_bring():
 
 
 def test_the_command_gives_the_table_that_was_asked_for(monkeypatch):
-    monkeypatch.setattr("pipelines.bench.fit.curve", lambda data, items, repeats: [])
+    monkeypatch.setattr("pipelines.bench.fit_curve.curve", lambda data, items, repeats: [])
     report = bench_fit(FitBench(measure="curve"))
     assert report.document() == []
     assert report.text().startswith("recipe")

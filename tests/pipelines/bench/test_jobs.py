@@ -1,13 +1,14 @@
-"""The table of jobs has a line for each, and shards alone are what they are compared to."""
+"""The jobs bench: a line for each job, and shards alone as the baseline."""
 
 import pytest
 
-from pipelines.bench.jobs import ALONE, WAYS, JobsBench, run, table
+from pipelines.bench.job_workloads import WORKLOADS
+from pipelines.bench.jobs import ALONE, JobsBench, run, table
 
 
 def test_the_table_has_a_line_for_each_job():
     rows = run(JobsBench(rows=600, hidden=(3,), workers=1, repeats=1))
-    assert [row.way for row in rows] == [ALONE, *WAYS]
+    assert [row.way for row in rows] == [ALONE, *WORKLOADS]
     assert all(row.rows_per_s > 0 for row in rows)
     assert rows[0].times_shards == 1
     lines = table(rows).splitlines()

@@ -1,10 +1,11 @@
-"""The table of updates has every network in it, and counts what they cost."""
+"""The training bench: a line for each network, and counted costs."""
 
 import pytest
 import torch
 
-from pipelines.bench.train import TrainBench, run, table
+from pipelines.bench.train import TrainBench, table
 from pipelines.bench.train_cost import measure_work
+from pipelines.bench.train_updates import run
 
 GNN = "gnn,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,features=8"
 SMALL = TrainBench(
@@ -60,7 +61,7 @@ def test_what_backward_needs_is_held_until_then():
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="batch_size must be positive; got 0"):
         TrainBench(batch_size=0)
-    with pytest.raises(ValueError, match=r"hidden needs one positive width or more; got \(4, 0\)"):
+    with pytest.raises(ValueError, match=r"hidden needs at least one positive width; got \(4, 0\)"):
         TrainBench(hidden=(4, 0))
     with pytest.raises(ValueError, match="models needs at least one network"):
         TrainBench(models=())

@@ -1,4 +1,4 @@
-"""What `inrgen bench jobs` times: jobs from their first look at a store to the last commit."""
+"""Workloads of the jobs bench: whole jobs, from opening the parent to the last commit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +31,15 @@ from inrgen.transforms.named import parse_links
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Site:
-    """The store that jobs read, where they write, and how many blocks they work on at a time."""
+class JobPaths:
+    """Paths of a job.
+
+    Attributes:
+        parent: the store that jobs read.
+        out: the folder or store that they write.
+        spec: architecture of the parent.
+        workers: blocks at a time.
+    """
 
     parent: str
     out: str
@@ -64,86 +71,88 @@ def _copy_shard(task: _Copy) -> None:
     )
     data, draft = map_shard(source, task.parent, key, shape), ShardDraft(shape)
     for chunk in range(shape.num_chunks):
-        assert good_chunks(shape, data, np.array([chunk])).all(), "made a moment ago"
+        assert good_chunks(shape, data, np.array([chunk])).all(), "the bench wrote this shard"
         rows = draft.rows(chunk)
         rows[:] = view_chunk(shape, data, chunk)[: len(rows)]
         draft.close(chunk)
     open_files(task.out).put(key, draft.data)
 
 
-def _blocks(site: Site) -> range:
-    return range(open_store(site.parent).layouts[site.spec_id].num_blocks)
+def _blocks(paths: JobPaths) -> range:
+    return range(open_store(paths.parent).layouts[paths.spec_id].num_blocks)
 
 
-def _run(site: Site, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-    return run_tasks(function, tasks, ExecutorConfig(workers=site.workers))
+def _run(paths: JobPaths, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    return run_tasks(function, tasks, ExecutorConfig(workers=paths.workers))
 
 
-def shards_alone(site: Site) -> None:
-    """Every shard read, checked, copied and written, on all the threads that a job has."""
-    blocks = _blocks(site)
+def shards_alone(paths: JobPaths) -> None:
+    """Read, check, copy and write every shard, on all the threads that a job has."""
+    blocks = _blocks(paths)
     tasks = [
-        _Copy(parent=site.parent, out=site.out, spec_id=site.spec_id, block=block)
+        _Copy(parent=paths.parent, out=paths.out, spec_id=paths.spec_id, block=block)
         for block in blocks
     ]
-    # a job's worker writes its shard in a thread of its own
-    list(run_tasks(_copy_shard, tasks, ExecutorConfig(workers=2 * site.workers)))
+    # A worker of a job writes its shard in a second thread.
+    list(run_tasks(_copy_shard, tasks, ExecutorConfig(workers=2 * paths.workers)))
 
 
-def _derive(site: Site, operation: str, parameters: dict[str, Any], about: dict[str, Any]) -> None:
-    """What the commands do, from the first look at the parent to the last commit."""
-    layout = open_store(site.parent).layouts[site.spec_id]
+def _derive(
+    paths: JobPaths, operation: str, parameters: dict[str, Any], about: dict[str, Any]
+) -> None:
+    """Derive a store as the commands do, from opening the parent to the last commit."""
+    layout = open_store(paths.parent).layouts[paths.spec_id]
     derivation = Derivation(
         operation=operation,
         copies=1,
-        parent_sha256=content_sha256(site.parent),
+        parent_sha256=content_sha256(paths.parent),
         parameters=parameters,
     )
-    create_store(site.out, [(site.spec, layout)], derivation.identity, about)
+    create_store(paths.out, [(paths.spec, layout)], derivation.identity, about)
     tasks = [
         DeriveTask(
-            parent=site.parent,
-            out=site.out,
-            spec_id=site.spec_id,
+            parent=paths.parent,
+            out=paths.out,
+            spec_id=paths.spec_id,
             block=block,
-            rows_at_once=derive_cost(site.spec, layout, 1).most_rows,
+            rows_at_once=derive_cost(paths.spec, layout, 1).most_rows,
         )
-        for block in _blocks(site)
+        for block in _blocks(paths)
     ]
-    with StoreWriter(site.out) as writer:
-        for staged in derive_blocks(tasks, ExecutorConfig(workers=site.workers)):
+    with StoreWriter(paths.out) as writer:
+        for staged in derive_blocks(tasks, ExecutorConfig(workers=paths.workers)):
             writer.commit(staged)
         writer.finish()
 
 
-def _augment(site: Site, chain: str) -> None:
-    _derive(site, "augment", augment_parameters(parse_links(chain), seed=0), {})
+def _augment(paths: JobPaths, chain: str) -> None:
+    _derive(paths, "augment", augment_parameters(parse_links(chain), seed=0), {})
 
 
-def _align(site: Site) -> None:
-    template = open_store(site.parent).read([0])
+def _align(paths: JobPaths) -> None:
+    template = open_store(paths.parent).read([0])
     parameters = align_parameters("0", MatchConfig(), {})
-    _derive(site, "align", parameters, note_template({site.spec_id: template}))
+    _derive(paths, "align", parameters, note_template({paths.spec_id: template}))
 
 
-def _stats(site: Site) -> None:
-    layout = open_store(site.parent).layouts[site.spec_id]
-    step = derive_cost(site.spec, layout, 1).most_rows
+def _stats(paths: JobPaths) -> None:
+    layout = open_store(paths.parent).layouts[paths.spec_id]
+    step = derive_cost(paths.spec, layout, 1).most_rows
     tasks = [
         StatsTask(
-            store=site.parent,
-            spec_id=site.spec_id,
+            store=paths.parent,
+            spec_id=paths.spec_id,
             block=block,
             rows=layout.block_rows(block),
             split="train",
             rows_at_once=step,
         )
-        for block in _blocks(site)
+        for block in _blocks(paths)
     ]
-    list(_run(site, measure_moments, tasks))
+    list(_run(paths, measure_moments, tasks))
 
 
-WAYS: dict[str, Callable[[Site], None]] = {
+WORKLOADS: dict[str, Callable[[JobPaths], None]] = {
     "stats": _stats,
     "augment siren-negation": partial(_augment, chain="siren-negation"),
     "augment rotation": partial(_augment, chain="rotation"),

@@ -1,6 +1,6 @@
-"""Ways to read the same rows of weights: each opens the data, then makes one pass over it.
+"""Readers of the same rows of weights: each opens the data and returns a pass over it.
 
-Only the pass is timed. It returns how many rows it read; turn names the randomness of its order.
+Only the pass is timed. turn names the randomness of its order.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import zarr  # noqa: TID251 - what the loader is measured against
+import zarr  # noqa: TID251 - the loader is measured against it
 from jaxtyping import Float32
 
 from inrgen.core.params import Params
@@ -22,16 +22,21 @@ from inrgen.store.records import FitRecord
 from inrgen.store.writer import StoreWriter, stage_block
 from inrgen.transforms.mix import MixUp
 
-# a pass over the data: how many rows it read
-Pass = Callable[[], int]
+# Reads every row once and returns their number.
+Reader = Callable[[], int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Material:
-    """The same rows in all the forms that are read: a store, one array in a file, and files.
+class RowFiles:
+    """The same rows in every form that is read: a store, one array in a file, one file per row.
 
-    num_files: how many of the rows lie in a file of their own.
-    views: rows of each item, which have its label.
+    Attributes:
+        folder: the folder of all forms.
+        spec: architecture of the INRs.
+        rows: number of rows.
+        num_files: rows that also have one file each.
+        batch_size: rows per batch.
+        views: rows of each item, which share its label.
     """
 
     folder: Path
@@ -56,15 +61,15 @@ class Material:
         return row // self.views % 10
 
 
-def _record(material: Material, row: int) -> FitRecord:
-    item, view = divmod(row, material.views)
+def _record(files: RowFiles, row: int) -> FitRecord:
+    item, view = divmod(row, files.views)
     return FitRecord(
         item_id=f"train/{item:05d}",
         view=view,
         row=row,
-        spec_id=material.spec.spec_id,
+        spec_id=files.spec.spec_id,
         split="train",
-        label=material.label(row),
+        label=files.label(row),
         label_name="",
         source_sha256="",
         seed=0,
@@ -80,26 +85,26 @@ def _record(material: Material, row: int) -> FitRecord:
     )
 
 
-def prepare(material: Material) -> None:
-    """Write made-up weights in all forms; what they are has no part in how fast they are read."""
-    spec, layout = material.spec, Layout(rows=material.rows, views=material.views)
-    create_store(material.store, [(spec, layout)], {"bench": "load"}, {})
-    with StoreWriter(material.store) as writer, material.array.open("wb") as array:
+def write_rows(files: RowFiles) -> None:
+    """Write random weights in every form; reading speed does not depend on their values."""
+    spec, layout = files.spec, Layout(rows=files.rows, views=files.views)
+    create_store(files.store, [(spec, layout)], {"bench": "load"}, {})
+    with StoreWriter(files.store) as writer, files.array.open("wb") as array:
         for block in writer.pending(spec.spec_id):
             rows = layout.block_rows(block)
             numbers = np.random.default_rng(block)
             flat = numbers.standard_normal((len(rows), spec.num_params), dtype=np.float32)
-            records = [_record(material, row) for row in rows]
-            writer.commit(stage_block(material.store, spec.spec_id, block, flat, records))
+            records = [_record(files, row) for row in rows]
+            writer.commit(stage_block(files.store, spec.spec_id, block, flat, records))
             array.write(flat.tobytes())
-    material.file(0).parent.mkdir()
-    params = open_store(material.store).read(range(material.num_files))
-    for row in range(material.num_files):
-        torch.save(_state_dict(params[row : row + 1]), material.file(row))
+    files.file(0).parent.mkdir()
+    params = open_store(files.store).read(range(files.num_files))
+    for row in range(files.num_files):
+        torch.save(_state_dict(params[row : row + 1]), files.file(row))
 
 
 def _state_dict(params: Params) -> dict[str, torch.Tensor]:
-    """One INR as people save it: a state dict of its layers, each tensor in memory of its own."""
+    """State dict of one INR, as people save it, with tensors that share no memory."""
     named = {}
     for layer, (weight, bias) in enumerate(zip(params.weights, params.biases, strict=True)):
         named[f"layers.{layer}.weight"] = weight[0].clone()
@@ -113,23 +118,23 @@ def _batches(rows: int, batch_size: int, epoch: int) -> Iterator[np.ndarray]:
         yield order[start : start + batch_size]
 
 
-def inrgen_first(material: Material, turn: int) -> Pass:
-    """The first epoch of a loader: it checks every shard."""
-    loader = StreamLoader(material.store, batch_size=material.batch_size, seed=turn)
+def inrgen_first(files: RowFiles, turn: int) -> Reader:
+    """Read the first epoch of a loader, which checks every shard."""
+    loader = StreamLoader(files.store, batch_size=files.batch_size, seed=turn)
     return lambda: sum(len(batch) for batch in loader)
 
 
-def inrgen_again(material: Material, turn: int) -> Pass:
-    """A later epoch: the shards were checked in the first."""
-    read = inrgen_first(material, turn)
+def inrgen_again(files: RowFiles, turn: int) -> Reader:
+    """Read a later epoch, after the first has checked the shards."""
+    read = inrgen_first(files, turn)
     read()
     return read
 
 
-def inrgen_mixing(material: Material, turn: int) -> Pass:
-    """A later epoch in which each sample is mixed with another, aligned to it with signs."""
+def inrgen_mixing(files: RowFiles, turn: int) -> Reader:
+    """Read a later epoch that mixes each sample with another, aligned to it with signs."""
     mixup = MixUp()
-    loader = StreamLoader(material.store, batch_size=material.batch_size, seed=turn, mixup=mixup)
+    loader = StreamLoader(files.store, batch_size=files.batch_size, seed=turn, mixup=mixup)
 
     def read() -> int:
         return sum(len(batch) for batch in loader)
@@ -138,10 +143,10 @@ def inrgen_mixing(material: Material, turn: int) -> Pass:
     return read
 
 
-def zarr_shards(material: Material, turn: int) -> Pass:
-    """zarr alone, whole shards in random order, nothing shuffled within."""
-    array = zarr.open_group(material.store, mode="r")[f"{material.spec.spec_id}/params"]
-    assert isinstance(array, zarr.Array), "a spec's weights are one array"
+def zarr_shards(files: RowFiles, turn: int) -> Reader:
+    """Read with zarr alone, whole shards in random order, nothing shuffled within."""
+    array = zarr.open_group(files.store, mode="r")[f"{files.spec.spec_id}/params"]
+    assert isinstance(array, zarr.Array), "params is an array"
     shards = array.shards
     assert shards is not None, "arrays of a store are sharded"
     step = shards[0]
@@ -154,25 +159,25 @@ def zarr_shards(material: Material, turn: int) -> Pass:
     return read
 
 
-def mapped_gather(material: Material, turn: int) -> Pass:
-    """One plain file mapped into memory, batches of random rows of all of it: no store at all."""
-    shape = (material.rows, material.spec.num_params)
-    mapped: Float32[np.ndarray, "r p"] = np.memmap(material.array, np.float32, "r", shape=shape)
+def mapped_gather(files: RowFiles, turn: int) -> Reader:
+    """Gather random rows of one plain file mapped into memory, without a store."""
+    shape = (files.rows, files.spec.num_params)
+    mapped: Float32[np.ndarray, "r p"] = np.memmap(files.array, np.float32, "r", shape=shape)
 
     def read() -> int:
-        batches = _batches(material.rows, material.batch_size, turn)
+        batches = _batches(files.rows, files.batch_size, turn)
         return sum(len(torch.from_numpy(np.take(mapped, rows, axis=0))) for rows in batches)
 
     return read
 
 
-def file_each(material: Material, turn: int) -> Pass:
-    """A file an INR, as weight-space code bases do: torch.load each, then stack a batch."""
+def file_each(files: RowFiles, turn: int) -> Reader:
+    """Load one torch file per INR and stack a batch, as weight-space code bases do."""
 
     def read() -> int:
         total = 0
-        for rows in _batches(material.num_files, material.batch_size, turn):
-            loaded = [torch.load(material.file(row), weights_only=True) for row in rows.tolist()]
+        for rows in _batches(files.num_files, files.batch_size, turn):
+            loaded = [torch.load(files.file(row), weights_only=True) for row in rows.tolist()]
             batch = {name: torch.stack([one[name] for one in loaded]) for name in loaded[0]}
             total += len(next(iter(batch.values())))
         return total
@@ -180,7 +185,7 @@ def file_each(material: Material, turn: int) -> Pass:
     return read
 
 
-WAYS: dict[str, Callable[[Material, int], Pass]] = {
+READERS: dict[str, Callable[[RowFiles, int], Reader]] = {
     "inrgen, first epoch": inrgen_first,
     "inrgen": inrgen_again,
     "inrgen, signed mixup": inrgen_mixing,
