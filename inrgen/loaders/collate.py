@@ -1,5 +1,6 @@
-"""From rows to a batch: moved to a device, changed at random, mixed, normalised."""
+"""Rows into a batch: moved to a device, transformed, mixed, normalised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,19 @@ from inrgen.transforms.mix import MixUp
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Some INRs and what is known of them; every tensor is on the loader's device.
+    """INRs with labels and origins; every tensor is on the loader's device.
 
-    labels: -1 where there is none.
-    soft_labels: shares of the classes, where INRs were mixed; else None.
-    rows: within the array of the spec; stores: which of the loader's stores; views: which fit.
-    items: hash_items of the item ids.
-    epoch: the pass over the data; done: how many samples of it are done with this batch, on all
-        ranks together.
-    second: another view of the same items, in the same order, where pairs are served.
+    Attributes:
+        params: the weights of b INRs.
+        labels: class of each INR; -1 where it has none.
+        soft_labels: shares of the classes where INRs were mixed, else None.
+        rows: row of each INR within the array of its spec.
+        stores: index of its store among the loader's stores.
+        views: number of the fit.
+        items: hash_items of the item ids.
+        epoch: number of the pass over the data.
+        done: samples of the epoch served up to the end of this batch, on all ranks together.
+        second: another view of the same items, in the same order, where pairs are served.
     """
 
     params: Params
@@ -44,10 +49,10 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Served:
-    """Rows as they lie in a store, with their records and the names of their randomness.
+class RawRows:
+    """Rows as a store holds them, with their origins and the keys of their randomness.
 
-    changing, mixing: keys, one for the transforms and one for the mixing of each row.
+    transform_keys, mixup_keys: a key for each row; zeros where nothing will be drawn.
     """
 
     flat: Float[Tensor, "b p"]
@@ -56,21 +61,22 @@ class Served:
     stores: Int[Tensor, " b"]
     views: Int[Tensor, " b"]
     items: Int[Tensor, " b"]
-    changing: Int[Tensor, " b"]
-    mixing: Int[Tensor, " b"]
+    transform_keys: Int[Tensor, " b"]
+    mixup_keys: Int[Tensor, " b"]
 
-    def map(self, function: Any) -> "Served":
+    def map(self, function: Callable[[Tensor], Tensor]) -> "RawRows":
         """Apply function to every tensor."""
-        return Served(**{name: function(getattr(self, name)) for name in self.__slots__})
+        return RawRows(**{name: function(getattr(self, name)) for name in self.__slots__})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collate:
-    """What is done to every batch, in this order: move, transform, mix, normalise.
+    """The steps applied to every batch, in this order: move, transform, mix, normalise.
 
-    transforms: transform t draws from each row's key folded with t.
-    num_classes: of soft labels; needed by mixup alone.
-    normalise_by: mean and standard deviation of every parameter, each one INR.
+    Attributes:
+        transforms: transform t draws from each row's key folded with t.
+        num_classes: number of classes in soft labels; only MixUp needs it.
+        normalise_by: mean and standard deviation of every parameter, each as one INR.
     """
 
     spec: InrSpec
@@ -92,27 +98,31 @@ class Collate:
         if not bool((self.normalise_by[1].flat() > 0).all()):
             raise ValueError("normalise_by needs a deviation above 0 for every parameter")
 
-    def batch(self, served: Served, partners: Served | None, epoch: int, done: int) -> Batch:
-        """Make the batch; partners, where INRs are mixed, has one row for each of served."""
-        served = served.map(self._move)
-        params = self._transformed(served)
+    def batch(self, raw: RawRows, partners: RawRows | None, epoch: int, done: int) -> Batch:
+        """Make a batch.
+
+        Args:
+            partners: the row to mix with each row of raw; needed where mixup is set.
+        """
+        raw = raw.map(self._move)
+        params = self._transformed(raw)
         soft = None
         if self.mixup is not None:
             assert partners is not None, "mixing needs partners"
             partners = partners.map(self._move)
-            # the loader has chosen the partners, so that they do not depend on the batch
-            draw = self.mixup.draw(self.spec, served.mixing, num_rows=1)
+            # The loader chose the partners already, so that they do not depend on the batch.
+            draw = self.mixup.draw(self.spec, raw.mixup_keys, num_rows=1)
             params = self.mixup.apply(params, self._transformed(partners), draw)
-            ours, theirs = (one_hot(s.labels, self.num_classes) for s in (served, partners))
+            ours, theirs = (one_hot(r.labels, self.num_classes) for r in (raw, partners))
             soft = mix_labels(ours, theirs, draw.lam)
         return Batch(
             params=self._normalised(params),
-            labels=served.labels,
+            labels=raw.labels,
             soft_labels=soft,
-            rows=served.rows,
-            stores=served.stores,
-            views=served.views,
-            items=served.items,
+            rows=raw.rows,
+            stores=raw.stores,
+            views=raw.views,
+            items=raw.items,
             epoch=epoch,
             done=done,
         )
@@ -120,10 +130,10 @@ class Collate:
     def _move(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device)
 
-    def _transformed(self, served: Served) -> Params:
-        params = Params.from_flat(self.spec, served.flat)
-        for place, transform in enumerate(self.transforms):
-            draw = transform.draw(self.spec, rng.fold(served.changing, place))
+    def _transformed(self, raw: RawRows) -> Params:
+        params = Params.from_flat(self.spec, raw.flat)
+        for number, transform in enumerate(self.transforms):
+            draw = transform.draw(self.spec, rng.fold(raw.transform_keys, number))
             params = transform.apply(params, draw)
         return params
 

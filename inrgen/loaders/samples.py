@@ -1,8 +1,7 @@
-"""Sample i of an epoch: which unit it is, which row it serves, and under which name."""
+"""Samples of an epoch: the unit, the row and the randomness of sample i."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -10,18 +9,20 @@ from jaxtyping import Int
 from torch import Tensor
 
 from inrgen.core import rng
+from inrgen.loaders.config import ViewChoice
 from inrgen.loaders.order import NUM_STREAMS, EpochOrder, Pool
 from inrgen.loaders.selection import Selection
-
-ViewChoice = Literal["all", "random", "pairs"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picks:
-    """What b samples serve: index is their place in the selection's keys; shards, where that lies.
+    """Rows that b samples serve.
 
-    times: how often the same unit came before in the same epoch, so that it is changed in another
-        way each time; 0 unless classes or stores have set shares.
+    Attributes:
+        index: position of each row in the selection's keys.
+        shards: the shard that holds it.
+        times: times that the same unit came before in this epoch, so that each repetition has
+            other draws; 0 unless classes or stores have set shares.
     """
 
     index: Int[np.ndarray, " b"]
@@ -32,7 +33,7 @@ class Picks:
 def named_keys(
     selection: Selection, picks: Picks, seed: int, operation: str, epoch: int
 ) -> Int[Tensor, " b"]:
-    """The randomness of an operation on each sample: (seed, operation, item, view, epoch)."""
+    """Keys of an operation on each sample, from (seed, operation, item, view, epoch)."""
     keys = rng.keys(
         seed,
         operation,
@@ -45,10 +46,11 @@ def named_keys(
 
 
 class EpochSamples:
-    """The samples of one epoch by number.
+    """The samples of one epoch, by number.
 
-    times: how often each unit comes in this epoch; None for once.
-    on_pool: told of each pool that will be needed next.
+    Args:
+        repeats: times that each unit comes in this epoch; None for once.
+        on_pool: called with each pool that will be needed next.
     """
 
     def __init__(
@@ -58,25 +60,25 @@ class EpochSamples:
         seed: int,
         epoch: int,
         pool_shards: int,
-        times: Int[np.ndarray, " u"] | None = None,
+        repeats: Int[np.ndarray, " u"] | None = None,
         on_pool: Callable[[Pool], None] = lambda pool: None,
     ) -> None:
         self._selection, self._seed, self._epoch = selection, seed, epoch
-        self._times, self._on_pool = times, on_pool
+        self._repeats, self._on_pool = repeats, on_pool
         starts = selection.shard_starts
-        counts = np.diff(starts) if times is None else np.add.reduceat(times, starts[:-1])
+        counts = np.diff(starts) if repeats is None else np.add.reduceat(repeats, starts[:-1])
         self.order = EpochOrder(counts=counts, seed=seed, epoch=epoch, pool_shards=pool_shards)
-        # of each stream the two pools last used: samples are asked for nearly in order
+        # The last two pools of each stream, because samples are requested nearly in order.
         self._pools: dict[int, list[tuple[Pool, Int[np.ndarray, "2 n"]]]] = {}
 
     def units(self, samples: Int[np.ndarray, " b"]) -> Int[np.ndarray, "2 b"]:
-        """Of each sample its unit, and how often that came before in this epoch."""
+        """The unit of each sample, and the times that it came before in this epoch."""
         found = np.empty((2, len(samples)), dtype=np.int64)
         stream, position = samples % NUM_STREAMS, samples // NUM_STREAMS
-        for which in np.unique(stream).tolist():
-            places = np.flatnonzero(stream == which)
+        for number in np.unique(stream).tolist():
+            places = np.flatnonzero(stream == number)
             while len(places):
-                pool, units = self._pool(which, int(position[places[0]]))
+                pool, units = self._pool(number, int(position[places[0]]))
                 at = position[places] - pool.start
                 inside = (at >= 0) & (at < pool.size)
                 found[:, places[inside]] = units[:, at[inside]]
@@ -84,25 +86,25 @@ class EpochSamples:
         return found
 
     def partners(self, samples: Int[np.ndarray, " b"]) -> Int[np.ndarray, "2 b"]:
-        """For each sample another one of its pool, chosen by the sample's number alone.
+        """The unit to mix with each sample: that of another sample in its pool.
 
-        So whom a sample is mixed with does not depend on batches, ranks or resumption. A sample
-        that has a pool to itself is its own partner; where units come more than once an epoch,
-        another sample may be the same unit, changed in another way.
+        The choice depends on the sample's number alone, so neither batches, ranks nor resumption
+        change it. A sample alone in its pool is its own partner. Where units repeat in an epoch,
+        the partner may be the same unit with other draws.
         """
         keys = rng.keys(self._seed, "partner", torch.from_numpy(samples), epoch=self._epoch)
         chance = rng.uniform(keys, dtype=torch.float64).numpy()
         wanted = np.empty_like(samples)
         stream, position = samples % NUM_STREAMS, samples // NUM_STREAMS
-        for which in np.unique(stream).tolist():
-            places = np.flatnonzero(stream == which)
+        for number in np.unique(stream).tolist():
+            places = np.flatnonzero(stream == number)
             while len(places):
-                pool = self.order.pool_at(which, int(position[places[0]]))
+                pool = self.order.pool_at(number, int(position[places[0]]))
                 inside = (position[places] >= pool.start) & (position[places] < pool.stop)
                 mine, num_others = places[inside], pool.size - 1
                 steps = 1 + (chance[mine] * num_others).astype(np.int64)
                 at = pool.start + (position[mine] - pool.start + steps) % pool.size
-                wanted[mine] = at * NUM_STREAMS + which
+                wanted[mine] = at * NUM_STREAMS + number
                 places = places[~inside]
         return self.units(wanted)
 
@@ -121,34 +123,34 @@ class EpochSamples:
         return pool, units
 
     def _pool_units(self, pool: Pool) -> Int[np.ndarray, "2 n"]:
-        """The units of a pool, shard after shard, each as often as it comes."""
+        """The units of a pool, shard by shard, each repeated as often as it comes."""
         parts = []
         for shard, first, last in zip(pool.shards, pool.firsts, pool.lasts, strict=True):
             start, stop = self._selection.shard_starts[shard : shard + 2]
             units = np.arange(start, stop)
             before = np.zeros(len(units), dtype=np.int64)
-            if self._times is not None:
-                times = self._times[start:stop]
-                runs = np.repeat(np.cumsum(times) - times, times)
-                units = np.repeat(units, times)
+            if self._repeats is not None:
+                repeats = self._repeats[start:stop]
+                runs = np.repeat(np.cumsum(repeats) - repeats, repeats)
+                units = np.repeat(units, repeats)
                 before = np.arange(len(units)) - runs
             parts.append(np.stack([units, before])[:, first:last])
         return np.concatenate(parts, axis=1)
 
     def picks(self, found: Int[np.ndarray, "2 b"], choice: ViewChoice) -> tuple[Picks, ...]:
-        """The rows that units serve: one each, or two where pairs of views are asked for."""
+        """The rows that units serve: one Picks, or two for pairs of views."""
         units, times = found
         starts, sizes = self._selection.unit_starts[units], self._selection.unit_sizes[units]
-        shards = self._selection.shard_of(units)
+        shards = self._selection.shards_of(units)
         if choice == "all":
             return (Picks(index=starts, shards=shards, times=times),)
         items = torch.from_numpy(self._selection.keys.items[starts])
-        # one name for whichever view it will be, and another each time the item comes
+        # One key for all views of an item, and another one each time that the item comes again.
         keys = rng.fold(
             rng.keys(self._seed, "view", items, epoch=self._epoch), torch.from_numpy(times)
         )
         chance = rng.uniform(keys, (2,), dtype=torch.float64).numpy()
-        one = (chance[:, 0] * sizes).astype(np.int64)
-        other = (one + 1 + (chance[:, 1] * (sizes - 1)).astype(np.int64)) % sizes
-        views = (one, other) if choice == "pairs" else (one,)
+        first = (chance[:, 0] * sizes).astype(np.int64)
+        second = (first + 1 + (chance[:, 1] * (sizes - 1)).astype(np.int64)) % sizes
+        views = (first, second) if choice == "pairs" else (first,)
         return tuple(Picks(index=starts + view, shards=shards, times=times) for view in views)

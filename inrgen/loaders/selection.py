@@ -1,20 +1,106 @@
-"""What an epoch is made of: units, which are rows or items, in shards, of one or more stores."""
+"""Rows that a loader may serve: key columns read from records, grouped into units and shards.
 
+A unit is a row, or an item where views are drawn at random. These columns are all that a loader
+keeps in memory of a store's records.
+"""
+
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
-from inrgen.loaders.keys import Keys
+from inrgen.core.rng import hash_items
 from inrgen.store.layout import Layout
+from inrgen.store.reader import Store
+from inrgen.store.records import USABLE_STATUSES
+
+_COLUMNS = ["row", "label", "view", "item_id", "spec_id", "split", "status"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyColumns:
+    """Key columns of the rows of one spec that may be served, sorted by row; each is (r,).
+
+    items: hash_items of the item ids.
+    """
+
+    rows: Int[np.ndarray, " r"]
+    labels: Int[np.ndarray, " r"]
+    views: Int[np.ndarray, " r"]
+    items: Int[np.ndarray, " r"]
+
+    def digest(self) -> str:
+        """A fingerprint of the rows and their items."""
+        state = hashlib.blake2b(digest_size=16)
+        for column in (self.rows, self.items):
+            state.update(column.tobytes())
+        return state.hexdigest()
+
+
+def _texts(column: Any) -> tuple[list[str], Int[np.ndarray, " r"]]:
+    """The distinct texts of a column, and the index of each row's text among them."""
+    coded = column.dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False)
+
+
+def _is_one_of(column: Any, wanted: Sequence[str]) -> Shaped[np.ndarray, " r"]:
+    texts, codes = _texts(column)
+    return np.array([text in wanted for text in texts], dtype=bool)[codes]
+
+
+def read_key_columns(
+    store: Store,
+    spec_id: str,
+    *,
+    split: str | None,
+    views: Sequence[int] | None,
+    filter: Any,
+) -> KeyColumns:
+    """Read the key columns of the rows that hold weights and match the conditions.
+
+    Args:
+        split: one split; None takes all.
+        views: view numbers; None takes all.
+        filter: a pyarrow.dataset expression over any columns of the records.
+
+    Raises ValueError where no row is left, and DamagedStore where records are damaged.
+    """
+    columns: list[tuple[np.ndarray, ...]] = []
+    splits: set[str] = set()
+    for batch in store.records.to_batches(columns=_COLUMNS, filter=filter):
+        if not batch.num_rows:
+            continue
+        splits.update(_texts(batch.column("split"))[0])
+        keep = _is_one_of(batch.column("status"), USABLE_STATUSES)
+        keep &= _is_one_of(batch.column("spec_id"), [spec_id])
+        if split is not None:
+            keep &= _is_one_of(batch.column("split"), [split])
+        view = batch.column("view").to_numpy()
+        if views is not None:
+            keep &= np.isin(view, np.asarray(views))
+        item_ids, codes = _texts(batch.column("item_id"))
+        items = hash_items(item_ids).numpy()[codes]
+        row, label = batch.column("row").to_numpy(), batch.column("label").to_numpy()
+        columns.append((row[keep], label[keep], view[keep], items[keep]))
+    joined = [np.concatenate(parts) for parts in zip(*columns, strict=True)]
+    if not joined or not len(joined[0]):
+        raise ValueError(
+            f"no row of {store.path} is left to serve: split={split!r}, "
+            f"views={'all' if views is None else list(views)}, filter={filter}; "
+            f"the store has the splits {sorted(splits)}"
+        )
+    order = np.argsort(joined[0], kind="stable")
+    row, label, view, items = (column[order] for column in joined)
+    return KeyColumns(rows=row, labels=label, views=view, items=items)
 
 
 def _group_items(
-    keys: Keys, layout: Layout, min_views: int
+    keys: KeyColumns, layout: Layout, min_views: int
 ) -> tuple[Int[np.ndarray, " u"], Int[np.ndarray, " u"]]:
-    """Where the rows of each item begin, and how many there are; items of too few are left out."""
+    """First row and number of rows of each item; items with fewer than min_views are left out."""
     item = keys.rows // layout.views
     starts = np.flatnonzero(np.diff(item, prepend=-1))
     sizes = np.diff(starts, append=len(item))
@@ -24,15 +110,17 @@ def _group_items(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """The units to serve, in the order of their rows.
+    """Units to serve, in the order of their rows, and the shards that hold them.
 
-    keys: the key columns of all stores, one after the other.
-    unit_starts, unit_sizes: unit u is the rows unit_starts[u] to + unit_sizes[u] - 1 of keys; (u,).
-    shard_starts: the units of shard s are shard_starts[s] to shard_starts[s + 1] - 1; (s + 1,).
-    shard_stores, shard_blocks: which block of which store each shard is; (s,).
+    Attributes:
+        keys: the key columns of all stores, one store after the other.
+        unit_starts, unit_sizes: unit u is rows unit_starts[u] to unit_starts[u] + unit_sizes[u] - 1
+            of keys; (u,).
+        shard_starts: shard s holds units shard_starts[s] to shard_starts[s + 1] - 1; (s + 1,).
+        shard_stores, shard_blocks: the store of each shard, and its block there; (s,).
     """
 
-    keys: Keys
+    keys: KeyColumns
     unit_starts: Int[np.ndarray, " u"]
     unit_sizes: Int[np.ndarray, " u"]
     shard_starts: Int[np.ndarray, " t"]
@@ -40,10 +128,15 @@ class Selection:
     shard_blocks: Int[np.ndarray, " s"]
 
     @classmethod
-    def of(cls, parts: Sequence[Keys], layouts: Sequence[Layout], min_views: int | None) -> Self:
-        """The units of the stores whose keys and layouts are given.
+    def from_keys(
+        cls, parts: Sequence[KeyColumns], layouts: Sequence[Layout], min_views: int | None
+    ) -> Self:
+        """Group the rows of several stores into units.
 
-        min_views: None makes each row a unit; a number makes each item with that many rows one.
+        Args:
+            parts, layouts: the key columns and the layout of each store.
+            min_views: None makes each row a unit; a number makes each item with at least that
+                many rows a unit.
         """
         starts, sizes, stores, blocks, counts = [], [], [], [], []
         before = 0
@@ -65,7 +158,7 @@ class Selection:
             for name in ("rows", "labels", "views", "items")
         }
         return cls(
-            keys=Keys(**columns),
+            keys=KeyColumns(**columns),
             unit_starts=np.concatenate(starts),
             unit_sizes=np.concatenate(sizes),
             shard_starts=np.concatenate([[0], np.cumsum(np.concatenate(counts))]),
@@ -75,14 +168,17 @@ class Selection:
 
     @property
     def num_units(self) -> int:
+        """Number of units, which is the number of samples in an epoch."""
         return len(self.unit_starts)
 
-    def shard_of(self, units: Int[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
-        """The shard that each unit's rows lie in: an item's views never straddle two."""
+    def shards_of(self, units: Int[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
+        """The shard of each unit; an item's views never straddle two shards."""
         return np.searchsorted(self.shard_starts, units, side="right") - 1
 
     def unit_labels(self) -> Int[np.ndarray, " u"]:
+        """The label of each unit."""
         return self.keys.labels[self.unit_starts]
 
     def unit_stores(self) -> Int[np.ndarray, " u"]:
+        """The store of each unit."""
         return np.repeat(self.shard_stores, np.diff(self.shard_starts))

@@ -9,7 +9,7 @@ import torch
 
 from inrgen.core import rng
 from inrgen.core.spec import InrSpec
-from inrgen.loaders.contents import Stores
+from inrgen.loaders.index import Stores
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.choice import is_among, split_items, split_labels
 from inrgen.store.reader import Store, open_store
@@ -168,7 +168,7 @@ def train_loader(config: TrainConfig, data: OpenData, place: Place, **more: Any)
         )
     loader = StreamLoader(
         data.train,
-        where=is_among(data.items, options.pop("num_views", config.views)),
+        filter=is_among(data.items, options.pop("num_views", config.views)),
         batch_size=size,
         rank=place.rank,
         world_size=place.world_size,

@@ -102,7 +102,7 @@ def test_mixing_takes_labels_in_the_proportion_of_weights(sample, path):
         torch.testing.assert_close(batch.soft_labels.sum(1), torch.ones(len(batch)))
         keys = rng.keys(2, "mixup", batch.items, batch.views, 0)
         share = BLEND.draw(sample.spec, keys, 1).lam.double()
-        # parameter 0 of a row is its number, so the mixture tells with whom it was made
+        # Parameter 0 of a row is its number, so the mixture reveals the partner.
         mixed = batch.params.flat()[:, 0].double()
         clear = share < 0.9
         number = (mixed - share * batch.rows) / (1 - share)
@@ -119,7 +119,7 @@ def test_mixing_takes_labels_in_the_proportion_of_weights(sample, path):
         torch.testing.assert_close(batch.soft_labels[clear], soft)
         partners += partner.tolist()
     assert set(partners) <= set(sample.served)
-    # drawn with replacement: about a share of 1 - 1/e of the rows is somebody's partner
+    # Drawn with replacement, so about 1 - 1/e of the rows are partners.
     assert len(set(partners)) > len(sample.served) / 2
 
 

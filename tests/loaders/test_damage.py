@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from inrgen.loaders.ahead import read_ahead
+from inrgen.loaders.prefetch import read_ahead
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import shard_key
@@ -41,7 +41,7 @@ def test_a_bad_shard_is_skipped_once_told_and_counted(sample, damaged):
     assert sorted(rows) == [row for row in sample.served if not 512 <= row < 768]
     assert loader.skipped_rows == 256
     assert len(loader.bad_shards) == 1
-    # it is not told again, and places in the epoch are what they would be without damage
+    # There is no second warning, and positions in the epoch are as without damage.
     assert sum(len(batch) for batch in loader) == len(rows)
     assert loader.state_dict()["epoch"] == 2
 
@@ -61,7 +61,7 @@ def test_other_shards_can_be_read_without_it(damaged):
         list(loader)
     import pyarrow.dataset as ds
 
-    assert list(StreamLoader(damaged, split="all", where=ds.field("row") < 512))
+    assert list(StreamLoader(damaged, split="all", filter=ds.field("row") < 512))
 
 
 def test_a_shard_that_goes_bad_between_epochs_is_noticed(sample, tmp_path):
@@ -73,7 +73,7 @@ def test_a_shard_that_goes_bad_between_epochs_is_noticed(sample, tmp_path):
     data[0] ^= 1
     shard.unlink()
     shard.write_bytes(data)
-    # what is mapped is still the good file; an opening of its own sees the bad one
+    # The mapping is still the good file; a new loader opens the bad one.
     assert sum(len(batch) for batch in loader) == len(sample.served)
     with pytest.raises(DamagedStore):
         list(StreamLoader(path, split="all"))
@@ -109,7 +109,7 @@ def test_what_is_read_ahead_is_bounded_and_in_order():
     while len(made) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    # one given out, three waiting, one in hand
+    # One is given out, three wait, and the thread holds one.
     assert len(made) == 5
     assert list(ahead) == list(range(1, 100))
 
@@ -128,7 +128,7 @@ def test_an_error_comes_in_its_place():
 def test_a_process_may_end_in_the_midst_of_a_pass():
     script = """
 import sys, torch
-from inrgen.loaders.ahead import read_ahead
+from inrgen.loaders.prefetch import read_ahead
 def source():
     x = torch.ones(300, 300)
     while True:
@@ -146,7 +146,7 @@ def test_a_column_whose_name_is_damaged_leaves_no_row_out_without_a_word(sample,
     store = sample.build(tmp_path / "store")
     fragment = min((store / "records").iterdir())
     data = fragment.read_bytes()
-    # the first is the name in the schema
+    # The first occurrence is the name in the schema.
     at = data.find(b"status")
     fragment.write_bytes(data[:at] + b"stetus" + data[at + 6 :])
     for reading in (StreamLoader, lambda path: open_store(path).records):

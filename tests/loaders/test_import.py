@@ -1,4 +1,4 @@
-"""The package's face is there at once, and what it needs is imported when it is used."""
+"""Importing the package is light; heavy modules are imported when they are used."""
 
 import subprocess
 import sys

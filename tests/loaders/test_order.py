@@ -1,4 +1,4 @@
-"""The order of an epoch is a permutation, whoever reads it and wherever it is resumed."""
+"""The order of an epoch is a permutation, for any readers and any point of resumption."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ POOLS = st.integers(1, 4)
 
 
 def tape(counts, pool_shards=2, seed=0, epoch=0):
-    """The (shard, sample of it) of every sample of an epoch, in order."""
+    """The shard and the sample within it, for every sample of an epoch in order."""
     order = EpochOrder(counts=np.array(counts), seed=seed, epoch=epoch, pool_shards=pool_shards)
     found = {}
     for stream in range(min(NUM_STREAMS, order.num_samples)):
@@ -70,7 +70,7 @@ def test_a_pool_is_the_same_from_wherever_it_is_entered(counts, position):
     assert {order.pool_at(stream, at) for at in range(pool.start, pool.stop)} == {pool}
 
 
-def test_epochs_and_seeds_have_orders_of_their_own():
+def test_each_epoch_and_seed_has_another_order():
     counts = [5] * 40
     orders = [
         tape(counts),
@@ -83,7 +83,7 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 
 def test_a_pool_mixes_its_shards():
-    """Two shards of 1,000 in a pool: no stretch of 100 is nearly all from one of them."""
+    """With two shards of 1,000 in a pool, no run of 100 samples is nearly all from one shard."""
     shards = np.array([shard for shard, _ in tape([1000] * 16)])
     for stream in range(NUM_STREAMS):
         mine = shards[stream::NUM_STREAMS]
@@ -114,7 +114,7 @@ BATCHES = st.integers(1, 40)
     batch_size=BATCHES,
 )
 def test_any_chain_of_ranks_takes_every_sample_once(total, stages, world_size, batch_size):
-    """Each stage: so many ranks do so many batches each, and the next goes on from their state."""
+    """In each stage some ranks do some batches; the next stage resumes from their state."""
     start, taken = 0, []
     for world, size, num in [*stages, (world_size, batch_size, None)]:
         ends = set()
@@ -158,8 +158,8 @@ def test_dropping_the_last_gives_all_ranks_the_same_full_batches(total, start, w
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4, 8])
-def test_ranks_that_divide_eight_keep_streams_of_their_own(world_size):
-    """Wherever they begin, so that a rank that goes on needs the shards that it had."""
+def test_ranks_that_divide_eight_share_no_stream(world_size):
+    """Wherever they begin, so that a rank that resumes needs the shards that it had."""
     for start in (0, 323):
         for rank in range(world_size):
             mine = share(1000, world_size, rank, 7, start=start)

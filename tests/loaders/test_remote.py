@@ -1,4 +1,4 @@
-"""A loader serves a store on a server as it does one on this machine, whatever goes wrong."""
+"""A loader serves a store on a server like a local one, through faults of the server."""
 
 import multiprocessing
 import pickle
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.usefixtures("hurried")
 
 @pytest.fixture
 def url(sample, bucket_url, object_endpoint, proxy) -> str:
-    """The sample behind the proxy."""
+    """URL of the sample store behind the proxy."""
     sample.build(bucket_url)
     return bucket_url.replace(object_endpoint, proxy.endpoint)
 
 
 @pytest.fixture
 def fetched(proxy) -> list[str]:
-    """The shards that are fetched, as they are."""
+    """Paths of the shards fetched so far."""
     paths: list[str] = []
 
     def note(method: str, path: str) -> None:
@@ -54,7 +54,7 @@ def test_batches_are_those_of_the_same_store_here(url, path, fetched, tmp_path):
     there = inrgen.StreamLoader(url, cache_dir=tmp_path, **asked)
     assert served(there) == served(here)
     assert sorted(fetched) == [f"c/{block}/0" for block in range(5)]
-    # the second pass, and another process's loader, find every shard at hand
+    # The second pass and another process's loader find every shard in the cache.
     state = here.state_dict()
     assert served(there) == served(here)
     other = inrgen.StreamLoader(url, cache_dir=tmp_path, **asked)

@@ -1,4 +1,4 @@
-"""A pass goes on from a saved state to the sample, with as many ranks and workers as one likes."""
+"""A pass resumes from a saved state exactly, with any number of ranks and workers."""
 
 import json
 import pickle
@@ -26,7 +26,7 @@ def rows_of(batches):
 
 @pytest.fixture(scope="module")
 def loader(path):
-    """One loader for tests that set where it stands before they use it."""
+    """A loader for tests that set its position before they use it."""
     return StreamLoader(path, split="all", batch_size=90)
 
 
@@ -51,17 +51,17 @@ def test_every_state_goes_on_with_the_next_batch(path, loader, num):
 
 @pytest.fixture(scope="module")
 def ranks(path):
-    """The loaders of every rank of so many; opened once, since each test sets where they stand."""
+    """Loaders of all ranks, by number of ranks; opened once, as each test sets their positions."""
 
     @lru_cache
-    def of(world_size):
+    def open_ranks(world_size):
         size = {1: 70, 2: 64, 3: 25, 4: 31, 8: 11}[world_size]
         return [
             StreamLoader(path, split="all", batch_size=size, rank=rank, world_size=world_size)
             for rank in range(world_size)
         ]
 
-    return of
+    return open_ranks
 
 
 @settings(deadline=None, max_examples=10)
@@ -105,7 +105,7 @@ def test_a_short_last_batch_that_is_dropped_is_left_out_of_the_state_too(path):
     [
         ({"seed": 1}, r"differs in seed \(state 0, here 1\)"),
         ({"views": "random"}, r"num_samples \(state 1061, here 266\).* views \(state 'all'"),
-        ({"where": ds.field("row") < 600}, "differs in rows"),
+        ({"filter": ds.field("row") < 600}, "differs in rows"),
         ({"split": "train"}, "differs in rows"),
         ({"pool_shards": 3}, r"pool_shards \(state 2, here 3\)"),
         ({"balance": True}, "balance"),
@@ -167,7 +167,7 @@ def test_a_killed_trainer_goes_on_in_a_new_process(sample, path, tmp_path):
     assert 9 * 40 <= done < 1061
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     lines = log.read_text().splitlines()
-    # killed between writing a batch down and saving the state, that batch alone comes again
+    # A kill between logging a batch and saving the state repeats that batch alone.
     extra = len(lines) - -(-1061 // 40)
     assert extra in (0, 1)
     kept = lines[: done // 40] + lines[done // 40 + extra :]
@@ -207,7 +207,7 @@ def test_workers_go_on_from_a_state_and_from_each_others_batches(path, expected)
     assert found == expected[: len(loader)]
 
 
-# torchdata 0.11 calls what torch 2.13 would rather not have called
+# torchdata 0.11 calls a function that torch 2.13 deprecates.
 VITAL = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
 
@@ -215,7 +215,7 @@ VITAL = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("num", [0, 5, 12, "whole pass", 13])
 def test_stateful_data_loader_goes_on(path, expected, num_workers, num):
-    """A pass has 12 batches; with the last of them taken it has not ended yet, unless asked on."""
+    """A pass has 12 batches; it ends when a thirteenth is requested, not after the twelfth."""
 
     def start():
         loader = StreamLoader(path, split="all", batch_size=90)

@@ -1,24 +1,23 @@
-"""Whom a sample is mixed with: another one of its pool, by its number alone."""
+"""The MixUp partner of a sample is another sample of its pool, chosen by its number alone."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inrgen.loaders.keys import Keys
 from inrgen.loaders.order import NUM_STREAMS
 from inrgen.loaders.samples import EpochSamples
-from inrgen.loaders.selection import Selection
+from inrgen.loaders.selection import KeyColumns, Selection
 from inrgen.store.layout import Layout
 
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 
 def samples_of(counts, epoch=0):
-    """An epoch of made-up rows, so many of each shard."""
+    """An epoch of made-up rows, with the given number in each shard."""
     layout = Layout(rows=256 * len(counts), views=1)
     rows = np.concatenate([256 * shard + np.arange(num) for shard, num in enumerate(counts)])
-    keys = Keys(rows=rows, labels=rows % 3, views=np.zeros_like(rows), items=rows)
-    selection = Selection.of([keys], [layout], None)
+    keys = KeyColumns(rows=rows, labels=rows % 3, views=np.zeros_like(rows), items=rows)
+    selection = Selection.from_keys([keys], [layout], None)
     assert np.diff(selection.shard_starts).tolist() == counts
     return EpochSamples(selection, seed=0, epoch=epoch, pool_shards=2)
 
@@ -54,7 +53,7 @@ def test_every_other_sample_of_a_pool_is_as_likely_a_partner():
     place = np.empty_like(units)
     place[units] = np.arange(len(units))
     steps = (place[partners] - np.arange(len(units))) % 202
-    # 1,616 steps, uniform from 1 to 201: an eighth of them in each eighth of that, give or take 13
+    # 1,616 steps, uniform from 1 to 201: each eighth of the range holds 202, with deviation 13.
     counts, _ = np.histogram(steps, bins=8, range=(1, 202))
     assert steps.min() >= 1
     assert (np.abs(counts - 202) < 65).all()

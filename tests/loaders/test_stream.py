@@ -1,4 +1,4 @@
-"""What a pass over a store serves."""
+"""A pass over a store serves every selected row once, with its labels and origins."""
 
 from collections import Counter
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from inrgen.core.rng import hash_items
-from inrgen.loaders.shards import Gatherer
+from inrgen.loaders.batches import Gatherer
+from inrgen.loaders.config import LoaderConfig
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.reader import open_store
 
@@ -85,14 +86,14 @@ def test_one_random_view_of_each_item_every_epoch(sample, path):
         assert sorted(row // sample.views for row in rows) == list(range(items))
         seen.update(rows)
     assert set(seen) <= set(sample.served)
-    # 12 throws of a die with four sides: a side stays away with a chance of 3 %
+    # A view is missing after 12 draws among four with a chance of 3 %.
     assert 0.9 * len(sample.served) < len(seen)
 
 
 def test_pairs_are_two_different_views_of_each_item(sample, path):
     loader = StreamLoader(path, split="all", views="pairs", batch_size=50)
     batches = list(loader)
-    # items 2 and 125 lack views, and still have two
+    # Items 2 and 125 lack views, but have two left.
     assert sorted(row // sample.views for row in rows_of(batches)) == list(
         range(sample.rows // sample.views)
     )
@@ -103,11 +104,11 @@ def test_pairs_are_two_different_views_of_each_item(sample, path):
         np.testing.assert_array_equal(batch.second.params.flat(), sample.flat[batch.second.rows])
         seen.update(zip(batch.views.tolist(), batch.second.views.tolist(), strict=True))
     assert len(seen) == 12
-    only = StreamLoader(path, split="all", views="pairs", where=ds.field("row") < 10)
+    only = StreamLoader(path, split="all", views="pairs", filter=ds.field("row") < 10)
     assert sorted(row // 4 for row in rows_of(only)) == [0, 1]
 
 
-def test_where_chooses_rows_and_other_shards_are_not_touched(sample, path, monkeypatch):
+def test_a_filter_chooses_rows_and_other_shards_are_not_touched(sample, path, monkeypatch):
     read = set()
     copy = Gatherer._copy
     monkeypatch.setattr(
@@ -117,8 +118,8 @@ def test_where_chooses_rows_and_other_shards_are_not_touched(sample, path, monke
             read.update((rows // 256).tolist()) or copy(self, shard, rows, flat, places)
         ),
     )
-    where = (ds.field("psnr_db") >= 300) & (ds.field("psnr_db") < 520)
-    loader = StreamLoader(path, split="all", where=where)
+    chosen = (ds.field("psnr_db") >= 300) & (ds.field("psnr_db") < 520)
+    loader = StreamLoader(path, split="all", filter=chosen)
     assert sorted(rows_of(loader)) == [row for row in sample.served if 300 <= row < 520]
     assert read == {1, 2}
 
@@ -135,7 +136,7 @@ def test_several_stores(sample, path, other):
 
 
 def test_only_key_columns_are_kept(path):
-    selection = StreamLoader(path, split="all")._contents.selection
+    selection = StreamLoader(path, split="all")._index.selection
     for column in (selection.keys.rows, selection.keys.labels, selection.keys.items):
         assert column.dtype == np.int64
 
@@ -143,10 +144,10 @@ def test_only_key_columns_are_kept(path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": "trian"}, r"split='trian'.*the splits there are \['test', 'train', 'val'\]"),
+        ({"split": "trian"}, r"split='trian'.*the store has the splits \['test', 'train', 'val'\]"),
         ({"views": [4]}, r"views must be numbers in 0..3; got \[4\]"),
         ({"views": []}, "views must be numbers"),
-        ({"where": ds.field("psnr_db") > 1e9}, "no row .* is left to serve"),
+        ({"filter": ds.field("psnr_db") > 1e9}, "no row .* is left to serve"),
         ({"batch_size": 0}, "batch_size and pool_shards must be at least 1; got 0"),
         ({"num_classes": 0}, "num_classes must be at least 1, or None; got 0"),
         ({"rank": 2, "world_size": 2}, r"rank must be in 0..world_size - 1; got 2 of 2"),
@@ -157,6 +158,27 @@ def test_only_key_columns_are_kept(path):
 def test_wrong_arguments_are_named(path, arguments, message):
     with pytest.raises(ValueError, match=message):
         StreamLoader(path, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("batchsize", "did you mean batch_size"),
+        ("where", "did you mean filter"),
+        ("transform", "did you mean transforms"),
+        ("zzz", "it has split, views"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_nearest_name(path, name, message):
+    with pytest.raises(TypeError, match=f"StreamLoader has no option '{name}'.*{message}"):
+        StreamLoader(path, **{name: 1})
+
+
+def test_keywords_replace_fields_of_the_config(path):
+    config = LoaderConfig(split="all", batch_size=100)
+    loader = StreamLoader(path, config, batch_size=7)
+    assert loader.config == LoaderConfig(split="all", batch_size=7)
+    assert rows_of(loader) == rows_of(StreamLoader(path, config))
 
 
 def test_another_dtype_or_device_is_the_trainers_choice(path):

@@ -1,4 +1,4 @@
-"""How often each unit comes in an epoch where classes or stores are to have set shares of it."""
+"""Set shares of classes or stores: the number of times each unit comes in an epoch."""
 
 from collections.abc import Sequence
 
@@ -22,13 +22,14 @@ def apportion(
 
 
 class Quotas:
-    """The shares that an epoch is held to; it is as long as one with every unit once.
+    """Shares of classes and stores in an epoch, which stays as long as with every unit once.
 
-    A group (a class of a store) with c units and q places gives each of them q // c times, and a
-    random q % c of them once more; which ones changes with the epoch.
+    A group (a class of a store) of c units with a quota of q samples serves each unit q // c times,
+    and q % c randomly chosen units once more. The choice changes with the epoch.
 
-    balance: every class has the same share within its store.
-    weights: the share of each store; None keeps to their sizes.
+    Args:
+        balance: give every class the same share within its store.
+        weights: the share of each store; None is in proportion to their sizes.
     """
 
     def __init__(
@@ -53,8 +54,8 @@ class Quotas:
         self._items = torch.from_numpy(rows.items[selection.unit_starts])
         self._views = torch.from_numpy(rows.views[selection.unit_starts].astype(np.int64))
 
-    def times(self, seed: int, epoch: int) -> Int[np.ndarray, " u"]:
-        """How often each unit comes in an epoch."""
+    def repeats(self, seed: int, epoch: int) -> Int[np.ndarray, " u"]:
+        """The number of times each unit comes in an epoch."""
         keys = rng.keys(seed, "quota", self._items, self._views, epoch)
         lots = rng.bits(keys, 1)[:, 0].numpy()
         often, more = np.divmod(self._quotas, self._sizes)

@@ -1,4 +1,4 @@
-"""Classes and stores have the shares of an epoch that they are given."""
+"""Classes and stores get the shares of an epoch that were set."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inrgen.core import rng
-from inrgen.loaders.quota import apportion
+from inrgen.loaders.balance import apportion
 from inrgen.loaders.stream import StreamLoader
 
 
@@ -34,7 +34,7 @@ def test_every_class_comes_equally_often(path):
         assert sum(labels.values()) == loader.num_samples
         assert max(labels.values()) - min(labels.values()) <= 1
         rows = Counter(row for batch in batches for row in batch.rows.tolist())
-        # class 2 is a twentieth, so its rows come six or seven times; others once or not at all
+        # Class 2 is a twentieth: its rows come six or seven times, and others at most once.
         rare = {row: n for row, n in rows.items() if (row // 4) % 20 == 0}
         assert set(rare.values()) <= {6, 7}
         assert all(n == 1 for row, n in rows.items() if row not in rare)
@@ -86,7 +86,7 @@ def test_a_store_without_pairs_can_have_no_weight(path, lone, balance):
     for stores in ([path, lone], [lone, path]):
         with pytest.raises(ValueError, match=f"weights needs stores with items.*{lone} has none"):
             load(stores, [1, 1])
-        # by their sizes it has a share of nothing
+        # Without weights a store without pairs has an empty share.
         loader = load(stores, None)
         assert sum(len(batch) for batch in loader) == loader.num_samples == 266
 

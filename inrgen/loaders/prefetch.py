@@ -1,4 +1,4 @@
-"""One thread that prepares what will be asked for next."""
+"""A thread that prepares the next items of an iterator."""
 
 import atexit
 import os
@@ -9,31 +9,31 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# How to end each thread at work. Python stops daemon threads at its own end wherever they are, and
-# one that is within torch's code takes the whole process down with it.
+# Stops each running thread. At interpreter exit Python freezes daemon threads at any point, and a
+# thread frozen inside torch crashes the process.
 _ends: dict[threading.Thread, Callable[[], None]] = {}
 os.register_at_fork(after_in_child=_ends.clear)
 
 
 @atexit.register
 def _end_all() -> None:
-    """End the threads of passes that nobody brought to their end."""
+    """Stop the threads of passes that were never finished or closed."""
     for end in list(_ends.values()):
         end()
 
 
 class _End(Generic[T]):
-    """The last thing in the queue: why nothing more comes."""
+    """The last thing in the queue. error: the error that ended the source, or None."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 def read_ahead(source: Iterator[T], depth: int) -> Iterator[T]:
-    """The same things in the same order, up to depth of them made ahead in a thread.
+    """Yield the source's items in order, with up to depth of them made ahead in a thread.
 
-    An error of the source is raised where its item would have come. When the caller stops early
-    the thread ends before this does, so that no two ever read the source's files.
+    An error of the source is raised in the place of its item. When the caller stops early, the
+    thread ends before this generator does, so the source's files never have two readers.
     """
     ready: queue.SimpleQueue[T | _End[T]] = queue.SimpleQueue()
     room = threading.Semaphore(depth)
@@ -46,7 +46,7 @@ def read_ahead(source: Iterator[T], depth: int) -> Iterator[T]:
                 if stopped.is_set():
                     return
                 ready.put(item)
-        except BaseException as error:  # handed over, not swallowed
+        except BaseException as error:  # passed on to the caller, not swallowed
             ready.put(_End(error))
         else:
             ready.put(_End(None))
