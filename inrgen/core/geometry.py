@@ -1,9 +1,11 @@
-"""Motions: the signal moves, by moving the first layer only.
+"""Motions of signals, which change the first layer only, and coordinates of regular grids.
 
-Coordinates are in the spec's own convention (order, range, centre). Every function says which way
-the signal moves; the published code (arXiv 2402.04081) moves coordinates instead, the other way.
+Coordinates follow the spec's convention (order, range, centre). Every function says in which
+direction the signal moves; the published code (arXiv 2402.04081) moves the coordinates instead, in
+the opposite direction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,16 +15,21 @@ from torch import Tensor
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 
-# A distance to a surface grows with the shape; intensities, logits and cut-off distances do not.
+# A distance to a surface grows with the shape; intensities, logits and truncated distances do not.
 _DISTANCES = ("signed_distance", "unsigned_distance")
+# Side of a grid where a record does not note one.
+_SIDE = 28
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Motion:
-    """For each INR f the new one g(x) = s f(M x + v): an affine map of coordinates, and of values.
+    """An affine map of coordinates and values: each INR f becomes g(x) = s f(M x + v).
 
-    matrix is M and shift is v, in coordinate units. value_scale is s, 1 unless the signal is a
-    distance; output_offset is the spec's, since s must act on it too.
+    Attributes:
+        matrix: M of each INR.
+        shift: v of each INR, in coordinate units.
+        value_scale: s of each INR; 1 unless the signal is a distance.
+        output_offset: that of the spec, because s must also act on it.
     """
 
     matrix: Float[Tensor, "b d_in d_in"]
@@ -37,7 +44,7 @@ class Motion:
 def _times(
     matrix: Float[Tensor, "b r d_in"], other: Float[Tensor, "b d_in c"]
 ) -> Float[Tensor, "b r c"]:
-    """A product over the few coordinates, kept out of autocast's sight: matmul would be rounded."""
+    """Matrix product over coordinates, written out because autocast would round a matmul."""
     return (matrix[:, :, :, None] * other[:, None, :, :]).sum(dim=2)
 
 
@@ -76,7 +83,7 @@ def _about(
 
 
 def translation(spec: InrSpec, offset: Float[Tensor, "b d_in"]) -> Motion:
-    """The signal moves by offset: g(x) = f(x - t), so b_0 <- b_0 - W_0 t. (Published: f(x + t).)"""
+    """Move the signal by t = offset: g(x) = f(x - t), b_0 <- b_0 - W_0 t. (Published: f(x + t).)"""
     _check_coords(spec, "offset", offset)
     eye = torch.eye(spec.d_in, dtype=offset.dtype, device=offset.device)
     return _pull(spec, eye.repeat(len(offset), 1, 1), -offset)
@@ -87,9 +94,13 @@ def rotation(
     matrix: Float[Tensor, "b d_in d_in"],
     about: tuple[float, ...] | None = None,
 ) -> Motion:
-    """The signal turns by R about a point: g(x) = f(R^T (x - c) + c), so W_0 <- W_0 R^T.
+    """Rotate the signal by R about a point: g(x) = f(R^T (x - c) + c), so W_0 <- W_0 R^T.
 
-    about is in coordinates; None takes the spec's centre. (Published: f(R x), about the origin.)
+    (Published: f(R x), about the origin.)
+
+    Args:
+        matrix: R of each INR.
+        about: c in coordinates; None takes the spec's centre.
     """
     _check_coords(spec, "matrix", matrix)
     return _about(spec, matrix.mT, about)
@@ -101,11 +112,17 @@ def scaling(
     about: tuple[float, ...] | None = None,
     scale_values: bool = False,
 ) -> Motion:
-    """The signal grows by s about a point: g(x) = f(c + (x - c) / s), so W_0 <- W_0 / s.
+    """Scale the signal by s about a point: g(x) = f(c + (x - c) / s), so W_0 <- W_0 / s.
 
-    With scale_values g is s times that, as the distance to a shape that has grown must be. Raises
-    ValueError for values that are no distance, or a distance that was cut off: no rescaling of
-    those gives the field of the scaled shape. (Published: f(s x), about the origin, values kept.)
+    (Published: f(s x), about the origin, with the values unchanged.)
+
+    Args:
+        factor: s of each INR.
+        about: c in coordinates; None takes the spec's centre.
+        scale_values: multiply the values by s, too, as the distance to a scaled shape requires.
+
+    Raises ValueError for a factor that is not positive, and for scale_values unless the values
+    are distances. No rescaling of a truncated distance gives the field of the scaled shape.
     """
     if scale_values and spec.value_kind not in _DISTANCES:
         raise ValueError(
@@ -121,7 +138,7 @@ def scaling(
 def reflection(
     spec: InrSpec, flips: Float[Tensor, "b d_in"], about: tuple[float, ...] | None = None
 ) -> Motion:
-    """The signal is mirrored: g(x) = f(F (x - c) + c), F diagonal with the +1 and -1 of flips."""
+    """Mirror the signal: g(x) = f(F (x - c) + c), F diagonal with the +1 and -1 of flips."""
     _check_coords(spec, "flips", flips)
     return _about(spec, torch.diag_embed(flips), about)
 
@@ -129,7 +146,7 @@ def reflection(
 def affine(
     spec: InrSpec, matrix: Float[Tensor, "b d_in d_in"], offset: Float[Tensor, "b d_in"]
 ) -> Motion:
-    """The signal moves by x -> A x + t: g(x) = f(A^-1 (x - t)).
+    """Map the signal by x -> A x + t: g(x) = f(A^-1 (x - t)).
 
     Raises ValueError for a matrix that cannot be inverted.
     """
@@ -141,10 +158,10 @@ def affine(
 
 
 def apply(params: Params, motion: Motion) -> Params:
-    """Carry a motion out on the weights: exact, whatever the depth and the activation.
+    """Apply a motion to the weights: exact for any depth and activation.
 
-    Only the first layer sees coordinates; W_0 (M x + v) + b_0 has the weights W_0 M and the bias
-    b_0 + W_0 v, with omega outside. Where s is not 1: W_L <- s W_L, b_L <- s b_L + (s - 1) o.
+    Only the first layer reads coordinates: W_0 (M x + v) + b_0 has the weight W_0 M and the bias
+    b_0 + W_0 v, with omega outside. Scaling values: W_L <- s W_L, b_L <- s b_L + (s - 1) o.
     """
     weights, biases = list(params.weights), list(params.biases)
     matrix, shift = motion.matrix.to(params.dtype), motion.shift.to(params.dtype)
@@ -156,20 +173,10 @@ def apply(params: Params, motion: Motion) -> Params:
     return Params(weights=tuple(weights), biases=tuple(biases))
 
 
-def pull_back(
-    motion: Motion, coords: Float[Tensor, "n d_in"] | Float[Tensor, "b n d_in"]
-) -> Float[Tensor, "b n d_in"]:
-    """M x + v: where the old INR holds what the new one has at coords."""
-    points = coords if coords.ndim == 3 else coords.expand(len(motion), *coords.shape)
-    return _times(points, motion.matrix.mT.to(coords.dtype)) + motion.shift[:, None].to(
-        coords.dtype
-    )
-
-
 def compose(second: Motion, first: Motion) -> Motion:
-    """The motion that does first, then second.
+    """The motion that applies first, then second.
 
-    Coordinates compose backwards: f(M1 x + v1) moved again is f(M1 (M2 x + v2) + v1).
+    Coordinates compose in reverse: f(M1 x + v1), moved again, is f(M1 (M2 x + v2) + v1).
     """
     if second.output_offset != first.output_offset:
         raise ValueError(
@@ -185,7 +192,7 @@ def compose(second: Motion, first: Motion) -> Motion:
 
 
 def inverse(motion: Motion) -> Motion:
-    """The motion that takes motion back."""
+    """The inverse motion."""
     matrix = torch.linalg.inv(motion.matrix)
     return Motion(
         matrix=matrix,
@@ -196,7 +203,7 @@ def inverse(motion: Motion) -> Motion:
 
 
 def rotation_2d(angle_rad: Float[Tensor, " b"]) -> Float[Tensor, "b 2 2"]:
-    """Matrices that turn coordinate 0 towards coordinate 1 by the angle."""
+    """Matrices that turn coordinate 0 towards coordinate 1 by an angle."""
     cos, sin = torch.cos(angle_rad), torch.sin(angle_rad)
     return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
 
@@ -214,7 +221,7 @@ def rotation_3d(
 
 
 def rotation_of_quaternion(quaternion: Float[Tensor, "b 4"]) -> Float[Tensor, "b 3 3"]:
-    """The rotation of (w, x, y, z) of any length; four normal numbers give a uniform one."""
+    """Rotations from quaternions (w, x, y, z) of any length; normal ones give uniform rotations."""
     w, x, y, z = (quaternion / quaternion.norm(dim=1, keepdim=True)).unbind(1)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -222,3 +229,33 @@ def rotation_of_quaternion(quaternion: Float[Tensor, "b 4"]) -> Float[Tensor, "b
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def noted_grid(spec: InrSpec, noted: Sequence[int]) -> tuple[int, ...]:
+    """The sides of a signal as its record notes them, or 28 each; imports note none."""
+    return tuple(noted) or (_SIDE,) * spec.d_in
+
+
+def grid_coords(
+    spec: InrSpec, shape: tuple[int, ...], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "n d_in"]:
+    """The points of a grid of (rows, columns), or (nx, ny, nz), or (n,), row-major.
+
+    The longest side spans coord_range, ends included. Shorter sides are centred and have the same
+    spacing, so pixels are square and a rotation of coordinates rotates the picture. Points are
+    computed in float64 and rounded once.
+    """
+    if len(shape) != spec.d_in or min(shape) < 1:
+        raise ValueError(
+            f"shape needs {spec.d_in} positive sides for {spec.architecture}; got {shape}"
+        )
+    low, high = spec.coord_range
+    spacing = (high - low) / max(max(shape) - 1, 1)
+    axes = [
+        (low + high) / 2 + (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
+        for side in shape
+    ]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
+    if spec.coord_order == "xy":
+        points = points.flip(-1)
+    return points.to(dtype)

@@ -1,41 +1,26 @@
-"""Points between INRs, and labels that mix in the same proportion (mixup, arXiv 1710.09412)."""
+"""Changes of weights that keep neither the function nor its motion: mixtures, noise, dropping.
+
+Sources: mixup, arXiv 1710.09412; generic augmentations of arXiv 2402.04081.
+"""
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from inrgen.core.params import Params
-from inrgen.core.siren import evaluate
-from inrgen.core.spec import InrSpec
-
-
-def _spread(choice: Tensor, tensor: Tensor) -> Tensor:
-    """One number an INR, shaped to act on a tensor of that INR."""
-    return choice.reshape(-1, *[1] * (tensor.ndim - 1))
+from inrgen.core.params import Params, per_inr
+from inrgen.core.params import select as select
 
 
 def mix(first: Params, second: Params, lam: Float[Tensor, " b"]) -> Params:
-    """lam * first + (1 - lam) * second, one lam an INR."""
+    """lam * first + (1 - lam) * second, with one lam an INR."""
 
     def mixed(a: Tensor, b: Tensor) -> Tensor:
-        share = _spread(lam.to(a.dtype), a)
+        share = per_inr(lam.to(a.dtype), a)
         return share * a + (1.0 - share) * b
 
     return Params(
         weights=tuple(map(mixed, first.weights, second.weights)),
         biases=tuple(map(mixed, first.biases, second.biases)),
-    )
-
-
-def select(mask: Bool[Tensor, " b"], yes: Params, no: Params) -> Params:
-    """The INRs of yes where mask holds and of no elsewhere."""
-
-    def chosen(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(_spread(mask, a), a, b)
-
-    return Params(
-        weights=tuple(map(chosen, yes.weights, no.weights)),
-        biases=tuple(map(chosen, yes.biases, no.biases)),
     )
 
 
@@ -51,29 +36,64 @@ def one_hot(labels: Int[Tensor, " b"], num_classes: int) -> Float[Tensor, "b c"]
 def mix_labels(
     first: Float[Tensor, "b c"], second: Float[Tensor, "b c"], lam: Float[Tensor, " b"]
 ) -> Float[Tensor, "b c"]:
-    """Soft labels mixed as mix does the weights."""
+    """Soft labels, mixed as mix does the weights."""
     share = lam.to(first.dtype)[:, None]
     return share * first + (1.0 - share) * second
 
 
-def smooth_labels(labels: Float[Tensor, "b c"], strength: float) -> Float[Tensor, "b c"]:
-    """(1 - e) y + e / K, to be done after mixing."""
-    if not 0.0 <= strength <= 1.0:
-        raise ValueError(f"strength must lie in [0, 1]; got {strength}")
-    return (1.0 - strength) * labels + strength / labels.shape[1]
+def add_noise(params: Params, normal: Params, scale: float) -> Params:
+    """Add scale * std * normal to each tensor; std is that of the INR's own tensor.
 
-
-def midpoint_error(
-    spec: InrSpec,
-    first: Params,
-    second: Params,
-    coords: Float[Tensor, "n d_in"],
-) -> Float[Tensor, " b"]:
-    """How far the INR halfway between two is from the mean of their functions, in value units.
-
-    Root mean square over the points. For two views of one signal it is the height of the barrier
-    on the straight path between them.
+    std is the unbiased one. Its gradient is cut, because it is infinite where a tensor is
+    constant, as zero biases are. A tensor with one element has no std and gets no noise.
     """
-    halfway = mix(first, second, torch.full((len(first),), 0.5, device=first.device))
-    mean = (evaluate(spec, first, coords) + evaluate(spec, second, coords)) / 2
-    return (evaluate(spec, halfway, coords) - mean).square().mean(dim=(1, 2)).sqrt()
+
+    def noisy(tensor: Tensor, noise: Tensor) -> Tensor:
+        if tensor[0].numel() < 2:
+            return tensor
+        std = tensor.detach().flatten(1).std(dim=1)
+        return tensor + scale * per_inr(std, tensor) * noise.to(tensor.dtype)
+
+    return Params(
+        weights=tuple(map(noisy, params.weights, normal.weights)),
+        biases=tuple(map(noisy, params.biases, normal.biases)),
+    )
+
+
+def drop(params: Params, keep: tuple[Bool[Tensor, "b ..."], ...], rescale: float) -> Params:
+    """Set entries to zero and multiply the others by rescale.
+
+    Args:
+        keep: a mask for each tensor in the order of a flat row: weight and bias of each layer.
+        rescale: 1 / (1 - p) keeps the expected value of each weight; 1 changes no survivor.
+    """
+    if len(keep) != 2 * len(params.weights):
+        raise ValueError(f"keep needs {2 * len(params.weights)} tensors; got {len(keep)}")
+
+    def dropped(tensor: Tensor, mask: Tensor) -> Tensor:
+        return torch.where(mask, tensor * rescale, torch.zeros_like(tensor))
+
+    return Params(
+        weights=tuple(map(dropped, params.weights, keep[0::2])),
+        biases=tuple(map(dropped, params.biases, keep[1::2])),
+    )
+
+
+def drop_below_quantile(params: Params, quantile: Float[Tensor, " b"]) -> Params:
+    """Set every entry to zero whose absolute value is below the INR's quantile of |theta|.
+
+    The quantile is pooled over all weights and biases of an INR and interpolated linearly.
+    """
+    # torch.quantile does the same, but refuses more than 16 million entries.
+    ordered = params.flat().detach().abs().sort(dim=1).values
+    place = quantile.to(ordered.dtype) * (ordered.shape[1] - 1)
+    low = place.floor().long().clamp(0, ordered.shape[1] - 1)
+    high = (low + 1).clamp(max=ordered.shape[1] - 1)
+    below = ordered.gather(1, low[:, None])[:, 0]
+    above = ordered.gather(1, high[:, None])[:, 0]
+    threshold = torch.lerp(below, above, place - low)
+
+    def dropped(tensor: Tensor) -> Tensor:
+        return tensor.masked_fill(tensor.detach().abs() < per_inr(threshold, tensor), 0.0)
+
+    return params.map(dropped)

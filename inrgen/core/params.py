@@ -1,10 +1,10 @@
-"""A batch of INR weights, to and from flat rows."""
+"""A batch of INR weights: to and from flat rows, and between two batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from inrgen.core.spec import InrSpec
@@ -46,9 +46,10 @@ class Params:
         return self.map(lambda tensor: tensor.to(device=device, dtype=dtype))
 
     def flat(self, out: Float[Tensor, "b p"] | None = None) -> Float[Tensor, "b p"]:
-        """One row an INR: for each layer W row-major as (out, in), then b (as the store has it).
+        """One row for each INR: for each layer W row-major as (out, in), then b, as in the store.
 
-        out: memory to fill and give back, where there is some already.
+        Args:
+            out: tensor to fill and return, instead of a new one.
         """
         parts = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
@@ -76,3 +77,20 @@ class Params:
             weights=tuple(torch.cat(ws) for ws in zip(*(p.weights for p in batches), strict=True)),
             biases=tuple(torch.cat(bs) for bs in zip(*(p.biases for p in batches), strict=True)),
         )
+
+
+def per_inr(values: Tensor, tensor: Tensor) -> Tensor:
+    """One value an INR, reshaped to broadcast over a tensor of those INRs."""
+    return values.reshape(-1, *[1] * (tensor.ndim - 1))
+
+
+def select(mask: Bool[Tensor, " b"], yes: Params, no: Params) -> Params:
+    """The INRs of yes where mask is true and those of no elsewhere."""
+
+    def chosen(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(per_inr(mask, a), a, b)
+
+    return Params(
+        weights=tuple(map(chosen, yes.weights, no.weights)),
+        biases=tuple(map(chosen, yes.biases, no.biases)),
+    )

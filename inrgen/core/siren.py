@@ -1,56 +1,16 @@
-"""Initialise and evaluate a batch of SIRENs."""
+"""Initialise and evaluate a batch of SIRENs (arXiv 2006.09661)."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
+from inrgen.core.config import InitConfig
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-
-FirstLayer = Literal["small", "siren"]
-HiddenBias = Literal["zero", "torch"]
-LastLayer = Literal["torch", "siren", "small"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InitConfig:
-    """How the weights of an INR start. Every draw is uniform in +-bound.
-
-    first_layer: "small" draws it as a hidden layer, +-sqrt(6 / fan_in) / omega (the DWSNets
-        family); "siren" draws +-1 / fan_in (arXiv 2006.09661, section 3.2); a number draws that
-        share of what siren does.
-    hidden_bias: biases of the hidden layers: "zero", or "torch" for +-1 / sqrt(fan_in).
-    last_layer: "torch" draws weight and bias in +-1 / sqrt(fan_in) (torch's linear default);
-        "siren" draws the weight in +-sqrt(6 / fan_in) / omega and the bias as "torch" does;
-        "small" draws that weight, and the bias is zero.
-    shared: every item starts a view from the same weights, so that views differ and items do not.
-    """
-
-    first_layer: FirstLayer | float = "small"
-    hidden_bias: HiddenBias = "zero"
-    last_layer: LastLayer = "torch"
-    shared: bool = False
-
-    def __post_init__(self) -> None:
-        share = self.first_layer
-        known = share in get_args(FirstLayer) if isinstance(share, str) else 0 < share < math.inf
-        if not known:
-            raise ValueError(
-                f"first_layer must be small, siren or a positive number; got {share!r}"
-            )
-        if self.hidden_bias not in get_args(HiddenBias):
-            raise ValueError(
-                f"hidden_bias must be one of {get_args(HiddenBias)}; got {self.hidden_bias!r}"
-            )
-        if self.last_layer not in get_args(LastLayer):
-            raise ValueError(
-                f"last_layer must be one of {get_args(LastLayer)}; got {self.last_layer!r}"
-            )
 
 
 def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
@@ -79,7 +39,7 @@ def init_keys(
 def initialise(spec: InrSpec, init: InitConfig, keys: Int[Tensor, " b"]) -> Params:
     """Draw the starting weights of a batch, float32, on the device of keys."""
     weights, biases = [], []
-    for layer, (fan_in, fan_out) in enumerate(zip(spec.widths, spec.widths[1:], strict=False)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(spec.widths)):
         weight, bias = _bounds(spec, init, layer)
         weights.append(rng.uniform(rng.fold(keys, 2 * layer), (fan_out, fan_in), -weight, weight))
         biases.append(rng.uniform(rng.fold(keys, 2 * layer + 1), (fan_out,), -bias, bias))
@@ -100,7 +60,7 @@ def _activate(spec: InrSpec, layer: int, z: Float[Tensor, "b n h"]) -> Float[Ten
 def evaluate(
     spec: InrSpec, params: Params, coords: Float[Tensor, "*shared n d_in"]
 ) -> Float[Tensor, "b n d_out"]:
-    """The values of b INRs at n points each, with the output offset added.
+    """The values of b INRs at n points each, output offset included.
 
     Args:
         coords: (n, d_in), the same points for every INR, or (b, n, d_in).

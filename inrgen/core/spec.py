@@ -1,4 +1,4 @@
-"""What an INR is, apart from its weights."""
+"""The architecture and conventions of an INR: everything but its weights."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ CoordOrder = Literal["x", "xy", "ij", "xyz"]
 ValueKind = Literal[
     "intensity", "signed_distance", "truncated_distance", "unsigned_distance", "occupancy", "logit"
 ]
-# The values that have a surface.
+# Value kinds that describe a surface.
 SOLID_KINDS: tuple[ValueKind, ...] = (
     "signed_distance",
     "truncated_distance",
@@ -26,10 +26,12 @@ _COORD_DIMS: dict[str, int] = {"x": 1, "xy": 2, "ij": 2, "xyz": 3}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSlot:
-    """Where one weight or bias lies within a flat row of parameters.
+    """Position of one weight or bias in a flat row of parameters.
 
-    name is "0.weight", "0.bias", "1.weight", ...; shape is (out, in) or (out,); offset counts
-    float32 entries from the start of the row.
+    Attributes:
+        name: "0.weight", "0.bias", "1.weight", ...
+        shape: (out, in) or (out,).
+        offset: number of entries before it in the row.
     """
 
     name: str
@@ -41,7 +43,7 @@ class LayerSlot:
         return math.prod(self.shape)
 
 
-# kept, since a loader asks for them at every batch
+# Cached, because a loader needs them for every batch.
 @lru_cache(maxsize=64)
 def _slots(widths: tuple[int, ...]) -> tuple[LayerSlot, ...]:
     slots, offset = [], 0
@@ -54,17 +56,22 @@ def _slots(widths: tuple[int, ...]) -> tuple[LayerSlot, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InrSpec:
-    """An architecture together with the conventions of the signals it was fitted to.
+    """An architecture and the conventions of the signals that it was fitted to.
 
     The network is h_0 = x, h_{l+1} = sin(omega[l] (W_l h_l + b_l)) for every layer but the last,
     and f(x) = W_L h_L + b_L + output_offset (SIREN, arXiv 2006.09661, eq. 3, with the offset that
     the DWSNets family adds). For the activations tanh and relu, omega multiplies in the same way.
 
-    widths is (d_in, h_1, ..., h_k, d_out); omega[l] is the frequency of hidden layer l, in radians
-    per unit of pre-activation. Coordinates: coord_order "xy" means coordinate 0 is the column,
-    "ij" that it is the row; coord_range is spanned, ends included, by the longest side of a grid,
-    and coord_center is the point that motions turn about. value_range is the range of a signal's
-    values, in the sense of "peak" for PSNR; value_kind says what they are.
+    Attributes:
+        widths: (d_in, h_1, ..., h_k, d_out).
+        omega: frequency of each hidden layer, in radians per unit of pre-activation.
+        activation: of every hidden layer.
+        output_offset: constant added to every output.
+        coord_order: "xy" if coordinate 0 is the column, "ij" if it is the row.
+        coord_range: the longest side of a grid spans it, ends included.
+        coord_center: the point about which motions turn and scale.
+        value_range: (low, high) of a signal's values; its width is the peak of PSNR.
+        value_kind: meaning of the values.
     """
 
     widths: tuple[int, ...]
@@ -115,22 +122,22 @@ class InrSpec:
 
     @property
     def num_hidden(self) -> int:
-        """How many hidden layers there are; layer num_hidden is the linear last one."""
+        """Number of hidden layers; layer num_hidden is the linear last one."""
         return len(self.widths) - 2
 
     @property
     def value_width(self) -> float:
-        """The peak that PSNR is measured against: the width of value_range."""
+        """Width of value_range, the peak of PSNR."""
         return self.value_range[1] - self.value_range[0]
 
     @property
     def layers(self) -> tuple[LayerSlot, ...]:
-        """The slots of a flat row: for each layer its weight, row-major as (out, in), its bias."""
+        """Slots of a flat row: the weight of each layer, row-major as (out, in), then its bias."""
         return _slots(self.widths)
 
     @property
     def num_params(self) -> int:
-        """P, the length of a flat row."""
+        """Length P of a flat row."""
         last = self.layers[-1]
         return last.offset + last.size
 
@@ -141,12 +148,12 @@ class InrSpec:
 
     @property
     def spec_id(self) -> str:
-        """A name for this spec: its widths and eight digits of a hash of all that it says."""
+        """Name of this spec: its widths and eight digits of a hash of all its fields."""
         text = json.dumps(self.to_dict(), sort_keys=True)
         return f"{self.architecture}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; from_dict is its inverse."""
+        """The fields as plain JSON values; from_dict is the inverse."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @staticmethod

@@ -1,6 +1,4 @@
-"""The parts of a data set, as everything in inrgen names them."""
+"""Moved to inrgen.core.config."""
 
-from typing import Literal
-
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+from inrgen.core.config import SPLITS as SPLITS
+from inrgen.core.config import Split as Split

@@ -1,38 +1,38 @@
-"""Symmetries: other weights, the same function; as actions and as elements of a group.
+"""Symmetries: changes of weights that keep the function, as actions and as group elements.
 
-For a hidden unit with incoming row (W, b) and outgoing column U these leave the network's
-function alone: reordering the units (any activation); (W, b, U) -> (-W, -b, -U) for odd
-activations; b -> b + k pi / omega, U -> (-1)^k U for sine; (W, b, U) -> (cW, cb, U/c), c > 0, for
-ReLU. Sources: DWSNets, arXiv 2301.12780, and arXiv 2402.04081.
+For a hidden unit with incoming row (W, b) and outgoing column U, these keep the network's
+function: reordering the units (any activation); (W, b, U) -> (-W, -b, -U) for odd activations;
+b -> b + k pi / omega, U -> (-1)^k U for sine; (W, b, U) -> (cW, cb, U/c), c > 0, for ReLU.
+Sources: DWSNets, arXiv 2301.12780, and arXiv 2402.04081.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
+from inrgen.core.config import Kind as Kind
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-
-# How much of the group a search may use; each holds the one before.
-Kind = Literal["permutation", "signed", "phase"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Symmetry:
     """One element of each INR's symmetry group: permutation, sign and phase of hidden units.
 
-    It takes (W, b, U) of unit permutations[l][i] to the place i as
-    (s W, s b + k pi / omega[l], (-1)^k s U), with s = signs[l][i] and k = phases[l][i]: a product
-    over layers of wreath products of D_inf with S_n. omega is the spec's, so that an element says
-    all there is to do; phases are zero where the activation is not sine.
+    It moves (W, b, U) of unit permutations[l][i] to position i as
+    (s W, s b + k pi / omega[l], (-1)^k s U), with s = signs[l][i] and k = phases[l][i]. The group
+    is a product over layers of wreath products of D_inf with S_n.
 
-    signs holds +1 and -1; phases any whole numbers.
+    Attributes:
+        permutations: (b, h_l) for each hidden layer.
+        signs: (b, h_l) of +1 and -1.
+        phases: (b, h_l) of integers; zero unless the activation is sine.
+        omega: that of the spec, so that apply needs no spec.
     """
 
     permutations: tuple[Int[Tensor, "b _h"], ...]
@@ -45,7 +45,7 @@ class Symmetry:
 
 
 def identity(spec: InrSpec, num: int, device: torch.device | str | None = None) -> Symmetry:
-    """The element that changes nothing, for num INRs."""
+    """The identity element for num INRs."""
     hidden = spec.widths[1:-1]
     units = [torch.arange(h, device=device).repeat(num, 1) for h in hidden]
     return Symmetry(
@@ -57,7 +57,7 @@ def identity(spec: InrSpec, num: int, device: torch.device | str | None = None) 
 
 
 def random_permutations(spec: InrSpec, keys: Int[Tensor, " b"]) -> tuple[Int[Tensor, "b _h"], ...]:
-    """Uniform orders of hidden units: those of as many 64-bit draws, ties being out of reach."""
+    """Uniform permutations of hidden units, by sorting 64-bit draws, which almost never tie."""
     return tuple(
         rng.bits(rng.fold(keys, layer), width).argsort(dim=1)
         for layer, width in enumerate(spec.widths[1:-1])
@@ -86,8 +86,8 @@ def cat(symmetries: Sequence[Symmetry]) -> Symmetry:
     return _map(lambda *layers: torch.cat(layers), symmetries)
 
 
-def where(mask: Bool[Tensor, " b"], yes: Symmetry, no: Symmetry) -> Symmetry:
-    """The elements of yes where mask holds and of no elsewhere."""
+def select(mask: Bool[Tensor, " b"], yes: Symmetry, no: Symmetry) -> Symmetry:
+    """The elements of yes where mask is true and those of no elsewhere."""
     return _map(lambda a, b: torch.where(mask[:, None], a, b), [yes, no])
 
 
@@ -103,9 +103,10 @@ def _check_layers(name: str, layers: Sequence[Tensor], params: Params) -> None:
 
 
 def permute(params: Params, permutations: Sequence[Int[Tensor, "b _h"]]) -> Params:
-    """Reorder hidden units without changing the function: exact to the last bit of each weight.
+    """Reorder hidden units; no bit of any weight changes.
 
-    Place i takes unit permutations[l][:, i]: rows of a layer and columns of the next move together.
+    Position i takes unit permutations[l][:, i]: rows of a layer and columns of the next move
+    together, so the function stays the same.
     """
     _check_layers("permutations", permutations, params)
     weights, biases = list(params.weights), list(params.biases)
@@ -117,10 +118,12 @@ def permute(params: Params, permutations: Sequence[Int[Tensor, "b _h"]]) -> Para
 
 
 def negate(params: Params, signs: Sequence[Int[Tensor, "b _h"] | Float[Tensor, "b _h"]]) -> Params:
-    """Flip hidden units without changing the function; exact for odd activations.
+    """Flip the signs of hidden units; exact for odd activations.
 
     sin(-z) = -sin(z), so negating all that enters a unit and all that leaves it cancels.
-    signs holds +1 and -1.
+
+    Args:
+        signs: (b, h_l) of +1 and -1 for each hidden layer.
     """
     _check_layers("signs", signs, params)
     weights, biases = list(params.weights), list(params.biases)
@@ -135,11 +138,15 @@ def negate(params: Params, signs: Sequence[Int[Tensor, "b _h"] | Float[Tensor, "
 def shift_phase(
     params: Params, phases: Sequence[Int[Tensor, "b _h"]], omega: Sequence[float]
 ) -> Params:
-    """Shift sine units by k half periods without changing the function.
+    """Shift sine units by k half periods.
 
-    sin(omega (z + k pi / omega)) = (-1)^k sin(omega z), and the outgoing weights take (-1)^k back.
-    Exact up to the rounding of the new bias, which costs a phase of omega times half a unit in
-    its last place: so shifts that follow each other should be composed first, or wrapped.
+    sin(omega (z + k pi / omega)) = (-1)^k sin(omega z), and the outgoing weights undo the (-1)^k.
+    This is exact up to the rounding of the new bias, which changes the phase by omega times half
+    a unit in its last place. So compose or wrap shifts that follow each other.
+
+    Args:
+        phases: (b, h_l) integers k for each hidden layer.
+        omega: frequency of each hidden layer.
     """
     _check_layers("phases", phases, params)
     weights, biases = list(params.weights), list(params.biases)
@@ -151,7 +158,7 @@ def shift_phase(
 
 
 def wrap_phase(params: Params, omega: Sequence[float]) -> Params:
-    """Bring hidden biases of a sine network into one period, [-pi / omega, pi / omega].
+    """Wrap hidden biases of a sine network into one period, [-pi / omega, pi / omega].
 
     Whole periods change neither the function nor the outgoing weights.
     """
@@ -163,9 +170,9 @@ def wrap_phase(params: Params, omega: Sequence[float]) -> Params:
 
 
 def scale_units(params: Params, factors: Sequence[Float[Tensor, "b _h"]]) -> Params:
-    """Scale hidden units of a ReLU network without changing the function.
+    """Scale hidden units of a ReLU network by positive factors.
 
-    relu(c z) = c relu(z) for c > 0: what enters a unit is multiplied and what leaves it divided.
+    relu(c z) = c relu(z) for c > 0, so dividing the outgoing weights by c keeps the function.
     """
     _check_layers("factors", factors, params)
     weights, biases = list(params.weights), list(params.biases)
@@ -178,21 +185,21 @@ def scale_units(params: Params, factors: Sequence[Float[Tensor, "b _h"]]) -> Par
 
 
 def parity(phases: Int[Tensor, "b h"]) -> Int[Tensor, "b h"]:
-    """(-1)^k, for negative k too."""
+    """(-1)^k, also for negative k."""
     return 1 - 2 * (phases & 1)
 
 
 def apply(params: Params, symmetry: Symmetry) -> Params:
-    """Carry a group element out: new weights, the same function."""
+    """Apply a group element: new weights, the same function."""
     permuted = permute(params, symmetry.permutations)
     return shift_phase(negate(permuted, symmetry.signs), symmetry.phases, symmetry.omega)
 
 
 def compose(second: Symmetry, first: Symmetry) -> Symmetry:
-    """The element that does first, then second, with every phase wrapped to 0 or 1.
+    """The element that applies first, then second, with every phase wrapped to 0 or 1.
 
-    Two half periods are no change of the function, so a long product keeps small biases; its
-    weights differ from those of one application after the other by whole periods in biases.
+    Two half periods do not change the function, so wrapping keeps the biases of long products
+    small. Applying the elements one after the other can give biases that differ by whole periods.
     """
     if second.omega != first.omega:
         raise ValueError(f"second and first need one omega; got {second.omega} and {first.omega}")
@@ -218,7 +225,7 @@ def compose(second: Symmetry, first: Symmetry) -> Symmetry:
 
 
 def inverse(symmetry: Symmetry) -> Symmetry:
-    """The element that takes symmetry back; phases are as drawn, not wrapped."""
+    """The inverse element; its phases are not wrapped."""
     back = tuple(order.argsort(dim=1) for order in symmetry.permutations)
     signs = tuple(s.gather(1, order) for s, order in zip(symmetry.signs, back, strict=True))
     phases = tuple(
@@ -229,7 +236,7 @@ def inverse(symmetry: Symmetry) -> Symmetry:
 
 
 def require_activation(spec: InrSpec, action: str, allowed: Sequence[str]) -> None:
-    """Raise ValueError unless the action keeps the function of networks of this spec."""
+    """Raise ValueError unless the action suits the activation of this spec."""
     if spec.activation not in allowed:
         raise ValueError(
             f"{action} needs an activation among {tuple(allowed)}; got {spec.activation!r}"

@@ -1,6 +1,6 @@
-"""One reference for many INRs: aligned to it once, any two are aligned to each other.
+"""Templates: one reference for many INRs, so that aligning each once aligns any two of them.
 
-The chosen INR itself, the medoid of a few, or the iterated mean of the aligned weights, which is
+A template is an INR of the batch, the medoid of a few, or the iterated mean of aligned weights,
 the idea of Git Re-Basin's MergeMany (arXiv 2209.04836, algorithm 3).
 """
 
@@ -10,20 +10,25 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from inrgen.core.matching import MatchConfig, match
+from inrgen.core.config import MatchConfig
+from inrgen.core.matching import match
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 
-# Rounds of the iterated mean that come close to the end on fitted images.
+# Enough rounds of the iterated mean to come close to its limit on fitted images.
 ROUNDS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlignedSum:
-    """What aligned INRs add up to: sums over the finite ones, in float64, and how many they are.
+    """Sums over aligned INRs that are finite, in float64.
 
-    distance is the sum of their squared distances from the template. Sums of parts add up to the
-    sum of the whole, so many workers can share a round.
+    Sums of parts add up to the sum of the whole, so many workers can share a round.
+
+    Attributes:
+        total: sum of the weights, as a batch of one.
+        count: number of INRs.
+        distance: sum of their squared distances from the template.
     """
 
     total: Params
@@ -42,7 +47,7 @@ class AlignedSum:
         )
 
     def mean(self) -> Params:
-        """The mean of the aligned INRs, a float32 template of one; ValueError if there is none."""
+        """The mean as a float32 batch of one. Raises ValueError if no INR was finite."""
         if self.count == 0:
             raise ValueError("a mean needs at least 1 INR that is finite; got 0")
         return self.total.map(lambda tensor: tensor / self.count).to(dtype=torch.float32)
@@ -55,9 +60,9 @@ def aligned_sum(
     config: MatchConfig | None = None,
     names: Int[Tensor, " b"] | None = None,
 ) -> AlignedSum:
-    """Align a batch to a template and add it up: one part of a round of the iterated mean.
+    """Align a batch to a template and sum it: one part of a round of the iterated mean.
 
-    names: of INRs, as in match: with them it does not matter how parts are cut.
+    names: names of INRs, as in match; they make the result independent of the parts.
     """
     found = match(spec, template, params, config, names=names)
     good = found.after.isfinite()
@@ -76,14 +81,18 @@ def iterated_mean(
     rounds: int = ROUNDS,
     names: Int[Tensor, " b"] | None = None,
 ) -> Params:
-    """The mean of INRs aligned to the mean of INRs aligned to ... a start: a template of one.
+    """Align INRs to a template, take their mean as the next template, and repeat.
 
-    Averaging cannot raise the sum of squared distances from the template, and the best alignment
-    could not; one that a search finds comes so near to it that rounds descend, but for the last
-    ones, which may waver.
+    Averaging cannot raise the sum of squared distances from the template, nor could the best
+    alignment. A search comes near enough to the best one that rounds descend, except that the
+    last ones may waver.
 
-    start: the first template; the first finite INR if None.
-    names: of INRs, as in match.
+    Args:
+        start: the first template; the first finite INR if None.
+        names: names of INRs, as in match.
+
+    Returns:
+        A batch of one.
     """
     if rounds < 1:
         raise ValueError(f"rounds must be positive; got {rounds}")
@@ -94,23 +103,20 @@ def iterated_mean(
 
 
 def first_finite(params: Params) -> Params:
-    """The first INR without a value that is not finite, as a batch of one."""
+    """The first INR whose values are all finite, as a batch of one."""
     finite = params.flat().isfinite().all(dim=1).nonzero()[:, 0]
     if len(finite) == 0:
         raise ValueError(f"params needs at least 1 INR that is finite; got 0 of {len(params)}")
     return params[finite[:1]]
 
 
-def pairwise_distances(
+def _pairwise_distances(
     spec: InrSpec,
     params: Params,
-    config: MatchConfig | None = None,
-    names: Int[Tensor, " b"] | None = None,
+    config: MatchConfig | None,
+    names: Int[Tensor, " b"] | None,
 ) -> Float[Tensor, "b b"]:
-    """Squared distances after alignment, [i, j] that of j aligned to i; b^2 matchings.
-
-    names: of INRs, as in match.
-    """
+    """Squared distances after alignment; entry [i, j] aligns j to i. Takes b^2 matchings."""
     num = len(params)
     rows = [match(spec, params[i : i + 1], params, config, names=names).after for i in range(num)]
     return torch.stack(rows) if rows else torch.zeros(0, 0, dtype=torch.float64)
@@ -122,14 +128,16 @@ def medoid(
     config: MatchConfig | None = None,
     names: Int[Tensor, " b"] | None = None,
 ) -> Int[Tensor, ""]:
-    """The place of the INR from which all others are least far in sum, after alignment.
+    """Index of the INR with the smallest sum of squared distances to the others, once aligned.
 
-    It costs b^2 matchings: give it a few dozen INRs. Those that are not finite do not count.
-    names: of INRs, as in match.
+    It takes b^2 matchings, so give it a few dozen INRs. It skips INRs that are not finite.
+
+    Args:
+        names: names of INRs, as in match.
     """
     finite = params.flat().isfinite().all(dim=1).nonzero()[:, 0]
     if len(finite) == 0:
         raise ValueError(f"params needs at least 1 INR that is finite; got 0 of {len(params)}")
     called = None if names is None else names.cpu()[finite.cpu()]
-    sums = pairwise_distances(spec, params[finite], config, called).sum(dim=1)
+    sums = _pairwise_distances(spec, params[finite], config, called).sum(dim=1)
     return finite[sums.argmin()]

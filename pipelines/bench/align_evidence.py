@@ -5,8 +5,7 @@ from torch import Tensor
 
 from inrgen.core.grid import grid_coords
 from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
-from inrgen.core.metrics import function_distance
-from inrgen.core.mixing import midpoint_error
+from inrgen.core.metrics import function_distance, midpoint_error
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split

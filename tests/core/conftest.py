@@ -1,12 +1,13 @@
-"""Random specs and weights that the laws of the core are tried on."""
+"""Random specs, weights and points for the laws of core."""
 
 import pytest
 import torch
 from hypothesis import strategies as st
 
 from inrgen.core import rng
+from inrgen.core.config import InitConfig
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 
 
@@ -14,7 +15,7 @@ from inrgen.core.spec import InrSpec
 def specs(draw, activation="sine", d_in=None) -> InrSpec:
     dims = draw(st.integers(1, 3)) if d_in is None else d_in
     hidden = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
-    # Below omega 3 a shift of 1,000 half periods is a bias past 1,000, where rounding is the law.
+    # Below omega 3, 1,000 half periods make a bias past 1,000, where rounding hides the law.
     omega = draw(st.lists(st.floats(3.0, 60.0), min_size=len(hidden), max_size=len(hidden)))
     order = draw(st.sampled_from({1: ["x"], 2: ["xy", "ij"], 3: ["xyz"]}[dims]))
     center = draw(st.lists(st.floats(-0.5, 0.5), min_size=dims, max_size=dims))
@@ -30,13 +31,13 @@ def specs(draw, activation="sine", d_in=None) -> InrSpec:
 
 @pytest.fixture(scope="session")
 def any_spec():
-    """A strategy of specs; any_spec(activation=..., d_in=...)."""
+    """Strategy of specs; any_spec(activation=..., d_in=...)."""
     return specs
 
 
 @pytest.fixture(scope="session")
 def make_params():
-    """Weights of a batch, with biases that are not zero."""
+    """Function that makes a batch of weights with non-zero biases."""
 
     def make(spec: InrSpec, num: int = 3, seed: int = 0, dtype=torch.float64) -> Params:
         keys = rng.keys(seed, "test weights", torch.arange(num))
@@ -48,7 +49,7 @@ def make_params():
 
 @pytest.fixture(scope="session")
 def make_coords():
-    """Points in and around the range of coordinates."""
+    """Function that makes points in and around the range of coordinates."""
 
     def make(spec: InrSpec, num: int = 17, dtype=torch.float64) -> torch.Tensor:
         keys = rng.keys(1, "test points", torch.arange(num))

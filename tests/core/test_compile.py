@@ -1,6 +1,6 @@
 """torch.compile takes every action on weights in one graph.
 
-In a process of its own: the run-time checks of shapes that tests switch on cannot be traced.
+It runs in another process, because torch cannot trace the shape checks that tests switch on.
 """
 
 import subprocess
@@ -9,9 +9,10 @@ import sys
 SCRIPT = """
 import torch
 from torch.testing import assert_close
-from inrgen.core import geometry, mixing, noise, rng, symmetry
+from inrgen.core import geometry, mixing, rng, symmetry
+from inrgen.core.config import InitConfig
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
 
 spec = InrSpec(widths=(2, 8, 8, 1), omega=(30.0, 30.0))
@@ -34,9 +35,9 @@ actions = {
     "wrap": lambda p: symmetry.wrap_phase(p, spec.omega),
     "scale_units": lambda p: symmetry.scale_units(p, tuple(b.exp() for b in p.biases[:-1])),
     "motion": lambda p: geometry.apply(p, motion),
-    "noise": lambda p: noise.add_noise(p, normal, 0.3),
-    "drop": lambda p: noise.drop(p, keep, 2.0),
-    "quantile": lambda p: noise.drop_below_quantile(p, share),
+    "noise": lambda p: mixing.add_noise(p, normal, 0.3),
+    "drop": lambda p: mixing.drop(p, keep, 2.0),
+    "quantile": lambda p: mixing.drop_below_quantile(p, share),
     "mix": lambda p: mixing.mix(p, p, share),
 }
 for name, action in actions.items():

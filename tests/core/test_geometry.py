@@ -1,4 +1,4 @@
-"""A motion of weights is the motion of the signal."""
+"""A motion of weights moves the signal, and grids follow the spec's convention."""
 
 import math
 from dataclasses import replace
@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from inrgen.core import geometry, rng
-from inrgen.core.grid import grid_coords
+from inrgen.core.config import InitConfig
+from inrgen.core.geometry import grid_coords
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
 
 SPEC = InrSpec(widths=(2, 16, 16, 1), omega=(30.0, 20.0), coord_center=(0.2, -0.1))
+PLANE = InrSpec(widths=(2, 4, 1), omega=(30.0,))
 USUAL = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0), output_offset=0.5)
 SOLID = InrSpec(
     widths=(3, 16, 16, 1),
@@ -71,7 +73,8 @@ def test_each_motion_moves_the_signal_as_it_says(data, any_spec, make_params, ma
         about = (0.0,) * spec.d_in
         assert_close(moved(geometry.rotation(spec, r, about)), signal(x @ r), **close)
     for motion in (geometry.scaling(spec, s), geometry.affine(spec, a, t)):
-        assert_close(moved(motion), signal(geometry.pull_back(motion, x)), **close)
+        pulled_back = x @ motion.matrix.mT + motion.shift[:, None]
+        assert_close(moved(motion), signal(pulled_back), **close)
 
 
 def test_a_quarter_turn_of_the_weights_turns_the_picture(make_params):
@@ -213,3 +216,31 @@ def test_errors_name_what_is_wrong():
             geometry.scaling(SPEC, torch.ones(1)),
             geometry.scaling(replace(SPEC, output_offset=0.5), torch.ones(1)),
         )
+
+
+def test_the_longest_side_spans_the_range_and_pixels_are_square():
+    points = grid_coords(PLANE, (3, 5)).reshape(3, 5, 2)
+    assert_close(points[0, :, 0], torch.linspace(-1, 1, 5))  # xy: columns first
+    assert_close(points[:, 0, 1], torch.tensor([-0.5, 0.0, 0.5]))
+    ij = InrSpec(widths=(2, 4, 1), omega=(30.0,), coord_order="ij")
+    assert torch.equal(grid_coords(ij, (3, 5)), points.flip(-1).reshape(15, 2))
+    wide = InrSpec(widths=(2, 4, 1), omega=(30.0,), coord_range=(0.0, 1.0), coord_center=(0.5, 0.5))
+    square = grid_coords(wide, (4, 4))
+    assert_close(square.amin(0), torch.zeros(2))
+    assert_close(square.amax(0), torch.ones(2))
+
+
+def test_other_dimensions():
+    solid = InrSpec(
+        widths=(3, 4, 1), omega=(30.0,), coord_order="xyz", coord_center=(0.0, 0.0, 0.0)
+    )
+    points = grid_coords(solid, (2, 3, 4), torch.float64)
+    assert points.shape == (24, 3)
+    assert points.dtype == torch.float64
+    assert_close(points.mean(0), torch.zeros(3, dtype=torch.float64))
+    line = InrSpec(widths=(1, 4, 1), omega=(30.0,), coord_order="x", coord_center=(0.0,))
+    assert grid_coords(line, (1,)).tolist() == [[0.0]]
+    with pytest.raises(ValueError, match="shape needs 3 positive sides"):
+        grid_coords(solid, (2, 2))
+    with pytest.raises(ValueError, match="shape needs 1 positive sides"):
+        grid_coords(line, (0,))

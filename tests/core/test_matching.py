@@ -1,4 +1,4 @@
-"""Matching is the published weight matching, and its signed and phased kin."""
+"""Matching is the published weight matching, and its signed and phased variants."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from scipy.optimize import linear_sum_assignment
 from torch.testing import assert_close
 
 from inrgen.core import matching, rng, symmetry
-from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
-from inrgen.core.matching_compiled import descend_compiled
-from inrgen.core.matching_tensors import descend_tensors
+from inrgen.core.config import MatchConfig, thorough
+from inrgen.core.descent import descend_compiled, descend_tensors
+from inrgen.core.matching import match, squared_distance
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
@@ -27,7 +27,7 @@ SHALLOW = InrSpec(widths=(1, 9, 2), omega=(30.0,), coord_order="x", coord_center
 
 
 def literal_weight_matching(ones, twos, orders):
-    """Git Re-Basin's algorithm 1 written out for one pair: no batches, no skipping."""
+    """Git Re-Basin's algorithm 1 for one pair, without batches or skipped layers."""
     (w1, b1), (w2, b2) = ones, twos
     num_hidden = len(w1) - 1
     perm = [np.arange(len(b)) for b in b1[:-1]]
@@ -51,7 +51,7 @@ def of_row(params: Params, row: int):
 
 
 def vague(params: Params) -> Params:
-    """INRs whose ends tell units little apart, as fitted ones do: descents end in many places."""
+    """INRs whose ends barely distinguish units, like fitted ones: descents end in many places."""
     weights = (0.05 * params.weights[0], *params.weights[1:])
     return Params(weights=weights, biases=tuple(0.2 * bias for bias in params.biases))
 
@@ -111,7 +111,7 @@ def test_a_match_keeps_the_function_and_comes_nearer(kind, make_params, make_coo
     assert_close(found.after, squared_distance(a, symmetry.apply(b, found.symmetry)))
     assert bool((found.after < found.before).all())
     assert torch.equal(b.flat(), kept)
-    # No single sweep more makes any pair nearer: the descent has ended.
+    # The descent has ended, so another sweep brings no pair nearer.
     again = match(SPEC, a, b, MatchConfig(kind=kind, max_sweeps=1), start=found.symmetry)
     assert_close(again.after, found.after)
 
@@ -174,7 +174,7 @@ def test_named_pairs_are_matched_alike_in_any_batch(opening, shared, make_params
     one = a if shared else a[rows]
     some = match(SPEC, one, b[rows], config, names=names[rows])
     assert torch.equal(some.aligned.flat(), whole.aligned.flat()[rows])
-    # Names are what restarts are drawn from: under others, some end elsewhere.
+    # Restarts are drawn by name, so other names lead some pairs elsewhere.
     assert not torch.equal(match(SPEC, a, b, config).aligned.flat(), whole.aligned.flat())
     with pytest.raises(ValueError, match="names needs 40 entries; got 11"):
         match(SPEC, a, b, config, names=names[rows])
@@ -183,7 +183,7 @@ def test_named_pairs_are_matched_alike_in_any_batch(opening, shared, make_params
 @pytest.mark.parametrize("noise", [0.3, 0.5])
 @pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
 def test_no_pair_ends_farther_than_it_began(kind, noise, make_params):
-    """Also where units stand in order, as after a shared start, and ends alone lead away."""
+    """Also if units are in order, as after a shared start, where ends alone lead away."""
     a, strange = vague(make_params(SPEC, 100, 1)), vague(make_params(SPEC, 100, 2))
     b = Params.from_flat(SPEC, a.flat() + noise * strange.flat())
     away = match(SPEC, a, b, MatchConfig(kind=kind, opening="ends"))
@@ -212,7 +212,7 @@ def test_a_moved_copy_is_brought_home(kind, make_params):
         a, random_element(SPEC, 20, signs=kind != "permutation", phases=kind == "phase")
     )
     found = match(SPEC, a, moved, MatchConfig(kind=kind))
-    # A first layer of three numbers a unit settles which is which; no descent can be sure of it.
+    # A first layer of three numbers a unit identifies most units, but no descent is certain.
     assert float((found.after < 1e-20).double().mean()) > 0.9
 
 
@@ -256,7 +256,7 @@ def test_parts_of_a_batch_change_nothing(shared, make_params, monkeypatch):
         sizes.append(len(params))
         return descend_compiled(spec, reference, params, *rest)
 
-    # What a match holds besides a batch and its result is held for one part at a time.
+    # Intermediate results exist for one part at a time.
     monkeypatch.setattr(matching, "descend_compiled", counted)
     monkeypatch.setattr(matching, "PART_NUMBERS", 13 * SPEC.num_params + 1)
     parts = match(SPEC, a, b, config, start)

@@ -1,16 +1,28 @@
-"""Quality of a fit in the units it is told in."""
+"""Quality of fits and distances between INRs."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from inrgen.core import metrics
-from inrgen.core.metrics import function_distance, iou, psnr_db, reconstruction_psnr_db
+from inrgen.core import metrics, rng, symmetry
+from inrgen.core.config import MatchConfig
+from inrgen.core.metrics import (
+    function_distance,
+    iou,
+    measure_diversity,
+    midpoint_error,
+    psnr_db,
+    reconstruction_psnr_db,
+)
+from inrgen.core.mixing import mix
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
+
+PAIRS = InrSpec(widths=(2, 8, 8, 1), omega=(30.0, 20.0))
 
 
 def test_psnr_has_the_peak_of_the_range():
@@ -21,7 +33,7 @@ def test_psnr_has_the_peak_of_the_range():
     assert_close(
         psnr_db(off, target, 2.0)[:2], expected[:2] + 20 * math.log10(2), rtol=0, atol=1e-5
     )
-    # Where float32 would lose the difference of squares, 150 dB still come out.
+    # Float32 would lose this difference of squares.
     fine = torch.full((1, 4, 1), 10**-7.5, dtype=torch.float64)
     assert_close(psnr_db(fine, torch.zeros_like(fine), 1.0), torch.tensor([150.0]).double())
 
@@ -60,7 +72,7 @@ def test_reconstruction_needs_no_compiler(monkeypatch):
     params = Params.from_flat(spec, 0.2 * torch.randn(5, spec.num_params, generator=numbers))
     coords, values = torch.rand(1, 100, 2), torch.rand(5, 100, 1)
     compiled = reconstruction_psnr_db(spec, params, coords, values, torch.arange(5))
-    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    monkeypatch.setattr(metrics, "has_numba", lambda: False)
     monkeypatch.setattr(metrics, "_ACTIVATIONS_AT_ONCE", 2 * 100 * 8)
     plain = reconstruction_psnr_db(spec, params, coords, values, torch.arange(5))
     assert_close(plain, compiled, rtol=1e-12, atol=1e-10)
@@ -80,3 +92,41 @@ def test_function_distance_is_a_distance(make_params, make_coords):
     assert_close(function_distance(spec, b, a, coords), ab)
     assert_close(function_distance(spec, a, a, coords), torch.zeros(3, dtype=torch.float64))
     assert bool((ac <= ab + bc).all())
+
+
+def test_the_midpoint_error_is_that_of_the_inr_halfway(make_params, make_coords):
+    a, b = make_params(PAIRS, seed=0), make_params(PAIRS, seed=1)
+    coords = make_coords(PAIRS)
+    assert_close(midpoint_error(PAIRS, a, a, coords), torch.zeros(3, dtype=torch.float64))
+    halfway = evaluate(PAIRS, mix(a, b, torch.full((3,), 0.5)), coords)
+    mean = (evaluate(PAIRS, a, coords) + evaluate(PAIRS, b, coords)) / 2
+    rms = (halfway - mean).square().mean((1, 2)).sqrt()
+    assert_close(midpoint_error(PAIRS, a, b, coords), rms)
+
+
+def test_the_report_tells_views_from_items(make_params, make_coords):
+    items = torch.arange(20).repeat_interleave(3)
+    base = make_params(PAIRS, 20)[items]
+    noise = rng.normal(rng.keys(0, "views", torch.arange(60)), (PAIRS.num_params,)).double()
+    near = Params.from_flat(PAIRS, base.flat() + 0.003 * noise)
+    keys = rng.keys(0, "element", torch.arange(60))
+    shuffled = replace(
+        symmetry.identity(PAIRS, 60),
+        permutations=symmetry.random_permutations(PAIRS, keys),
+        signs=tuple(2 * rng.integers(rng.fold(keys, 20 + l), (8,), 0, 2) - 1 for l in (0, 1)),
+    )
+    views = symmetry.apply(near, shuffled)
+    searches = tuple(MatchConfig(kind=kind) for kind in ("permutation", "signed"))
+    rows = measure_diversity(PAIRS, views, items, make_coords(PAIRS), searches)
+    found = {(row.pairs, row.alignment): row for row in rows}
+    assert len(found) == len(rows) == 6
+    assert found["views", "signed"].distance < 0.2 * found["items", "signed"].distance
+    assert found["views", "none"].distance > 0.5 * found["items", "none"].distance
+    assert found["views", "none"].function_rms < 0.5 * found["items", "none"].function_rms
+    assert found["views", "signed"].midpoint_rms < found["views", "none"].midpoint_rms
+    for row in rows:
+        assert row.num_pairs > 20
+    alone = measure_diversity(PAIRS, views[::3], items[::3], make_coords(PAIRS))
+    assert {row.pairs for row in alone} == {"items"}
+    with pytest.raises(ValueError, match="items needs 60 entries"):
+        measure_diversity(PAIRS, views, items[:5], make_coords(PAIRS))

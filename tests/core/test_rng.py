@@ -1,4 +1,4 @@
-"""Draws belong to names: not to batches, order or devices."""
+"""Draws depend on names, not on batches, order or devices."""
 
 import math
 
@@ -64,7 +64,7 @@ def test_draws_have_their_distribution(dtype):
     assert abs(float(normal.var()) - 1) < 0.02
     assert abs(float(normal.pow(4).mean()) - 3) < 0.1
     assert bool(normal.isfinite().all())
-    # Neighbouring positions and neighbouring items do not go together.
+    # Neighbouring positions and neighbouring items are uncorrelated.
     centred = unit - 0.5
     for a, b in ((centred[:, 1:], centred[:, :-1]), (centred[1:], centred[:-1])):
         assert abs(float((a * b).mean()) * 12) < 5 / math.sqrt(count)
@@ -95,13 +95,13 @@ def test_compiled_normal_numbers_are_those_of_tensors_to_the_bit():
     assert torch.equal(compiled, tensors)
 
 
-def test_a_number_that_compiled_code_is_not_sure_of_is_named():
-    """Where cos all but vanishes, log does, or a number lies halfway between two of float32."""
+def test_numbers_in_doubt_are_counted():
+    """cos near its zero, log near its zero, and a number halfway between two of float32."""
     from inrgen.kernels.rng import _pairs_to_normal
 
     sure = (0.3, 1.0)
     halfway = 1.0 + 2.0**-24
-    # a chance whose number is halfway at cos = 1, to the last digits of float64
+    # The last chance gives, at cos = 1, a number halfway between two of float32.
     hard = [(0.3, math.pi / 2), (1.0 - 2.0**-40, 1.0), (math.exp(-(halfway**2) / 2), 0.0)]
     for chance, turn in hard:
         for place in range(9):

@@ -8,7 +8,8 @@ import torch
 from torch.testing import assert_close
 
 from inrgen.core import rng
-from inrgen.core.siren import InitConfig, evaluate, init_keys, initialise
+from inrgen.core.config import InitConfig
+from inrgen.core.siren import evaluate, init_keys, initialise
 from inrgen.core.spec import InrSpec
 
 SPEC = InrSpec(widths=(2, 32, 16, 3), omega=(30.0, 20.0), output_offset=0.5)
@@ -65,7 +66,7 @@ def test_a_first_layer_needs_a_share_that_can_be(share):
 @pytest.mark.parametrize("word", ["Torch", "zeros", ""])
 def test_a_misspelt_start_is_refused(name, word):
     init = InitConfig()
-    object.__setattr__(init, name, word)  # tests alone check the types of arguments
+    object.__setattr__(init, name, word)  # past the type check that only tests have
     with pytest.raises(ValueError, match=f"{name} must be .* got '{word}'"):
         init.__post_init__()
 

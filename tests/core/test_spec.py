@@ -1,4 +1,4 @@
-"""A spec says all there is to say of an architecture, and says it once."""
+"""Specs survive JSON, name every fact in their id, and refuse bad fields."""
 
 import json
 from dataclasses import replace

@@ -31,13 +31,13 @@ def element(spec: InrSpec, num: int, seed: int, max_phase: int = 1000) -> Symmet
 
 
 def same(a: Symmetry, b: Symmetry) -> bool:
-    """Equal as elements of the group, phases compared as drawn."""
+    """Whether two elements are equal, phases not wrapped."""
     pairs = [(a.permutations, b.permutations), (a.signs, b.signs), (a.phases, b.phases)]
     return all(torch.equal(x, y) for xs, ys in pairs for x, y in zip(xs, ys, strict=True))
 
 
 def parts(g: Symmetry) -> list[Symmetry]:
-    """Permutation alone, signs alone, phases alone."""
+    """Three elements: the permutation alone, the signs alone, the phases alone."""
     e = symmetry.compose(symmetry.inverse(g), g)
     return [
         replace(e, permutations=g.permutations),
@@ -101,7 +101,7 @@ def test_elements_form_a_group(data, any_spec, make_params):
     at_once = symmetry.apply(params, compose(f, g))
     wrapped = [symmetry.wrap_phase(p, spec.omega) for p in (one_by_one, at_once)]
     for a, b, omega in zip(wrapped[0].biases, wrapped[1].biases, spec.omega, strict=False):
-        # Either end of the period is one and the same phase.
+        # Both ends of the period are the same phase.
         assert_close(torch.cos(omega * (a - b)), torch.ones_like(a))
     for a, b in zip(one_by_one.weights, at_once.weights, strict=True):
         assert_close(a, b)

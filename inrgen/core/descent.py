@@ -1,7 +1,8 @@
-"""Weight matching of many pairs in step, on whatever device their weights are.
+"""Coordinate descent of weight matching, compiled for the CPU or over tensors on any device.
 
-Each step makes one layer's gains for all pairs by batched products on the device; assignments are
-solved on the CPU. On a CPU the compiled descent (matching_compiled) is faster: same results.
+Both give the same results. The compiled one keeps a pair in cache from start to end and is
+faster on a CPU. Over tensors, all pairs advance in step: batched products on the device make one
+layer's gains, and the CPU solves the assignments.
 """
 
 import math
@@ -10,18 +11,78 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inrgen.core import symmetry
-from inrgen.core.assignment import improve_assignments
+from inrgen.core.assignment import improve_assignments, share_out
+from inrgen.core.config import Kind
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.symmetry import Kind, Symmetry
+from inrgen.core.symmetry import Symmetry
 
-# Pairs go through in chunks of so many entries of a gain matrix, so that wide nets fit: 64 MB.
+# Entries of gain matrices held at once by the descent over tensors, so that wide nets fit: 64 MB.
 _CHUNK_ENTRIES = 1 << 23
+
+
+def _padded(
+    layers: tuple[Int[Tensor, "b _h"], ...], spec: InrSpec, filling: Int[Tensor, " w"]
+) -> np.ndarray:
+    """Stack layers to (b, layers, units); entries for coordinates and outputs keep the filling."""
+    table = filling.repeat(len(layers[0]), len(spec.widths), 1)
+    for layer, choice in enumerate(layers):
+        table[:, layer + 1, : choice.shape[1]] = choice
+    return table.numpy()
+
+
+def descend_compiled(
+    spec: InrSpec,
+    reference: Params,
+    params: Params,
+    kind: Kind,
+    sweeps: Sequence[tuple[int, ...]],
+    start: Symmetry,
+    ends: Float[Tensor, "b k h"] | None = None,
+) -> Symmetry:
+    """The compiled descent: the element at which it ends, for every pair.
+
+    Args:
+        sweeps: the hidden layers in order, one tuple a sweep.
+        start: the element at which each descent starts.
+        ends: biases and outgoing weights of the last hidden layer, which open the descent.
+    """
+    # numba is slow to load, and absent on bare GPU machines
+    from inrgen.kernels import matching as kernel
+
+    kinds = {"permutation": kernel.PERMUTATION, "signed": kernel.SIGNED, "phase": kernel.PHASE}
+    one, two = reference.flat().numpy(), params.flat().numpy()
+    finite = np.isfinite(two).all(axis=1) & np.isfinite(one).all(axis=1)
+    widths = np.array(spec.widths)
+    steps = np.array([math.pi / omega for omega in spec.omega])
+    units = torch.arange(max(spec.widths))
+    orders = _padded(start.permutations, spec, units)
+    signs = _padded(start.signs, spec, torch.ones_like(units))
+    phases = _padded(start.phases, spec, torch.zeros_like(units))
+    order = np.array(sweeps)
+    opening = np.empty((0, 1, 1)) if ends is None else ends.contiguous().numpy()
+
+    def work(low: int, high: int) -> None:
+        chosen = orders, signs, phases
+        kernel.descend(
+            one, two, finite, widths, steps, order, kinds[kind], opening, *chosen, low, high
+        )
+
+    # A pair takes about ten assignments.
+    share_out(work, len(params), 10 * max(spec.widths) ** 2)
+    hidden = list(enumerate(spec.widths[1:-1], start=1))
+    return Symmetry(
+        permutations=tuple(torch.from_numpy(orders[:, l, :h].copy()) for l, h in hidden),
+        signs=tuple(torch.from_numpy(signs[:, l, :h].copy()) for l, h in hidden),
+        phases=tuple(torch.from_numpy(phases[:, l, :h].copy()) for l, h in hidden),
+        omega=spec.omega,
+    )
 
 
 def descend_tensors(
@@ -33,10 +94,7 @@ def descend_tensors(
     start: Symmetry,
     ends: Float[Tensor, "b k h"] | None = None,
 ) -> Symmetry:
-    """Where the descent from start ends, for every pair.
-
-    sweeps: the layers in their order. ends: what opens the descent, as in matching.
-    """
+    """The descent over tensors, with the arguments of descend_compiled."""
     size = max(1, _CHUNK_ENTRIES // max(spec.widths[1:-1]) ** 2)
     elements = [start] if len(params) == 0 else []
     for low in range(0, len(params), size):
@@ -52,23 +110,27 @@ def descend_tensors(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Choice:
-    """What one layer's units of some pairs become: as in Symmetry, of a single layer."""
+    """Permutation, sign and phase of one layer's units, as in Symmetry, for some pairs."""
 
     order: Int[Tensor, "r h"]
     sign: Int[Tensor, "r h"]
     phase: Int[Tensor, "r h"]
 
     def set(self, rows: Int[Tensor, " r"], choice: "_Choice") -> None:
-        """Take the entries of some rows from choice."""
+        """Replace the entries of some rows by choice."""
         self.order[rows], self.sign[rows] = choice.order, choice.sign
         self.phase[rows] = choice.phase
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Met:
-    """What one layer's units of some pairs meet: all that gains are made of.
+class _Products:
+    """Products of one layer's weights for some pairs: the terms of its gains.
 
-    incoming, outgoing: products of weights, for each pair of units. bias_1, bias_2: theirs.
+    Attributes:
+        incoming: products of incoming weights, for each pair of units.
+        outgoing: products of outgoing weights, for each pair of units.
+        bias_1: biases of the reference.
+        bias_2: biases of the INR to align.
     """
 
     incoming: Float[Tensor, "r h h"]
@@ -78,10 +140,10 @@ class _Met:
 
 
 class _Descent:
-    """Coordinate descent of a chunk of pairs in step, leaving out layers that cannot change.
+    """Coordinate descent of a chunk of pairs in step, without layers that cannot change.
 
-    A layer's gains depend on its neighbours alone, so it is solved again only where one of them
-    has changed since; prices of its last solution start the next one.
+    A layer's gains depend on its neighbours alone, so a pair solves it again only after one of
+    them changed. Prices of its last solution start the next one.
     """
 
     def __init__(self, one: Params, two: Params, spec: InrSpec) -> None:
@@ -108,7 +170,7 @@ class _Descent:
         stale = finite[:, None].repeat(1, self._num_hidden)
         if ends is not None:
             self._open(finite.nonzero()[:, 0], state, prices, kind, ends)
-            # The first layer has seen all that it meets, unless it is the last one, too.
+            # The opening gave the first layer all its connections, unless it is also the last.
             stale[:, 0] &= self._num_hidden == 1
         for layer in chain.from_iterable(sweeps):
             rows = stale[:, layer].nonzero()[:, 0]
@@ -116,9 +178,9 @@ class _Descent:
                 if not bool(stale.any()):
                     break
                 continue
-            met = self._products(layer, rows, state)
+            products = self._products(layer, rows, state)
             changed, choice, prices[layer][rows] = self._solve(
-                layer, rows, state[layer], met, prices[layer][rows], kind
+                layer, rows, state[layer], products, prices[layer][rows], kind
             )
             stale[rows, layer] = False
             moved = rows[changed]
@@ -141,25 +203,25 @@ class _Descent:
         kind: Kind,
         ends: Float[Tensor, "b k h"],
     ) -> None:
-        """Settle layers from the last to the first, each by what it shares with settled ones."""
+        """Match layers from the last to the first, each by its connections to matched layers."""
         for layer in range(self._num_hidden - 1, -1, -1):
-            met = self._products(layer, rows, state)
+            products = self._products(layer, rows, state)
             if layer == self._num_hidden - 1:
-                outgoing = self._of_one(self._one.weights[-1], rows).mT @ ends[rows, 1:]
-                met = replace(met, outgoing=outgoing, bias_2=ends[rows, 0])
+                outgoing = self._reference_rows(self._one.weights[-1], rows).mT @ ends[rows, 1:]
+                products = replace(products, outgoing=outgoing, bias_2=ends[rows, 0])
             if layer > 0:
-                met = replace(met, incoming=torch.zeros_like(met.incoming))
+                products = replace(products, incoming=torch.zeros_like(products.incoming))
             _, choice, prices[layer][rows] = self._solve(
-                layer, rows, state[layer], met, prices[layer][rows], kind
+                layer, rows, state[layer], products, prices[layer][rows], kind
             )
             state[layer].set(rows, choice)
 
-    def _of_one(self, tensor: Tensor, rows: Tensor) -> Tensor:
-        """The rows of the reference, which may be one for all."""
+    def _reference_rows(self, tensor: Tensor, rows: Tensor) -> Tensor:
+        """Rows of a reference tensor, which all pairs may share."""
         return tensor[rows] if len(tensor) > 1 else tensor.expand(len(rows), *tensor.shape[1:])
 
-    def _products(self, layer: int, rows: Int[Tensor, " r"], state: list[_Choice]) -> _Met:
-        """What the units of a layer meet, as the layers around it stand."""
+    def _products(self, layer: int, rows: Int[Tensor, " r"], state: list[_Choice]) -> _Products:
+        """The products of a layer under the current choices of its neighbours."""
         one, two = self._one, self._two
         if layer == 0:
             incoming = self._first[rows]
@@ -168,18 +230,18 @@ class _Descent:
             order = below.order[rows]
             signs = below.sign[rows] * symmetry.parity(below.phase[rows])
             weights = _columns(two.weights[layer][rows], order) * signs[:, None, :]
-            incoming = torch.bmm(self._of_one(one.weights[layer], rows), weights.mT)
+            incoming = torch.bmm(self._reference_rows(one.weights[layer], rows), weights.mT)
         if layer == self._num_hidden - 1:
             outgoing = self._last[rows]
         else:
             above = state[layer + 1]
             order, signs = above.order[rows], above.sign[rows]
             weights = _columns(two.weights[layer + 1][rows].mT, order).mT * signs[:, :, None]
-            outgoing = torch.bmm(self._of_one(one.weights[layer + 1], rows).mT, weights)
-        return _Met(
+            outgoing = torch.bmm(self._reference_rows(one.weights[layer + 1], rows).mT, weights)
+        return _Products(
             incoming=incoming,
             outgoing=outgoing,
-            bias_1=self._of_one(one.biases[layer], rows),
+            bias_1=self._reference_rows(one.biases[layer], rows),
             bias_2=two.biases[layer][rows],
         )
 
@@ -188,21 +250,21 @@ class _Descent:
         layer: int,
         rows: Int[Tensor, " r"],
         state: _Choice,
-        met: _Met,
+        products: _Products,
         prices: Float[Tensor, "r h"],
         kind: Kind,
     ) -> tuple[Bool[Tensor, " r"], _Choice, Float[Tensor, "r h"]]:
         """The best choice for one layer of the pairs at rows, the others held."""
         old = _Choice(order=state.order[rows], sign=state.sign[rows], phase=state.phase[rows])
-        bias_1, bias_2, omega = met.bias_1, met.bias_2, self._omega[layer]
-        incoming, outgoing = met.incoming, met.outgoing
+        bias_1, bias_2, omega = products.bias_1, products.bias_2, self._omega[layer]
+        incoming, outgoing = products.incoming, products.outgoing
         ways = _ways(kind, incoming, outgoing, bias_1[:, :, None], bias_2[:, None, :], omega)
         gains = reduce(torch.maximum, (gain for gain, _, _ in ways))
         order, changed, prices = improve_assignments(gains, old.order, prices)
         if kind == "permutation":
             choice = replace(old, order=order)
             return changed, choice, prices
-        # Which way was best is asked of the matched entries alone.
+        # Only matched entries need to know which way was best.
         at = order[:, :, None]
         _, sign, phase = reduce(
             _better,
@@ -221,7 +283,7 @@ class _Descent:
 
 
 def _columns(weights: Float[Tensor, "r o h"], order: Int[Tensor, "r h"]) -> Float[Tensor, "r o h"]:
-    """The columns in a new order; gather, since take_along_dim spends more on checking indices."""
+    """The columns in a new order; take_along_dim would spend more time checking indices."""
     return weights.gather(2, order[:, None, :].expand(-1, weights.shape[1], -1))
 
 
@@ -229,7 +291,7 @@ _Way = tuple[Float[Tensor, "..."], Int[Tensor, "..."], Int[Tensor, "..."]]
 
 
 def _better(a: _Way, b: _Way) -> _Way:
-    """Entry by entry the way of greater gain; the first of equals."""
+    """Entry by entry the way with the greater gain; a if they are equal."""
     wins = b[0] > a[0]
     gain, sign, phase = (torch.where(wins, y, x) for x, y in zip(a, b, strict=True))
     return gain, sign, phase
@@ -243,11 +305,11 @@ def _ways(
     bias_2: Float[Tensor, "..."],
     omega: float,
 ) -> Iterator[_Way]:
-    """The ways for one unit to stand for another: gain, sign and phase of each, entry by entry.
+    """The ways to match one unit with another: gain, sign and phase of each, entry by entry.
 
-    The gain is what the match takes off half the squared distance, up to a term that is the same
-    for all assignments. For a sign s and a parity of k the best k is that which brings
-    s b_2 + k pi / omega nearest to b_1.
+    The gain is the amount that the match takes off half the squared distance, up to a term that
+    all assignments share. For a sign s and a parity of k, the best k brings s b_2 + k pi / omega
+    nearest to b_1.
     """
     whole = torch.zeros((), dtype=torch.int64, device=incoming.device)
     if kind != "phase":

@@ -1,0 +1,111 @@
+"""Names and choices that every room shares, importable without torch.
+
+Config dataclasses of verbs are built from these, and a command line must show its help at once.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+# The parts of a data set.
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+FirstLayer = Literal["small", "siren"]
+HiddenBias = Literal["zero", "torch"]
+LastLayer = Literal["torch", "siren", "small"]
+
+# The part of the symmetry group that a search may use; each contains the one before.
+Kind = Literal["permutation", "signed", "phase"]
+Opening = Literal["identity", "ends", "both"]
+
+
+def hash_name(name: str) -> int:
+    """64 bits of BLAKE2b of a text, as a signed integer."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") - (
+        1 << 63
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InitConfig:
+    """Initial weights of an INR. Every draw is uniform in [-bound, bound).
+
+    Attributes:
+        first_layer: "small" draws it like a hidden layer, with bound sqrt(6 / fan_in) / omega (the
+            DWSNets family). "siren" has the bound 1 / fan_in (arXiv 2006.09661, section 3.2). A
+            number multiplies the bound of "siren".
+        hidden_bias: biases of the hidden layers: "zero", or "torch" with bound 1 / sqrt(fan_in).
+        last_layer: "torch" draws weight and bias with bound 1 / sqrt(fan_in), torch's default for
+            linear layers. "siren" draws the weight with bound sqrt(6 / fan_in) / omega and the
+            bias like "torch". "small" draws that weight and sets the bias to zero.
+        shared: every item starts a view from the same weights, so that views differ and items
+            do not.
+    """
+
+    first_layer: FirstLayer | float = "small"
+    hidden_bias: HiddenBias = "zero"
+    last_layer: LastLayer = "torch"
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        share = self.first_layer
+        known = share in get_args(FirstLayer) if isinstance(share, str) else 0 < share < math.inf
+        if not known:
+            raise ValueError(
+                f"first_layer must be small, siren or a positive number; got {share!r}"
+            )
+        if self.hidden_bias not in get_args(HiddenBias):
+            raise ValueError(
+                f"hidden_bias must be one of {get_args(HiddenBias)}; got {self.hidden_bias!r}"
+            )
+        if self.last_layer not in get_args(LastLayer):
+            raise ValueError(
+                f"last_layer must be one of {get_args(LastLayer)}; got {self.last_layer!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatchConfig:
+    """Search space and effort of weight matching.
+
+    Attributes:
+        kind: "permutation" as published; "signed" adds the sign of each unit; "phase" adds half
+            periods, too.
+        order: order of the hidden layers, one tuple a sweep, repeated from the first tuple; ()
+            takes layers from the first to the last.
+        max_sweeps: sweeps over the layers; the descent ends sooner if a sweep changes nothing.
+        restarts: number of further descents, of which the nearest result counts. They start from
+            random permutations or, if ends open the search, from ends disturbed at random.
+        seed: names the randomness of restarts.
+        opening: "identity" starts there, as published. "ends" first matches the hidden layers from
+            the last to the first, each by its connections to outputs, coordinates and layers
+            already matched; it may end farther away than the identity. "both" takes the nearer.
+    """
+
+    kind: Kind = "signed"
+    order: tuple[tuple[int, ...], ...] = ()
+    max_sweeps: int = 100
+    restarts: int = 0
+    seed: int = 0
+    opening: Opening = "identity"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {get_args(Kind)}; got {self.kind!r}")
+        if self.max_sweeps < 1 or self.restarts < 0:
+            raise ValueError(
+                "max_sweeps must be positive and restarts not negative; "
+                f"got {self.max_sweeps} and {self.restarts}"
+            )
+        if self.opening not in get_args(Opening):
+            raise ValueError(f"opening must be one of {get_args(Opening)}; got {self.opening!r}")
+
+
+def thorough(kind: Kind) -> MatchConfig:
+    """The search for work that is done once: both openings and three restarts.
+
+    It takes five times as long as a single descent, and never ends farther away than it began.
+    """
+    return MatchConfig(kind=kind, restarts=3, opening="both")
