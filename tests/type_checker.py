@@ -9,7 +9,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TextIO, Union, get_args, get_origin
 
 Check = Callable[[Any], bool]
 
@@ -76,7 +76,8 @@ def check_of(annotation: Any) -> Check:
     """
     if annotation is None or annotation is type(None):
         return lambda value: value is None
-    if annotation is Any:  # a class that refuses isinstance
+    # Any refuses isinstance, and no real file is an instance of TextIO
+    if annotation in (Any, TextIO):
         return _anything
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:

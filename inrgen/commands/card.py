@@ -6,21 +6,18 @@ from typing import Any
 import tyro
 
 from inrgen.core.arguments import StoreArgument
-from inrgen.exchange.card.text import Wording
-from inrgen.exchange.card.write import write_card
-from inrgen.store.reader import open_store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardConfig:
-    """Write README.md in Hugging Face's style and croissant.json, from the store's own facts.
+    """Write README.md, as the Hugging Face hub reads it, and croissant.json from a store's facts.
 
     Attributes:
         store: the store's folder, or its URL.
-        out: where they go: into the store, by default, wherever that is; or a folder that holds
-            it; or any folder for a store on a server, as if the store lay there.
-        title: how the data set is called; by default after its source and networks.
-        license: an SPDX name such as mit; by default it is left to be stated.
+        out: folder to write into: by default the store itself, else a folder that holds it. For a
+            store on a server any folder does, and the card is written as if the store lay in it.
+        title: name of the data set; by default its source and networks.
+        license: an SPDX name such as mit; by default the card says that it is not stated.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -31,7 +28,7 @@ class CardConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardSummary:
-    """Where the card and the record are."""
+    """Places of the card and of the record."""
 
     card: str
     croissant: str
@@ -41,16 +38,20 @@ class CardSummary:
         return False
 
     def text(self) -> str:
-        """A line each."""
+        """Both places, a line each."""
         return f"card: {self.card}\ncroissant: {self.croissant}"
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The summary as plain values."""
         return asdict(self)
 
 
 def card(config: CardConfig) -> CardSummary:
-    """Write both. Raises ValueError or FileExistsError where out cannot take them."""
+    """Write both files. Raises ValueError or FileExistsError if out cannot take them."""
+    from inrgen.exchange.card.text import Wording
+    from inrgen.exchange.card.writing import write_card
+    from inrgen.store.reader import open_store
+
     wording = Wording(title=config.title, license=config.license)
     readme, croissant = write_card(open_store(config.store), config.out, wording)
     return CardSummary(card=readme, croissant=croissant)

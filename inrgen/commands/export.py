@@ -1,44 +1,34 @@
-"""Write a store in the files of others."""
+"""Write a store in the files that other people's code reads."""
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
 from inrgen.core.splits import SPLITS, Split
-from inrgen.exchange.export_plan import plan_export
-from inrgen.exchange.exporting import Export
-from inrgen.exchange.formats.base import Wishes
-from inrgen.exchange.formats.catalog import FormatName
-from inrgen.executors.progress import show_progress
+from inrgen.exchange.conventions import ExportOptions, FormatName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportConfig:
     """Write a store's INRs as other people's code reads them; the same command again resumes.
 
-    Weights are converted exactly to each format's conventions (coordinate order, value range,
-    offset, frequency). Rows without weights are left out and counted.
+    Converts weights exactly to each format's conventions (coordinate order, value range, offset,
+    frequency). Leaves out rows without weights, and counts them.
 
     Attributes:
         store: the store's folder.
-        format: whose files to write; huggingface and safetensors are for everyone else.
-        out: the folder to write; it must be new, empty, or this export unfinished.
-        split: whose items are written; all takes every split.
-        views: which views, such as 0 1 2; by default all, or the first where a format has one.
-        spec: which networks, by their spec_id, where the store holds several.
-        path_prefix: what goes before the paths in splits.json; by default what the format is used
-            to (absolute paths for dws, relative ones for the others).
-        like: whose layout, for formats that have one for each data set; by default that of the
-            store's own source.
-        omega: frequency of every sine layer; by default what the format is used to.
-        value_mean: for fit-a-nef: mean of the pixels, which values are standardised by; known for
-            mnist, fashion-mnist and cifar10.
-        value_std: for fit-a-nef: standard deviation of the pixels.
-        workers: threads; 0 and 1 write one part after the other; by default as many as there are
-            cores, up to eight.
+        format: format to write; huggingface and safetensors suit readers without code of their
+            own.
+        out: folder to write; it must be new, empty, or hold this export unfinished.
+        split: split to write, or all.
+        views: views to write, such as 0 1 2; by default all, or the first if the format has none.
+        spec: spec_id of the networks to write, if the store holds several.
+        options: choices that depend on the format.
+        workers: number of threads; 0 and 1 write part after part; by default one a core, up to
+            eight.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -47,11 +37,7 @@ class ExportConfig:
     split: Literal["train", "val", "test", "all"] = "all"
     views: tuple[int, ...] | None = None
     spec: str | None = None
-    path_prefix: str | None = None
-    like: Literal["mnist", "fashion-mnist", "cifar10"] | None = None
-    omega: float | None = None
-    value_mean: tuple[float, ...] | None = None
-    value_std: tuple[float, ...] | None = None
+    options: Annotated[ExportOptions, tyro.conf.arg(name="")] = field(default_factory=ExportOptions)
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +47,7 @@ class ExportConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportSummary:
-    """What an export wrote; rows_written and seconds are this run's."""
+    """Result of an export; rows_written and seconds are this run's."""
 
     out: str
     format: str
@@ -78,7 +64,7 @@ class ExportSummary:
         return False
 
     def text(self) -> str:
-        """What is there now, and what was not taken along."""
+        """The summary in two or three lines."""
         lines = [
             f"{self.out}: {self.rows:,} INRs of {self.items:,} items as {self.format}; "
             f"{self.rows_written:,} written in {self.seconds:.1f} s",
@@ -89,17 +75,20 @@ class ExportSummary:
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The summary as plain values."""
         return asdict(self)
 
 
 def export(config: ExportConfig) -> ExportSummary:
-    """Export, or go on with an export that was stopped.
+    """Export a store, or resume an export that was stopped.
 
     Raises:
         ValueError: the format cannot hold the store's rows.
         OSError: the folder holds something else, or cannot be written.
     """
+    from inrgen.exchange.export_plan import plan_export
+    from inrgen.exchange.export_run import run_export
+
     splits: tuple[Split, ...] = SPLITS if config.split == "all" else (config.split,)
     plan = plan_export(
         config.store,
@@ -108,23 +97,11 @@ def export(config: ExportConfig) -> ExportSummary:
         splits=splits,
         views=config.views,
         spec_id=config.spec,
-        wishes=Wishes(
-            path_prefix=config.path_prefix,
-            like=config.like,
-            omega=config.omega,
-            value_mean=config.value_mean,
-            value_std=config.value_std,
-        ),
+        options=config.options,
     )
-    began, written, made = time.perf_counter(), 0, Export(plan)
-    rows = plan.selection.rows
-    if made.prepare():
-        left = sum(len(plan.parts[part]) for part in made.pending())
-        with show_progress("export", rows.num_rows, rows.num_rows - left, "INRs") as progress:
-            for count in made.run(config.workers):
-                written += count
-                progress.advance(count)
-    target = plan.writing.target
+    began = time.perf_counter()
+    written = run_export(plan, config.workers)
+    target, rows = plan.context.target, plan.selection.rows
     values = f"{target.spec.value_kind} in {target.spec.value_range}"
     if target.mean is not None:
         values += f", standardised by mean {target.mean} and deviation {target.std}"

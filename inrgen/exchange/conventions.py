@@ -1,161 +1,192 @@
-"""Exact changes of convention: other weights, the same picture as others read it.
+"""Conventions of foreign weights, and the options that exports take; light to import."""
 
-Each function edits weights and leaves what they show as it was, so the only error is rounding.
-What shows the same: a point at the same place of the grid, a value at the same place of its range.
-"""
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
-from dataclasses import replace
+from inrgen.core.spec import Activation, CoordOrder, InrSpec, ValueKind
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+FormatName = Literal[
+    "dws-multiview",
+    "dws",
+    "neural-graphs",
+    "scalegmn",
+    "nfn",
+    "fit-a-nef",
+    "inr2vec",
+    "safetensors",
+    "huggingface",
+]
 
-from inrgen.core.params import Params
-from inrgen.core.spec import InrSpec
+# Conventions that no file may leave open, because a wrong guess shows wrong pictures silently.
+_REQUIRED = ("omega", "coord_order", "value_range", "output_offset")
+_NUMBERS = ("omega", "coord_range", "value_range", "value_mean", "value_std")
 
-_PAIRS = ({"xy", "ij"},)
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportOptions:
+    """Choices that an exporter cannot make from the store alone.
 
-def map_coords(
-    params: Params, order: tuple[int, ...], scale: float, shift: Float[Tensor, " d_in"]
-) -> Params:
-    """g(x) = f(y), where coordinate order[i] of x, times scale, plus shift[i], is y's i-th.
-
-    W_0 (scale P x + shift) + b_0 has the weights scale W_0 P and the bias b_0 + W_0 shift.
+    Attributes:
+        path_prefix: prefix of the paths in splits.json; by default what the format expects
+            (absolute paths for dws, relative ones for the others).
+        like: data set whose layout to use, for formats with one layout a data set; by default
+            the store's own source.
+        omega: frequency of every sine layer; by default what the format expects.
+        value_mean: for fit-a-nef: mean of the pixels that values are standardised by, one number
+            or one an output; known for mnist, fashion-mnist and cifar10.
+        value_std: for fit-a-nef: standard deviation of the pixels, one number or one an output.
     """
-    first = params.weights[0]
-    columns = [order.index(i) for i in range(len(order))]
-    moved = scale * first[:, :, columns]
-    bias = params.biases[0] + (first * shift.to(first)).sum(dim=2)
-    return Params(weights=(moved, *params.weights[1:]), biases=(bias, *params.biases[1:]))
+
+    path_prefix: str | None = None
+    like: Literal["mnist", "fashion-mnist", "cifar10"] | None = None
+    omega: float | None = None
+    value_mean: tuple[float, ...] | None = None
+    value_std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.omega is not None and not 0 < self.omega < math.inf:
+            raise ValueError(f"omega must be positive; got {self.omega}")
+        if (self.value_mean is None) != (self.value_std is None):
+            raise ValueError(
+                f"value_mean and value_std go together; got {self.value_mean} and {self.value_std}"
+            )
+
+    @property
+    def given(self) -> list[str]:
+        """Names of the options that the user set."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
-def map_values(
-    params: Params,
-    scale: Float[Tensor, " d_out"],
-    shift: Float[Tensor, " d_out"],
-    offsets: tuple[float, float],
-) -> Params:
-    """g = scale f + shift, for each output, where f adds offsets[0] to its last layer and g [1].
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conventions:
+    """Conventions of a set of weights, as far as they are known; None means unknown.
 
-    W_L <- scale W_L; b_L <- scale (b_L + offsets[0]) + shift - offsets[1].
+    Attributes:
+        omega: frequency of the hidden layers, one number or one a layer.
+        coord_order: xy if coordinate 0 is the column, ij if it is the row.
+        coord_range: lowest and highest coordinate; -1 1 by default.
+        value_range: lowest and highest value, such as 0 1, before standardisation.
+        value_kind: meaning of the values; intensity by default.
+        output_offset: constant added to the last layer's output.
+        activation: sine by default.
+        value_mean: mean that values were standardised by, one number or one an output; the
+            import brings them back to value_range.
+        value_std: standard deviation that values were standardised by.
     """
-    scale, shift = scale.to(params.biases[-1]), shift.to(params.biases[-1])
-    weight = scale[:, None] * params.weights[-1]
-    # b is kept apart from the sum of constants, so that steps that cancel leave it as it was
-    bias = scale * params.biases[-1] + (scale * offsets[0] + shift - offsets[1])
-    return Params(weights=(*params.weights[:-1], weight), biases=(*params.biases[:-1], bias))
 
+    omega: tuple[float, ...] | None = None
+    coord_order: CoordOrder | None = None
+    coord_range: tuple[float, float] | None = None
+    value_range: tuple[float, float] | None = None
+    value_kind: ValueKind | None = None
+    output_offset: float | None = None
+    activation: Activation | None = None
+    value_mean: tuple[float, ...] | None = None
+    value_std: tuple[float, ...] | None = None
 
-def set_omega(params: Params, before: tuple[float, ...], after: tuple[float, ...]) -> Params:
-    """The same pre-activations omega (W h + b) from another omega: W and b times before / after."""
-    ratios = [old / new for old, new in zip(before, after, strict=True)] + [1.0]
-    return Params(
-        weights=tuple(w * r for w, r in zip(params.weights, ratios, strict=True)),
-        biases=tuple(b * r for b, r in zip(params.biases, ratios, strict=True)),
-    )
-
-
-def _coord_order(before: InrSpec, after: InrSpec) -> tuple[int, ...]:
-    if before.coord_order == after.coord_order:
-        return tuple(range(before.d_in))
-    if {before.coord_order, after.coord_order} not in _PAIRS:
-        raise ValueError(
-            f"coord_order {before.coord_order!r} cannot become {after.coord_order!r}: "
-            "only xy and ij are each other's mirror"
+    @staticmethod
+    def from_spec(
+        spec: InrSpec,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+    ) -> "Conventions":
+        """Conventions of a spec, with the mean and deviation that standardised its values."""
+        return Conventions(
+            omega=spec.omega,
+            coord_order=spec.coord_order,
+            coord_range=spec.coord_range,
+            value_range=spec.value_range,
+            value_kind=spec.value_kind,
+            output_offset=spec.output_offset,
+            activation=spec.activation,
+            value_mean=mean,
+            value_std=std,
         )
-    return (1, 0)
 
+    @staticmethod
+    def from_dict(document: Any) -> "Conventions":
+        """Rebuild conventions from to_dict's values, which anybody may have edited.
 
-def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
-    """Weights that show under the conventions of after what params show under those of before.
+        Raises ValueError for anything that to_dict does not write.
+        """
+        known = {field.name for field in fields(Conventions)}
+        if not isinstance(document, dict) or not set(document) <= known:
+            raise ValueError(f"conventions must be among {sorted(known)}; got {document!r:.200}")
+        values = dict(document)
+        try:
+            for name in set(_NUMBERS) & set(values):
+                values[name] = tuple(float(number) for number in values[name])
+            if "output_offset" in values:
+                values["output_offset"] = float(values["output_offset"])
+        except (TypeError, ValueError, OverflowError) as error:
+            message = f"conventions must be numbers and names; got {document!r:.200}"
+            raise ValueError(message) from error
+        for name in ("coord_range", "value_range"):
+            if name in values and len(values[name]) != 2:
+                raise ValueError(f"{name} needs two numbers; got {values[name]}")
+        for name in ("coord_order", "value_kind", "activation"):
+            if name in values and not isinstance(values[name], str):
+                raise ValueError(f"{name} must be a name; got {values[name]!r:.200}")
+        return Conventions(**values)
 
-    Coordinates follow coord_order and coord_range, values value_range and output_offset, and
-    hidden layers omega. Occupancy f, a half on the surface, may become the logit 0.5 - f, which is
-    negative inside as a distance is. Worked out in the dtype of params.
+    def to_dict(self) -> dict[str, Any]:
+        """The known conventions as plain JSON values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if value is not None
+        }
 
-    Raises ValueError for specs of other widths, activation or kind of values.
-    """
-    turned = (before.value_kind, after.value_kind) == ("occupancy", "logit")
-    for name in ("widths", "activation", *(() if turned else ("value_kind",))):
-        if getattr(before, name) != getattr(after, name):
+    def with_defaults(self, other: "Conventions") -> "Conventions":
+        """These conventions, with unknown ones taken from other."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(other, **{name: value for name, value in known.items() if value is not None})
+
+    def make_spec(self, widths: tuple[int, ...], folder: object) -> InrSpec:
+        """The spec of networks of these widths.
+
+        Raises ValueError, naming folder and every option that the user must still state.
+        """
+        missing = [name for name in _REQUIRED if getattr(self, name) is None]
+        if self.value_mean is not None or self.value_std is not None:
+            missing += [name for name in ("value_mean", "value_std") if getattr(self, name) is None]
+        # sound and shapes have one order of coordinates only
+        if widths[0] in (1, 3) and "coord_order" in missing:
+            missing.remove("coord_order")
+        if missing:
+            options = ", ".join("--" + name.replace("_", "-") for name in missing)
             raise ValueError(
-                f"{name} must stay as it is; got {getattr(before, name)} and {getattr(after, name)}"
+                f"{folder} does not say its conventions: state {options}, or name the family of "
+                f"the weights with --conventions ({', '.join(FAMILIES)})"
             )
-    order = _coord_order(before, after)
-    (low, high), (new_low, new_high) = before.coord_range, after.coord_range
-    ratio = (high - low) / (new_high - new_low)
-    shift = torch.full((before.d_in,), low - ratio * new_low, dtype=torch.float64)
-    gain = after.value_width / before.value_width
-    lift = after.value_range[0] - gain * before.value_range[0]
-    if turned:
-        gain, lift = -1.0, 0.5
-    scales = torch.full((before.d_out,), gain, dtype=torch.float64)
-    lifts = torch.full((before.d_out,), lift, dtype=torch.float64)
-    moved = map_coords(params, order, ratio, shift)
-    valued = map_values(moved, scales, lifts, (before.output_offset, after.output_offset))
-    return set_omega(valued, before.omega, after.omega)
+        assert self.omega is not None
+        assert self.output_offset is not None
+        assert self.value_range is not None
+        hidden, (low, high) = len(widths) - 2, self.coord_range or (-1.0, 1.0)
+        order: CoordOrder = self.coord_order or ("x" if widths[0] == 1 else "xyz")
+        return InrSpec(
+            widths=widths,
+            omega=self.omega * hidden if len(self.omega) == 1 else self.omega,
+            activation=self.activation or "sine",
+            output_offset=self.output_offset,
+            coord_order=order,
+            coord_range=(low, high),
+            coord_center=((low + high) / 2,) * widths[0],
+            value_range=self.value_range,
+            value_kind=self.value_kind or "intensity",
+        )
 
 
-def standardisation(
-    spec: InrSpec, mean: tuple[float, ...], std: tuple[float, ...]
-) -> tuple[Float[Tensor, " d_out"], Float[Tensor, " d_out"]]:
-    """Mean and deviation of each output, from one number or one for each.
-
-    Raises ValueError for any other count, numbers that are not finite and a std of 0 or less.
-    """
-    for name, values in (("mean", mean), ("std", std)):
-        if len(values) not in (1, spec.d_out):
-            raise ValueError(
-                f"{name} needs 1 or {spec.d_out} numbers for {spec.architecture}; got {values}"
-            )
-    means, stds = (torch.tensor(v, dtype=torch.float64).expand(spec.d_out) for v in (mean, std))
-    if not bool(means.isfinite().all()):
-        raise ValueError(f"mean must be finite; got {mean}")
-    if not bool((stds.isfinite() & (stds > 0)).all()):
-        raise ValueError(f"std must be positive; got {std}")
-    return means, stds
-
-
-def standardise(
-    params: Params, spec: InrSpec, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Params:
-    """g = (f - mean) / std for each output, as data sets are standardised; spec's offset stays."""
-    means, stds = standardisation(spec, mean, std)
-    offset = spec.output_offset
-    return map_values(params, 1.0 / stds, -means / stds, (offset, offset))
-
-
-def unstandardise(
-    params: Params, spec: InrSpec, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Params:
-    """g = std f + mean: the inverse of standardise."""
-    means, stds = standardisation(spec, mean, std)
-    offset = spec.output_offset
-    return map_values(params, stds, means, (offset, offset))
-
-
-def pictures_as(
-    spec: InrSpec,
-    *,
-    coord_order: str,
-    value_range: tuple[float, float],
-    output_offset: float,
-    omega: float | None,
-) -> InrSpec:
-    """The spec as a family of formats has it: images converted, other signals left as they are.
-
-    Only omega changes for signals that are no images: their values have no range to agree on.
-    """
-    omegas = spec.omega if omega is None else (omega,) * spec.num_hidden
-    if spec.d_in != 2 or spec.value_kind != "intensity":
-        return replace(spec, omega=omegas)
-    return replace(
-        spec,
-        omega=omegas,
-        coord_order=coord_order,
-        coord_range=(-1.0, 1.0),
-        coord_center=(0.0, 0.0),
-        value_range=value_range,
-        output_offset=output_offset,
-    )
+# From DWSNets (arXiv 2301.12780), NFN (arXiv 2302.14040) and inr2vec (arXiv 2302.05438).
+FAMILIES: dict[str, Conventions] = {
+    "dws": Conventions(omega=(30.0,), coord_order="xy", value_range=(0.0, 1.0), output_offset=0.5),
+    "nfn": Conventions(omega=(30.0,), coord_order="ij", value_range=(-1.0, 1.0), output_offset=0.0),
+    "inr2vec": Conventions(
+        omega=(30.0,),
+        coord_order="xyz",
+        value_range=(-5.0, 5.0),
+        value_kind="logit",
+        output_offset=0.0,
+    ),
+}

@@ -1,32 +1,75 @@
-"""What an export writes, settled before a file is written: which rows, as what, in which parts."""
+"""The plan of an export: which rows go out, under which conventions, in which parts."""
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+from jaxtyping import Bool, Int
 
-from inrgen.core.splits import Split
-from inrgen.exchange.formats.base import Exporter, Wishes, Writing
-from inrgen.exchange.formats.catalog import FormatName, format_named
-from inrgen.exchange.selection import Selection, select_rows
+from inrgen.core.splits import SPLITS, Split
+from inrgen.exchange.conventions import ExportOptions, FormatName
+from inrgen.exchange.formats.base import ExportContext, Format, load_format
 from inrgen.store.reader import Store, open_store
+from inrgen.store.records import usable_rows
+
+_COLUMNS = ("row", "item_id", "view", "split", "label", "label_name", "status")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """The rows to export, sorted by split (train, val, test) and then by row.
+
+    Attributes:
+        rows: table with the columns row, item_id, view, split, label, label_name, item (0, 1, ...
+            over all items) and number. number names an item's file: it is the number in the item
+            id if those numbers differ within training and within test items, else a count.
+        left_out: number of rows asked for that hold no weights or whose item lacks a view.
+    """
+
+    rows: pa.Table
+    left_out: int
+
+    def part(self, span: range) -> list[dict[str, Any]]:
+        """The rows of a span as plain values, each with its place in the whole export."""
+        rows = self.rows.slice(span.start, len(span)).to_pylist()
+        return [{**row, "place": place} for row, place in zip(rows, span, strict=True)]
+
+    def parts(self, rows_per_part: int) -> list[range]:
+        """Cut the rows into spans of at most rows_per_part, none across two splits."""
+        spans, codes = [], _split_codes(self.rows)
+        for code in range(len(SPLITS)):
+            start, stop = np.searchsorted(codes, [code, code + 1]).tolist()
+            for first in range(start, stop, rows_per_part):
+                spans.append(range(first, min(first + rows_per_part, stop)))
+        return spans
+
+    @property
+    def views(self) -> list[int]:
+        """The exported views, in order."""
+        return np.unique(self.rows["view"].to_numpy()).tolist()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportPlan:
-    """An export: the rows of one architecture of a store in one format.
+    """Export of the rows of one architecture of a store in one format.
 
-    parts: spans of the selection, each written by one thread.
-    digest: of all that decides what is written; an export is resumed by the same plan alone.
+    Attributes:
+        parts: spans of the selection; one thread writes each.
+        digest: SHA-256 of all that decides what is written. A stopped export resumes only under
+            a plan of the same digest.
     """
 
     store: Store
     spec_id: str
     format: FormatName
-    writing: Writing
+    context: ExportContext
     selection: Selection
     parts: Sequence[range]
     digest: str
@@ -37,33 +80,38 @@ def plan_export(
     format: FormatName,
     out: Path,
     *,
-    splits: Sequence[Split],
+    splits: Sequence[Split] = SPLITS,
     views: Sequence[int] | None = None,
     spec_id: str | None = None,
-    wishes: Wishes | None = None,
+    options: ExportOptions | None = None,
 ) -> ExportPlan:
-    """Settle what goes out and under which conventions.
+    """Choose rows and conventions; writes nothing.
 
-    Raises ValueError where the format cannot hold what the store has.
+    Raises ValueError if the format cannot hold the store's rows or does not use an option.
+
+    Args:
+        path: the store's folder or URL.
+        out: folder to export into.
+        views: views of each item; None takes all, or the first if the format has no views.
+        spec_id: architecture to export; None takes the only one.
     """
-    wishes, store, made = wishes or Wishes(), open_store(path), format_named(format)
+    options, store, layout = options or ExportOptions(), open_store(path), load_format(format)
     spec_id = spec_id or store.spec.spec_id
     if spec_id not in store.specs:
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {spec_id!r}")
-    needs = made.exporter
-    _check_wishes(format, needs, wishes, out)
-    if needs.one_view and views is not None and len(set(views)) > 1:
+    _check_options(format, layout, options, out)
+    if layout.one_view and views is not None and len(set(views)) > 1:
         raise ValueError(f"{format} holds one view of each item; choose one of {list(views)}")
-    target = made.target(store.specs[spec_id], store.source_name, wishes)
-    chosen = [0] if needs.one_view and views is None else views
-    selection = select_rows(store, spec_id, splits, chosen, needs.whole_items)
-    nameless = int((selection.rows["label"].to_numpy() < 0).sum())
-    if needs.labelled and nameless:
-        raise ValueError(f"{format} needs a class for each row; {nameless:,} rows have none")
-    writing = Writing(
+    target = layout.target(store.specs[spec_id], store.source_name, options)
+    chosen = [0] if layout.one_view and views is None else views
+    selection = select_rows(store, spec_id, splits, chosen, layout.whole_items)
+    unlabelled = int((selection.rows["label"].to_numpy() < 0).sum())
+    if layout.labelled and unlabelled:
+        raise ValueError(f"{format} needs a class for each row; {unlabelled:,} rows have none")
+    context = ExportContext(
         folder=out.absolute(),
         target=target,
-        wishes=wishes,
+        options=options,
         source=store.source_name,
         views=tuple(selection.views),
     )
@@ -71,40 +119,109 @@ def plan_export(
         store=store,
         spec_id=spec_id,
         format=format,
-        writing=writing,
+        context=context,
         selection=selection,
-        parts=selection.parts(needs.rows_per_part),
-        digest=_digest(store, format, writing, selection),
+        parts=selection.parts(layout.rows_per_part),
+        digest=_digest(store, format, context, selection),
     )
 
 
-def _check_wishes(format: FormatName, needs: Exporter, wishes: Wishes, out: Path) -> None:
-    """Refuse what would have no effect, and a prefix that would mislead the format's loader."""
-    for name in wishes.stated:
-        if name not in needs.heeds:
+def _check_options(format: FormatName, layout: Format, options: ExportOptions, out: Path) -> None:
+    """Refuse an option without effect, and a prefix that would mislead the format's loader."""
+    for name in options.given:
+        if name not in layout.options:
             raise ValueError(f"{name} means nothing to {format}, so leave it out")
-    name, before = out.absolute().name, wishes.path_prefix or ""
-    if needs.cut_at_folder and name in PurePosixPath(before).parts:
+    name, prefix = out.absolute().name, options.path_prefix or ""
+    if layout.cut_at_folder and name in PurePosixPath(prefix).parts:
         raise ValueError(
             f"path_prefix must not hold the folder's own name {name!r}, at whose first occurrence "
-            f"the loader cuts; got {before!r}"
+            f"the loader cuts; got {prefix!r}"
         )
 
 
-def _digest(store: Store, format: FormatName, writing: Writing, selection: Selection) -> str:
-    """Where the files lie does not count, so a finished export may be moved.
+def _digest(store: Store, format: FormatName, context: ExportContext, selection: Selection) -> str:
+    """Digest of the plan without its folder, so that a finished export may be moved.
 
-    (Of dws, without a prefix, the paths within are those of the old place then.)
+    (The paths in a dws export without a prefix still name the old place then.)
     """
-    target = writing.target
+    target = context.target
     facts = {
         "store": store.seal,
         "format": format,
         "spec": target.spec.to_dict(),
         "standardised": [target.mean, target.std],
-        "wishes": asdict(writing.wishes),
-        "views": writing.views,
+        # the key of the first version, so that older exports still resume
+        "wishes": asdict(context.options),
+        "views": context.views,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(selection.rows["row"].to_numpy()).tobytes())
     return digest.hexdigest()
+
+
+def select_rows(
+    store: Store,
+    spec_id: str,
+    splits: Sequence[Split],
+    views: Sequence[int] | None,
+    whole_items: bool,
+) -> Selection:
+    """Read the records of the rows to export.
+
+    Raises ValueError for a view that the store does not have, and if no row is left.
+
+    Args:
+        views: views of each item; None takes all.
+        whole_items: leave out items of which one of the views holds no weights.
+    """
+    num_views = store.layouts[spec_id].views
+    wanted = sorted(set(range(num_views) if views is None else views))
+    if not wanted or wanted[0] < 0 or wanted[-1] >= num_views:
+        raise ValueError(f"views must be among 0..{num_views - 1}; got {wanted}")
+    wanted_rows = (ds.field("spec_id") == spec_id) & ds.field("split").isin(list(splits))
+    table = store.read_records(_COLUMNS, wanted_rows & ds.field("view").isin(wanted))
+    table = table.take(np.lexsort((table["row"].to_numpy(), _split_codes(table))))
+    asked = table.num_rows
+    table = table.filter(usable_rows()).drop_columns(["status"]).combine_chunks()
+    if whole_items:
+        table = table.filter(pa.array(_is_whole(_items(table), len(wanted)))).combine_chunks()
+    if not table.num_rows:
+        raise ValueError(f"{store.path} has no rows with weights in {', '.join(splits)} to export")
+    items = _items(table)
+    numbers = _numbers(table, items)
+    rows = table.append_column("item", pa.array(items)).append_column("number", pa.array(numbers))
+    return Selection(rows=rows, left_out=asked - table.num_rows)
+
+
+def _split_codes(table: pa.Table) -> Int[np.ndarray, " r"]:
+    """The index of each row's split within SPLITS."""
+    order = {split: code for code, split in enumerate(SPLITS)}
+    encoded = table["split"].combine_chunks().dictionary_encode()
+    names = [order[name] for name in encoded.dictionary.to_pylist()]
+    # one more code, so that a table without rows can be indexed
+    return np.array([*names, 0])[encoded.indices.to_numpy()]
+
+
+def _items(table: pa.Table) -> Int[np.ndarray, " r"]:
+    """The ordinal of each row's item; the rows of an item are neighbours."""
+    if not table.num_rows:
+        return np.zeros(0, dtype=np.int64)
+    encoded = table["item_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    return np.cumsum(np.diff(encoded, prepend=encoded[:1]) != 0)
+
+
+def _numbers(table: pa.Table, items: Int[np.ndarray, " r"]) -> Int[np.ndarray, " r"]:
+    """The number in the file name of each row's item."""
+    _, firsts = np.unique(items, return_index=True)
+    ids = table["item_id"].take(firsts).to_pylist()
+    is_test = _split_codes(table)[firsts] == SPLITS.index("test")
+    found = [re.search(r"(\d{1,15})(\.\w+)?$", item_id) for item_id in ids]
+    numbers = np.array([int(match[1]) if match else -1 for match in found], dtype=np.int64)
+    pairs = np.stack([is_test, numbers])
+    if len(ids) and (numbers.min() < 0 or np.unique(pairs, axis=1).shape[1] < len(ids)):
+        numbers = np.where(is_test, np.cumsum(is_test), np.cumsum(~is_test)) - 1
+    return numbers[items]
+
+
+def _is_whole(items: Int[np.ndarray, " r"], num_views: int) -> Bool[np.ndarray, " r"]:
+    return np.bincount(items)[items] == num_views if len(items) else np.zeros(0, dtype=bool)

@@ -1,55 +1,46 @@
-"""Write files all at once, and read what others made without trusting it."""
+"""Read other people's files without trusting them.
+
+A path never leads out of the folder, and a file cannot make the reader run code, follow a link or
+take more memory than the file's own size justifies.
+"""
 
 import fcntl
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-# What no INR and no list of them comes near.
+import h5py
+import numpy as np
+
+from inrgen.core.atomic import write_whole
+
+# Limits far above any INR or any list of INRs.
 MAX_FILE_BYTES = 1 << 32
 MAX_JSON_BYTES = 1 << 30
 MAX_PARAMS = 1 << 26
-
-_UNFINISHED = ".part"
+# No HDF5 filter compresses more than this, so a data set that claims more is a trap.
+_MAX_COMPRESSION = 1100
 
 
 class BadEntry(ValueError):
-    """Why one INR of somebody else's data set cannot be read; in bulk work it becomes a record."""
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have a file written under a name that starts with "_", then give it its own.
-
-    A writer that is killed leaves nothing that a reader's pattern would match.
-    """
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.parent / f"_{path.name}.{os.getpid()}{_UNFINISHED}"
-    write(made)
-    made.replace(path)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed writers left behind, in a folder and all below it."""
-    for path in folder.rglob(f"_*{_UNFINISHED}"):
-        path.unlink(missing_ok=True)
+    """Reason why one INR of a foreign data set cannot be read; in bulk work it fills a record."""
 
 
 def write_json(path: Path, value: Any) -> None:
-    """A JSON file, all at once."""
+    """Write a JSON file of an export, whole or not at all."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda made: made.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda staged: staged.write_text(text, encoding="utf-8"), durable=False)
 
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Be the only one that writes into a folder, until the block ends or the process does.
+    """Lock a folder for writing until the block or the process ends.
 
-    Raises BlockingIOError where another one does.
+    Raises BlockingIOError if another process holds it.
     """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -62,10 +53,10 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """A file within a folder that others filled.
+    """The path of a file within a folder that others filled.
 
-    Raises BadEntry for a path that leads elsewhere (.., absolute, through a link), and for
-    anything but a plain file of sensible size.
+    Raises BadEntry for a path that leads out (.., absolute, through a link), and for anything
+    but a regular file of sensible size.
     """
     parts = PurePosixPath(relative).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in relative or "\\" in relative:
@@ -77,6 +68,7 @@ def inside(folder: Path, relative: str) -> Path:
             mode = path.lstat().st_mode
             if stat.S_ISLNK(mode):
                 raise BadEntry(f"{relative} leads through a link, which is not followed")
+        # a pipe or a device would block the reader for ever
         if not stat.S_ISREG(mode):
             raise BadEntry(f"{relative} is no plain file")
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -88,10 +80,16 @@ def inside(folder: Path, relative: str) -> Path:
     return path
 
 
-def read_json(folder: Path, name: str) -> Any:
-    """A JSON file of somebody else's.
+def find_files(folder: Path, pattern: str) -> list[str]:
+    """Sorted names of the files that match a pattern, relative to the folder, without links."""
+    found = [path for path in folder.glob(pattern) if not path.is_symlink()]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
-    Raises ValueError for what is none, FileNotFoundError where there is none.
+
+def read_json(folder: Path, name: str) -> Any:
+    """Read a foreign JSON file.
+
+    Raises ValueError if it holds no JSON, FileNotFoundError if it is missing.
     """
     if not os.path.lexists(folder / name):
         raise FileNotFoundError(f"{folder} has no {name}")
@@ -104,7 +102,42 @@ def read_json(folder: Path, name: str) -> Any:
         raise ValueError(f"{path} is no JSON: {error}") from error
 
 
-def find_files(folder: Path, pattern: str) -> list[str]:
-    """The names, relative to the folder, that match a pattern; sorted. Links do not count."""
-    found = [path for path in folder.glob(pattern) if not path.is_symlink()]
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+@contextmanager
+def open_hdf5(folder: Path, name: str) -> Iterator[h5py.File]:
+    """Open a foreign HDF5 file; any error while it is read becomes BadEntry."""
+    path = inside(folder, name)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except BadEntry:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise BadEntry(f"{name} cannot be read: {first:.200}") from error
+
+
+def plain_dataset(file: h5py.File, name: str, key: str, kinds: str, ndim: int) -> h5py.Dataset:
+    """Get a data set that lies in this very file.
+
+    Raises BadEntry for links, for data kept in other files, and for shapes beyond what is stored.
+
+    Args:
+        name: the file's name, for messages.
+        kinds: accepted NumPy dtype kinds, such as "f", "iu" or "OS".
+        ndim: required number of axes.
+    """
+    link = file.get(key, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        raise BadEntry(f"{name} has no {key}" if link is None else f"{name}: {key} is a link")
+    found = file[key]
+    if not isinstance(found, h5py.Dataset):
+        raise BadEntry(f"{name}: {key} is no data set")
+    if found.is_virtual or found.external:
+        raise BadEntry(f"{name}: {key} lies in other files, which are not followed")
+    if found.dtype.kind not in kinds or len(found.shape) != ndim:
+        raise BadEntry(f"{name}: {key} has dtype {found.dtype} and shape {found.shape}")
+    # Python integers: the product of claimed sizes may overflow 64 bits
+    claimed_bytes = int(np.prod(found.shape, dtype=object)) * found.dtype.itemsize
+    if claimed_bytes > found.id.get_storage_size() * _MAX_COMPRESSION:
+        raise BadEntry(f"{name}: {key} claims shape {found.shape}, more than the file holds")
+    return found

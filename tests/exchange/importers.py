@@ -2,23 +2,17 @@
 
 from pathlib import Path
 
-from inrgen.exchange.importing import import_block, plan_import
-from inrgen.exchange.stated import Stated
-from inrgen.store.create import create_store
+from inrgen.exchange.conventions import Conventions
+from inrgen.exchange.import_plan import plan_import
+from inrgen.exchange.import_run import run_import
 from inrgen.store.reader import Store, open_store
-from inrgen.store.writer import StoreWriter, stage_block
 
 
 def import_folder(
-    folder: Path, name, out: Path, stated: Stated | None = None, widths=None, **more
+    folder: Path, name, out: Path, stated: Conventions | None = None, widths=None, **more
 ) -> Store:
     """The store that the folder becomes."""
-    plan = plan_import(folder, name, stated or Stated(), widths, **more)
-    create_store(out, [(plan.spec, plan.layout)], identity=plan.identity, about={})
-    with StoreWriter(out) as writer:
-        for block in writer.pending(plan.spec.spec_id):
-            flat, records = import_block(plan, block)
-            writer.commit(stage_block(out, plan.spec.spec_id, block, flat, records))
+    run_import(plan_import(folder, name, stated, widths, **more), out)
     return open_store(out)
 
 

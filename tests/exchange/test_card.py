@@ -16,10 +16,10 @@ import tyro
 import yaml
 
 from inrgen.core.siren import evaluate
-from inrgen.exchange.card.command import build_command
 from inrgen.exchange.card.facts import read_card_facts
+from inrgen.exchange.card.snippets import build_command
 from inrgen.exchange.card.text import Wording
-from inrgen.exchange.card.write import write_card
+from inrgen.exchange.card.writing import write_card
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.plan import plan_build
 from inrgen.sources.config import SourceConfig

@@ -10,7 +10,7 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.exchange.conventions import convert, pictures_as, standardise, unstandardise
+from inrgen.exchange.conversion import convert, image_spec, standardise, unstandardise
 
 DWS = InrSpec(widths=(2, 8, 8, 3), omega=(30.0, 30.0), output_offset=0.5)
 NFN = replace(DWS, coord_order="ij", value_range=(-1.0, 1.0), output_offset=0.0)
@@ -110,7 +110,7 @@ def test_what_cannot_be_converted_is_refused():
 
 def test_a_family_changes_pictures_alone():
     def family(spec):
-        return pictures_as(
+        return image_spec(
             spec, coord_order="ij", value_range=(-1.0, 1.0), output_offset=0.0, omega=30.0
         )
 

@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from inrgen.core.splits import SPLITS
+from inrgen.exchange.conventions import FAMILIES, ExportOptions
 from inrgen.exchange.export_plan import plan_export
-from inrgen.exchange.exporting import Export
-from inrgen.exchange.formats.base import Wishes
-from inrgen.exchange.stated import FAMILIES
+from inrgen.exchange.export_run import run_export
 from tests.exchange.importers import import_folder
 
 FORMATS = [
@@ -65,10 +64,8 @@ def exported(images, shapes, tmp_path_factory) -> dict[str, Path]:
     root, folders = tmp_path_factory.mktemp("exported"), {}
     for name in FORMATS:
         store = shapes if name == "inr2vec" else images
-        wishes = Wishes(path_prefix="set" if name == "dws" else None)
-        made = Export(plan_export(store, name, root / name, splits=SPLITS, wishes=wishes))
-        made.prepare()
-        list(made.run(0))
+        options = ExportOptions(path_prefix="set" if name == "dws" else None)
+        run_export(plan_export(store, name, root / name, options=options), 0)
         folders[name] = root / name
     return folders
 

@@ -14,12 +14,11 @@ from torch.testing import assert_close
 from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
-from inrgen.core.splits import SPLITS
+from inrgen.exchange.conventions import FAMILIES, Conventions, ExportOptions
 from inrgen.exchange.export_plan import plan_export
-from inrgen.exchange.exporting import Export
+from inrgen.exchange.export_run import run_export
 from inrgen.exchange.files import BadEntry, inside
-from inrgen.exchange.formats.base import SIDECAR, Wishes
-from inrgen.exchange.stated import FAMILIES, Stated
+from inrgen.exchange.formats.base import SIDECAR
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from tests.exchange.importers import import_folder, outcome
@@ -36,11 +35,8 @@ IMAGE_FORMATS = {
 }
 
 
-def export(store, name, out, **wishes):
-    plan = plan_export(store, name, out, splits=SPLITS, wishes=Wishes(**wishes))
-    made = Export(plan)
-    made.prepare()
-    list(made.run(0))
+def export(store, name, out, **options):
+    run_export(plan_export(store, name, out, options=ExportOptions(**options)), 0)
     return out
 
 
@@ -122,7 +118,7 @@ def test_a_family_holds_only_where_nothing_else_is_said(images, tmp_path):
     (folder / SIDECAR).unlink()
     family = import_folder(folder, "nfn", tmp_path / "family", family=FAMILIES["nfn"])
     assert family.spec == noted.spec
-    over = Stated(omega=(7.0,))
+    over = Conventions(omega=(7.0,))
     stated = import_folder(folder, "nfn", tmp_path / "stated", over, family=FAMILIES["nfn"])
     assert (stated.spec.omega, stated.spec.coord_order) == ((7.0, 7.0), "ij")
 
@@ -153,7 +149,7 @@ def test_unknown_conventions_are_asked_for_by_name(images, tmp_path, name):
     asked = r"--omega, --coord-order, --value-range, --output-offset"
     with pytest.raises(ValueError, match=asked):
         import_folder(folder, name, tmp_path / "store")
-    said = Stated(omega=(30.0,), value_range=(0.0, 1.0))
+    said = Conventions(omega=(30.0,), value_range=(0.0, 1.0))
     with pytest.raises(ValueError, match=r"state --coord-order, --output-offset, or"):
         import_folder(folder, name, tmp_path / "store", said)
     assert not (tmp_path / "store").exists()
@@ -167,7 +163,7 @@ def test_stated_conventions_are_as_good_as_noted_ones(images, tmp_path):
     assert_close(shown(store, range(30)), expected, rtol=0, atol=1e-6)
     folder = export(images, "fit-a-nef", tmp_path / "nef")
     (folder / SIDECAR).unlink()
-    said = Stated(
+    said = Conventions(
         omega=(30.0,),
         coord_order="xy",
         value_range=(0.0, 1.0),

@@ -16,9 +16,10 @@ from inrgen.core.grid import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.splits import SPLITS
+from inrgen.exchange.conventions import ExportOptions
 from inrgen.exchange.export_plan import plan_export
-from inrgen.exchange.exporting import Export
-from inrgen.exchange.formats.base import SIDECAR, Wishes
+from inrgen.exchange.export_run import run_export
+from inrgen.exchange.formats.base import SIDECAR
 from inrgen.exchange.formats.inr2vec import surface_mesh
 from inrgen.store.reader import open_store
 from tests.exchange import neighbours
@@ -27,11 +28,9 @@ GRID = (7, 7)
 COUNTS = {"train": 5, "val": 2, "test": 3}
 
 
-def export(store, name, out, views=None, splits=SPLITS, **wishes):
-    plan = plan_export(store, name, out, splits=splits, views=views, wishes=Wishes(**wishes))
-    made = Export(plan)
-    if made.prepare():
-        list(made.run(0))
+def export(store, name, out, views=None, splits=SPLITS, **options):
+    chosen = ExportOptions(**options)
+    run_export(plan_export(store, name, out, splits=splits, views=views, options=chosen), 0)
     return out
 
 
@@ -91,7 +90,7 @@ def test_dws_multiview_wherever_it_is_moved(images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "wishes", "said"),
+    ("name", "options", "said"),
     [
         ("dws", {"value_mean": (0.3,), "value_std": (0.4,)}, "value_mean means nothing to dws"),
         ("dws", {"like": "mnist"}, "like means nothing to dws"),
@@ -105,11 +104,11 @@ def test_dws_multiview_wherever_it_is_moved(images, tmp_path):
         ("fit-a-nef", {"value_mean": (0.3,) * 3, "value_std": (1.0,)}, "mean needs 1 or 1 numbers"),
     ],
 )
-def test_wishes_are_heeded_or_refused_before_anything_is_written(
-    images, tmp_path, name, wishes, said
+def test_options_are_used_or_refused_before_anything_is_written(
+    images, tmp_path, name, options, said
 ):
     with pytest.raises(ValueError, match=said):
-        export(images, name, tmp_path / "set", **wishes)
+        export(images, name, tmp_path / "set", **options)
     assert not (tmp_path / "set").exists()
 
 

@@ -7,8 +7,12 @@ import pytest
 import torch
 
 from inrgen.core.params import Params
-from inrgen.exchange.formats.model_files import write_models
-from inrgen.exchange.formats.state_dicts import net_names, read_model, seq_names
+from inrgen.exchange.formats.state_dicts import (
+    net_names,
+    read_model,
+    seq_names,
+    write_models,
+)
 from tests.exchange.conftest import IMAGES
 
 

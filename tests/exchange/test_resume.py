@@ -12,17 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from inrgen.core.splits import SPLITS
-from inrgen.exchange import exporting
-from inrgen.exchange.export_plan import plan_export
-from inrgen.exchange.exporting import Export
-from inrgen.exchange.formats.base import SIDECAR, Wishes
-from inrgen.exchange.selection import Selection
+from inrgen.exchange import export_run
+from inrgen.exchange.conventions import ExportOptions
+from inrgen.exchange.export_plan import Selection, plan_export
+from inrgen.exchange.export_run import Export
+from inrgen.exchange.formats.base import SIDECAR
 
 
 def plan(store, name, out, **changes):
-    wishes = Wishes(path_prefix="data") if name == "dws" else None
-    return plan_export(store, name, out, **{"splits": SPLITS, "wishes": wishes, **changes})
+    options = ExportOptions(path_prefix="data") if name == "dws" else None
+    return plan_export(store, name, out, **{"options": options, **changes})
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -62,13 +61,13 @@ def test_an_export_that_stops_anywhere_ends_the_same(images, tmp_path, name):
 
 @pytest.mark.usefixtures("small_parts")
 def test_threads_share_the_processors_and_change_nothing(images, tmp_path, monkeypatch):
-    seen, real = set(), exporting.export_rows
+    seen, real = set(), export_run.export_rows
 
     def noting(*args):
         seen.add(torch.get_num_threads())
         return real(*args)
 
-    monkeypatch.setattr(exporting, "export_rows", noting)
+    monkeypatch.setattr(export_run, "export_rows", noting)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)
@@ -80,7 +79,7 @@ def test_threads_share_the_processors_and_change_nothing(images, tmp_path, monke
             assert seen == {max(1, 4 // workers)}
             with ThreadPoolExecutor(1) as other:
                 assert torch.get_num_threads() == other.submit(torch.get_num_threads).result() == 4
-            assert contents(made.plan.writing.folder) == contents(tmp_path / "1" / "set")
+            assert contents(made.plan.context.folder) == contents(tmp_path / "1" / "set")
     finally:
         torch.set_num_threads(before)
 
@@ -88,19 +87,18 @@ def test_threads_share_the_processors_and_change_nothing(images, tmp_path, monke
 def test_a_killed_export_goes_on(images, tmp_path):
     code = (
         "import sys, time\n"
-        "from inrgen.core.splits import SPLITS\n"
         "from pathlib import Path\n"
-        "from inrgen.exchange import export_plan, exporting, model_files, selection\n"
-        "whole = selection.Selection.parts\n"
-        "selection.Selection.parts = lambda self, n: whole(self, 2)\n"
-        "write = model_files.write_whole\n"
-        "def slow(*args):\n"
+        "from inrgen.exchange import export_plan, export_run\n"
+        "from inrgen.exchange.formats import state_dicts\n"
+        "whole = export_plan.Selection.parts\n"
+        "export_plan.Selection.parts = lambda self, n: whole(self, 2)\n"
+        "write = state_dicts.write_whole\n"
+        "def slow(*args, **kwargs):\n"
         "    time.sleep(0.05)\n"
-        "    write(*args)\n"
-        "model_files.write_whole = slow\n"
-        "plan = export_plan.plan_export(sys.argv[1], 'dws-multiview', Path(sys.argv[2]),"
-        " splits=SPLITS)\n"
-        "made = exporting.Export(plan)\n"
+        "    write(*args, **kwargs)\n"
+        "state_dicts.write_whole = slow\n"
+        "plan = export_plan.plan_export(sys.argv[1], 'dws-multiview', Path(sys.argv[2]))\n"
+        "made = export_run.Export(plan)\n"
         "made.prepare()\n"
         "for count in made.run(0):\n"
         "    print(count, flush=True)\n"

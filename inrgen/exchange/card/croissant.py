@@ -1,4 +1,4 @@
-"""A store's records as a Croissant data set (MLCommons Croissant 1.0)."""
+"""Croissant 1.0 (MLCommons), a JSON-LD vocabulary that describes a data set to machines."""
 
 import hashlib
 from pathlib import PurePosixPath
@@ -6,7 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-# The context that the standard prescribes for every file of version 1.0.
+from inrgen.store.records import record_columns
+
+# The standard prescribes this context for every file of version 1.0.
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -46,40 +48,9 @@ _CONTEXT: dict[str, Any] = {
     "transform": "cr:transform",
 }
 
-# What the columns of records mean, for those who have the file alone.
-_MEANINGS: dict[str, str] = {
-    "item_id": "Which signal the row was fitted to.",
-    "view": "Which of the item's fits it is; each has its own random initialisation.",
-    "row": "The row of the weights within the params array of its spec.",
-    "spec_id": "Which group of the Zarr store holds the weights: architecture and conventions.",
-    "split": "train, val or test.",
-    "label": "The item's class; -1 for none.",
-    "label_name": "The name of the item's class.",
-    "source_sha256": "SHA-256 of the decoded signal.",
-    "seed": "The seed of the whole build.",
-    "engine": "The implementation that fitted the row.",
-    "num_steps": "Optimiser updates made.",
-    "final_loss": "Mean squared error at the last step.",
-    "psnr_db": "PSNR in dB, measured from the stored weights.",
-    "iou": "Intersection over union of the insides of shapes; NaN for images.",
-    "status": "ok and below_target hold weights; non_finite and bad_input hold NaN.",
-    "reason": "Why the status is not ok.",
-    "duration_s": "Seconds of computing that the row took.",
-    "grid": "Shape of the signal's grid: rows and columns for images.",
-    "near_error": "Mean absolute error of a shape's distance near its surface.",
-    "chamfer": "Mean distance between surfaces, as a share of the mesh's diagonal.",
-    "sign_method": "How inside was told from outside; empty for images.",
-    "sign_trust": "Share of a mesh's area that parts inside from outside beyond doubt.",
-    "center": "With scale, how a file's coordinates became x = (file - center) * scale.",
-    "scale": "Coordinate units for each unit of a mesh's file.",
-    "parent_row": "The row of the parent store that this one was made from.",
-    "operation": "What was done to the parent's row.",
-    "draw": "The random choice that the operation carried out.",
-}
-
 
 def _data_type(kind: pa.DataType) -> tuple[str, bool]:
-    """The Croissant type of an Arrow one, and whether a record has many of them."""
+    """The Croissant type of an Arrow type, and whether a record holds a list of them."""
     if pa.types.is_list(kind):
         return _data_type(kind.value_type)[0], True
     if pa.types.is_boolean(kind):
@@ -93,11 +64,12 @@ def _data_type(kind: pa.DataType) -> tuple[str, bool]:
 
 def _field(column: pa.Field) -> dict[str, Any]:
     data_type, repeated = _data_type(column.type)
+    known = record_columns().get(column.name)
     field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"records/{column.name}",
         "name": column.name,
-        "description": _MEANINGS.get(column.name, column.name),
+        "description": known.meaning if known else column.name,
         "dataType": data_type,
         "source": {"fileSet": {"@id": "record-files"}, "extract": {"column": column.name}},
     }
@@ -112,15 +84,15 @@ def croissant_document(
     root_document: bytes,
     license: str | None = None,
 ) -> dict[str, Any]:
-    """The JSON-LD of a store: its records as a record set, and its Zarr metadata as a file.
+    """Describe a store: its records as a record set, and its Zarr metadata as a file.
 
-    Weights stay in Zarr, which Croissant has no reader for; the records say where each row lies.
+    Weights stay in Zarr, for which Croissant has no reader; the records give each row's place.
 
     Args:
-        schema: of the records.
+        schema: schema of the records.
         folder: the store, relative to the folder of croissant.json.
-        root_document: the bytes of the store's zarr.json.
-        license: an SPDX name or URL; left out where None, as it cannot be known from the store.
+        root_document: content of the store's zarr.json.
+        license: an SPDX name or URL; None leaves it out, since no store knows it.
     """
     metadata = {
         "@type": "cr:FileObject",

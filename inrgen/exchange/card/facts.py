@@ -1,4 +1,4 @@
-"""What a data card states, read from a store's metadata and records alone."""
+"""The facts on a data card, read from a store's metadata and records alone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,11 @@ _COLUMNS = [*COUNTED, "split", "label", "label_name", "engine", "seed"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitFacts:
-    """One split: counts, and PSNR in dB of its rows that hold weights.
+    """Counts of one split, and the PSNR of its rows that hold weights.
 
-    psnr_db is the mean and then the QUANTILES, or () where nothing was measured.
+    Attributes:
+        by_status: number of rows of each status that occurs.
+        psnr_db: mean and then the QUANTILES, in dB; () if nothing was measured.
     """
 
     split: str
@@ -31,7 +33,7 @@ class SplitFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelFacts:
-    """One class: its number, its name and how many items have it."""
+    """One class: its number, its name and its number of items."""
 
     label: int
     name: str
@@ -40,12 +42,18 @@ class LabelFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardFacts:
-    """All that a card states of a store.
+    """All facts of a store that a card states.
 
-    rows_planned is what the finished store holds; rows are there now. views is by spec_id.
-    source: the name of what the store, or its first ancestor, was fitted to, "" where that is not
-        known; recipe by which.
-    operation: what made it of another store, "" where nothing did.
+    Attributes:
+        views: number of views of each spec_id.
+        identity: all that decides the store's content.
+        about: facts that do not decide it, such as versions.
+        source: name of the data set that the store, or its first ancestor, was fitted to; "" if
+            unknown.
+        recipe: recipe of that fit; "" if unknown.
+        operation: operation that made the store from another; "" if none did.
+        rows: rows present now.
+        rows_planned: rows of the finished store.
     """
 
     specs: dict[str, InrSpec]

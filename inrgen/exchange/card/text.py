@@ -1,4 +1,4 @@
-"""The words of a data card, in the style of Hugging Face's hub."""
+"""The text of a data card, in the style of the Hugging Face hub."""
 
 import json
 import re
@@ -6,37 +6,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from inrgen.exchange.card.command import build_command
 from inrgen.exchange.card.facts import CardFacts
-from inrgen.exchange.card.loading import loading_example
+from inrgen.exchange.card.snippets import build_command, loading_example
 from inrgen.store.quality import QUANTILES
 
 MARK = "<!-- Written by inrgen card, which writes it anew each time. -->"
-# The size classes that the hub knows.
+# Size classes of the hub, each below a number of rows.
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 _MAX_LABELS = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wording:
-    """What a card says that no store knows.
+    """Statements on a card that no store knows.
 
-    title: how the data set is called; None names it after its source and networks.
-    license: an SPDX name such as "mit"; None leaves it to be stated.
+    Attributes:
+        title: name of the data set; None names it after its source and networks.
+        license: an SPDX name such as "mit"; None says that it is not stated.
     """
 
     title: str | None = None
     license: str | None = None
 
 
-def title_of(facts: CardFacts, wording: Wording) -> str:
-    """The name of the data set."""
+def card_title(facts: CardFacts, wording: Wording) -> str:
+    """The title of the data set."""
     jobs = ", ".join(sorted({spec.architecture for spec in facts.specs.values()}))
     return wording.title or f"INRs of {facts.source or 'unnamed signals'} ({jobs})"
 
 
-def summary_of(facts: CardFacts) -> str:
-    """The data set in a sentence or two."""
+def summarise(facts: CardFacts) -> str:
+    """Describe the data set in a sentence or two."""
     views = "/".join(str(number) for number in sorted(set(facts.views.values())))
     of = f" of {facts.source}" if facts.source else ""
     said = f"{facts.rows:,} implicit neural representations (INRs): {views} "
@@ -51,11 +51,11 @@ def summary_of(facts: CardFacts) -> str:
 
 
 def _front_matter(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> list[str]:
-    """YAML that the hub reads; scalars are written as JSON, which YAML contains."""
+    """YAML for the hub, with scalars as JSON, which YAML contains and which needs no escapes."""
     size = next((name for limit, name in _SIZES.items() if facts.rows < limit), "n>1M")
     return [
         "---",
-        f"pretty_name: {json.dumps(title_of(facts, wording))}",
+        f"pretty_name: {json.dumps(card_title(facts, wording))}",
         *([f"license: {json.dumps(wording.license)}"] if wording.license else []),
         "tags:",
         "- inrgen",
@@ -73,7 +73,7 @@ def _front_matter(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> 
 
 
 def _cell(value: object) -> str:
-    """Text from outside, as it may stand in a table without becoming markup."""
+    """Text of others for a table cell, escaped so that it cannot become markup."""
     return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(str(value).split()))
 
 
@@ -151,7 +151,11 @@ def _making(facts: CardFacts) -> list[str]:
 
 
 def card_text(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> str:
-    """The whole README.md of a store that lies in folder, relative to it."""
+    """The README.md of a store.
+
+    Args:
+        folder: the store, relative to the folder of the card.
+    """
     license_text = wording.license or (
         "Not stated. The weights stand for the items that they were fitted to, so whoever "
         "publishes them must state a licence that the items' own allows."
@@ -159,9 +163,9 @@ def card_text(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> str:
     lines = [
         *_front_matter(facts, wording, folder),
         MARK,
-        f"# {_cell(title_of(facts, wording))}",
+        f"# {_cell(card_title(facts, wording))}",
         "",
-        summary_of(facts),
+        summarise(facts),
         "",
         *_contents(facts),
         *_quality(facts),

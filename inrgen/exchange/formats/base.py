@@ -1,62 +1,39 @@
-"""What a format of somebody else's is: how a store is written in it, and how it is read."""
+"""The pieces of a foreign format: how a store is written in it, and how it is read back."""
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, get_args
 
 import pyarrow as pa
+import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import Split
+from inrgen.exchange.conventions import Conventions, ExportOptions, FormatName
 from inrgen.exchange.files import BadEntry
-from inrgen.exchange.moments import Moments
-from inrgen.exchange.stated import Stated
 
-# What was exported, and under which conventions: the last file of an export, and its commit.
+# Facts about an export: its last file, whose presence marks the export as finished.
 SIDECAR = "inrgen-export.json"
 
+# One row to export: the columns of export_plan.Selection, and its place in the whole export.
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wishes:
-    """What an exporter cannot know.
-
-    path_prefix: what goes before the paths in splits.json; None is what the format is used to.
-    like: whose files to look like where a format has several layouts: mnist, fashion-mnist or
-        cifar10.
-    omega: the frequency of every hidden layer; None is what the format is used to.
-    value_mean, value_std: what values are standardised by, one number or one for each output.
-    """
-
-    path_prefix: str | None = None
-    like: str | None = None
-    omega: float | None = None
-    value_mean: tuple[float, ...] | None = None
-    value_std: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.omega is not None and not 0 < self.omega < math.inf:
-            raise ValueError(f"omega must be positive; got {self.omega}")
-        if (self.value_mean is None) != (self.value_std is None):
-            raise ValueError(
-                f"value_mean and value_std go together; got {self.value_mean} and {self.value_std}"
-            )
-
-    @property
-    def stated(self) -> list[str]:
-        """The names of those that were wished for."""
-        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What the exported weights are: conventions, and what values were standardised by."""
+    """Conventions of the exported weights.
+
+    Attributes:
+        spec: architecture and conventions after conversion.
+        mean: mean that standardises values, one number or one an output; None leaves values.
+        std: standard deviation that goes with mean.
+    """
 
     spec: InrSpec
     mean: tuple[float, ...] | None = None
@@ -64,47 +41,29 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Writing:
-    """An export under way, as its formats see it.
+class ExportContext:
+    """Facts about a running export that its format needs.
 
-    folder: where files go.
-    source: the name of the data set that the store was fitted to; "" where it is not known.
-    views: the views that go out, in order.
+    Attributes:
+        folder: folder that files go into.
+        target: conventions of the weights that the format receives.
+        options: choices of the user.
+        source: name of the data set that the store was fitted to; "" if unknown.
+        views: exported views, in order.
     """
 
     folder: Path
     target: Target
-    wishes: Wishes
+    options: ExportOptions
     source: str
     views: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exporter:
-    """What the common machinery must know of a format.
-
-    rows_per_part: rows that one task writes: many for files of many rows.
-    one_view: the format has no views, and takes the first unless told.
-    whole_items: it cannot hold an item that lacks one of its views.
-    labelled: it cannot hold rows without a class.
-    heeds: the wishes that mean something to it.
-    cut_at_folder: its loader cuts paths where the folder's name comes first, so what goes before
-        them must not hold that name.
-    """
-
-    rows_per_part: int
-    one_view: bool = False
-    whole_items: bool = False
-    labelled: bool = False
-    heeds: tuple[str, ...] = ()
-    cut_at_folder: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """Where one INR is to be found: a file within the folder, and a row of it.
+    """Place of one INR: a file within the folder, and a row of that file.
 
-    label is -1 where only the file itself says it.
+    label is -1 if only the file itself says it.
     """
 
     item_id: str
@@ -117,9 +76,12 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """One INR as a file has it: its widths, a flat row in the store's order, and its class.
+    """One INR as a file holds it.
 
-    flat is None where the widths are not those asked for.
+    Attributes:
+        widths: sizes of all layers, input and output included.
+        flat: (p,) parameters in the store's order; None if widths are not those asked for.
+        label: class of the item; -1 if there is none.
     """
 
     widths: tuple[int, ...]
@@ -128,41 +90,67 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Survey:
-    """What a folder holds: entries in no particular order, and what files say of themselves."""
+class Listing:
+    """Contents of a foreign folder: entries in no particular order, and what the files state."""
 
     entries: Sequence[Entry]
     label_names: dict[int, str] = field(default_factory=dict)
-    stated: Stated = field(default_factory=Stated)
+    conventions: Conventions = field(default_factory=Conventions)
     widths: tuple[int, ...] | None = None
 
 
-class Format(Protocol):
-    """One layout of files. Everything it is given was checked, everything it reads was not."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Format:
+    """One layout of files: five functions and the limits that the exporter must respect.
 
-    @property
-    def exporter(self) -> Exporter:
-        """How it wants to be driven."""
-        ...
+    The functions may trust their arguments. They must check whatever they read from files.
 
-    def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
-        """The conventions that weights are converted to. ValueError where it cannot hold them."""
-        ...
+    Attributes:
+        target: (spec, source, options) gives the conventions to convert weights to. Raises
+            ValueError if the format cannot hold such INRs.
+        write: (context, part, rows, params) writes the files of one part, each one whole. params
+            follow the target's conventions.
+        list_entries: lists a folder. Raises ValueError or OSError if that is impossible.
+        load: (folder, entries, widths) reads entries in their order; widths None accepts any.
+        finish: (context, rows, moments) writes files about all rows; moments cover the training
+            rows. None if the format has no such files.
+        rows_per_part: rows that one thread writes at a time.
+        one_view: the format has no views; it takes the first unless the user names one.
+        whole_items: the format cannot hold an item that lacks one of its views.
+        labelled: the format cannot hold rows without a class.
+        options: names of the ExportOptions that the format uses.
+        cut_at_folder: the loader cuts each path at the first part named as the folder, so a
+            prefix must not contain that name.
+    """
 
-    def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
-        """Write the files of one part, each all at once; params are in the target's conventions."""
-        ...
+    target: Callable[[InrSpec, str, ExportOptions], Target]
+    write: Callable[[ExportContext, int, Sequence[Row], Params], None]
+    list_entries: Callable[[Path], Listing]
+    load: Callable[[Path, Sequence[Entry], tuple[int, ...] | None], Iterator[Loaded | BadEntry]]
+    finish: Callable[[ExportContext, pa.Table, Moments], None] | None = None
+    rows_per_part: int
+    one_view: bool = False
+    whole_items: bool = False
+    labelled: bool = False
+    options: tuple[str, ...] = ()
+    cut_at_folder: bool = False
 
-    def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
-        """Write what is about all rows; moments are those of the training rows."""
-        ...
 
-    def survey(self, folder: Path) -> Survey:
-        """List what a folder holds. Raises ValueError or OSError where that cannot be told."""
-        ...
+def load_format(name: FormatName) -> Format:
+    """The format of a name, which is the FORMAT of the module named alike.
 
-    def load(
-        self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-    ) -> Iterator[Loaded | BadEntry]:
-        """Read entries, in order; None for widths reads any."""
-        ...
+    Imports that module only now, because some formats need libraries that take a second.
+    """
+    if name not in get_args(FormatName):
+        raise ValueError(f"format must be one of {', '.join(get_args(FormatName))}; got {name!r}")
+    return import_module(f"inrgen.exchange.formats.{name.replace('-', '_')}").FORMAT
+
+
+def mean_and_std(moments: Moments, spec: InrSpec) -> tuple[Params, Params]:
+    """Mean and unbiased deviation of the training rows, each as one INR in float32.
+
+    Raises ValueError for fewer than two rows, which have no deviation.
+    """
+    both = torch.stack([torch.from_numpy(moments.mean), torch.from_numpy(moments.std())]).float()
+    params = Params.from_flat(spec, both)
+    return params[0:1], params[1:2]

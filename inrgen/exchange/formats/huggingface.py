@@ -1,7 +1,7 @@
 """A folder for the Hugging Face hub: Parquet files by split, a card, and a Croissant record.
 
 data/<split>-<part>.parquet holds a row an INR: weights as a list of P float32, and the records'
-item_id, view, label, label_name and row. `datasets` and `polars` open it as it is.
+item_id, view, label, label_name and row. `datasets` and `polars` open it unchanged.
 """
 
 import json
@@ -12,29 +12,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Float32
 
+from inrgen.core.atomic import write_whole
+from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.card.croissant import croissant_document
-from inrgen.exchange.files import BadEntry, inside, write_json, write_whole
-from inrgen.exchange.formats.base import (
-    Entry,
-    Exporter,
-    Loaded,
-    Row,
-    Survey,
-    Target,
-    Wishes,
-    Writing,
-)
+from inrgen.exchange.files import BadEntry, inside, write_json
+from inrgen.exchange.formats.base import Entry, ExportContext, Format, Listing, Loaded, Row
 from inrgen.exchange.formats.row_files import (
     RowKeys,
+    keep_conventions,
+    list_files,
     load_rows,
     spec_from_json,
-    survey_files,
 )
-from inrgen.exchange.moments import Moments
 
 _KEYS = ("item_id", "view", "label", "label_name")
 _SPEC_KEY = b"inrgen.spec"
@@ -97,11 +91,11 @@ def _schema(spec: InrSpec) -> pa.Schema:
     )
 
 
-def _croissant(writing: Writing, schema: pa.Schema, rows: int) -> dict[str, Any]:
-    """The Croissant record of the Parquet files; weights are lists of numbers."""
-    spec = writing.target.spec
+def _croissant(context: ExportContext, schema: pa.Schema, rows: int) -> dict[str, Any]:
+    """The Croissant record of the Parquet files, in which weights are lists of numbers."""
+    spec = context.target.spec
     document = croissant_document(
-        name=f"inrs-of-{writing.source or 'signals'}-{spec.architecture}",
+        name=f"inrs-of-{context.source or 'signals'}-{spec.architecture}",
         description=f"{rows:,} implicit neural representations, one a row.",
         schema=schema,
         folder=PurePosixPath("."),
@@ -116,51 +110,41 @@ def _croissant(writing: Writing, schema: pa.Schema, rows: int) -> dict[str, Any]
     return document
 
 
-class HuggingFace:
-    """See the module's docstring."""
+def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
+    schema = _schema(context.target.spec)
+    flat = pa.array(params.flat().numpy().reshape(-1))
+    weights = pa.FixedSizeListArray.from_arrays(flat, context.target.spec.num_params)
+    others = [pa.array([row[f.name] for row in rows], f.type) for f in list(schema)[1:]]
+    table = pa.Table.from_arrays([weights, *others], schema=schema)
+    path = context.folder / "data" / f"{rows[0]['split']}-{part:05d}.parquet"
 
-    exporter = Exporter(rows_per_part=4000)
+    def fill(staged: Path) -> None:
+        pq.write_table(table, staged, write_page_checksum=True)
 
-    def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
-        return Target(spec=spec)
+    write_whole(path, fill, durable=False)
 
-    def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
-        schema = _schema(writing.target.spec)
-        flat = pa.array(params.flat().numpy().reshape(-1))
-        weights = pa.FixedSizeListArray.from_arrays(flat, writing.target.spec.num_params)
-        others = [pa.array([row[f.name] for row in rows], f.type) for f in list(schema)[1:]]
-        table = pa.Table.from_arrays([weights, *others], schema=schema)
-        path = writing.folder / "data" / f"{rows[0]['split']}-{part:05d}.parquet"
-        write_whole(path, lambda made: pq.write_table(table, made, write_page_checksum=True))
 
-    def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
-        spec, there = writing.target.spec, rows["split"].unique().to_pylist()
-        splits = [split for split in SPLITS if split in there]
-        files = [f"  - split: {s}\n    path: data/{s}-*.parquet" for s in splits]
-        facts = spec.to_dict() | {
-            "d_in": spec.d_in,
-            "job": spec.architecture,
-            "rows": rows.num_rows,
-        }
-        card = _CARD.format(
-            **facts | {"activation": _ACTIVATIONS[spec.activation]},
-            files="\n".join(files),
-            first=f"data/{splits[0]}-*.parquet",
-            source=writing.source or "signals",
-            offset=spec.output_offset,
-            center=list(spec.coord_center),
-        )
-        write_whole(writing.folder / "README.md", lambda made: made.write_text(card))
-        document = _croissant(writing, _schema(spec), rows.num_rows)
-        write_json(writing.folder / "croissant.json", document)
-
-    def survey(self, folder: Path) -> Survey:
-        return survey_files(folder, "data/*.parquet", _read_keys)
-
-    def load(
-        self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-    ) -> Iterator[Loaded | BadEntry]:
-        return load_rows(folder, entries, widths, _read_weights)
+def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
+    spec, present = context.target.spec, rows["split"].unique().to_pylist()
+    splits = [split for split in SPLITS if split in present]
+    card = _CARD.format(
+        **spec.to_dict() | {"activation": _ACTIVATIONS[spec.activation]},
+        files="\n".join(f"  - split: {s}\n    path: data/{s}-*.parquet" for s in splits),
+        first=f"data/{splits[0]}-*.parquet",
+        source=context.source or "signals",
+        job=spec.architecture,
+        rows=rows.num_rows,
+        d_in=spec.d_in,
+        offset=spec.output_offset,
+        center=list(spec.coord_center),
+    )
+    write_whole(
+        context.folder / "README.md",
+        lambda to: to.write_text(card, encoding="utf-8"),
+        durable=False,
+    )
+    document = _croissant(context, _schema(spec), rows.num_rows)
+    write_json(context.folder / "croissant.json", document)
 
 
 def _open(folder: Path, path: str) -> pq.ParquetFile:
@@ -168,11 +152,11 @@ def _open(folder: Path, path: str) -> pq.ParquetFile:
 
 
 def _read_keys(folder: Path, path: str) -> RowKeys:
-    """The spec and all but the weights of a file, held to what this format is."""
+    """Read and check the spec and the columns of a file, except the weights."""
     try:
         with _open(folder, path) as file:
-            said = (file.schema_arrow.metadata or {}).get(_SPEC_KEY)
-            spec = spec_from_json(said, path)
+            text = (file.schema_arrow.metadata or {}).get(_SPEC_KEY)
+            spec = spec_from_json(text, path)
             if file.schema_arrow.field("weights").type != _schema(spec).field("weights").type:
                 raise ValueError(f"{path}: weights must be lists of {spec.num_params} float32")
             keys = file.read(columns=list(_KEYS)).cast(
@@ -189,7 +173,11 @@ def _read_keys(folder: Path, path: str) -> RowKeys:
         raise ValueError(f"{path} cannot be read: {error!s:.200}") from error
 
 
-def _read_weights(folder: Path, path: str) -> np.ndarray:
+def _list_entries(folder: Path) -> Listing:
+    return list_files(folder, "data/*.parquet", _read_keys)
+
+
+def _read_weights(folder: Path, path: str) -> Float32[np.ndarray, "r p"]:
     try:
         with _open(folder, path) as file:
             column = file.read(columns=["weights"])["weights"].combine_chunks()
@@ -198,3 +186,19 @@ def _read_weights(folder: Path, path: str) -> np.ndarray:
         return values.astype(np.float32).reshape(num, -1)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise BadEntry(f"{path} cannot be read: {error!s:.200}") from error
+
+
+def _load(
+    folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
+) -> Iterator[Loaded | BadEntry]:
+    return load_rows(folder, entries, widths, _read_weights)
+
+
+FORMAT = Format(
+    target=keep_conventions,
+    write=_write,
+    finish=_finish,
+    list_entries=_list_entries,
+    load=_load,
+    rows_per_part=4000,
+)

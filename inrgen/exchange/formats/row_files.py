@@ -1,7 +1,7 @@
-"""What formats of many rows a file have in common: files that say of themselves what they hold.
+"""Files of many rows that describe themselves, shared by safetensors and huggingface.
 
-A file is called after its split, <split>-<part>, and holds weights as the store has them, with
-the spec that says what they mean.
+A file is named <split>-<part>. It holds weights as the store has them and the spec that gives
+their conventions, so an import needs no options.
 """
 
 import json
@@ -17,22 +17,33 @@ from numpy import ndarray
 
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
+from inrgen.exchange.conventions import Conventions, ExportOptions
 from inrgen.exchange.files import BadEntry, find_files
-from inrgen.exchange.formats.base import Entry, Loaded, Survey
-from inrgen.exchange.stated import Stated, stated_of
+from inrgen.exchange.formats.base import Entry, Listing, Loaded, Target
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowKeys:
-    """What a file says of its rows: item_id, view and label of each, and names of the labels."""
+    """Contents of one file apart from its weights.
+
+    Attributes:
+        spec: architecture and conventions of all rows.
+        rows: item_id, view and label of each row.
+        label_names: name of each label.
+    """
 
     spec: InrSpec
     rows: Sequence[dict[str, Any]]
     label_names: dict[int, str]
 
 
+def keep_conventions(spec: InrSpec, source: str, options: ExportOptions) -> Target:
+    """The store's own conventions, unchanged."""
+    return Target(spec=spec)
+
+
 def spec_from_json(text: object, name: str) -> InrSpec:
-    """A spec that somebody else may have written. Raises ValueError for what is none."""
+    """Parse a spec that anybody may have written. Raises ValueError if it is none."""
     try:
         facts = json.loads(text)  # pyright: ignore[reportArgumentType]
         return InrSpec.from_dict(facts)
@@ -40,26 +51,31 @@ def spec_from_json(text: object, name: str) -> InrSpec:
         raise ValueError(f"{name}: its spec is not one: {error}") from error
 
 
-def survey_files(folder: Path, pattern: str, read_keys: Callable[[Path, str], RowKeys]) -> Survey:
-    """What every file says of its rows; a file that cannot be read is an error.
+def list_files(folder: Path, pattern: str, read_keys: Callable[[Path, str], RowKeys]) -> Listing:
+    """List the rows of every file that matches a pattern.
 
-    Its item ids are in it, so nobody could tell which rows it held.
+    An unreadable file raises ValueError, since its item ids are inside it and its rows unknown.
     """
-    entries, said, names = [], None, {}
+    entries, spec, names = [], None, {}
     for path in find_files(folder, pattern):
         split = Path(path).name.split("-")[0]
         if split not in SPLITS:
             raise ValueError(f"{path} is not called after train, val or test")
         keys = read_keys(folder, path)
-        if said not in (None, keys.spec):
+        if spec not in (None, keys.spec):
             raise ValueError(f"{path} holds other networks than the files before it")
-        said = keys.spec
+        spec = keys.spec
         names |= keys.label_names
         for row, key in enumerate(keys.rows):
             entries.append(Entry(split=split, path=path, row=row, **key))
-    stated = Stated() if said is None else stated_of(said, None, None)
-    widths = None if said is None else said.widths
-    return Survey(entries=entries, label_names=names, stated=stated, widths=widths)
+    if spec is None:
+        return Listing(entries=entries)
+    return Listing(
+        entries=entries,
+        label_names=names,
+        conventions=Conventions.from_spec(spec),
+        widths=spec.widths,
+    )
 
 
 def load_rows(
@@ -68,11 +84,12 @@ def load_rows(
     widths: tuple[int, ...] | None,
     read_weights: Callable[[Path, str], Float32[ndarray, "r p"]],
 ) -> Iterator[Loaded | BadEntry]:
-    """Read entries, each file once for those that follow one another.
+    """Read entries, opening a file once for neighbouring entries of it.
 
-    read_weights gives all rows of a file, or raises BadEntry.
+    Args:
+        read_weights: gives all rows of a file, (r, p), or raises BadEntry.
     """
-    assert widths is not None, "the files say them"
+    assert widths is not None, "each file states its widths"
     for path, group in groupby(entries, lambda entry: entry.path):
         same = list(group)
         try:

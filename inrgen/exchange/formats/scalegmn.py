@@ -1,115 +1,111 @@
-"""Files of ScaleGMN (arXiv 2406.10685): its MNIST is DWSNets', its CIFAR-10 NFN's.
+"""Sets of ScaleGMN (arXiv 2406.10685): its MNIST is DWSNets', its CIFAR-10 is NFN's.
 
-Its Fashion-MNIST has splits.json with lists of paths, of which the last two parts are used, and the
-label in the file: {train,test}/model_<i>.pth. The folder is given to it with a "/" at the end.
+Any other data set lies as its Fashion-MNIST: {train,test}/model_<i>.pth with the label in the
+file, and splits.json with lists of paths, of which the loader uses the last two parts. Pass the
+folder to that loader with a "/" at the end.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
+from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.exchange.files import BadEntry, write_json
-from inrgen.exchange.formats.base import (
-    Entry,
-    Exporter,
-    Format,
-    Loaded,
-    Row,
-    Survey,
-    Target,
-    Wishes,
-    Writing,
+from inrgen.exchange.conventions import ExportOptions
+from inrgen.exchange.formats import dws, nfn
+from inrgen.exchange.formats.base import Entry, ExportContext, Format, Listing, Row, Target
+from inrgen.exchange.formats.splits import (
+    SPLITS_FILE,
+    item_id_of,
+    last_parts,
+    read_splits,
+    write_path_lists,
 )
-from inrgen.exchange.formats.dws import Dws
-from inrgen.exchange.formats.model_files import write_models
-from inrgen.exchange.formats.nfn import Nfn
-from inrgen.exchange.formats.splits_file import SPLITS_FILE, last_parts, numbered, read_splits
 from inrgen.exchange.formats.state_dicts import (
-    dws_family,
+    dws_target,
     load_models,
-    seq_names,
+    split_folder,
+    write_seq_models,
     write_statistics,
 )
-from inrgen.exchange.moments import Moments
 
 
 def _path(row: Row) -> str:
-    kind = "test" if row["split"] == "test" else "train"
-    return f"{kind}/model_{row['number']}.pth"
+    return f"{split_folder(row)}/model_{row['number']}.pth"
 
 
-class _Fashion:
-    exporter = Exporter(
-        rows_per_part=500, one_view=True, labelled=True, heeds=("omega", "path_prefix")
-    )
-
-    def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
-        return Target(spec=dws_family(spec, wishes.omega))
-
-    def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
-        names = seq_names(len(params.weights))
-        places = [(writing.folder / _path(row), row["label"]) for row in rows]
-        write_models(names, params, places)
-
-    def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
-        paths: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-        before = writing.wishes.path_prefix or writing.folder.name
-        for row in rows.select(["split", "number"]).to_pylist():
-            paths[row["split"]].append(f"{before}/{_path(row)}")
-        write_statistics(writing, moments)
-        write_json(writing.folder / SPLITS_FILE, paths)
-
-    def survey(self, folder: Path) -> Survey:
-        entries = []
-        for split, path, _ in read_splits(folder):
-            inner = last_parts(path, 2)
-            item = numbered(inner.split("/")[0], inner)
-            entries.append(Entry(item_id=item, view=0, split=split, path=inner))
-        return Survey(entries=entries)
-
-    def load(
-        self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-    ) -> Iterator[Loaded | BadEntry]:
-        return load_models(folder, entries, widths)
+def _write_fashion(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
+    write_seq_models(context, rows, params, _path)
 
 
-def _layout(name: str) -> Format:
-    return {"mnist": Dws(), "cifar10": Nfn()}.get(name) or _Fashion()
+def _finish_fashion(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
+    prefix = context.options.path_prefix or context.folder.name
+    write_statistics(context, moments)
+    write_path_lists(context.folder, rows, lambda row: f"{prefix}/{_path(row)}")
 
 
-class ScaleGmn:
-    """See the module's docstring; which of the three layouts is decided by the data set's name."""
+def _list_fashion(folder: Path) -> Listing:
+    entries = []
+    for split, path, _ in read_splits(folder):
+        inner = last_parts(path, 2)
+        item = item_id_of(inner.split("/")[0], inner)
+        entries.append(Entry(item_id=item, view=0, split=split, path=inner))
+    return Listing(entries=entries)
 
-    exporter = Exporter(
-        rows_per_part=500,
-        one_view=True,
-        whole_items=True,
-        labelled=True,
-        heeds=("omega", "like", "path_prefix"),
-    )
 
-    def target(self, spec: InrSpec, source: str, wishes: Wishes) -> Target:
-        layout = _layout(wishes.like or source)
-        if wishes.path_prefix is not None and "path_prefix" not in layout.exporter.heeds:
-            raise ValueError("path_prefix means nothing here: such files have no list of paths")
-        return layout.target(spec, source, wishes)
+_FASHION = Format(
+    target=dws_target,
+    write=_write_fashion,
+    finish=_finish_fashion,
+    list_entries=_list_fashion,
+    load=load_models,
+    rows_per_part=500,
+    one_view=True,
+    labelled=True,
+    options=("omega", "path_prefix"),
+)
 
-    def write(self, writing: Writing, part: int, rows: Sequence[Row], params: Params) -> None:
-        _layout(writing.wishes.like or writing.source).write(writing, part, rows, params)
 
-    def finish(self, writing: Writing, rows: pa.Table, moments: Moments) -> None:
-        _layout(writing.wishes.like or writing.source).finish(writing, rows, moments)
+def _layout(dataset: str) -> Format:
+    return {"mnist": dws.FORMAT, "cifar10": nfn.FORMAT}.get(dataset, _FASHION)
 
-    def survey(self, folder: Path) -> Survey:
-        if (folder / SPLITS_FILE).exists():
-            is_mnist = (folder / "mnist-inrs").is_dir()
-            return _layout("mnist" if is_mnist else "fashion-mnist").survey(folder)
-        return _layout("cifar10").survey(folder)
 
-    def load(
-        self, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-    ) -> Iterator[Loaded | BadEntry]:
-        return load_models(folder, entries, widths)
+def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
+    layout = _layout(options.like or source)
+    if options.path_prefix is not None and "path_prefix" not in layout.options:
+        raise ValueError("path_prefix means nothing here: such files have no list of paths")
+    return layout.target(spec, source, options)
+
+
+def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
+    _layout(context.options.like or context.source).write(context, part, rows, params)
+
+
+def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
+    finish = _layout(context.options.like or context.source).finish
+    assert finish is not None, "each of the three layouts has files about all rows"
+    finish(context, rows, moments)
+
+
+def _list_entries(folder: Path) -> Listing:
+    if not (folder / SPLITS_FILE).exists():
+        return nfn.FORMAT.list_entries(folder)
+    layout = dws.FORMAT if (folder / dws.FOLDER).is_dir() else _FASHION
+    return layout.list_entries(folder)
+
+
+FORMAT = Format(
+    target=_target,
+    write=_write,
+    finish=_finish,
+    list_entries=_list_entries,
+    load=load_models,
+    rows_per_part=500,
+    one_view=True,
+    # NFN's numbers must have no gap
+    whole_items=True,
+    labelled=True,
+    options=("omega", "like", "path_prefix"),
+)

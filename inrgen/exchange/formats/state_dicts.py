@@ -1,7 +1,16 @@
-"""One INR a file, as an ordered state dict of torch: how tensors are called, and safe reading."""
+"""One INR a file, as an ordered state dict of torch: names of tensors, fast writing, safe reading.
 
+Networks of one architecture and class make files that differ in their numbers alone. So torch
+saves the first one, and each further file is that one with other numbers and the checksums that
+the archive (a zip, by PKWARE's APPNOTE) keeps of them. This is many times faster than torch.save.
+"""
+
+import io
+import struct
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +18,169 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inrgen.core.atomic import write_whole
+from inrgen.core.moments import Moments
+from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.exchange.conventions import pictures_as
-from inrgen.exchange.files import MAX_PARAMS, BadEntry, inside, write_whole
-from inrgen.exchange.formats.base import Entry, Loaded, Writing
-from inrgen.exchange.moments import Moments
+from inrgen.exchange.conventions import ExportOptions
+from inrgen.exchange.conversion import image_spec
+from inrgen.exchange.files import MAX_PARAMS, BadEntry, inside
+from inrgen.exchange.formats.base import Entry, ExportContext, Loaded, Row, Target, mean_and_std
+
+# Fixed parts of a zip member's local header and of its entry in the central directory.
+_LOCAL_BYTES, _ENTRY_BYTES = 30, 46
+# General purpose flag bit 3: the checksum follows the data, after an optional signature.
+_DESCRIPTOR_FOLLOWS = 0x08
+_DESCRIPTOR = b"PK\x07\x08"
+
+
+def seq_names(num_layers: int) -> list[str]:
+    """Names of the DWSNets family: seq.0.weight, seq.0.bias, seq.1.weight, ..."""
+    return [f"seq.{i}.{kind}" for i in range(num_layers) for kind in ("weight", "bias")]
+
+
+def net_names(num_layers: int) -> list[str]:
+    """Names of SIREN and NFN: sine layers wrap a linear layer, the last layer is one."""
+    layers = [*(f"net.{i}.linear" for i in range(num_layers - 1)), f"net.{num_layers - 1}"]
+    return [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+
+
+def dws_target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
+    """Conventions of the DWSNets family: xy, values in [0, 1], network + 0.5, omega 30."""
+    default = 30.0 if spec.activation == "sine" else None
+    made = image_spec(
+        spec,
+        coord_order="xy",
+        value_range=(0.0, 1.0),
+        output_offset=0.5,
+        omega=options.omega or default,
+    )
+    return Target(spec=made)
+
+
+def split_folder(row: Row) -> str:
+    """Folder that a row's file lies in: val items are numbered among the training files."""
+    return "test" if row["split"] == "test" else "train"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Member:
+    """Bytes of a stored member within an archive, and the two places that hold their CRC."""
+
+    start: int
+    size: int
+    crcs: tuple[int, int]
+
+    def put(self, data: bytearray, content: bytes) -> None:
+        """Overwrite the member with other content of the same size."""
+        assert len(content) == self.size, "files of one template have one size"
+        data[self.start : self.start + self.size] = content
+        for at in self.crcs:
+            struct.pack_into("<I", data, at, zlib.crc32(content))
+
+
+def _members(data: bytes) -> dict[str, _Member]:
+    """All uncompressed members of an archive, by name."""
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        at = archive.start_dir
+        for info in archive.infolist():
+            lengths = struct.unpack_from("<HH", data, info.header_offset + 26)
+            start = info.header_offset + _LOCAL_BYTES + sum(lengths)
+            crc = info.header_offset + 14
+            if info.flag_bits & _DESCRIPTOR_FOLLOWS:
+                crc = start + info.file_size
+                crc += 4 * (data[crc : crc + 4] == _DESCRIPTOR)
+            found[info.filename] = _Member(start=start, size=info.file_size, crcs=(crc, at + 16))
+            at += _ENTRY_BYTES + sum(struct.unpack_from("<HHH", data, at + 28))
+    return found
+
+
+class _FileTemplate:
+    """The file of one INR, refilled for others of the same shapes and class."""
+
+    def __init__(self, names: Sequence[str], tensors: Sequence[Tensor], label: int | None) -> None:
+        # clones: torch saves the whole memory that a view looks into
+        state: dict[str, Any] = {n: t.clone() for n, t in zip(names, tensors, strict=True)}
+        if label is not None:
+            state["label"] = label
+        file = io.BytesIO()
+        torch.save(state, file)
+        self._data = bytearray(file.getvalue())
+        members = _members(bytes(self._data))
+        self._tensors = [members[f"archive/data/{k}"] for k in range(len(names))]
+        self._identity = members["archive/.data/serialization_id"]
+
+    def fill(self, row: bytes) -> bytearray:
+        """The file of a network with these numbers, one tensor after the other.
+
+        torch's identity of a file ends in 20 digits that depend on the content.
+        """
+        at = 0
+        for member in self._tensors:
+            member.put(self._data, row[at : at + member.size])
+            at += member.size
+        identity = self._identity
+        kept = bytes(self._data[identity.start : identity.start + identity.size - 20])
+        identity.put(self._data, kept + b"%020d" % zlib.crc32(row))
+        return self._data
+
+
+def write_models(
+    names: Sequence[str], params: Params, places: Iterable[tuple[Path, int | None]]
+) -> None:
+    """Write each INR of a batch as an ordered state dict, as torch.save does.
+
+    Args:
+        names: names of the tensors: each layer's weight, then its bias.
+        places: file of each INR, and the class to store in it as "label", or None for no label.
+    """
+    tensors = [t for pair in zip(params.weights, params.biases, strict=True) for t in pair]
+    rows = params.flat().to(dtype=torch.float32).contiguous().numpy()
+    templates: dict[int | None, _FileTemplate] = {}
+    for row, (path, label) in zip(rows, places, strict=True):
+        if label not in templates:
+            templates[label] = _FileTemplate(names, [tensor[0] for tensor in tensors], label)
+        file = templates[label].fill(row.tobytes())
+        write_whole(path, lambda staged, file=file: staged.write_bytes(file), durable=False)
+
+
+def write_seq_models(
+    context: ExportContext, rows: Sequence[Row], params: Params, path_of: Callable[[Row], str]
+) -> None:
+    """Write the files of a part under the DWSNets family's names, each with its label.
+
+    Args:
+        path_of: path of a row, relative to the export's folder.
+    """
+    places = [(context.folder / path_of(row), row["label"]) for row in rows]
+    write_models(seq_names(len(params.weights)), params, places)
+
+
+def write_statistics(context: ExportContext, moments: Moments) -> None:
+    """Write statistics.pth over the training rows: weights (in, out, 1), biases (out, 1).
+
+    Writes nothing for fewer than two training rows, which have no deviation to divide by.
+    """
+    if moments.count < 2:
+        return
+    mean, std = mean_and_std(moments, context.target.spec)
+    named = {"mean": mean, "std": std}
+    found = {
+        "weights": {
+            name: [w[0].mT[..., None].clone() for w in p.weights] for name, p in named.items()
+        },
+        "biases": {name: [b[0][:, None].clone() for b in p.biases] for name, p in named.items()},
+    }
+    # given a path, torch.save writes the path's name into the file; so give it bytes
+    file = io.BytesIO()
+    torch.save(found, file)
+    path = context.folder / "statistics.pth"
+    write_whole(path, lambda staged: staged.write_bytes(file.getvalue()), durable=False)
 
 
 def _numpy_scalars() -> list[Any]:
-    """What published files of sine curves hold beside tensors: NumPy's scalars, and no more.
+    """NumPy's scalar types, which published files of sine curves hold beside tensors.
 
     The same function has two names, by the version of NumPy that wrote the file.
     """
@@ -31,43 +194,8 @@ def _numpy_scalars() -> list[Any]:
     ]
 
 
-def seq_names(num_layers: int) -> list[str]:
-    """Names of the DWSNets family: seq.0.weight, seq.0.bias, seq.1.weight, ..."""
-    return [f"seq.{i}.{kind}" for i in range(num_layers) for kind in ("weight", "bias")]
-
-
-def net_names(num_layers: int) -> list[str]:
-    """SIREN's and NFN's names: the sine layers wrap a linear one, the last is one."""
-    layers = [*(f"net.{i}.linear" for i in range(num_layers - 1)), f"net.{num_layers - 1}"]
-    return [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
-
-
-def _save(value: dict[str, Any], path: Path) -> None:
-    """torch.save through an open file: given a path, it writes the path's name into the file."""
-    with path.open("wb") as file:
-        torch.save(value, file)
-
-
-def write_statistics(writing: Writing, moments: Moments) -> None:
-    """statistics.pth: weights (in, out, 1), biases (out, 1), over the training rows.
-
-    Left out where fewer than two training rows went out: there is no deviation to divide by.
-    """
-    if moments.count < 2:
-        return
-    mean, std = moments.mean_and_std(writing.target.spec)
-    named = {"mean": mean, "std": std}
-    found = {
-        "weights": {
-            name: [w[0].mT[..., None].clone() for w in p.weights] for name, p in named.items()
-        },
-        "biases": {name: [b[0][:, None].clone() for b in p.biases] for name, p in named.items()},
-    }
-    write_whole(writing.folder / "statistics.pth", lambda made: _save(found, made))
-
-
 def _check_archive(path: Path, name: str) -> None:
-    """Hold a file to what torch.save writes: a zip of stored members, so as large as it says."""
+    """Refuse anything but a zip of stored members, whose size bounds what it unpacks to."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -85,7 +213,7 @@ def _read_state(path: Path, name: str) -> dict[Any, Any]:
     except MemoryError as error:
         raise BadEntry(f"{name} asks for more memory than there is") from error
     except Exception as error:
-        # torch's reader raises whatever a damaged file makes it stumble over
+        # torch's reader raises any exception that a damaged file provokes
         first = (str(error).splitlines() or [""])[0]
         raise BadEntry(f"{name} cannot be read: {type(error).__name__}: {first:.200}") from error
     if not isinstance(state, dict):
@@ -99,6 +227,7 @@ def _tensor(name: str, key: str, value: object) -> Tensor:
     plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
     if not plain or not value.is_floating_point():
         raise BadEntry(f"{name}: {key} is no plain tensor of floating-point numbers")
+    # an expanded view claims any shape with a few bytes
     if value.numel() > MAX_PARAMS:
         raise BadEntry(f"{name}: {key} has {value.numel():,} numbers, too many")
     return value.detach()
@@ -107,7 +236,12 @@ def _tensor(name: str, key: str, value: object) -> Tensor:
 def chain_widths(
     name: str, shapes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
 ) -> tuple[int, ...]:
-    """The widths of layers of (out, in) and (out,) that follow one another."""
+    """The widths of layers that follow one another. Raises BadEntry if they do not.
+
+    Args:
+        name: the file's name, for messages.
+        shapes: (out, in) and (out,) of each layer.
+    """
     if len(shapes) < 2:
         raise BadEntry(f"{name} has {len(shapes)} layers; an INR has two or more")
     widths: list[int] = []
@@ -130,9 +264,9 @@ def _label(name: str, value: object) -> int:
 
 
 def read_model(folder: Path, name: str, widths: tuple[int, ...] | None) -> Loaded:
-    """One INR: weights are the keys with "weight" in them, biases those with "bias", in order.
+    """Read one INR: weights are the keys that contain "weight", biases "bias", in order.
 
-    Raises BadEntry, whatever is wrong.
+    Raises BadEntry for any defect.
     """
     state = _read_state(inside(folder, name), name)
     found: dict[str, list[Tensor]] = {"weight": [], "bias": []}
@@ -154,20 +288,9 @@ def read_model(folder: Path, name: str, widths: tuple[int, ...] | None) -> Loade
 def load_models(
     folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
 ) -> Iterator[Loaded | BadEntry]:
-    """read_model of each entry, with what is wrong in the place of what cannot be read."""
+    """Read each entry with read_model; an unreadable one gives its BadEntry."""
     for entry in entries:
         try:
             yield read_model(folder, entry.path, widths)
         except BadEntry as error:
             yield error
-
-
-def dws_family(spec: InrSpec, omega: float | None) -> InrSpec:
-    """The DWSNets family's conventions: xy, [0, 1], network + 0.5, omega 30 unless told."""
-    return pictures_as(
-        spec,
-        coord_order="xy",
-        value_range=(0.0, 1.0),
-        output_offset=0.5,
-        omega=omega or (30.0 if spec.activation == "sine" else None),
-    )

@@ -1,0 +1,93 @@
+"""Code on a data card: the command that builds the store again, and Python that loads it."""
+
+import shlex
+from pathlib import PurePosixPath
+from typing import Any
+
+# Keys that only the identity of a built store has.
+_BUILD_KEYS = {"source", "recipe", "spec", "fit", "engine", "seed", "views", "min_psnr_db"}
+
+_EXAMPLE = '''\
+import numpy as np
+import pyarrow.dataset as ds
+import zarr
+
+store = {store!r}  # relative to this file
+group = zarr.open_group(store, mode="r")[{spec_id!r}]
+params = group["params"]  # (rows, parameters); fast for many rows at once, as in params[0:1000]
+records = ds.dataset(f"{{store}}/records", format="parquet")
+
+# The record of one row that holds weights, and the row itself.
+served = ds.field("status").isin(["ok", "below_target"])
+record = records.filter(served).head(1).to_pylist()[0]
+row = params[record["row"]]
+
+
+def evaluate(row, coords):
+    """One network's values at coords (n, d_in), built from the group's attributes alone."""
+    spec, layers, h = group.attrs["spec"], group.attrs["layers"], coords
+    activations = {{"sine": np.sin, "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}}
+    parts = [row[x["offset"] :][: np.prod(x["shape"])].reshape(x["shape"]) for x in layers]
+    for layer, (weight, bias) in enumerate(zip(parts[0::2], parts[1::2])):
+        h = h @ weight.T + bias
+        if layer < len(spec["omega"]):
+            h = activations[spec["activation"]](spec["omega"][layer] * h)
+    return h + spec["output_offset"]
+
+
+centre = np.array([group.attrs["spec"]["coord_center"]])
+print(record["item_id"], record["split"], record["label_name"], evaluate(row, centre))'''
+
+
+def _source_words(source: dict[str, Any]) -> list[Any]:
+    words: list[Any] = [source["name"], "--out", "STORE"]
+    if source["name"] != "digits":
+        words += ["--data", "DIR"]
+    defaults = {"split": "all", "limit": None, "channels": "auto"}
+    for name, default in defaults.items():
+        if source[name] != default:
+            words += [f"--{name}", source[name]]
+    for name, value in source.get("shape", {}).items():
+        # the identity notes the order of axes, but no option sets it
+        if name != "axes":
+            words += [
+                f"--{name.replace('_', '-')}",
+                *(value if isinstance(value, list) else [value]),
+            ]
+    return words
+
+
+def build_command(identity: dict[str, Any]) -> str | None:
+    """The command that makes a store of this identity again; None if no build made the store.
+
+    Spells out every choice, so that the command outlives changes of defaults. The reader fills in
+    the folder of the data (DIR) and of the store (STORE).
+    """
+    if not set(identity) >= _BUILD_KEYS:
+        return None
+    spec, fit = identity["spec"], identity["fit"]
+    choices = {
+        "--views": [identity["views"]],
+        "--recipe": [identity["recipe"]],
+        "--hidden": spec["widths"][1:-1],
+        "--omega": [spec["omega"][0]],
+        "--num-steps": [fit["num_steps"]],
+        "--lr": [fit["lr"]],
+        # no fit meets an infinite target, so none stops early
+        "--stop-psnr": ["inf" if fit["stop_psnr_db"] is None else fit["stop_psnr_db"]],
+        "--engine": [identity["engine"]],
+        "--seed": [identity["seed"]],
+    }
+    words = ["inrgen", "build", *_source_words(identity["source"])]
+    if fit["init"]["shared"]:
+        words.append("--shared")
+    for flag, values in choices.items():
+        words += [flag, *values]
+    if identity["min_psnr_db"] is not None:
+        words += ["--min-psnr", identity["min_psnr_db"]]
+    return shlex.join(map(str, words))
+
+
+def loading_example(spec_id: str, folder: PurePosixPath) -> str:
+    """Python that loads rows of a spec without inrgen, from a store relative to the card."""
+    return _EXAMPLE.format(store=folder.as_posix(), spec_id=spec_id)
