@@ -1,4 +1,4 @@
-"""One INR at a time in cache: forward, backward and Adam fused, many INRs side by side."""
+"""CPU engine: forward, backward and Adam fused over one INR at a time, which stays in cache."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,13 @@ from inrgen.fit.engine import FitBatch, FitResult
 from inrgen.kernels.cpu_fit import Job, Signals, fit_rows
 from inrgen.kernels.emitter import TILE
 
-# Portions a thread gets on average: fits that stop early leave some threads idle at the end.
+# Portions of a batch for each thread: with one each, fits that stop early would leave threads idle.
 _PORTIONS = 8
 _CACHE_LINE = 64
 
 
 def _workspace(layout: Layout) -> np.ndarray:
-    """Floats from the start of a cache line on, so that no vector straddles two."""
+    """A float32 array that starts at a cache line, so that no vector crosses two."""
     raw = np.empty(layout.size * 4 + _CACHE_LINE, dtype=np.uint8)
     skip = -raw.ctypes.data % _CACHE_LINE
     return raw[skip : skip + layout.size * 4].view(np.float32)
@@ -32,9 +32,8 @@ def _workspace(layout: Layout) -> np.ndarray:
 class CpuEngine:
     """Compiled loops over one INR, whose weights, moments and activations stay in cache.
 
-    An INR is fitted by one thread from start to end, alone, so its result depends on nothing
-    else. threads None takes as many as torch would use: every core, or one in a Ray
-    worker.
+    One thread fits an INR from start to end, so its result depends on no other INR. threads=None
+    takes as many as torch would: every core, or one in a Ray worker.
     """
 
     threads: int | None = None

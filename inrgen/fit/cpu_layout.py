@@ -1,13 +1,13 @@
-"""Where everything that fitting one INR needs lies within one float32 workspace.
+"""Memory layout of a fit of one INR within one float32 workspace.
 
-A point is a row and features are the vector axis, so that all three products of a layer (forward,
-gradient of its input, gradient of its weights) read whole vectors and no operand is transposed
-except the weights, once a step. Hence a weight is kept as (in, out) with out padded to whole
-vectors, and the last layer, whose out is small, as (out, in) with in padded. Padding starts at
-zero and stays there: its features are sin(0), its gradients products with zeros.
+A point is a row and features are the vector axis. All three products of a layer (forward, gradient
+of its input, gradient of its weights) then read whole vectors, and only the weights are transposed,
+once a step. So a weight lies as (in, out) with out padded to whole vectors; the last layer, whose
+out is small, lies as (out, in) with in padded. Padding starts at zero and stays there: its features
+are sin(0), and its gradients are products with zeros.
 
-Points are taken a tile at a time, through the network and back, so that a tile's activations are
-still in cache when their gradient is formed.
+Points go through the network and back a tile at a time, so that a tile's activations are still in
+cache when their gradient is formed.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ def round_up(size: int, multiple: int) -> int:
 class HiddenPlace:
     """One hidden layer: sizes, and offsets in floats.
 
-    weight is (num_rows, width), of which (fan_in, fan_out) are real; bias follows it. scaled is
-    both again, times omega / pi; turned is the scaled weight as (width, num_rows).
-    sine and slope are (points of a tile, width).
+    weight is (num_rows, width), of which (fan_in, fan_out) is not padding; bias follows it. scaled
+    holds both times omega / pi; turned is the scaled weight as (width, num_rows). sine and slope
+    are (points of a tile, width).
     """
 
     fan_in: int
@@ -53,9 +53,9 @@ class HiddenPlace:
 class Layout:
     """The workspace of one INR.
 
-    theta, first, second, gradient: num_state floats each; theta comes first, and offsets of
-        weights count from it. last_weight is (d_out, width), last_bias d_out floats.
-    coords is (num_rows, input_width), values and, for a tile, residual (points, d_out).
+    theta, first moment, second moment and gradient come first, num_state floats each; offsets of
+    weights count from theta. last_weight is (d_out, width) and last_bias d_out floats. coords is
+    (num_rows, input_width), values is (points, d_out), and so is residual, for one tile.
     """
 
     hidden: tuple[HiddenPlace, ...]
@@ -74,12 +74,12 @@ class Layout:
 
 
 def lay_out(spec: InrSpec, tile: Tile, num_points: int) -> Layout:
-    """Plan the workspace for fits that look at num_points points a step."""
+    """Plan the workspace for fits with num_points points a step."""
     block = max(tile.lanes, tile.rows)
     used = 0
 
     def take(size: int) -> int:
-        """The next size floats, from the start of a cache line on."""
+        """Reserve size floats from the next cache line; returns their offset."""
         nonlocal used
         start, used = used, used + round_up(size, 16)
         return start
@@ -126,14 +126,14 @@ def lay_out(spec: InrSpec, tile: Tile, num_points: int) -> Layout:
 
 
 def as_records(parts: Sequence[HiddenPlace] | Sequence[Layout]) -> np.ndarray:
-    """Dataclasses of whole numbers as a structured array, the form that compiled code reads."""
+    """Dataclasses of integers as a structured array, which compiled code reads."""
     names = [f.name for f in fields(parts[0]) if f.name != "hidden"]
     rows = [tuple(getattr(part, name) for name in names) for part in parts]
     return np.array(rows, dtype=[(name, np.int64) for name in names])
 
 
 def places(spec: InrSpec, layout: Layout) -> Int[np.ndarray, " p"]:
-    """Where in theta each entry of a flat row of parameters lies."""
+    """The place in theta of each entry of a flat row of parameters."""
     parts = []
     for place in layout.hidden:
         out, into = np.meshgrid(np.arange(place.fan_out), np.arange(place.fan_in), indexing="ij")

@@ -1,4 +1,4 @@
-"""INRs on a GPU: one Triton program an INR where its shape allows, batched torch where not."""
+"""GPU engine: a Triton kernel where the network fits it, batched torch elsewhere."""
 
 import importlib.util
 import logging
@@ -11,22 +11,28 @@ import torch
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.fit.gpu_layout import Mode, why_not
 from inrgen.fit.gpu_portable import fit_portable
+from inrgen.kernels.gpu_layout import MAX_OUTPUTS, MAX_WIDTH, Mode
 
 Precision = Literal["auto", "float32", "mixed", "tf32"]
 
-# Up to this target, rounding operands to tf32 forward and to bf16 backward does not show: a fit
-# that goes on beyond it ends some decibels lower than in float32.
+# Up to this target, operands rounded to tf32 forward and bf16 backward do as well as float32. A
+# fit that goes beyond it ends some decibels lower.
 _TF32_UP_TO_DB = 50.0
 
 _log = logging.getLogger(__name__)
 
 
 def _why_not(spec: InrSpec, mode: Mode) -> str:
-    """Why the kernel cannot fit a spec here; "" where it can."""
-    if reason := why_not(spec):
-        return reason
+    """The reason why the kernel cannot fit a spec here; "" if it can."""
+    if spec.activation != "sine":
+        return f"its activation is {spec.activation}, not sine"
+    if spec.num_hidden not in (2, 3):
+        return f"it has {spec.num_hidden} hidden layers, not 2 or 3"
+    if max(spec.widths[1:-1]) > MAX_WIDTH:
+        return f"a hidden layer is wider than {MAX_WIDTH}"
+    if spec.d_out > MAX_OUTPUTS:
+        return f"it has {spec.d_out} outputs, more than {MAX_OUTPUTS}"
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     from inrgen.fit.gpu_launch import shape_of
@@ -36,11 +42,15 @@ def _why_not(spec: InrSpec, mode: Mode) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuEngine:
-    """Fits with weights, moments and a tile of points on chip; the log says where it cannot.
+    """Fits with weights, moments and a tile of points on chip.
 
-    device: a CUDA device. precision: "float32" multiplies float32 numbers; "tf32" rounds the
-    operands of hidden layers to tf32 forward and bf16 backward; "mixed" rounds them backward only;
-    "auto" takes tf32 for fits that stop at 50 dB or before and float32 for all others.
+    Networks that the kernel cannot fit go through batched torch, and the log gives the reason.
+
+    Attributes:
+        device: a CUDA device.
+        precision: "float32" multiplies float32 numbers. "tf32" rounds the operands of hidden
+            layers to tf32 forward and bf16 backward; "mixed" rounds them backward only. "auto"
+            takes tf32 for fits that stop at 50 dB or below, and float32 for all others.
     """
 
     device: str = "cuda"
@@ -51,12 +61,12 @@ class GpuEngine:
         return "gpu"
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
-        """Fit every INR of the batch by config; raises ValueError where the device is not there."""
+        """Fit every INR of the batch; raises ValueError if there is no such device."""
         batch.check(spec)
         device = torch.device(self.device)
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device needs a CUDA device for engine 'gpu'; got {self.device!r}")
-        # Kernels and graphs start on the current device, whatever device their tensors are on.
+        # Kernels and graphs run on the current device, even if their tensors are on another.
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             return self._fit(spec, config, batch, device)
 
@@ -70,7 +80,7 @@ class GpuEngine:
                 "%s goes through batched torch, not the kernel: %s", spec.architecture, reason
             )
             return fit_portable(spec, config, batch, device)
-        # Triton is there on GPU machines only, so nothing above may import it.
+        # Only GPU machines have triton, so nothing above may import it.
         from inrgen.fit.gpu_launch import fit_fused
 
         return fit_fused(spec, config, batch, device, mode)

@@ -1,6 +1,6 @@
-"""Run the kernel on a batch: how products are rounded, how large a tile is, who holds what.
+"""Launch the GPU fit kernel on a batch: rounding of products, tile sizes, memory.
 
-Only triton's presence makes this importable; gpu_engine asks for it when it fits.
+This file imports triton, so gpu_engine imports it only when it fits.
 """
 
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig, stop_loss, update_scalars
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.fit.gpu_kernel import fit_kernel
-from inrgen.fit.gpu_layout import Mode, pack, padded_width, unpack
+from inrgen.kernels.gpu_fit import fit_kernel
+from inrgen.kernels.gpu_layout import Mode, pack, padded_width, unpack
 
-# Rows that go to the device at once: half a gigabyte of the smallest class.
+# Rows that go to the device at once: half a gigabyte for the smallest networks.
 _INRS_AT_ONCE = 1 << 16
-# More programs than fit side by side do no harm: one that starts late finds the work done.
+# More programs than can run at once do no harm: a late one finds the work done.
 _PROGRAMS_A_PROCESSOR = 8
 _PROGRAMS_INTERPRETED = 2
-# Of a thread, on every NVIDIA GPU since 2013.
-_MOST_REGISTERS = 255
+# The limit of a thread on every NVIDIA GPU since 2013.
+_MAX_REGISTERS = 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rounding:
-    """How the operands of each kind of product are rounded before they are multiplied.
+    """Rounding of the operands of each kind of product.
 
-    forward and backward: the products with hidden weights. inputs: those of the first layer.
-    sums: the gradients of first and last layer and of biases. "ieee" is plain float32, "tf32x3"
-    gets nearly there with three tf32 products; sums are float32 in any case.
+    forward and backward are the products with hidden weights, inputs those of the first layer,
+    and sums the gradients of the first layer, the last layer and the biases. "ieee" is plain
+    float32; "tf32x3" comes close with three tf32 products. Accumulation is always in float32.
     """
 
     forward: str
@@ -52,10 +52,10 @@ ROUNDINGS: dict[Mode, Rounding] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """Points of a tile, warps of a program, and whether Adam's moments stay in its registers.
+    """Points of a tile, warps of a program, and whether its registers hold Adam's moments.
 
-    Where registers are too few for the moments, each program has its own few kilobytes of memory
-    for them, which it reads and writes once a step and which no cache has to give up.
+    If registers are too few for the moments, each program keeps them in its own few kilobytes of
+    memory. It reads and writes them once a step, and they stay in cache.
     """
 
     tile: int
@@ -63,16 +63,16 @@ class Shape:
     held: bool = True
 
     def options(self) -> dict[str, Any]:
-        """What triton calls them, and what keeps it from spilling.
+        """Triton's compile options, chosen so that it spills no register.
 
-        Loads are few, and having several in flight takes registers. Told of no limit, the
-        assembler spills a few registers where that lets one more program run beside.
+        There is one stage because loads are few and several in flight take registers. Without
+        maxnreg the assembler spills registers when that lets one more program run.
         """
-        return {"num_warps": self.warps, "num_stages": 1, "maxnreg": _MOST_REGISTERS}
+        return {"num_warps": self.warps, "num_stages": 1, "maxnreg": _MAX_REGISTERS}
 
 
-# By H and hidden layers; chosen so that the compiler spills nothing for any number of inputs and
-# outputs, the largest first. test_gpu_compile holds them to it.
+# By H and hidden layers: the largest shapes for which the compiler spills nothing for any number
+# of inputs and outputs. test_gpu_compile checks that.
 _FLOAT32_SHAPES: dict[tuple[int, int], Shape] = {
     (16, 2): Shape(tile=32, warps=4),
     (32, 2): Shape(tile=32, warps=4),
@@ -95,8 +95,8 @@ _ROUNDED_SHAPES_ONE_OUTPUT: dict[tuple[int, int], Shape] = {
 
 
 def shape_of(spec: InrSpec, mode: Mode) -> Shape | None:
-    """The shape for a spec that the layout takes; None where every shape would spill."""
-    size = (padded_width(spec), spec.num_hidden)
+    """The shape for a spec that fits the layout; None if every shape would spill."""
+    size = (padded_width(spec.widths), spec.num_hidden)
     if mode == "float32":
         return _FLOAT32_SHAPES.get(size)
     if spec.d_out == 1 and size in _ROUNDED_SHAPES_ONE_OUTPUT:
@@ -105,14 +105,14 @@ def shape_of(spec: InrSpec, mode: Mode) -> Shape | None:
 
 
 def constants(spec: InrSpec, config: FitConfig, mode: Mode, shape: Shape) -> dict[str, Any]:
-    """What the kernel is compiled for."""
+    """The compile-time constants of the kernel."""
     rounding = ROUNDINGS[mode]
-    # Triton's interpreter multiplies the bit patterns of bf16 numbers, not the numbers.
+    # Triton's interpreter multiplies the bit patterns of bf16 numbers instead of the numbers.
     backward = "tf32" if is_interpreted() else rounding.backward
     return {
         "D_IN": spec.d_in,
         "D_OUT": spec.d_out,
-        "H": padded_width(spec),
+        "H": padded_width(spec.widths),
         "DEEP": spec.num_hidden == 3,
         "TILE": shape.tile,
         "DRAWS": config.points_per_step > 0,
@@ -125,7 +125,7 @@ def constants(spec: InrSpec, config: FitConfig, mode: Mode, shape: Shape) -> dic
 
 
 def is_interpreted() -> bool:
-    """Whether triton runs kernels on the CPU, for tests."""
+    """Whether triton interprets kernels on the CPU, for tests."""
     return isinstance(fit_kernel, InterpretedFunction)
 
 
@@ -138,7 +138,7 @@ def _num_programs(device: torch.device, num_inrs: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KernelJob:
-    """What all INRs of a batch share, on the device; planes of coordinates and of values."""
+    """The data that all INRs of a batch share, on the device, with points along the last axis."""
 
     spec: InrSpec
     config: FitConfig
@@ -149,10 +149,10 @@ class KernelJob:
     schedule: Float[Tensor, "t 3"]
 
     @staticmethod
-    def of(
+    def from_batch(
         spec: InrSpec, config: FitConfig, batch: FitBatch, device: torch.device, mode: Mode
     ) -> "KernelJob":
-        """Bring it there; the spec must have a shape in this mode."""
+        """Move a batch to the device; the spec must have a shape in this mode."""
         shape = shape_of(spec, mode)
         assert shape is not None
         return KernelJob(
@@ -170,12 +170,12 @@ class KernelJob:
     ) -> tuple[Float[Tensor, "b p"], Float[Tensor, " b"], Int[Tensor, " b"]]:
         """Weights, final loss and number of updates, all on the device."""
         spec, config = self.spec, self.config
-        theta = pack(spec, flat)
+        theta = pack(spec.widths, flat)
         num_programs = _num_programs(flat.device, len(flat))
         moments = flat.new_empty((0 if self.shape.held else num_programs, 2, *theta.shape[1:]))
         loss = flat.new_empty(len(flat))
         steps = torch.empty_like(loss, dtype=torch.int32)
-        taken = steps.new_zeros(1)
+        next_inr = steps.new_zeros(1)
         num_points = self.values.shape[2]
         shared = len(self.coords) == 1
         fit_kernel[(num_programs,)](
@@ -183,7 +183,7 @@ class KernelJob:
             moments,
             loss,
             steps,
-            taken,
+            next_inr,
             self.coords,
             self.values,
             signal_of,
@@ -206,16 +206,16 @@ class KernelJob:
             **constants(spec, config, self.mode, self.shape),
             **self.shape.options(),
         )
-        return unpack(spec, theta), loss, steps.long()
+        return unpack(spec.widths, theta), loss, steps.long()
 
 
 def fit_fused(
     spec: InrSpec, config: FitConfig, batch: FitBatch, device: torch.device, mode: Mode
 ) -> FitResult:
-    """Fit a batch by the kernel; the spec must have a shape in this mode."""
+    """Fit a batch with the kernel; the spec must have a shape in this mode."""
     if device.type != "cuda" and not is_interpreted():
         raise ValueError(f"device must be a CUDA device for engine 'gpu'; got {str(device)!r}")
-    job = KernelJob.of(spec, config, batch, device, mode)
+    job = KernelJob.from_batch(spec, config, batch, device, mode)
     rows = (batch.start.flat(), batch.signal_of, rng.fold(batch.keys, rng.hash_name("points")))
     parts = []
     for low in range(0, len(batch.start), _INRS_AT_ONCE):

@@ -1,8 +1,8 @@
-"""Batched torch for shapes that the kernel does not take: written out, compiled, one CUDA graph.
+"""Batched torch for shapes that the kernel cannot fit: explicit gradients, one CUDA graph.
 
-A step is a pure function of tensors, gradient included, so that torch.compile sees no autograd,
-and all scalars of the step lie on the device, so that a graph of it can be replayed. On a device
-other than CUDA the same function runs as it is.
+A step is a pure function of tensors, gradient included, so torch.compile sees no autograd. All
+scalars of the step lie on the device, so a CUDA graph of it can be replayed. On other devices the
+same function runs uncompiled.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ from inrgen.fit.engine import FitBatch, FitResult
 # Values of one hidden layer of a micro-batch: enough to fill a GPU, in a few gigabytes of memory.
 _VALUES_AT_ONCE = 64 * 1024 * 1024
 _MOST_AT_ONCE = 4096
-# Updates between two looks at whether any INR still moves, each of which waits for the device.
-_STEPS_UNSEEN = 50
+# Updates between two checks whether any INR still moves. A check waits for the device.
+_STEPS_A_CHECK = 50
 
-# theta, first and second moment, final loss, number of updates, whether it moves, the step.
+# theta, first and second moment, final loss, number of updates, whether it moves, the step number.
 State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -48,7 +48,7 @@ def loss_and_gradient(
     coords: Float[Tensor, "b n d_in"],
     values: Float[Tensor, "b n d_out"],
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b p"]]:
-    """Mean squared error of each INR and its gradient, by the chain rule written out."""
+    """Mean squared error of each INR and its gradient, by an explicit chain rule."""
     params = Params.from_flat(spec, theta)
     inputs, slopes = [coords], []
     for layer in range(spec.num_hidden):
@@ -70,7 +70,7 @@ def loss_and_gradient(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fit:
-    """b fits of one micro-batch; scalars is schedule.update_scalars on the device."""
+    """b fits of one micro-batch; scalars is config.update_scalars on the device."""
 
     spec: InrSpec
     config: FitConfig
@@ -92,7 +92,7 @@ class _Fit:
             torch.zeros(1, dtype=torch.int64, device=theta.device),
         )
 
-    def look(
+    def evaluate(
         self, theta: Float[Tensor, "b p"], step: Int[Tensor, " 1"]
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b p"]]:
         """Loss and gradient over the points of a step."""
@@ -108,9 +108,9 @@ class _Fit:
         """The state after one more update of every INR that still moves."""
         theta, first, second, final_loss, num_steps, moving, step = state
         config = self.config
-        loss, gradient = self.look(theta, step)
+        loss, gradient = self.evaluate(theta, step)
         final_loss = torch.where(moving, loss, final_loss)
-        # A loss that is not finite is never above the target, so such a fit stops here.
+        # A NaN loss is never above the target, and isfinite catches infinity: such a fit stops.
         moving = moving & (loss > stop_loss(config, self.spec.value_width)) & loss.isfinite()
         size, epsilon, decay = self.scalars.index_select(0, step)[0].unbind()
         first = config.beta1 * first + (1.0 - config.beta1) * gradient
@@ -123,7 +123,7 @@ class _Fit:
         """Weights, final loss and number of updates of each INR."""
         state = self.start(theta)
         if self.config.num_steps == 0:
-            loss, _ = self.look(theta, state[-1])
+            loss, _ = self.evaluate(theta, state[-1])
             state = (*state[:3], loss, *state[4:])
         else:
             state = self._run_steps(state)
@@ -136,19 +136,19 @@ class _Fit:
         advance = _captured(self.advance, state) if state[0].is_cuda else self.advance
         for step in range(self.config.num_steps):
             state = advance(*state)
-            if step % _STEPS_UNSEEN == _STEPS_UNSEEN - 1 and not state[5].any():
+            if step % _STEPS_A_CHECK == _STEPS_A_CHECK - 1 and not state[5].any():
                 break
         return state
 
 
 def _captured(advance: Callable[..., State], start: State) -> Callable[..., State]:
-    """advance, compiled and recorded as a CUDA graph that carries one state of its own forward."""
+    """Compile advance and record it as a CUDA graph that updates one fixed state."""
     theta, first, second, final_loss, num_steps, moving, step = (part.clone() for part in start)
     held = (theta, first, second, final_loss, num_steps, moving, step)
     compiled = torch.compile(advance, fullgraph=True, dynamic=False)
     side = torch.cuda.Stream(device=start[0].device)
     side.wait_stream(torch.cuda.current_stream(start[0].device))
-    # Compiling and the libraries' first calls allocate, which a recording must not see.
+    # Compilation and the libraries' first calls allocate memory, which a recording must not do.
     with torch.cuda.stream(side):
         for _ in range(3):
             compiled(*held)
@@ -166,7 +166,7 @@ def _captured(advance: Callable[..., State], start: State) -> Callable[..., Stat
 
 
 def micro_batch(spec: InrSpec, num_points: int) -> int:
-    """INRs fitted side by side: by spec and points alone, as the batch's size shows in results."""
+    """INRs of a micro-batch. Its size changes results, so only spec and points may set it."""
     fits = _VALUES_AT_ONCE // (num_points * max(spec.widths))
     return max(1, min(_MOST_AT_ONCE, fits))
 
@@ -183,13 +183,13 @@ def fit_portable(
     parts = []
     for low in range(0, len(flat), size):
         rows = torch.arange(low, low + size).clamp(max=len(flat) - 1)
-        of = batch.signal_of[rows]
-        coords = batch.coords.expand(len(batch.values), -1, -1)[of]
+        signal_of = batch.signal_of[rows]
+        coords = batch.coords.expand(len(batch.values), -1, -1)[signal_of]
         fit = _Fit(
             spec=spec,
             config=config,
             coords=coords.to(device),
-            values=batch.values[of].to(device),
+            values=batch.values[signal_of].to(device),
             point_keys=keys[rows].to(device),
             scalars=scalars,
         )

@@ -91,7 +91,7 @@ class _Fit:
             final_loss = torch.where(moving, loss, final_loss)
             if config.num_steps == 0:
                 break
-            # A loss that is not finite is never above the target, so such a fit stops here.
+            # A NaN loss is never above the target, and isfinite catches infinity: such a fit stops.
             moving = moving & (loss > target) & loss.isfinite()
             if not moving.any():
                 break

@@ -14,8 +14,8 @@ from inrgen.fit.config import FitConfig, update_scalars
 from inrgen.fit.engine import FitBatch
 from inrgen.fit.gpu_engine import GpuEngine
 from inrgen.fit.gpu_launch import shape_of
-from inrgen.fit.gpu_layout import Mode
 from inrgen.fit.torch_engine import TorchEngine
+from inrgen.kernels.gpu_layout import Mode
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, point_batch
 from pipelines.bench.resources import spec_of_job
 

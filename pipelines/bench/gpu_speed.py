@@ -12,9 +12,9 @@ from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch
 from inrgen.fit.gpu_engine import GpuEngine, Precision
 from inrgen.fit.gpu_launch import KernelJob
-from inrgen.fit.gpu_layout import Mode
 from inrgen.fit.gpu_portable import fit_portable
 from inrgen.fit.torch_engine import TorchEngine
+from inrgen.kernels.gpu_layout import Mode
 from pipelines.bench.gpu_setting import (
     REFERENCE,
     Row,
@@ -150,7 +150,7 @@ def _busy_seconds(
     mode: Mode = "float32" if precision == "float32" else "tf32"
     total = 0.0
     for batch in batches:
-        job = KernelJob.of(REFERENCE, config, batch, device, mode)
+        job = KernelJob.from_batch(REFERENCE, config, batch, device, mode)
         keys = rng.fold(batch.keys, rng.hash_name("points")).to(device)
         start: Params = batch.start.to(device)
         of = batch.signal_of.to(device)

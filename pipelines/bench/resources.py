@@ -20,13 +20,14 @@ from triton.compiler import ASTSource
 
 from inrgen.core.spec import CoordOrder, InrSpec
 from inrgen.fit.config import FitConfig
-from inrgen.fit.gpu_kernel import fit_kernel
-from inrgen.fit.gpu_launch import Mode, constants, shape_of
+from inrgen.fit.gpu_launch import constants, shape_of
+from inrgen.kernels.gpu_fit import fit_kernel
+from inrgen.kernels.gpu_layout import Mode
 
 _CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 _HOPPER = GPUTarget("cuda", 90, 32)
 _POINTERS = {"steps_ptr": "*i32", "next_ptr": "*i32", "signal_ptr": "*i64", "key_ptr": "*i64"}
-_WHOLE = ("num_inrs", "num_points", "num_looked_at", "coords_step", "num_steps")
+_WHOLE = ("num_inrs", "num_points", "num_used", "coords_step", "num_steps")
 # Matrix products of a warpgroup and of a warp, and what moves registers to local memory and back.
 _COUNTED = ("HGMMA", "HMMA", "FFMA", "LDL", "STL")
 

@@ -1,4 +1,4 @@
-"""The kernel, compiled for Hopper: everything that a program holds stays in registers."""
+"""The kernel compiled for Hopper keeps all its state in registers."""
 
 import importlib.util
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-# The published job in every mode, with points drawn on chip, and the largest states of each width.
+# The published networks in every mode, with drawn points, and the largest states of each width.
 KERNELS = [
     "2-32-32-1:float32",
     "2-32-32-1:mixed",
@@ -24,7 +24,7 @@ KERNELS = [
 
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, dict]:
-    """What each kernel takes; made in another process, as this one's triton may interpret."""
+    """Resources of each kernel, from another process: triton may interpret in this one."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed")
     found = importlib.util.find_spec("triton").submodule_search_locations[0]

@@ -1,4 +1,4 @@
-"""The kernel in Triton's interpreter, and the batched torch it leaves other shapes to."""
+"""The kernel in Triton's interpreter, and the batched torch that fits other shapes."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-# Read when a kernel is decorated, so it must be set before anything imports triton.
+# Triton reads it when a kernel is decorated, so it must be set before anything imports triton.
 os.environ["TRITON_INTERPRET"] = "1"
 triton = pytest.importorskip("triton", reason="triton is not installed")
 
@@ -17,11 +17,12 @@ from inrgen.core import rng  # noqa: E402
 from inrgen.core.params import Params  # noqa: E402
 from inrgen.core.siren import InitConfig, evaluate, initialise  # noqa: E402
 from inrgen.core.spec import InrSpec  # noqa: E402
-from inrgen.fit import gpu_kernel, gpu_layout, gpu_portable  # noqa: E402
+from inrgen.fit import gpu_portable  # noqa: E402
 from inrgen.fit.config import FitConfig, update_scalars  # noqa: E402
 from inrgen.fit.engine import FitBatch  # noqa: E402
 from inrgen.fit.gpu_engine import GpuEngine  # noqa: E402
 from inrgen.fit.torch_engine import TorchEngine  # noqa: E402
+from inrgen.kernels import gpu_fit, gpu_layout  # noqa: E402
 
 ENGINE = GpuEngine(device="cpu", precision="float32")
 
@@ -39,7 +40,7 @@ def spec_of(*widths: int, **conventions) -> InrSpec:
 
 
 def batch_of(spec: InrSpec, num: int, num_points: int, shared: bool = True) -> FitBatch:
-    """num INRs on two signals, whose points are loose."""
+    """num INRs on two signals of loose points."""
     items, signals = torch.arange(num), torch.arange(2)
     at = signals[:1] if shared else signals
     return FitBatch(
@@ -78,7 +79,7 @@ def relative_gap(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float(((found - expected).norm(dim=1) / expected.norm(dim=1)).max())
 
 
-# Every padding, every number of inputs and of outputs, two and three hidden layers.
+# Together they have every padding, every number of inputs and outputs, and both depths.
 SPECS = [
     spec_of(2, 32, 32, 1),
     spec_of(1, 16, 16, 2),
@@ -91,7 +92,7 @@ each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.archite
 @triton.jit
 def sine_kernel(turns_ptr, sine_ptr, cosine_ptr, SIZE: tl.constexpr):
     at = tl.arange(0, SIZE)
-    sine, cosine = gpu_kernel._sine_and_cosine(tl.load(turns_ptr + at))
+    sine, cosine = gpu_fit._sine_and_cosine(tl.load(turns_ptr + at))
     tl.store(sine_ptr + at, sine)
     tl.store(cosine_ptr + at, cosine)
 
@@ -103,7 +104,7 @@ def test_sine_and_cosine_hold_to_float32_over_millions_of_turns():
     sine_kernel[(1,)](turns, sine, cosine, len(turns))
     angle = 2.0 * torch.pi * turns.double()
     torch.testing.assert_close(sine.double(), angle.sin(), rtol=0, atol=3e-7)
-    # Twice the square of the half angle's sine; only gradients are made of it.
+    # It is one minus twice the square of the half angle's sine, and only gradients use it.
     torch.testing.assert_close(cosine.double(), angle.cos(), rtol=0, atol=1e-6)
 
 
@@ -111,7 +112,7 @@ def test_sine_and_cosine_hold_to_float32_over_millions_of_turns():
 def draw_kernel(key_ptr, drawn_ptr, step, num_points, SIZE: tl.constexpr):
     key = tl.load(key_ptr).to(tl.uint64, bitcast=True)
     at = tl.arange(0, SIZE)
-    tl.store(drawn_ptr + at, gpu_kernel._drawn_points(key, step, at, num_points))
+    tl.store(drawn_ptr + at, gpu_fit._drawn_points(key, step, at, num_points))
 
 
 @pytest.mark.parametrize("num_points", [1, 7, 784, 100_003])
@@ -127,8 +128,8 @@ def test_points_drawn_on_chip_are_those_of_the_named_randomness(num_points):
 @each_spec
 def test_packing_is_undone_by_unpacking_and_fills_up_with_zeros(spec):
     flat = rng.uniform(rng.keys(0, "flat", torch.arange(3)), (spec.num_params,), 1.0, 2.0)
-    packed = gpu_layout.pack(spec, flat)
-    assert torch.equal(gpu_layout.unpack(spec, packed), flat)
+    packed = gpu_layout.pack(spec.widths, flat)
+    assert torch.equal(gpu_layout.unpack(spec.widths, packed), flat)
     assert int((packed != 0).sum()) == flat.numel()
 
 
@@ -136,7 +137,7 @@ def test_packing_is_undone_by_unpacking_and_fills_up_with_zeros(spec):
 @pytest.mark.parametrize(
     "config",
     [
-        # Adam forgives a gradient of the wrong size, except for its eps.
+        # Only a large eps makes Adam sensitive to a gradient of the wrong size.
         FitConfig(stop_psnr_db=None, eps=1e-2),
         FitConfig(
             stop_psnr_db=None,
@@ -177,13 +178,13 @@ def test_no_steps_leave_the_weights_and_measure_the_loss():
 
 
 def easy_batch(spec: InrSpec) -> FitBatch:
-    """Five INRs whose signals are what they start as, plus a shift that differs between the two."""
+    """Five INRs whose signals are their initial functions plus one of two shifts."""
     batch = batch_of(spec, 5, 40)
     start = evaluate(spec, batch.start, batch.coords[0])[:2]
     return replace(batch, values=start + torch.tensor([0.02, 0.05])[:, None, None])
 
 
-def test_each_fit_stops_at_the_target_by_itself_as_the_reference_does():
+def test_each_fit_stops_at_the_target_independently_as_in_the_reference():
     spec = SPECS[0]
     batch = easy_batch(spec)
     config = FitConfig(num_steps=10, stop_psnr_db=28.0)
@@ -196,7 +197,7 @@ def test_each_fit_stops_at_the_target_by_itself_as_the_reference_does():
     assert relative_gap(found.params.flat(), expected.params.flat()) < 1e-4
 
 
-def test_an_inr_does_not_depend_on_its_company():
+def test_an_inr_does_not_depend_on_its_batch():
     spec = SPECS[0]
     batch = easy_batch(spec)
     config = FitConfig(num_steps=5, stop_psnr_db=28.0)
@@ -254,7 +255,7 @@ def test_other_shapes_go_through_batched_torch_and_the_log_says_so(spec, reason,
 
 
 @pytest.mark.parametrize("activation", ["sine", "tanh", "relu"])
-def test_the_gradient_written_out_is_that_of_autograd(activation):
+def test_the_explicit_gradient_equals_autograds(activation):
     spec = spec_of(2, 7, 5, 3, activation=activation)
     batch = batch_of(spec, 2, 11)
     theta = batch.start.flat().double().requires_grad_()
@@ -270,7 +271,7 @@ def test_the_gradient_written_out_is_that_of_autograd(activation):
 @pytest.mark.parametrize(
     ("target", "mode"), [(None, "float32"), (40.0, "tf32"), (50.0, "tf32"), (60.0, "float32")]
 )
-def test_operands_are_rounded_only_where_the_target_forgives_it(target, mode):
+def test_operands_are_rounded_only_for_low_targets(target, mode):
     assert GpuEngine()._mode(FitConfig(stop_psnr_db=target)) == mode
     assert GpuEngine(precision="mixed")._mode(FitConfig(stop_psnr_db=target)) == "mixed"
 

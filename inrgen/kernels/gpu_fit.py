@@ -1,14 +1,13 @@
-"""One INR a program: its weights, moments and a tile of points on chip from first step to last.
+"""GPU fit kernel: one program fits one INR, with weights, moments and a tile of points on chip.
 
-A program takes the next INR that nobody has, fits it to the end and takes another, so fits that
-stop early leave nobody idle. Hidden products go through tl.dot, a tile of points by H features;
-the thin first and last layers keep float32's accuracy forward in every mode. Layouts are
-gpu_layout's.
+A program takes the next free INR, fits it to the end and takes another, so fits that stop early
+leave no program idle. Hidden products go through tl.dot, a tile of points by H features. The thin
+first and last layers keep float32's accuracy forward in every mode. gpu_layout.py has the layout.
 
-Triton has no lists, so what there is one of for each input or output is spelled out, and the
-functions are as long as that makes them.
+Triton has no lists, so values that exist for each input or output are spelled out. That makes the
+functions long.
 
-Only triton reads this file, so a machine without it must not import it.
+This file imports triton, so a machine without triton must not import it.
 """
 
 from typing import no_type_check
@@ -16,7 +15,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from inrgen.fit.gpu_layout import HIDDEN_BIAS, LAST_BIAS, LAST_WEIGHT, THIN_ROWS
+from inrgen.kernels.gpu_layout import HIDDEN_BIAS, LAST_BIAS, LAST_WEIGHT, THIN_ROWS
 
 _THIN: tl.constexpr = tl.constexpr(THIN_ROWS)
 _HIDDEN_BIAS: tl.constexpr = tl.constexpr(HIDDEN_BIAS)
@@ -53,7 +52,7 @@ def _sine_and_cosine(turns):
 @no_type_check
 @triton.jit
 def _product(a, b, acc, PRECISION: tl.constexpr):
-    """a b + acc, summed in float32, with the operands rounded as PRECISION says."""
+    """a b + acc, summed in float32, with operands rounded to PRECISION."""
     if PRECISION == "bf16":
         return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), acc)
     else:
@@ -63,7 +62,7 @@ def _product(a, b, acc, PRECISION: tl.constexpr):
 @no_type_check
 @triton.jit
 def _mix(x):
-    """SplitMix64's finaliser, as in core/rng.py."""
+    """SplitMix64's finaliser, the same as in core/rng.py."""
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9
     x = (x ^ (x >> 27)) * 0x94D049BB133111EB
     return x ^ (x >> 31)
@@ -91,7 +90,7 @@ def _row(thin, index: tl.constexpr):
 @no_type_check
 @triton.jit
 def _is_last_bias(thin, k: tl.constexpr):
-    """Where in the thin block the last bias of output k lies."""
+    """Mask of the thin block that selects the last bias of output k."""
     rows, columns = tl.arange(0, _THIN)[:, None], tl.arange(0, thin.shape[1])[None, :]
     return (rows == _LAST_BIAS) & (columns == k)
 
@@ -111,7 +110,7 @@ def _with_last_bias(thin, k: tl.constexpr, value):
 @no_type_check
 @triton.jit
 def _column(index: tl.constexpr, values):
-    """A block (TILE, 16) that holds values, (TILE,), in one column and nothing elsewhere."""
+    """A block (TILE, 16) with values, (TILE,), in one column and zeros elsewhere."""
     columns = tl.arange(0, _THIN)[None, :]
     return tl.where(columns == index, values[:, None], 0.0)
 
@@ -119,7 +118,7 @@ def _column(index: tl.constexpr, values):
 @no_type_check
 @triton.jit
 def _read_out(k: tl.constexpr, top, weight, bias, values_ptr, at, seen, square, d_top, residuals):
-    """Residuals of one output, and what they add to the other three."""
+    """Residuals of one output; square, d_top and residuals with its share added."""
     prediction = tl.sum(top * weight[None, :], axis=1) + bias
     value = tl.load(values_ptr + at, mask=seen, other=0.0)
     residual = tl.where(seen, prediction - value, 0.0)
@@ -132,7 +131,7 @@ def _read_out(k: tl.constexpr, top, weight, bias, values_ptr, at, seen, square, 
 @no_type_check
 @triton.jit
 def _gradients(
-    thin, w1, w2, coords_ptr, values_ptr, key, step, num_points, num_looked_at,
+    thin, w1, w2, coords_ptr, values_ptr, key, step, num_points, num_used,
     offset, omega0, omega1, omega2,
     D_IN: tl.constexpr, D_OUT: tl.constexpr, H: tl.constexpr, DEEP: tl.constexpr,
     TILE: tl.constexpr, DRAWS: tl.constexpr, FORWARD: tl.constexpr, BACKWARD: tl.constexpr,
@@ -140,9 +139,9 @@ def _gradients(
 ):  # fmt: skip
     """Sum of squared residuals over the step's points, and half its gradient by each parameter.
 
-    Weights are brought to turns, omega / 2 pi times themselves, once; gradients are formed by
-    omega (W x + b) in radians and brought back at the end. Sums over points of the thin layers
-    are products with a block of 16 columns, each in the column of the thin row it belongs to.
+    Weights are scaled to turns, omega / 2 pi times themselves, once. Gradients are taken by
+    omega (W x + b), in radians, and scaled back at the end. Sums over the points of the thin
+    layers are products with a block of 16 columns; each column belongs to one thin row.
     """
     turns0, turns1 = omega0 * 0.15915494309189535, omega1 * 0.15915494309189535
     turns2 = omega2 * 0.15915494309189535
@@ -175,9 +174,9 @@ def _gradients(
     q2 = tl.zeros((TILE,), tl.float32)
     q3 = tl.zeros((TILE,), tl.float32)
     ones = tl.full((TILE,), 1.0, tl.float32)
-    for begin in range(0, num_looked_at, TILE):
+    for begin in range(0, num_used, TILE):
         place = begin + tl.arange(0, TILE)
-        seen = place < num_looked_at
+        seen = place < num_used
         at = place
         if DRAWS:
             at = _drawn_points(key, step, place, num_points)
@@ -247,8 +246,8 @@ def _adam(
 ):  # fmt: skip
     """One update with schedule.update_scalars' size, epsilon and decay.
 
-    The moments are first and second where HELD, and otherwise in memory, where the first update
-    finds nothing and starts from zero.
+    The moments are first and second if HELD, else they lie in memory. That memory is not
+    initialised, so the first update takes zeros instead.
     """
     size = tl.load(schedule_ptr + 3 * step)
     epsilon = tl.load(schedule_ptr + 3 * step + 1)
@@ -271,7 +270,7 @@ def _adam(
 @no_type_check
 @triton.jit
 def _no_moments(like, HELD: tl.constexpr):
-    """Moments before the first update; a mere 0 where they are not held."""
+    """Moments before the first update; a scalar 0 if they are not held."""
     if HELD:
         return tl.zeros_like(like)
     else:
@@ -281,18 +280,16 @@ def _no_moments(like, HELD: tl.constexpr):
 @no_type_check
 @triton.jit
 def _is_finite(x):
-    """1 where every number is finite: infinity less itself is NaN."""
+    """1 if every number is finite: infinity minus itself is NaN."""
     return tl.min((x - x == 0.0).to(tl.int32))
 
 
 @no_type_check
-# Whole numbers are not specialised: one of 1 would be no number to the compiler but a constant.
-@triton.jit(
-    do_not_specialize=["num_inrs", "num_points", "num_looked_at", "coords_step", "num_steps"]
-)
+# Integers are not specialised: triton would compile one that equals 1 as a constant.
+@triton.jit(do_not_specialize=["num_inrs", "num_points", "num_used", "coords_step", "num_steps"])
 def fit_kernel(
     theta_ptr, moments_ptr, loss_ptr, steps_ptr, next_ptr, coords_ptr, values_ptr, signal_ptr,
-    key_ptr, schedule_ptr, num_inrs, num_points, num_looked_at, coords_step, num_steps, stop,
+    key_ptr, schedule_ptr, num_inrs, num_points, num_used, coords_step, num_steps, stop,
     offset, omega0, omega1, omega2, beta1, new1, beta2, new2,
     D_IN: tl.constexpr, D_OUT: tl.constexpr, H: tl.constexpr, DEEP: tl.constexpr,
     TILE: tl.constexpr, DRAWS: tl.constexpr, FORWARD: tl.constexpr, BACKWARD: tl.constexpr,
@@ -300,9 +297,10 @@ def fit_kernel(
 ):  # fmt: skip
     """Fit the INRs of theta (b, rows, H) in place; fill loss (b,) and steps (b,).
 
-    next_ptr holds the number of the next INR to take. coords is (c, D_IN, n) with coords_step
-    floats from a signal's to the next's, 0 where all share them; values is (s, D_OUT, n).
-    moments is (programs, 2, rows, H), or nothing where HELD: then they stay in registers.
+    next_ptr holds the number of the next INR to take. coords is (c, D_IN, n), with coords_step
+    floats between two signals, 0 if all share them; values is (s, D_OUT, n). moments is
+    (programs, 2, rows, H); it is empty if HELD, because the moments then stay in registers.
+    num_used is the number of points of a step.
     """
     columns = tl.arange(0, H)[None, :]
     thin_at = tl.arange(0, _THIN)[:, None] * H + columns
@@ -311,7 +309,7 @@ def fit_kernel(
     w1_at, w2_at = _THIN * H + square_at, (_THIN + H) * H + square_at
     first_ptr = moments_ptr + tl.program_id(0).to(tl.int64) * (2 * rows * H)
     second_ptr = first_ptr + rows * H
-    count = (num_looked_at * D_OUT).to(tl.float32)
+    count = (num_used * D_OUT).to(tl.float32)
     item = tl.atomic_add(next_ptr, 1)
     while item < num_inrs:
         rows_ptr = theta_ptr + item.to(tl.int64) * (rows * H)
@@ -333,11 +331,11 @@ def fit_kernel(
             total, g, g1, g2 = _gradients(
                 thin, w1, w2, coords_ptr + signal * coords_step,
                 values_ptr + signal * (D_OUT * num_points), key, step, num_points,
-                num_looked_at, offset, omega0, omega1, omega2,
+                num_used, offset, omega0, omega1, omega2,
                 D_IN, D_OUT, H, DEEP, TILE, DRAWS, FORWARD, BACKWARD, SUMS, THIN,
             )  # fmt: skip
             loss = total / count
-            # A loss that is not finite is never above the target and below infinity.
+            # A non-finite loss fails one of these comparisons, so such a fit stops here.
             going = (step < num_steps) & (loss > stop) & (loss < float("inf"))
             if going:
                 scale = 2.0 / count
