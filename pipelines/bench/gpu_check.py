@@ -1,18 +1,19 @@
-"""Everything that needs a GPU, in one command and in under ten minutes.
+"""GPU check: everything that needs a GPU, in one command and in under ten minutes.
 
     python -m pipelines.bench.gpu_check --data DIR --out JSON
 
-checks the kernel against float64, sets its PSNR beside torch's on real images, and measures speed,
-share of peak, memory and the whole Fashion-MNIST job; then transforms, alignment and networks on
-the card beside the CPU's. DIR holds FashionMNIST/raw with the four official files. It needs torch,
-triton and jaxtyping (numba for alignment), and no network. A section that fails is reported with
-its error and the others go on; the exit status is then 1. Without a CUDA device it says so and
-exits with 2.
-`--dry` runs every section at toy size on the CPU, through triton's interpreter, to show that the
-command itself works; its figures mean nothing.
+It checks the kernel against float64, compares its PSNR with torch's on real images, and measures
+speed, share of peak, memory and the whole Fashion-MNIST job. Then it compares transforms, alignment
+and networks on the card with the CPU's. DIR holds FashionMNIST/raw with the four official files.
+
+The check needs torch, triton and jaxtyping (numba for alignment), and no network. A failed section
+is reported with its error, the others go on, and the exit status is 1. Without a CUDA device the
+exit status is 2. `--dry` runs every section at toy size on the CPU, through triton's interpreter,
+to show that the command works; its figures mean nothing.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """One section: its rows, how long it took, and why it failed ("" where it did not)."""
+    """Outcome of one section; error is "" where it passed."""
 
     name: str
     rows: "list[Row]"
@@ -41,9 +43,9 @@ class Outcome:
 
 
 def sections() -> "dict[str, Section]":
-    """Every part of the check by name, in order: first whether it is right, then how fast.
+    """List the sections by name, in order: correctness first, then speed.
 
-    Imported only now, because triton decides at import whether it will interpret.
+    They are imported here because triton decides at import whether to interpret.
     """
     from pipelines.bench.gpu_correctness import behaviour, correctness
     from pipelines.bench.gpu_quality import quality
@@ -64,10 +66,12 @@ def sections() -> "dict[str, Section]":
 
 
 def run_section(name: str, section: "Section", setting: "Setting", out_of_time: bool) -> Outcome:
-    """Run one section; whatever goes wrong in it is its outcome, and the others go on."""
+    """Run one section; an exception becomes its outcome, so that the others go on."""
     began = time.perf_counter()
     if out_of_time:
-        return Outcome(name=name, rows=[], seconds=0.0, error="not started: the minutes were up")
+        return Outcome(
+            name=name, rows=[], seconds=0.0, error="not started: the time limit was reached"
+        )
     try:
         rows = section(setting)
     except Exception as error:
@@ -81,7 +85,7 @@ def run_section(name: str, section: "Section", setting: "Setting", out_of_time: 
 
 
 def format_rows(rows: "Sequence[Row]") -> str:
-    """A table with a column for each key of any row."""
+    """Print rows as a table with a column for each key of any row."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, *([_text(row.get(name, "")) for name in names] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
@@ -96,7 +100,7 @@ def _text(value: str | float | bool) -> str:
 
 
 def facts(setting: "Setting") -> dict[str, str]:
-    """What the figures were measured with."""
+    """Conditions of the measurement: command, date, card and versions."""
     import triton
 
     on_gpu = setting.device != "cpu"
@@ -110,27 +114,44 @@ def facts(setting: "Setting") -> dict[str, str]:
     }
 
 
+def _no_public_name(name: str) -> None:
+    raise AttributeError(name)
+
+
+def _replace_missing_lazy_loader() -> None:
+    """Replace lazy_loader where it is not installed, before any package of inrgen is imported.
+
+    Packages use it to offer their public names. The check imports modules by their full names, so
+    packages without public names are enough.
+    """
+    if importlib.util.find_spec("lazy_loader") is None:
+        replacement = ModuleType("lazy_loader")
+        replacement.__dict__["attach_stub"] = lambda name, file: (_no_public_name, list, [])
+        sys.modules["lazy_loader"] = replacement
+
+
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    # argparse, not tyro: the machine this is for may have torch and triton and little else.
+    # argparse, not tyro: a GPU machine may have torch and triton and little else.
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.bench.gpu_check", description="Check and measure the GPU engine."
     )
     parser.add_argument("--data", type=Path, help="folder that holds FashionMNIST/raw")
-    parser.add_argument("--out", type=Path, help="write everything to this JSON file, too")
-    parser.add_argument("--minutes", type=float, default=10.0, help="start no section after these")
-    parser.add_argument("--device", default="cuda", help="which CUDA device")
+    parser.add_argument("--out", type=Path, help="also write everything to this JSON file")
+    parser.add_argument("--minutes", type=float, default=10.0, help="start no section later")
+    parser.add_argument("--device", default="cuda", help="the CUDA device")
     parser.add_argument("--dry", action="store_true", help="toy sizes on the CPU, interpreted")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run it; 0 where all is well, 1 where a section failed, 2 where there is no GPU."""
+    """Run the check; return 0 if all is well, 1 if a section failed, 2 without a GPU."""
     arguments = _arguments(argv)
     if arguments.dry:
         os.environ["TRITON_INTERPRET"] = "1"
     elif not torch.cuda.is_available():
         print("gpu_check needs a CUDA device and this machine has none; --dry tries it without.")
         return 2
+    _replace_missing_lazy_loader()
     from pipelines.bench.gpu_setting import Setting
 
     device = "cpu" if arguments.dry else arguments.device
@@ -138,7 +159,7 @@ def main(argv: Sequence[str]) -> int:
     about = facts(setting)
     print("  ".join(f"{key}: {value}" for key, value in about.items()))
     if setting.dry:
-        print("Toy sizes, interpreted: these figures say that the check works, and nothing else.")
+        print("Toy sizes, interpreted: these figures show that the check works, and nothing else.")
     began = time.perf_counter()
     outcomes: list[Outcome] = []
     for name, section in sections().items():

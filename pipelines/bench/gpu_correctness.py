@@ -1,4 +1,4 @@
-"""The kernel against float64, for every class of shapes that it takes and every mode."""
+"""Correctness of the GPU kernel against float64, for every class of shapes and every mode."""
 
 from dataclasses import replace
 
@@ -19,8 +19,8 @@ from inrgen.kernels.gpu_layout import Mode
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, point_batch
 from pipelines.bench.resources import spec_of_job
 
-# Each padding, number of inputs and outputs, and depth; the last goes through batched torch, and
-# the one before it in float32.
+# Every padding, number of inputs and outputs, and depth. The last goes through batched torch, and
+# the one before it does in float32.
 _JOBS = (
     "2-32-32-1",
     "1-16-16-1",
@@ -34,8 +34,8 @@ _JOBS = (
     "1-9-2",
 )
 _TOY_JOBS = ("2-32-32-1", "1-9-2")
-# Adam's first update has the size of lr whatever the gradient, so where rounding turns the sign
-# of a gradient next to nothing, a weight moves the wrong way by lr: hence the second bound.
+# Bounds after one step and after five. Adam's first update has size lr for any gradient, so where
+# rounding flips the sign of a tiny gradient, a weight moves the wrong way by lr.
 _BOUNDS: dict[Mode, tuple[float, float]] = {
     "float32": (1e-5, 1e-4),
     "mixed": (1e-2, 2e-2),
@@ -44,7 +44,7 @@ _BOUNDS: dict[Mode, tuple[float, float]] = {
 
 
 def fit_in_float64(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Float[Tensor, "b p"]:
-    """Flat weights after all of config's steps, by autograd and Adam in float64."""
+    """Fit by autograd and Adam in float64; return flat weights after all of config's steps."""
     theta = batch.start.flat().double()
     first, second = torch.zeros_like(theta), torch.zeros_like(theta)
     keys = rng.fold(batch.keys, rng.hash_name("points"))
@@ -66,12 +66,12 @@ def fit_in_float64(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Float[T
 
 
 def _gap(found: Float[Tensor, "b p"], expected: Float[Tensor, "b p"]) -> float:
-    """The largest relative distance of an INR's weights."""
+    """Largest relative distance of an INR's weights."""
     return float(((found - expected).norm(dim=1) / expected.norm(dim=1)).max())
 
 
 def correctness(setting: Setting) -> list[Row]:
-    """Weights after one step and after five, with all points and with mini-batches."""
+    """Compare weights after one step and after five, with all points and with mini-batches."""
     rows: list[Row] = []
     for job in _TOY_JOBS if setting.dry else _JOBS:
         spec = spec_of_job(job)
@@ -106,13 +106,13 @@ def _path(spec: InrSpec, mode: Mode) -> str:
 
 
 def behaviour(setting: Setting) -> list[Row]:
-    """Early stops, values that are not finite, and independence of the batch."""
+    """Check early stops, values that are not finite, and independence of the batch."""
     batch = point_batch(REFERENCE, setting.size(200, 3), setting.size(784, 20))
     engine = GpuEngine(device=setting.device, precision="float32")
     config = FitConfig(num_steps=setting.size(300, 2), lr=2e-3, stop_psnr_db=20.0)
     found = engine.fit(REFERENCE, config, batch)
     expected = TorchEngine(device=setting.device).fit(REFERENCE, config, batch)
-    # The step at which a loss crosses a line may differ by one where it crosses slowly.
+    # Where a loss crosses the target slowly, the step may differ by one.
     apart = (found.num_steps - expected.num_steps).abs().float()
     some = torch.arange(0, len(batch.start), 2)
     part = replace(
@@ -125,7 +125,7 @@ def behaviour(setting: Setting) -> list[Row]:
     only_one = bad.final_loss.isnan() & bad.params.flat().isnan().all(dim=1)
     return [
         {
-            "what": "steps before the target, apart from torch's on average",
+            "what": "mean difference from torch in steps before the target",
             "value": float(apart.mean()),
             "ok": float(apart.mean()) < 1.0,
         },

@@ -1,4 +1,4 @@
-"""PSNR of the torch and gpu engines on the same real images from the same starting weights."""
+"""PSNR of the torch and gpu engines, on the same real images from the same starting weights."""
 
 import torch
 
@@ -8,10 +8,10 @@ from inrgen.fit.gpu_engine import GpuEngine, Precision
 from inrgen.fit.torch_engine import TorchEngine
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, image_batch, result_psnr
 
-# Means must agree to this; single fits part ways, as descent amplifies the last bit.
+# Means must agree to this. Single fits diverge, because descent amplifies the last bit.
 _DIFFERENCE_DB = 0.05
 
-# By name: the recipe, and the modes that must hold it. Beyond 50 dB rounded operands do show.
+# Recipes by name, with the modes that must match torch. Beyond 50 dB rounded operands show.
 _RECIPES: dict[str, tuple[FitConfig, tuple[Precision, ...]]] = {
     "published": (FitConfig(), ("auto", "mixed", "float32")),
     "fast": (FitConfig(num_steps=250, lr=2e-3), ("auto", "mixed", "float32")),
@@ -28,7 +28,7 @@ _RECIPES: dict[str, tuple[FitConfig, tuple[Precision, ...]]] = {
 
 
 def quality(setting: Setting) -> list[Row]:
-    """A row an engine and mode: the distribution, and how far its mean is from torch's."""
+    """Measure each engine and mode: the distribution, and its mean's difference from torch's."""
     rows: list[Row] = []
     for name, (real, precisions) in _RECIPES.items():
         config = real if not setting.dry else FitConfig(num_steps=2, lr=real.lr, init=real.init)

@@ -1,4 +1,4 @@
-"""What all sections of gpu_check share: machine, sizes, images, batches and a clock."""
+"""Shared parts of gpu_check's sections: machine, sizes, images, batches and a clock."""
 
 import math
 import statistics
@@ -26,39 +26,45 @@ from inrgen.sources.idx import find_idx, read_idx
 Row = dict[str, str | float | bool]
 
 _TOY_SIDE = 6
-# The job that everything here is counted in: Fashion-MNIST as published.
+# The reference network: Fashion-MNIST as published.
 REFERENCE = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0), output_offset=0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """device: where tensors go. dry: toy sizes. data: the folder that holds FashionMNIST/raw."""
+    """Machine and sizes of a check.
+
+    Attributes:
+        device: the torch device of all tensors.
+        dry: use toy sizes.
+        data: the folder that holds FashionMNIST/raw.
+    """
 
     device: str
     dry: bool
     data: Path | None
 
     def size(self, real: int, toy: int) -> int:
-        """How much of something: the real amount, or a toy's."""
+        """Choose the real size, or the toy one in a dry run."""
         return toy if self.dry else real
 
 
 class Section(Protocol):
-    """One part of the check: rows of a table; a row whose "ok" is False fails the section."""
+    """Part of the check: returns rows; a row whose "ok" is False fails the section."""
 
     def __call__(self, setting: Setting) -> list[Row]: ...
 
 
 @lru_cache(maxsize=1)
 def _train_images(data: Path) -> Float[Tensor, "b n 1"]:
-    """All images of Fashion-MNIST's train file, read once, values in [0, 1]."""
+    """Read all images of Fashion-MNIST's train file once; values in [0, 1]."""
     path = find_idx(data / "FashionMNIST" / "raw", "train-images-idx3-ubyte")
     pixels = torch.from_numpy(read_idx(path, 3).copy())
     return pixels.flatten(1)[:, :, None].float() / 255.0
 
 
 def images(setting: Setting, num: int) -> Float[Tensor, "b n 1"]:
-    """The first images of the data set; small waves in a dry run without data."""
+    """Return the first images of the data set, or small waves in a dry run without data."""
     if setting.data is not None:
         return _train_images(setting.data)[:num]
     if not setting.dry:
@@ -70,7 +76,7 @@ def images(setting: Setting, num: int) -> Float[Tensor, "b n 1"]:
 def image_batch(
     setting: Setting, config: FitConfig, num_images: int, views: int, first: int = 0
 ) -> FitBatch:
-    """Every view of some images, each INR named and started as a build would."""
+    """Make a batch of every view of some images, each INR named and started as in a build."""
     values = images(setting, first + num_images)[first:]
     numbers = torch.arange(len(values)).repeat_interleave(views)
     items = rng.hash_items(f"train/{first + i:05d}" for i in range(len(values)))[numbers]
@@ -86,7 +92,7 @@ def image_batch(
 
 
 def point_batch(spec: InrSpec, num: int, num_points: int) -> FitBatch:
-    """num INRs, each on a smooth signal of its own, at loose points."""
+    """Make a batch of num INRs, each on another smooth signal at random points."""
     items = torch.arange(num)
     config = FitConfig()
     coords = rng.uniform(rng.keys(0, "coords", items), (num_points, spec.d_in), -1.0, 1.0)
@@ -103,7 +109,7 @@ def point_batch(spec: InrSpec, num: int, num_points: int) -> FitBatch:
 def psnr_of(
     setting: Setting, batch: FitBatch, params: Params, signal_of: Int[Tensor, " b"]
 ) -> Float[Tensor, " b"]:
-    """PSNR of fits of the reference job, worked out in float64 where the fits were made."""
+    """PSNR of fits of the reference network, computed in float64 on the device of the fits."""
     coords, values, of = (
         part.to(setting.device) for part in (batch.coords, batch.values, signal_of)
     )
@@ -117,7 +123,7 @@ def result_psnr(setting: Setting, batch: FitBatch, result: FitResult) -> Float[T
 
 
 def seconds(setting: Setting, work: Callable[[], object], repeats: int = 3) -> float:
-    """The median time of some work after one turn to warm up, the device's share included."""
+    """Median time of some work after one warm-up, until the device has finished."""
 
     def settle() -> None:
         if setting.device != "cpu":

@@ -1,4 +1,4 @@
-"""INR-steps a second, the share of the card's measured peak, memory, and the whole job's time."""
+"""Speed of the GPU engine: INR-steps per second, share of peak, memory, and the whole job."""
 
 import time
 from collections.abc import Callable
@@ -25,20 +25,20 @@ from pipelines.bench.gpu_setting import (
 )
 
 _MODES: tuple[Mode, ...] = ("float32", "mixed", "tf32")
-# Fashion-MNIST's train file with ten views, and a build's shard.
+# Fashion-MNIST's train file with ten views, and the rows of a build's shard.
 _WHOLE_JOB_INRS = 600_000
 _VIEWS = 10
 _SHARD_INRS = 4000
 
 
 def flop_per_inr_step(num_points: int) -> int:
-    """Two for each weight and point forward, and twice that backward; sines not counted."""
+    """Operations of a step: two per weight and point forward, twice that backward, no sines."""
     weights = sum(i * o for i, o in zip(REFERENCE.widths, REFERENCE.widths[1:], strict=False))
     return 6 * weights * num_points
 
 
 def measure_peaks(setting: Setting) -> dict[str, float]:
-    """FLOP/s of a large float32 matrix product, plain and with tf32 operands."""
+    """Measure FLOP/s of a large float32 matrix product, plain and with tf32 operands."""
     side = setting.size(8192, 64)
     a = torch.randn(side, side, device=setting.device)
     before = torch.get_float32_matmul_precision()
@@ -53,10 +53,10 @@ def measure_peaks(setting: Setting) -> dict[str, float]:
 
 
 def speed(setting: Setting) -> list[Row]:
-    """Eager, compiled and fused at equal steps, none stopped early, from host memory and back."""
+    """Time eager, compiled and fused fits at equal steps, from host memory and back."""
     peaks = measure_peaks(setting)
     config = FitConfig(num_steps=setting.size(100, 1), stop_psnr_db=None)
-    # Compiled torch records a graph a call, which a build's thousand steps outweigh.
+    # Compiled torch records one graph per call, which a build's thousand steps outweigh.
     longer = replace(config, num_steps=setting.size(500, 1))
     few = image_batch(setting, config, setting.size(1024, 1), views=setting.size(4, 1))
     many = image_batch(setting, config, setting.size(2000, 1), views=setting.size(_VIEWS, 1))
@@ -95,10 +95,10 @@ def speed(setting: Setting) -> list[Row]:
 
 
 def whole_job(setting: Setting) -> list[Row]:
-    """Real images in shards as a build fits them, at equal steps and stopped early, scaled up.
+    """Fit real images shard by shard as a build does, with and without early stops.
 
-    Starting weights are drawn within the time, as a build draws them. The scaled time is that of
-    600,000 INRs on one card; waiting is the share of it in which the card ran no fit.
+    Drawing the starting weights is timed, too. whole_job_s scales the time to 600,000 INRs on one
+    card; waiting_share is the share of it in which the card ran no fit.
     """
     rows: list[Row] = []
     num_images = setting.size(2000, 1)
@@ -114,12 +114,12 @@ def whole_job(setting: Setting) -> list[Row]:
 def _fit_in_shards(
     setting: Setting, config: FitConfig, precision: Precision, num_images: int
 ) -> Row:
-    """One run over the images, shard by shard."""
+    """Fit the images once, shard by shard."""
     views = setting.size(_VIEWS, 1)
     engine = GpuEngine(device=setting.device, precision=precision)
     step = max(1, _SHARD_INRS // views)
     shards = [(low, min(step, num_images - low)) for low in range(0, num_images, step)]
-    # Compiled for this config's flags before the clock starts: a build compiles once.
+    # Compile for this config's flags before the clock starts, as a build compiles once.
     engine.fit(REFERENCE, replace(config, num_steps=1), image_batch(setting, config, 1, 1))
     began = time.perf_counter()
     results = []
@@ -145,7 +145,7 @@ def _fit_in_shards(
 def _busy_seconds(
     setting: Setting, config: FitConfig, precision: Precision, batches: list[FitBatch]
 ) -> float:
-    """The time of the fits alone: the same work with everything already on the device."""
+    """Time the fits alone, with all data already on the device."""
     device = torch.device(setting.device)
     mode: Mode = "float32" if precision == "float32" else "tf32"
     total = 0.0

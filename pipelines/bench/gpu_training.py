@@ -1,4 +1,4 @@
-"""Networks that read weights, on a card: right against float64 on the CPU, and how fast."""
+"""Networks that read weights on a GPU: correctness against float64 on the CPU, and speed."""
 
 import copy
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from inrgen.core.params import Params
 from inrgen.training.models.catalog import make_model, parse_model
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, seconds
 
-# At toy size shallow or narrow networks show that the section works.
+# Shallow or narrow networks suffice at toy size.
 _MODELS = {"mlp": "mlp", "dws": "dws,layers=1", "signed": "signed", "gnn": "gnn,node=8,edge=4"}
 _NUM_CLASSES = 10
-# Of the largest logit: float32 keeps six digits of a sum, bfloat16 two and a half.
+# Bounds as shares of the largest logit: float32 keeps six digits of a sum, bfloat16 two or three.
 _BOUND = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 def training(setting: Setting) -> list[Row]:
-    """Updates of each network: as it is, multiplying in bfloat16, and as CUDA graphs."""
+    """Time updates of each network: in float32, in bfloat16, and as CUDA graphs."""
     rows: list[Row] = []
     for name in _MODELS:
         rows.append(_row(setting, name, "float32", graphs=False))
@@ -31,7 +31,7 @@ def training(setting: Setting) -> list[Row]:
 
 
 def _inrs(num: int) -> Params:
-    """Weights without meaning: neither speed nor agreement asks for any."""
+    """Random weights; neither speed nor agreement depends on their meaning."""
     keys = rng.keys(0, "training", torch.arange(num))
     return Params.from_flat(REFERENCE, rng.normal(keys, (REFERENCE.num_params,)))
 
@@ -71,7 +71,7 @@ def _row(setting: Setting, name: str, precision: str, *, graphs: bool) -> Row:
 
 
 def _timed(setting: Setting, update: Callable[[], None], model: nn.Module) -> tuple[float, float]:
-    """Seconds of an update, and the most that was held in MB; 0 where the device does not count."""
+    """Seconds per update, and peak memory in MB; 0 on a CPU, which does not count it."""
     model.train()
     if setting.device == "cpu":
         return seconds(setting, update), 0.0
@@ -83,7 +83,7 @@ def _timed(setting: Setting, update: Callable[[], None], model: nn.Module) -> tu
 def _gap(
     reference: nn.Module, model: nn.Module, params: Params, device: str, precision: str
 ) -> float:
-    """The greatest difference of logits to those of float64, as a share of the largest."""
+    """Greatest difference of the logits from float64, as a share of the largest logit."""
     few = params[: min(len(params), 16)]
     model.eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What moves and matches weights, on a card: right against float64 on the CPU, and how fast."""
+"""Transforms and matching on a GPU: correctness against the CPU, and speed."""
 
 import importlib
 from typing import Any, get_args
@@ -17,19 +17,19 @@ from inrgen.transforms.named import PUBLISHED, make_transform
 from pipelines.bench.gpu_setting import REFERENCE, Row, Setting, seconds
 
 _SIDE = 28
-# A float32 function on the grid against the same draw in float64: rounding at omega 30.
+# Bound on a float32 function against the same draw in float64; omega 30 amplifies rounding.
 _VALUE_BOUND = 1e-3
 _DISTANCE_BOUND = 1e-3
 
 
 def _weights(num: int, name: str) -> Params:
-    """INRs at their start, with biases, so that every tensor of theirs counts."""
+    """Draw starting weights with biases, so that every tensor matters."""
     init = InitConfig(first_layer="siren", hidden_bias="torch", last_layer="siren")
     return initialise(REFERENCE, init, rng.keys(0, name, torch.arange(num)))
 
 
 def transforms(setting: Setting) -> list[Row]:
-    """A row a published augmentation: the device's function beside the CPU's in float64."""
+    """Compare each published augmentation with the CPU in float64, a row each."""
     return [
         _transform_row(setting, name, make_transform(name, published=True)) for name in PUBLISHED
     ]
@@ -59,7 +59,7 @@ def _transform_row(setting: Setting, name: str, transform: Transform[Any]) -> Ro
 
 
 def alignment(setting: Setting) -> list[Row]:
-    """A row a kind of matching, beside the CPU's own search, and one for aligning and mixing."""
+    """Compare each kind of matching with the CPU's, and time alignment with MixUp."""
     try:
         importlib.import_module("numba")
     except ImportError:
@@ -75,7 +75,7 @@ def _matching_row(setting: Setting, kind: Kind) -> Row:
         match(REFERENCE, reference, params, config),
         match(REFERENCE, there, here, config),
     )
-    # A few pairs have two assignments as good as each other, and end elsewhere.
+    # A few pairs have two equally good assignments and end elsewhere, hence the median.
     gap = float((found.after.cpu() / on_cpu.after - 1.0).abs().median())
     taken = seconds(setting, lambda: match(REFERENCE, there, here, config))
     return {
@@ -88,7 +88,7 @@ def _matching_row(setting: Setting, kind: Kind) -> Row:
 
 
 def _mixing_row(setting: Setting) -> Row:
-    """Signed alignment and MixUp of a batch of 256, as a loader does it."""
+    """Time signed alignment and MixUp of a batch of 256, as a loader runs it."""
     num, mix = setting.size(256, 4), MixUp()
     params = _weights(num, "one").to(device=setting.device)
     keys = rng.keys(0, "mix", torch.arange(num)).to(setting.device)

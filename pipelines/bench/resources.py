@@ -1,8 +1,8 @@
-"""What the kernel takes of a Hopper GPU: registers, memory, spills. Needs triton, and no GPU.
+"""Resources of the GPU kernel on Hopper: registers, memory, spills. Needs triton, but no GPU.
 
     python -m pipelines.bench.resources 2-32-32-1:float32 2-32-32-1:tf32
 
-compiles the kernel for each and prints a JSON list. TRITON_INTERPRET must not be set.
+compiles the kernel for each job and prints a JSON list. TRITON_INTERPRET must not be set.
 """
 
 import json
@@ -28,13 +28,13 @@ _CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuo
 _HOPPER = GPUTarget("cuda", 90, 32)
 _POINTERS = {"steps_ptr": "*i32", "next_ptr": "*i32", "signal_ptr": "*i64", "key_ptr": "*i64"}
 _WHOLE = ("num_inrs", "num_points", "num_used", "coords_step", "num_steps")
-# Matrix products of a warpgroup and of a warp, and what moves registers to local memory and back.
+# Matrix products of a warpgroup and of a warp, multiply-adds, and spills to local memory.
 _COUNTED = ("HGMMA", "HMMA", "FFMA", "LDL", "STL")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """Of one program: registers a thread, stack and shared memory, instructions by name."""
+    """Resources of one program: registers per thread, memory, and instructions by name."""
 
     job: str
     mode: str
@@ -45,7 +45,7 @@ class Resources:
 
 
 def spec_of_job(job: str) -> InrSpec:
-    """A spec with the widths of a job such as 2-32-32-1 and the published frequencies."""
+    """Make a spec with the widths of a job such as 2-32-32-1 and the published frequencies."""
     widths = tuple(int(width) for width in job.split("-"))
     order = cast(CoordOrder, ("x", "xy", "xyz")[widths[0] - 1])
     return InrSpec(
@@ -58,7 +58,7 @@ def spec_of_job(job: str) -> InrSpec:
 
 
 def _kind(name: str, compiled_for: dict[str, Any]) -> str:
-    """An argument's type, as triton writes it."""
+    """Argument type in triton's notation."""
     if name in compiled_for:
         return "constexpr"
     if name.endswith("_ptr"):
@@ -75,14 +75,14 @@ def _dump(cubin: bytes, what: str) -> str:
 
 
 def measure(job: str, mode: Mode, points_per_step: int = 0) -> Resources:
-    """Compile the kernel for a job and read what it takes."""
+    """Compile the kernel for a job and read its resources."""
     spec = spec_of_job(job)
     shape = shape_of(spec, mode)
     if shape is None:
         raise ValueError(f"job must be one that the kernel takes in mode {mode}; got {job}")
     compiled_for = constants(spec, FitConfig(points_per_step=points_per_step), mode, shape)
     names = fit_kernel.arg_names
-    # Tensors start at multiples of 16 bytes, and launches say so.
+    # Tensors start at multiples of 16 bytes, and launches declare it.
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n.endswith("_ptr")}
     source = ASTSource(
         fn=fit_kernel,
@@ -105,7 +105,7 @@ def measure(job: str, mode: Mode, points_per_step: int = 0) -> Resources:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what each JOB:MODE, or JOB:MODE:POINTS_PER_STEP, takes."""
+    """Print the resources of each JOB:MODE or JOB:MODE:POINTS_PER_STEP."""
     parts = [argument.split(":") for argument in arguments]
     rows = [measure(part[0], cast(Mode, part[1]), int((*part, "0")[2])) for part in parts]
     print(json.dumps([asdict(row) for row in rows], indent=1))

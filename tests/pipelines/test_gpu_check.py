@@ -1,4 +1,4 @@
-"""The command that checks a GPU machine, tried where there is none and little is installed."""
+"""The GPU check, tried without a GPU and with little installed."""
 
 import importlib.util
 import json
@@ -12,10 +12,11 @@ import torch
 from pipelines.bench.gpu_check import format_rows, run_section
 
 PROJECT = Path(__file__).resolve().parents[2]
-# What a machine with torch and triton may well lack.
+# Packages that a machine with torch and triton may lack.
 ABSENT = (
     "dask",
     "h5py",
+    "lazy_loader",
     "matplotlib",
     "numba",
     "obstore",
@@ -31,9 +32,20 @@ ABSENT = (
     "tyro",
     "zarr",
 )
-RUN_WITHOUT = f"""
+# A finder that knows none of them, so that neither an import nor find_spec finds them.
+HIDE = f"""
 import sys
-sys.modules.update(dict.fromkeys({ABSENT}))
+from importlib.machinery import PathFinder
+
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] not in {ABSENT}:
+            return super().find_spec(name, path, target)
+
+sys.meta_path = [Bare if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+RUN_WITHOUT = f"""{HIDE}
 from pipelines.bench.gpu_check import main
 sys.exit(main(sys.argv[1:]))
 """
