@@ -15,10 +15,9 @@ from inrgen.core.params import Params
 from inrgen.core.rng import hash_items
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import SOLID_KINDS, InrSpec
-from inrgen.sources.mesh import Mesh, Placement
-from inrgen.sources.shape_check import ShapeCheck
+from inrgen.sources.mesh import Mesh, Placement, ShapeReference
+from inrgen.sources.shape_points import draw_on_surface
 from inrgen.sources.signed_distance import distance
-from inrgen.sources.surface_points import draw_on_surface
 from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store
 
@@ -126,7 +125,7 @@ def extract_surface(
     move_back = not placed and len(record["center"]) == 3
     if move_back:
         x, y, z = record["center"]
-        mesh = Placement(center=(x, y, z), scale=record["scale"]).back(mesh)
+        mesh = Placement(center=(x, y, z), scale=record["scale"]).to_file(mesh)
     return RowSurface(
         item_id=record["item_id"],
         view=record["view"],
@@ -164,7 +163,7 @@ def chamfer(a: Mesh, b: Mesh) -> float:
     return float((to_a + to_b) / 2)
 
 
-def measure_shape(spec: InrSpec, params: Params, check: ShapeCheck) -> ShapeQuality:
+def measure_shape(spec: InrSpec, params: Params, check: ShapeReference) -> ShapeQuality:
     """Compare one INR with the mesh that it was fitted to, at points that the fit has not seen.
 
     IoU compares the insides on a grid over the whole cube. Chamfer distance goes to the surface

@@ -192,11 +192,11 @@ def _fit_group(
         loss, quality = float(result.final_loss[row]), float(psnr[row])
         num_steps, position = int(result.num_steps[row]), row // plan.views
         status, reason = _status(plan, loss, quality, num_steps)
-        check = signals[position].check
-        # Only sources of shapes attach a check.
+        reference = signals[position].reference
+        # Only sources of shapes attach a reference.
         shape = ShapeQuality()
-        if check is not None and status != "non_finite":
-            shape = measure_shape(plan.spec, result.params[[row]], check)
+        if reference is not None and status != "non_finite":
+            shape = measure_shape(plan.spec, result.params[[row]], reference)
         outcomes.append(
             _Outcome(
                 source_sha256=digests[position],
