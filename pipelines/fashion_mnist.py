@@ -1,8 +1,8 @@
-"""Fashion-MNIST, from images to a network that classifies them by weights.
+"""Fashion-MNIST: from images to a network that classifies them by their INRs' weights.
 
     python -m pipelines.fashion_mnist --data DIR --out OUT --size.limit 3000
 
-DIR holds FashionMNIST/raw. Run again it goes on where it was stopped.
+DIR holds FashionMNIST/raw. The same command resumes a stopped run.
 """
 
 import sys
@@ -19,8 +19,8 @@ class FashionMnist:
 
     Attributes:
         data: the folder that holds FashionMNIST/raw.
-        out: where stores and the run go.
-        size: how much is fitted and trained; --size.limit None takes all 70,000 images.
+        out: folder for the stores and the run.
+        size: amount of fitting and training; --size.limit None takes all 70,000 images.
     """
 
     data: Path
@@ -28,7 +28,7 @@ class FashionMnist:
     size: Size = field(default_factory=lambda: Size(limit=3000, views=3, epochs=20))
 
     def source(self) -> SourceConfig:
-        """Train, val (the tail of train) and test images."""
+        """Source of train, val (the tail of train) and test images."""
         return SourceConfig(name="fashion-mnist", data=str(self.data), limit=self.size.limit)
 
 

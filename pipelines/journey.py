@@ -1,4 +1,4 @@
-"""From a data set to a network that reads weights: build, align, train; each step resumes."""
+"""Journey from a data set to a network that reads weights: build, align, train, all resumable."""
 
 import sys
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from pipelines.val_split import with_val
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
-    """How much is fitted and trained.
+    """Amount of fitting and training.
 
     Attributes:
-        limit: the first so many items of each split; all by default.
+        limit: items of each split, the first ones; all by default.
         views: fits of each item.
-        recipe: how they are fitted; by default so that weights teach the network below: signed for
-            images, teach for shapes.
+        recipe: fitting recipe; by default signed for images and teach for shapes, whose weights
+            teach best.
         epochs: passes over the training items.
-        workers: fits at a time, one core each; 0 is this process alone; by default every core.
+        workers: parallel fits, one core each; 0 uses this process alone; by default every core.
     """
 
     limit: int | None = None
@@ -42,9 +42,9 @@ class Size:
 def build_align_train(
     source: SourceConfig, out: Path, size: Size, training: TrainConfig
 ) -> TrainSummary:
-    """Fit every item, carry all INRs nearest to one template, and train on them.
+    """Fit every item, align all INRs to one template, and train on them.
 
-    Raises ValueError where the source, a store or the training is not what it must be.
+    Raises ValueError where the source, a store or the training config does not fit the others.
     """
     build(
         BuildConfig(
@@ -63,7 +63,7 @@ def build_align_train(
 
 
 def signed_training(size: Size) -> TrainConfig:
-    """A network blind to order and signs of units: the study's best on weights alone."""
+    """Config of the signed network, the best in the study of those that read weights alone."""
     mode = "random" if size.views > 1 else "all"
     return TrainConfig(
         model="signed",
@@ -76,24 +76,25 @@ def signed_training(size: Size) -> TrainConfig:
     )
 
 
-# Fits of inside and outside teach more than fits of distances.
+# Weights fitted to occupancy teach more than weights fitted to distances.
 SHAPE = ShapeConfig(target="occupancy")
 
 
 class Journey(Protocol):
-    """One data set's journey, made from its command line."""
+    """Journey of one data set, made from its command line."""
 
     out: Path
     size: Size
 
     def source(self) -> SourceConfig:
-        """Where its signals come from."""
+        """Source of its signals."""
         ...
 
 
 def main(journey: type[Any]) -> int:
-    """Run a journey from the command line; one sentence and 1 where it cannot be done, 130 where
-    it is stopped.
+    """Run a journey from the command line.
+
+    Returns the exit status: 0, 1 after one sentence on a user error, or 130 if interrupted.
     """
     config: Journey = tyro.cli(journey)
     try:

@@ -1,9 +1,10 @@
-"""ModelNet40, from meshes to a network that classifies shapes by weights.
+"""ModelNet40: from meshes to a network that classifies shapes by their INRs' weights.
 
     python -m pipelines.modelnet40 --data DIR --out OUT
 
-DIR is ModelNet's own layout, CLASS/train|test/*.off. A shape takes about a second and a half of
-one core a view. One training shape in six chooses the epoch, as the set ships no validation split.
+DIR has ModelNet's own layout, CLASS/train|test/*.off. Each view of a shape takes about 1.5 seconds
+of one core. The set ships no validation split, so one training shape in six chooses the epoch. The
+same command resumes a stopped run.
 """
 
 import sys
@@ -20,8 +21,8 @@ class ModelNet40:
 
     Attributes:
         data: the folder of classes.
-        out: where stores and the run go.
-        size: how much is fitted and trained; --size.limit None takes all shapes.
+        out: folder for the stores and the run.
+        size: amount of fitting and training; --size.limit None takes all shapes.
     """
 
     data: Path
@@ -29,7 +30,7 @@ class ModelNet40:
     size: Size = field(default_factory=lambda: Size(limit=200, views=1, epochs=40))
 
     def source(self) -> SourceConfig:
-        """Train and test meshes as inside and outside."""
+        """Source of train and test meshes, as occupancy."""
         return SourceConfig(
             name="modelnet40", data=str(self.data), limit=self.size.limit, shape=SHAPE
         )

@@ -1,8 +1,9 @@
-"""Your own folder of images or meshes, from files to a network that classifies them by weights.
+"""Your own folder: from images or meshes to a network that classifies them by their weights.
 
     python -m pipelines.own_folder --data DIR --kind images --out OUT
 
-DIR holds train|val|test/CLASS/*, or CLASS/*, which is then cut into splits by hashes of the names.
+DIR holds train|val|test/CLASS/*, or CLASS/*, which hashes of the names then split. The same command
+resumes a stopped run.
 """
 
 import sys
@@ -16,13 +17,13 @@ from pipelines.journey import SHAPE, Size, main
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnFolder:
-    """Build, align and train on a folder of your own.
+    """Build, align and train on your own folder.
 
     Attributes:
-        data: the folder.
-        kind: what its files are.
-        out: where stores and the run go.
-        size: how much is fitted and trained; --size.limit None takes all files.
+        data: the folder of files.
+        kind: images or meshes.
+        out: folder for the stores and the run.
+        size: amount of fitting and training; --size.limit None takes all files.
     """
 
     data: Path
@@ -31,7 +32,7 @@ class OwnFolder:
     size: Size = field(default_factory=lambda: Size(limit=1000, views=3, epochs=40))
 
     def source(self) -> SourceConfig:
-        """All splits there are."""
+        """Source of all splits of the folder."""
         name = {"images": "image-folder", "meshes": "mesh-folder"}[self.kind]
         return SourceConfig(name=name, data=str(self.data), limit=self.size.limit, shape=SHAPE)
 

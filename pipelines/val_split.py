@@ -1,4 +1,4 @@
-"""A validation split for data sets that ship with train and test alone."""
+"""Validation split for data sets that ship only train and test."""
 
 from collections.abc import Set
 from pathlib import Path
@@ -18,20 +18,25 @@ _VAL_SHARE = 6
 
 
 def with_val(given: Path, out: Path) -> Path:
-    """The same store with one training item in six, by the hash of its id, as validation.
+    """Copy a store with one training item in six, by the hash of its id, as validation.
 
-    An epoch must be chosen without looking at test items. Where that gives none, or all, the one
-    with the smallest hash is taken. Run again it goes on, or finds it done and locks nothing.
+    An epoch must be chosen without the test items. Where the hashes choose no item, or all, the
+    item with the smallest hash is taken. A second call resumes, or finds the copy finished and
+    locks nothing.
+
+    Args:
+        given: the finished store.
+        out: the folder of the copy.
 
     Raises:
-        ValueError: the store is not finished, has less than two training items or networks of
-            several kinds, or out holds another one.
-        StoreBusy: another process is making it.
-        OSError: it cannot be written.
+        ValueError: the store is not finished, has fewer than two training items, or has several
+            architectures; or out holds another store.
+        StoreBusy: another process is writing the copy.
+        OSError: the copy cannot be written.
     """
     plan = plan_derivation(given, out, OPERATION, 1, {"one_in": _VAL_SHARE})
     spec_id = plan.parent.spec.spec_id
-    if _is_of_before(plan, out):
+    if _is_early_format(plan, out):
         return out
     chosen = _val_items(split_items(plan.parent, spec_id, "train"), given)
     ensure_store(plan, dict)
@@ -45,7 +50,7 @@ def with_val(given: Path, out: Path) -> Path:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a store is there with all of its blocks."""
+    """Tell whether a store exists with all of its blocks."""
     try:
         store = open_store(path)
     except FileNotFoundError:
@@ -53,10 +58,10 @@ def is_whole(path: Path) -> bool:
     return all(len(store.committed(of)) == lay.num_blocks for of, lay in store.layouts.items())
 
 
-def _is_of_before(plan: DerivePlan, out: Path) -> bool:
-    """Whether out holds the same rows from a time when such stores noted no parent.
+def _is_early_format(plan: DerivePlan, out: Path) -> bool:
+    """Tell whether out holds the same rows, written before such stores recorded their parent.
 
-    Raises ValueError where that one has no validation item, as it might for want of a few more.
+    Raises ValueError where that store has no validation item, as small ones might.
     """
     noted = {"val_of": plan.derivation.parent_sha256, "one_in": _VAL_SHARE}
     if not is_whole(out) or open_store(out).identity != noted:
@@ -64,13 +69,13 @@ def _is_of_before(plan: DerivePlan, out: Path) -> bool:
     if not split_items(open_store(out), plan.parent.spec.spec_id, "val"):
         raise ValueError(
             f"{out} was made without a validation item by an earlier version; remove it, and "
-            "what was made of it"
+            "everything derived from it"
         )
     return True
 
 
 def _val_items(training: list[str], given: Path) -> Set[str]:
-    """The items that become validation: some of these, and never all."""
+    """Choose the items that become validation: some of the training items, never all."""
     if len(training) < 2:
         raise ValueError(
             f"a validation split needs two training items that hold weights; {given} has "
@@ -84,7 +89,7 @@ def _val_items(training: list[str], given: Path) -> Set[str]:
 
 
 def _moved_block(plan: DerivePlan, spec_id: str, block: int, chosen: Set[str]) -> StagedBlock:
-    """A block of the same weights, whose records say that chosen items are for validation."""
+    """Stage a block of the same weights, with the chosen items recorded as validation."""
     run = RowRun(plan.parent.path, spec_id, plan.parent.layouts[spec_id].block_rows(block))
     num = len(run.rows)
     table = derived_table(

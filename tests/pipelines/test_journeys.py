@@ -1,4 +1,4 @@
-"""The journeys of single data sets: from files to a trained network, once as small as can be."""
+"""Journeys of single data sets: from files to a trained network, at the smallest size."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pipelines.own_folder import OwnFolder
 
 
 def write_images(folder: Path, split: str, num: int) -> None:
-    """Two classes that differ in where they are bright."""
+    """Write images of two classes that are bright on different sides."""
     generator = np.random.default_rng(num)
     for name, side in (("left", slice(0, 4)), ("right", slice(4, 8))):
         (folder / split / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The validation split: what is moved, what is noted of it, and what stays as it was."""
+"""The validation split: moved items, recorded lineage, and unchanged weights."""
 
 from dataclasses import replace
 
