@@ -1,52 +1,39 @@
-"""Materialise augmentations: changed copies of every row as a store of their own."""
+"""`inrgen augment`: make a store of changed copies of every row."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import tyro
 
 from inrgen.core.arguments import StoreArgument
 from inrgen.executors.config import ExecutorConfig
-from inrgen.jobs.augment import OPERATION, augment_parameters
-from inrgen.jobs.derive import (
-    DerivePlan,
-    DeriveSummary,
-    ensure_store,
-    fill,
-    plan_derivation,
-    summarise,
-)
-from inrgen.store.derivation import read_derivation
-from inrgen.store.files.protocol import open_files
-from inrgen.store.layout import ROOT_DOCUMENT
-from inrgen.store.metadata import plain_json, read_facts
-from inrgen.transforms.named import Link, make_chain, parse_links
+
+if TYPE_CHECKING:
+    from inrgen.jobs.derive import DeriveSummary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentConfig:
-    """Make a store of changed copies of every row; the same command again resumes.
+    """Make a store of changed copies of every row.
 
-    Copy c of row p is row p * copies + c; every record notes its parent's row and its draw. Rows
-    of all splits are changed alike. The result depends on nothing that comes after seed. Of a store
-    that was augmented before, rows are changed by draws of their own, under the same seed too.
+    The same command again resumes. Copy c of row p is row p * copies + c, and every record holds
+    its parent's row and its draw. Rows of all splits are changed alike. The result depends on no
+    option after seed except published. Augmenting a store again draws fresh randomness, even with
+    the same seed.
 
     Attributes:
         store: the store's folder.
-        out: the folder of the new store; made where there is none.
-        chain: transforms in order, such as rotation:bound_deg=30,gaussian-noise:scale=0.1; each is
-            a name with, after colons, fields of its own and chance=0.5 to have it act on half of
-            the rows.
+        out: the folder of the new store; made if it does not exist.
+        augment: transforms in order, such as rotation:bound_deg=30,noise:scale=0.1. Each name may
+            be followed by fields of the transform, and by chance=0.5 to change half of the rows.
         copies: changed copies of each row.
         seed: names all randomness.
-        published: take the published parametrisation and defaults of transforms.
+        published: take the parametrisation and defaults of the published code.
     """
 
     store: tyro.conf.Positional[StoreArgument]
     out: StoreArgument
-    chain: str
+    augment: str
     copies: int = 1
     seed: int = 0
     published: bool = False
@@ -59,36 +46,16 @@ class AugmentConfig:
             raise ValueError(f"seed must fit into 64 bits with its sign; got {self.seed}")
 
 
-def _plan(config: AugmentConfig, links: Sequence[Link]) -> DerivePlan:
-    """What decides the result, the augmentations behind the parent among it.
+def augment(config: AugmentConfig) -> "DeriveSummary":
+    """Augment a store, or resume an earlier run; raises what jobs.augment_store raises."""
+    from inrgen.jobs.augment import augment_store
 
-    A store that was begun when they did not count goes on without them.
-    """
-    parameters = augment_parameters(links, config.seed)
-    plan = plan_derivation(config.store, config.out, OPERATION, config.copies, parameters)
-    before = [read_derivation(identity) for identity in plan.parent.identities]
-    earlier = sum(done is not None and done.operation == OPERATION for done in before)
-    files = open_files(plan.out)
-    if files.size_bytes(ROOT_DOCUMENT) is not None:
-        begun = read_facts(files, plan.out).identity
-        if begun == plain_json("identity", plan.derivation.identity):
-            return plan
-    parameters = augment_parameters(links, config.seed, earlier)
-    return replace(plan, derivation=replace(plan.derivation, parameters=parameters))
-
-
-def augment(config: AugmentConfig) -> DeriveSummary:
-    """Augment a store, or go on with one that an earlier run of the same command began.
-
-    Raises:
-        ValueError: the chain does not fit the store, the store is not finished, or out holds
-            another one.
-        OSError: the new store cannot be written.
-    """
-    links = parse_links(config.chain, config.published)
-    plan = _plan(config, links)
-    for spec in plan.parent.specs.values():
-        # a transform that has no meaning for these networks says so before anything is written
-        make_chain(links).draw(spec, torch.zeros(0, dtype=torch.int64))
-    ensure_store(plan, dict)
-    return summarise(plan, config.out, fill(plan, config.how), None)
+    return augment_store(
+        config.store,
+        config.out,
+        config.augment,
+        copies=config.copies,
+        seed=config.seed,
+        published=config.published,
+        executor=config.how,
+    )

@@ -1,24 +1,25 @@
-"""What a store holds, in a few lines."""
+"""`inrgen info`: the contents of a store in a few lines."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from inrgen.core.arguments import StoreArgument
-from inrgen.store.lineage import LineageStep, walk_back
-from inrgen.store.quality import Quality, measure_quality
-from inrgen.store.reader import open_store
+
+if TYPE_CHECKING:
+    from inrgen.store.lineage import LineageStep
+    from inrgen.store.quality import Quality
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InfoConfig:
-    """Say what a store holds: networks, conventions, recipe, counts and PSNR.
+    """Print what a store holds: networks, conventions, recipe, counts and PSNR.
 
     Attributes:
         store: the store's folder.
-        lineage: walk back from a derived store to its source, and look whether the stores on the
-            way are still where they were.
+        lineage: list the ancestors of a derived store back to the source, and check whether each
+            is still in its place.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -27,9 +28,11 @@ class InfoConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreInfo:
-    """The facts of a store. rows_planned is what the finished store will hold.
+    """Facts of a store.
 
-    lineage: the store and its ancestors, where they were asked for.
+    Attributes:
+        rows_planned: rows of the finished store.
+        lineage: the store and its ancestors, if they were asked for.
     """
 
     store: str
@@ -37,15 +40,15 @@ class StoreInfo:
     specs: dict[str, dict[str, Any]]
     identity: dict[str, Any]
     about: dict[str, Any]
-    quality: Quality
-    lineage: tuple[LineageStep, ...] = ()
+    quality: "Quality"
+    lineage: "tuple[LineageStep, ...]" = ()
 
     @property
     def failed(self) -> bool:
         return False
 
     def text(self) -> str:
-        """The facts a line each."""
+        """One line for each fact."""
         lines = [self.store]
         for spec_id, spec in self.specs.items():
             lines.append(f"networks {spec_id}")
@@ -59,12 +62,16 @@ class StoreInfo:
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The facts as plain values."""
         return asdict(self)
 
 
 def info(config: InfoConfig) -> StoreInfo:
-    """Read a store's metadata and records; no weights."""
+    """Read a store's metadata and records, but no weights."""
+    from inrgen.store.lineage import walk_back
+    from inrgen.store.quality import measure_quality
+    from inrgen.store.reader import open_store
+
     store = open_store(config.store)
     return StoreInfo(
         store=str(config.store),

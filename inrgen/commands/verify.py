@@ -99,7 +99,7 @@ def _check(config: VerifyConfig) -> "VerifyReport":
 def _repair_blocks(config: VerifyConfig, report: "VerifyReport") -> tuple[int, int]:
     """Repair the damaged blocks; returns the numbers of rows refitted and recomputed."""
     from inrgen.fit.build import repair_store
-    from inrgen.jobs.remake import remake_blocks
+    from inrgen.jobs.repair import remake_blocks
     from inrgen.store.reader import open_store
 
     if not report.bad_blocks:

@@ -1,138 +1,173 @@
-"""Align every row to a template, or each item's views to its first one."""
+"""Align a store: make its template, derive the aligned store, and measure the distances."""
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
-from torch import Tensor
+from jaxtyping import Bool, Int
 
 from inrgen.core import rng
-from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.config import MatchConfig, thorough
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+from inrgen.core.symmetry import require_activation
 from inrgen.core.template import ROUNDS, aligned_sum, medoid
-from inrgen.jobs.change import BoundOperation, Names
-from inrgen.jobs.draw_bytes import encode_tensors
-from inrgen.store.derivation import ByteRows
-from inrgen.transforms.rows import to_tensor
+from inrgen.executors.config import ExecutorConfig, process_bytes
+from inrgen.executors.progress import show_progress
+from inrgen.executors.runner import run_tasks
+from inrgen.jobs.block import BlockDistance, measure_distance
+from inrgen.jobs.derive import (
+    DerivePlan,
+    DeriveSummary,
+    ensure_store,
+    fill,
+    limit_executor,
+    plan_derivation,
+    summarise,
+)
+from inrgen.jobs.operations import ALIGN, align_parameters, record_templates
+from inrgen.jobs.plan import PAIRS, TemplateChoice
+from inrgen.store.files.location import Location
+from inrgen.store.parent import RowRun
+from inrgen.store.reader import Store, open_store
+from inrgen.store.records import USABLE_STATUSES
 
-OPERATION = "align"
-PAIRS = "pairs"
-# The medoid costs the square of its candidates in matchings.
-_MEDOID_OF = 24
-# Numbers of a sample that are aligned together: a few MB, whatever the sample's size.
+# A medoid takes the square of this number of matchings.
+_MEDOID_ROWS = 24
+# Numbers of a sample that are aligned together: a few MB, for any size of sample.
 _NUMBERS_AT_ONCE = 524_288
+# Memory of a sample in multiples of its float32 size; it is once held in double precision.
+_SAMPLE_COPIES = 4
 
 
-def align_parameters(to: str, config: MatchConfig, sample: dict[str, Any]) -> dict[str, Any]:
-    """What an aligned store notes of how it was made; sample says what a template was made of.
+def align_store(
+    store: Location,
+    out: Location,
+    template: TemplateChoice | None = None,
+    search: MatchConfig | None = None,
+    executor: ExecutorConfig | None = None,
+) -> DeriveSummary:
+    """Align a store into a new one, or resume an earlier run of the same alignment.
 
-    The opening is noted unless it is the identity, which is all there was once: so a store of that
-    time goes on where it was.
+    Args:
+        template: the reference of the rows; by default the mean of a sample.
+        search: the search for each row's symmetry; by default thorough and signed.
+        executor: settings for running blocks; the result never depends on them.
+
+    Raises:
+        ValueError: the networks lack the symmetry, the template's row does not exist, the store
+            is not finished, or out holds another store.
+        OSError: the new store cannot be written.
     """
-    noted = asdict(config)
-    if config.opening == "identity":
-        del noted["opening"]
-    return {"to": to, "match": noted, "template": sample}
+    template, search = template or TemplateChoice(), search or thorough("signed")
+    executor = executor or ExecutorConfig()
+    parameters = align_parameters(template.kind, search, template.sampling)
+    plan = plan_derivation(store, out, ALIGN, 1, parameters)
+    for spec in plan.parent.specs.values():
+        if search.kind != "permutation":
+            allowed = ("sine",) if search.kind == "phase" else ("sine", "tanh")
+            require_activation(spec, f"match {search.kind}", allowed)
+    limited = limit_executor(plan.block_costs(), executor)
+    ensure_store(plan, lambda: _make_templates(plan, template, search, executor.memory_mb))
+    filled = fill(plan, executor, limited)
+    distances = _measure(plan, limited[0].rows_at_once, limited[1])
+    return summarise(plan, out, filled, distances)
 
 
-def match_config(noted: dict[str, Any]) -> MatchConfig:
-    """The search that align_parameters noted, from JSON.
-
-    Raises ValueError for parameters that only a later inrgen knows.
-    """
-    unknown = sorted(noted.keys() - {field.name for field in fields(MatchConfig)})
-    if unknown:
-        raise ValueError(f"match needs parameters that this inrgen knows; got {unknown}")
-    order = tuple(tuple(layers) for layers in noted["order"])
-    return MatchConfig(**{"opening": "identity", **noted, "order": order})
-
-
-def sample_rows(rows: Int[np.ndarray, " r"], seed: int, most: int) -> Int[np.ndarray, " s"]:
-    """At most so many of some rows, chosen by their numbers and the seed alone; in order."""
-    if len(rows) <= most:
-        return np.sort(rows)
-    keys = rng.keys(seed, "template", torch.from_numpy(rows)).numpy()
-    return np.sort(rows[np.argsort(keys, kind="stable")[:most]])
-
-
-def make_template(spec: InrSpec, params: Params, to: str, config: MatchConfig) -> Params:
-    """A template of one INR.
+def make_template(spec: InrSpec, params: Params, kind: str, search: MatchConfig) -> Params:
+    """Make a template of one INR.
 
     Args:
         params: a sample of finite INRs.
-        to: "medoid" takes that of the first few; "mean" the iterated mean that starts there, so
-            that an odd INR does not decide it.
+        kind: "medoid" takes the medoid of the first few. "mean" takes the iterated mean that
+            starts there, so that no outlier decides it.
     """
-    few, names = params[:_MEDOID_OF], torch.arange(len(params))
-    at = int(medoid(spec, few, config, names[:_MEDOID_OF]))
+    few, names = params[:_MEDOID_ROWS], torch.arange(len(params))
+    at = int(medoid(spec, few, search, names[:_MEDOID_ROWS]))
     template = few[at : at + 1]
-    if to == "medoid":
+    if kind == "medoid":
         return template
     step = max(1, _NUMBERS_AT_ONCE // spec.num_params)
     parts = [slice(start, start + step) for start in range(0, len(params), step)]
     for _ in range(ROUNDS):
-        sums = [aligned_sum(spec, template, params[part], config, names[part]) for part in parts]
+        sums = [aligned_sum(spec, template, params[part], search, names[part]) for part in parts]
         template = reduce(add, sums).mean()
     return template
 
 
-def first_views(params: Params, views: int) -> Params:
-    """For each row the first finite one of its item's views; itself where none is."""
-    finite = params.flat().isfinite().all(dim=1).reshape(-1, views)
-    first = finite.long().argmax(dim=1) + torch.arange(len(finite)) * views
-    return params[first.repeat_interleave(views)]
+def _make_templates(
+    plan: DerivePlan, choice: TemplateChoice, search: MatchConfig, memory_mb: float | None
+) -> dict[str, Any]:
+    """The templates of all architectures, as a store records them; none for pairs."""
+    found: dict[str, Params] = {}
+    for spec_id, spec in plan.parent.specs.items():
+        if choice.kind == PAIRS:
+            continue
+        rows = _template_rows(plan.parent, spec_id, choice)
+        needed = process_bytes() + len(rows) * spec.num_params * 4 * _SAMPLE_COPIES
+        if memory_mb is not None and needed > memory_mb * 1e6:
+            raise ValueError(
+                f"memory_mb must be at least {needed / 1e6:,.0f} for a sample of "
+                f"{len(rows)} rows; got {memory_mb:g}"
+            )
+        params = _read_rows(plan.parent, spec_id, rows)
+        is_row = choice.row is not None
+        found[spec_id] = params if is_row else make_template(spec, params, choice.kind, search)
+    return record_templates(found)
 
 
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Align:
-    """Each row carried nearest to its reference by a symmetry, which is its draw.
+def _template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np.ndarray, " s"]:
+    """The rows that a template is made from: training rows if there are any."""
+    table = store.read_records(["spec_id", "row", "split", "status"])
+    usable = _is_in(table["status"], USABLE_STATUSES) & _is_in(table["spec_id"], [spec_id])
+    rows = table["row"].to_numpy()
+    if choice.row is not None:
+        if choice.row not in rows[usable]:
+            raise ValueError(f"template must be a row that holds weights; got {choice.row}")
+        return np.array([choice.row])
+    training = usable & _is_in(table["split"], ["train"])
+    rows = rows[training if training.any() else usable]
+    if not len(rows):
+        raise ValueError(f"{store.path} has no row of {spec_id} that holds weights")
+    if len(rows) > choice.sample:
+        keys = rng.keys(choice.seed, "template", torch.from_numpy(rows)).numpy()
+        rows = rows[np.argsort(keys, kind="stable")[: choice.sample]]
+    return np.sort(rows)
 
-    template: one INR for all rows; None aligns each item's views to its first one.
-    """
 
-    spec: InrSpec
-    config: MatchConfig
-    views: int
-    template: Params | None
+def _is_in(column: Any, wanted: Sequence[str]) -> Bool[np.ndarray, " r"]:
+    """Mark the rows of a text column that hold one of some texts; compares each text once."""
+    coded = column.combine_chunks().dictionary_encode()
+    known = np.array([text in wanted for text in coded.dictionary.to_pylist()], dtype=bool)
+    return known[coded.indices.to_numpy()]
 
-    @staticmethod
-    def of(
-        spec: InrSpec, parameters: dict[str, Any], views: int, template: Params | None
-    ) -> "Align":
-        """The change that align_parameters tells of."""
-        config = match_config(parameters["match"])
-        return Align(spec=spec, config=config, views=views, template=template)
 
-    @property
-    def keeps_function(self) -> bool:
-        return True
+def _read_rows(store: Store, spec_id: str, rows: Int[np.ndarray, " s"]) -> Params:
+    """Read sorted rows from all over a store, with at most one shard in memory."""
+    blocks = rows // store.layouts[spec_id].shard_rows
+    parts = []
+    for block in np.unique(blocks):
+        some = rows[blocks == block]
+        run = RowRun(store.path, spec_id, range(int(some[0]), int(some[-1]) + 1))
+        parts.append(run.read(some))
+    return Params.from_flat(store.specs[spec_id], torch.from_numpy(np.concatenate(parts)))
 
-    def reference(self, params: Params) -> Params:
-        """What the rows of whole items are carried nearest to: one INR, or one for each."""
-        return first_views(params, self.views) if self.template is None else self.template
 
-    def over(self, names: Names) -> BoundOperation:
-        """The symmetry follows from the weights, and restarts of its search from the names."""
-        called = rng.fold(names.items, names.views)
-
-        def change(
-            flat: Float32[np.ndarray, "r p"], part: slice, out: Float32[np.ndarray, "d p"]
-        ) -> ByteRows:
-            params = Params.from_flat(self.spec, to_tensor(flat))
-            reference = self.reference(params)
-            found = match(self.spec, reference, params, self.config, names=called[part])
-            found.aligned.flat(out=torch.from_numpy(out))
-            return encode_tensors(found.symmetry)
-
-        return change
-
-    def distances(self, params: Params, aligned: Params) -> Float[Tensor, "2 r"]:
-        """Squared distances from the reference before and after, in float64."""
-        reference = self.reference(params)
-        return torch.stack([squared_distance(reference, p) for p in (params, aligned)])
+def _measure(plan: DerivePlan, rows_at_once: int, executor: ExecutorConfig) -> tuple[float, float]:
+    """Mean squared distances from the reference before and after, as both stores hold them."""
+    layouts = open_store(plan.out).layouts
+    blocks = {spec_id: list(range(layout.num_blocks)) for spec_id, layout in layouts.items()}
+    tasks = plan.tasks(blocks, rows_at_once)
+    found: list[BlockDistance] = []
+    with show_progress("measure", len(tasks), 0, "blocks") as progress:
+        for one in run_tasks(measure_distance, tasks, executor, progress.tick):
+            found.append(one)
+            progress.advance(1)
+    # Blocks finish in any order, which must not show in the last digits of a sum.
+    found.sort(key=lambda one: (one.spec_id, one.block))
+    before, after = np.sum([one.sums for one in found], axis=0)
+    count = max(1, sum(one.count for one in found))
+    return float(before / count), float(after / count)

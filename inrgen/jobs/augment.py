@@ -1,108 +1,75 @@
-"""Materialise random changes: several changed copies of every row."""
+"""Augment a store: derive a store of changed copies of every row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import replace
 
-import numpy as np
 import torch
-from jaxtyping import Float32, Int
-from torch import Tensor
 
-from inrgen.core import rng
-from inrgen.core.spec import InrSpec
-from inrgen.jobs.change import BoundOperation, Names
-from inrgen.jobs.draw_bytes import encode_draw, is_small
-from inrgen.store.derivation import ByteRows
-from inrgen.transforms.chain import Chain
-from inrgen.transforms.named import Link, keeps_function, make_chain, read_links
-from inrgen.transforms.rows import BoundTransform, bind
+from inrgen.executors.config import ExecutorConfig
+from inrgen.jobs.derive import (
+    DerivePlan,
+    DeriveSummary,
+    ensure_store,
+    fill,
+    plan_derivation,
+    summarise,
+)
+from inrgen.jobs.operations import AUGMENT, augment_parameters
+from inrgen.store.derivation import read_derivation
+from inrgen.store.files.location import Location
+from inrgen.store.files.protocol import open_files
+from inrgen.store.layout import ROOT_DOCUMENT
+from inrgen.store.metadata import plain_json, read_facts
+from inrgen.transforms.named import Link, make_chain, parse_links
 
-OPERATION = "augment"
-# Of the parameters: how many augmentations the parent has behind it.
-_EARLIER = "earlier_augmentations"
 
+def augment_store(
+    store: Location,
+    out: Location,
+    augment: str,
+    *,
+    copies: int = 1,
+    seed: int = 0,
+    published: bool = False,
+    executor: ExecutorConfig | None = None,
+) -> DeriveSummary:
+    """Augment a store into a new one, or resume an earlier run of the same augmentation.
 
-def augment_keys(names: Names, seed: int, copies: int, earlier: int = 0) -> Int[Tensor, " d"]:
-    """The name of each copy's randomness: (seed, "augment", item, view of the parent, copy).
+    Args:
+        augment: transforms as text, such as rotation:bound_deg=30,noise:scale=0.1.
+        copies: changed copies of each row; copy c of row p is row p * copies + c.
+        seed: names all randomness.
+        published: take the parametrisation and defaults of the published code.
+        executor: settings for running blocks; the result never depends on them.
 
-    The second augmentation of a row draws by another word than the first, and so on: by the same
-    one it would repeat a noise, or undo a flip.
+    Raises:
+        ValueError: a transform does not fit the networks, the store is not finished, or out holds
+            another store.
+        OSError: the new store cannot be written.
     """
-    operation = f"{OPERATION} after {earlier}" if earlier else OPERATION
-    each = [rng.keys(seed, operation, names.items, names.views, copy) for copy in range(copies)]
-    return torch.stack(each, dim=1).flatten()
+    links = parse_links(augment, published)
+    plan = _plan(store, out, links, copies, seed)
+    for spec in plan.parent.specs.values():
+        # A transform without meaning for these networks is refused before anything is written.
+        make_chain(links).draw(spec, torch.zeros(0, dtype=torch.int64))
+    ensure_store(plan, dict)
+    return summarise(plan, out, fill(plan, executor or ExecutorConfig()))
 
 
-def augment_parameters(links: Sequence[Link], seed: int, earlier: int = 0) -> dict[str, Any]:
-    """What an augmented store notes of how it was made.
+def _plan(
+    store: Location, out: Location, links: Sequence[Link], copies: int, seed: int
+) -> DerivePlan:
+    """Plan the store, with the number of earlier augmentations among its parameters.
 
-    earlier: augmentations among the ancestors. Noted where there are any: a store that notes none
-        was made by names without them, and goes on as it was begun.
+    A store that an earlier version began without that number resumes without it.
     """
-    noted = {"chain": [link.to_dict() for link in links], "seed": seed}
-    return {**noted, _EARLIER: earlier} if earlier else noted
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Augment:
-    """Copies of each row, each under a draw of its own."""
-
-    spec: InrSpec
-    links: tuple[Link, ...]
-    seed: int
-    copies: int
-    earlier: int
-
-    @staticmethod
-    def of(spec: InrSpec, parameters: dict[str, Any], copies: int) -> "Augment":
-        """The change that augment_parameters tells of.
-
-        Raises ValueError for parameters that only a later inrgen knows.
-        """
-        unknown = sorted(parameters.keys() - {"chain", "seed", _EARLIER})
-        if unknown:
-            raise ValueError(f"augment needs parameters that this inrgen knows; got {unknown}")
-        return Augment(
-            spec=spec,
-            links=read_links(parameters["chain"]),
-            seed=parameters["seed"],
-            copies=copies,
-            earlier=parameters.get(_EARLIER, 0),
-        )
-
-    @property
-    def chain(self) -> Chain:
-        return make_chain(self.links)
-
-    @property
-    def keeps_function(self) -> bool:
-        return keeps_function(self.links)
-
-    def over(self, names: Names) -> BoundOperation:
-        """Draws are made for the whole run at once, unless they are large beside its weights."""
-        keys, chain = augment_keys(names, self.seed, self.copies, self.earlier), self.chain
-        at_once = self._at_once(keys) if is_small(chain, self.spec) else None
-
-        def change(
-            flat: Float32[np.ndarray, "r p"], part: slice, out: Float32[np.ndarray, "d p"]
-        ) -> ByteRows:
-            rows = slice(part.start * self.copies, part.stop * self.copies)
-            if self.copies > 1:
-                flat = np.repeat(flat, self.copies, axis=0)
-            if at_once is not None:
-                apply, texts = at_once
-                apply(flat, rows, out)
-                return texts.rows(rows)
-            apply, texts = self._at_once(keys[rows])
-            apply(flat, slice(0, len(flat)), out)
-            return texts
-
-        return change
-
-    def _at_once(self, keys: Int[Tensor, " d"]) -> tuple[BoundTransform, ByteRows]:
-        """The chain under draws made of keys, and those draws as bytes."""
-        draw = self.chain.draw(self.spec, keys)
-        ready = bind(self.chain, self.spec, draw)
-        return ready, encode_draw(self.chain, self.spec, draw, keys)
+    plan = plan_derivation(store, out, AUGMENT, copies, augment_parameters(links, seed))
+    before = [read_derivation(identity) for identity in plan.parent.identities]
+    earlier = sum(done is not None and done.operation == AUGMENT for done in before)
+    files = open_files(plan.out)
+    if files.size_bytes(ROOT_DOCUMENT) is not None:
+        begun = read_facts(files, plan.out).identity
+        if begun == plain_json("identity", plan.derivation.identity):
+            return plan
+    parameters = augment_parameters(links, seed, earlier)
+    return replace(plan, derivation=replace(plan.derivation, parameters=parameters))

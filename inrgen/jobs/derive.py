@@ -1,21 +1,24 @@
-"""Make a store of another one: what align and augment share, and the repair of their results."""
+"""The runner behind align and augment: plan a derived store, create it, fill it, sum it up."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from inrgen.executors.config import ExecutorConfig, process_bytes
 from inrgen.executors.progress import show_progress
-from inrgen.jobs.derive_run import derive_blocks
+from inrgen.executors.runner import run_tasks
+from inrgen.jobs.block import begin_block, derive_block
 from inrgen.jobs.plan import (
     BlockCost,
     Concurrency,
     DeriveTask,
     derive_cost,
     derived_layout,
-    set_pace,
+    plan_concurrency,
 )
 from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
@@ -25,32 +28,51 @@ from inrgen.store.files.protocol import open_files
 from inrgen.store.layout import ROOT_DOCUMENT
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
-from inrgen.store.writer import StoreWriter
+from inrgen.store.writer import StagedBlock, StoreWriter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DerivePlan:
-    """All that decides a derived store, and where its parent and itself lie, as absolute paths."""
+    """The facts that decide a derived store: its parent, its absolute path and its derivation."""
 
     parent: Store
     out: str
     derivation: Derivation
 
-    def cost(self) -> list[BlockCost]:
-        """What a block of each spec takes."""
+    def block_costs(self) -> list[BlockCost]:
+        """Memory of a block of each architecture."""
         copies = self.derivation.copies
         return [
             derive_cost(spec, self.parent.layouts[spec_id], copies)
             for spec_id, spec in self.parent.specs.items()
         ]
 
+    def tasks(self, blocks: dict[str, list[int]], rows_at_once: int) -> list[DeriveTask]:
+        """One task for each block, given by spec_id and number."""
+        return [
+            DeriveTask(
+                parent=self.parent.path,
+                out=self.out,
+                spec_id=spec_id,
+                block=block,
+                rows_at_once=rows_at_once,
+            )
+            for spec_id, some in blocks.items()
+            for block in some
+        ]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeriveSummary:
-    """What a run did; rows_made and seconds are this run's, quality is the whole store's.
+    """Summary of a run that derived a store.
 
-    before, after: the mean squared distance of rows from what they were aligned to; None for
-        operations that have no such objective.
+    Attributes:
+        rows_made: rows that this run made, in seconds.
+        rows_found: rows that earlier runs made.
+        before: mean squared distance of rows from their reference before alignment; None for an
+            operation without that objective.
+        after: the same after alignment.
+        quality: counts and PSNR of the whole store.
     """
 
     store: str
@@ -70,7 +92,7 @@ class DeriveSummary:
         return False
 
     def text(self) -> str:
-        """What was done and what is there now."""
+        """The summary in a few lines for people."""
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""
         rate = f", {self.rows_per_s:,.0f} INRs/s" if self.rows_made else ""
         lines = [
@@ -79,20 +101,20 @@ class DeriveSummary:
         if self.before is not None and self.after is not None:
             share = f" ({self.after / self.before - 1:+.1%})" if self.before else ""
             lines.append(
-                f"mean squared distance from what rows were aligned to: {self.before:.6g} before, "
+                f"mean squared distance from the reference: {self.before:.6g} before, "
                 f"{self.after:.6g} after{share}"
             )
         return "\n".join([*lines, *self.quality.lines()])
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The summary as plain values."""
         return asdict(self)
 
 
 def plan_derivation(
     parent: Location, out: Location, operation: str, copies: int, parameters: dict[str, Any]
 ) -> DerivePlan:
-    """Settle what decides the result. Raises ValueError for a parent that is not finished."""
+    """Plan a derived store. Raises ValueError for a parent that is not finished."""
     if absolute(out) == absolute(parent):
         raise ValueError(f"out must be another folder than the store; got {out} for both")
     store = open_store(parent)
@@ -106,7 +128,7 @@ def plan_derivation(
 
 
 def _about(plan: DerivePlan) -> dict[str, Any]:
-    """What is noted of the parent: enough to walk back to the source even where it is lost."""
+    """Record enough of all ancestors to trace the source after their stores are lost."""
     parent = plan.parent
     about = parent.about
     if parent.parent_metadata is not None:
@@ -118,79 +140,86 @@ def _about(plan: DerivePlan) -> dict[str, Any]:
     }
 
 
-def ensure_store(plan: DerivePlan, first_time: Callable[[], dict[str, Any]]) -> None:
-    """Create the derived store, or check that the one there is it.
+def ensure_store(plan: DerivePlan, make_facts: Callable[[], dict[str, Any]]) -> None:
+    """Create the derived store, or check that the existing one has the same plan.
 
-    first_time: makes what else the store notes, where there is none yet.
+    Args:
+        make_facts: makes further facts to record; called only for a new store.
     """
     copies = plan.derivation.copies
     arrays = [
         (spec, derived_layout(plan.parent.layouts[spec_id], copies))
         for spec_id, spec in plan.parent.specs.items()
     ]
-    there = open_files(plan.out).size_bytes(ROOT_DOCUMENT) is not None
-    about = _about(plan) if there else _about(plan) | first_time()
+    exists = open_files(plan.out).size_bytes(ROOT_DOCUMENT) is not None
+    about = _about(plan) if exists else _about(plan) | make_facts()
     create_store(plan.out, arrays, identity=plan.derivation.identity, about=about)
 
 
-def pace_of(
+def limit_executor(
     costs: Sequence[BlockCost], executor: ExecutorConfig
 ) -> tuple[Concurrency, ExecutorConfig]:
     """The concurrency that a memory limit allows, and the executor limited to it.
 
-    A job calls this once, before it begins: memory that it takes later is part of the estimate and
-    must not count twice.
+    A job calls this once, before it begins. The estimate includes memory that the job takes later,
+    which must not count twice.
     """
     most = executor.max_tasks
     held = process_bytes() if executor.in_process else 0
-    pace = set_pace(costs, most or 1_000_000, executor.memory_mb, held)
+    concurrency = plan_concurrency(costs, most or 1_000_000, executor.memory_mb, held)
     if most is None and executor.memory_mb is None:
-        return pace, executor
-    return pace, executor.limited_to(pace.blocks)
+        return concurrency, executor
+    return concurrency, executor.limited_to(concurrency.blocks)
 
 
-def tasks_of(plan: DerivePlan, blocks: dict[str, list[int]], pace: Concurrency) -> list[DeriveTask]:
-    """A task a block."""
-    return [
-        DeriveTask(
-            parent=plan.parent.path,
-            out=plan.out,
-            spec_id=spec_id,
-            block=block,
-            rows_at_once=pace.rows_at_once,
-        )
-        for spec_id, some in blocks.items()
-        for block in some
-    ]
+def derive_blocks(
+    tasks: Sequence[DeriveTask],
+    executor: ExecutorConfig,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Iterator[StagedBlock]:
+    """Yield blocks as they are staged; arguments and errors are those of run_tasks.
+
+    In this process, a thread begins its next block while the last one is written. No block is
+    still being written when the iterator ends.
+    """
+    if not executor.in_process:
+        yield from run_tasks(derive_block, tasks, executor, on_wait)
+        return
+    with ThreadPoolExecutor(executor.max_tasks or 1, "inrgen-stage") as aside:
+        begin = partial(begin_block, aside=aside)
+        for staging in run_tasks(begin, tasks, executor, on_wait):
+            yield staging.wait()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filled:
-    """What a run of filling did."""
+    """Rows that one run made and found, and the concurrency it ran with."""
 
     rows_made: int
     rows_found: int
     seconds: float
-    pace: Concurrency
+    concurrency: Concurrency
 
 
 def fill(
     plan: DerivePlan,
     executor: ExecutorConfig,
-    paced: tuple[Concurrency, ExecutorConfig] | None = None,
+    limited: tuple[Concurrency, ExecutorConfig] | None = None,
 ) -> Filled:
     """Make and commit the blocks that are missing.
 
-    paced: what pace_of gave before other work of the same job; by default it is asked now.
+    Args:
+        limited: the result of limit_executor from before other work of the same job; by default
+            it is computed now.
     """
-    pace, executor = paced or pace_of(plan.cost(), executor)
+    concurrency, executor = limited or limit_executor(plan.block_costs(), executor)
     began, made = time.perf_counter(), 0
     with StoreWriter(plan.out) as writer:
         layouts = open_store(plan.out).layouts
         blocks = {spec_id: writer.pending(spec_id) for spec_id in layouts}
         total = sum(layout.rows for layout in layouts.values())
         missing = sum(len(layouts[s].block_rows(b)) for s, some in blocks.items() for b in some)
-        tasks, name = tasks_of(plan, blocks, pace), plan.derivation.operation
+        tasks, name = plan.tasks(blocks, concurrency.rows_at_once), plan.derivation.operation
         with show_progress(name, total, total - missing, "INRs") as progress:
             for staged in derive_blocks(tasks, executor, progress.tick):
                 writer.commit(staged)
@@ -202,14 +231,19 @@ def fill(
         rows_made=made,
         rows_found=total - missing,
         seconds=time.perf_counter() - began,
-        pace=pace,
+        concurrency=concurrency,
     )
 
 
 def summarise(
-    plan: DerivePlan, out: Location, filled: Filled, distances: tuple[float, float] | None
+    plan: DerivePlan, out: Location, filled: Filled, distances: tuple[float, float] | None = None
 ) -> DeriveSummary:
-    """The summary of a store that is finished."""
+    """Sum up a finished store.
+
+    Args:
+        distances: mean squared distances from the reference before and after an alignment.
+    """
+    before, after = distances or (None, None)
     return DeriveSummary(
         store=str(out),
         operation=plan.derivation.operation,
@@ -217,9 +251,9 @@ def summarise(
         rows_found=filled.rows_found,
         seconds=filled.seconds,
         rows_per_s=filled.rows_made / filled.seconds,
-        blocks_at_once=filled.pace.blocks,
-        rows_at_once=filled.pace.rows_at_once,
-        before=distances[0] if distances else None,
-        after=distances[1] if distances else None,
+        blocks_at_once=filled.concurrency.blocks,
+        rows_at_once=filled.concurrency.rows_at_once,
+        before=before,
+        after=after,
         quality=measure_quality(open_store(plan.out)),
     )

@@ -1,10 +1,11 @@
-"""A draw as bytes, one string a row, that replays it exactly.
+"""Draws as bytes, one string for each row, which replay the draw exactly.
 
-A row's string begins with its form. "T": every tensor of the draw in the order of draw_tensors,
-each as one digit for its width and then its numbers, little-endian: whole numbers in as few bytes
-as that row's tensor needs, truth values as bits, others as they are. "K": the row's 64-bit key,
-for draws nearly as large as the weights (noise): drawing again from the key gives the same bits.
-Which form it is follows from transform and spec, so a row's bytes depend on no other row.
+The first byte of a row's string is its form. Form "T" holds every tensor of the draw, in the
+order of draw_tensors: one digit for its width, then its numbers, little-endian. Whole numbers take
+as few bytes as that row's tensor needs, truth values are bits, and others keep their dtype. Form
+"K" holds the row's 64-bit key, for draws nearly as large as the weights (noise); drawing again
+from the key gives the same bits. Transform and spec decide the form, so a row's bytes depend on no
+other row.
 """
 
 import math
@@ -24,16 +25,16 @@ from inrgen.transforms.base import Transform, draw_tensors, rebuild_draw
 _WIDTHS = (1, 2, 4, 8)
 
 
-def _like(transform: Transform[Any], spec: InrSpec) -> dict[str, Tensor]:
-    """Tensors of a draw of no rows: their names, shapes and dtypes."""
+def _empty_draw(transform: Transform[Any], spec: InrSpec) -> dict[str, Tensor]:
+    """Tensors of a draw of no rows, which have its names, shapes and dtypes."""
     return draw_tensors(transform.draw(spec, torch.zeros(0, dtype=torch.int64)))
 
 
 @lru_cache(maxsize=64)
 def stored_as_key(transform: Transform[Any], spec: InrSpec) -> bool:
-    """Whether draws would take more than a quarter of the bytes of the weights themselves."""
+    """Whether draws would take more than a quarter of the bytes of the weights."""
     per_row = 0.0
-    for tensor in _like(transform, spec).values():
+    for tensor in _empty_draw(transform, spec).values():
         kind_bytes = {torch.bool: 1 / 8, torch.int64: 1}.get(tensor.dtype, tensor.element_size())
         per_row += math.prod(tensor.shape[1:]) * kind_bytes
     return per_row > max(spec.num_params, 256)
@@ -41,14 +42,14 @@ def stored_as_key(transform: Transform[Any], spec: InrSpec) -> bool:
 
 @lru_cache(maxsize=64)
 def is_small(transform: Transform[Any], spec: InrSpec) -> bool:
-    """Whether draws take no more than half the memory of the weights, so that many fit at once."""
-    like = _like(transform, spec).values()
+    """Whether draws take at most half the memory of the weights, so that many fit at once."""
+    like = _empty_draw(transform, spec).values()
     per_row = sum(math.prod(t.shape[1:]) * t.element_size() for t in like)
     return per_row <= 2 * spec.num_params
 
 
 def _widths(values: Int[np.ndarray, "b n"]) -> Int[np.ndarray, " b"]:
-    """Bytes that the whole numbers of each row need."""
+    """Fewest bytes that hold the whole numbers of each row."""
     least = np.iinfo(f"i{_WIDTHS[0]}")
     if values.size == 0 or (least.min <= values.min() and values.max() <= least.max):
         return np.full(len(values), _WIDTHS[0])
@@ -61,7 +62,7 @@ def _widths(values: Int[np.ndarray, "b n"]) -> Int[np.ndarray, " b"]:
 
 
 def _body(values: Shaped[np.ndarray, "b n"], width: int) -> UInt8[np.ndarray, "b k"]:
-    """The bytes of a tensor of several rows that have one width."""
+    """Encode a tensor of rows that share one width."""
     if values.dtype == np.bool_:
         return np.packbits(values, axis=1)
     kind = f"<i{width}" if values.dtype == np.int64 else values.dtype.newbyteorder("<")
@@ -69,7 +70,7 @@ def _body(values: Shaped[np.ndarray, "b n"], width: int) -> UInt8[np.ndarray, "b
 
 
 def _strings(tensors: Sequence[np.ndarray], widths: Sequence[int]) -> UInt8[np.ndarray, "b k"]:
-    """The strings of rows that have the same width in each tensor."""
+    """Encode rows that share the width of each tensor."""
     bodies = [_body(tensor, width) for tensor, width in zip(tensors, widths, strict=True)]
     size = 1 + sum(1 + body.shape[1] for body in bodies)
     data = np.empty((len(bodies[0]), size), dtype=np.uint8)
@@ -82,7 +83,7 @@ def _strings(tensors: Sequence[np.ndarray], widths: Sequence[int]) -> UInt8[np.n
 
 
 def encode_tensors(draw: Any) -> ByteRows:
-    """The strings of a draw's rows in form "T"."""
+    """Encode the rows of a draw in form "T"."""
     columns = [t.flatten(1) if t.ndim > 1 else t[:, None] for t in draw_tensors(draw).values()]
     tensors = [column.numpy() for column in columns]
     own_width = np.zeros(len(tensors[0]), dtype=int)
@@ -109,7 +110,7 @@ def encode_tensors(draw: Any) -> ByteRows:
 def encode_draw(
     transform: Transform[Any], spec: InrSpec, draw: Any, keys: Int[Tensor, " b"]
 ) -> ByteRows:
-    """The string of each row of a draw that was made from keys."""
+    """Encode the rows of a draw that was made from keys."""
     if not stored_as_key(transform, spec):
         return encode_tensors(draw)
     table = np.full((len(keys), 9), ord("K"), dtype=np.uint8)
@@ -118,7 +119,7 @@ def encode_draw(
 
 
 def _decode_row(data: bytes, like: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one row in form "T", each without its first axis."""
+    """Decode one row in form "T" into tensors without their first axis."""
     found, at = {}, 1
     for name, tensor in like.items():
         shape = tuple(tensor.shape[1:])
@@ -140,9 +141,9 @@ def _decode_row(data: bytes, like: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def decode_draw(transform: Transform[Any], spec: InrSpec, data: Sequence[bytes]) -> Any:
-    """The draw of the rows whose strings are given, for transform.apply.
+    """Decode rows into a draw for transform.apply.
 
-    Raises ValueError for strings that are not of this transform on this spec.
+    Raises ValueError for strings that this transform does not make on this spec.
     """
     forms = {text[:1] for text in data}
     if forms == {b"K"}:
@@ -150,7 +151,7 @@ def decode_draw(transform: Transform[Any], spec: InrSpec, data: Sequence[bytes])
         return transform.draw(spec, torch.from_numpy(numbers))
     if forms != {b"T"}:
         raise ValueError(f"draws must all be of form T or all of form K; got {sorted(forms)}")
-    like = _like(transform, spec)
+    like = _empty_draw(transform, spec)
     try:
         rows = [_decode_row(text, like) for text in data]
     except (ValueError, TypeError) as error:

@@ -1,6 +1,6 @@
-"""What a job is: which store is made of which, in which blocks, and how much memory a block takes.
+"""Plans of jobs: the rows that a block is made of, its cost in memory, and how many run at once.
 
-Nothing here touches a file.
+Nothing here touches a file, and nothing imports torch.
 """
 
 from collections.abc import Sequence
@@ -9,25 +9,62 @@ from dataclasses import dataclass, replace
 from inrgen.core.spec import InrSpec
 from inrgen.store.layout import Layout
 
+PAIRS = "pairs"
+_SAMPLED = ("mean", "medoid")
+
 _MB = 1_000_000
-# Rows that are changed together, in numbers: enough that calls do not cost more than the work.
+# Numbers that are changed together: enough that calls cost less than the work in them.
 _NUMBERS_AT_ONCE = 2**19
-# Bytes that changing a number takes at its peak, twice over: draws, weights before and after, sorts
+# Peak bytes for each number that is changed: draws, weights before and after, sorts; doubled.
 _BYTES_A_NUMBER = 64
-# Bytes that a process comes to hold besides: libraries and compiled code loaded at first use, and
-# what allocators keep for later (up to 170 MB was seen).
+# Bytes that a process takes on later: libraries and compiled code loaded at first use, and memory
+# that allocators keep. Up to 170 MB was measured.
 _BYTES_LATER = 180_000_000
-# Bytes of a record while it is read, repeated, and written.
+# Bytes of a record while it is read, repeated and written.
 _BYTES_A_RECORD = 6_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateChoice:
+    """Reference that an alignment carries rows to.
+
+    Attributes:
+        kind: "mean", "medoid", "pairs" or the number of a row.
+        sample: most rows that a mean or a medoid is made from.
+        seed: names the sample.
+    """
+
+    kind: str = "mean"
+    sample: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in (*_SAMPLED, PAIRS) and not self.kind.isdecimal():
+            raise ValueError(
+                f"template must be mean, medoid, pairs or a row's number; got {self.kind!r}"
+            )
+        if not 1 <= self.sample <= 2000:
+            raise ValueError(f"sample must be in 1..2000; got {self.sample}")
+
+    @property
+    def row(self) -> int | None:
+        """The row that is the template, or None."""
+        return int(self.kind) if self.kind.isdecimal() else None
+
+    @property
+    def sampling(self) -> dict[str, int]:
+        """Sample and seed as a store records them; empty if there is no sample."""
+        return {"sample": self.sample, "seed": self.seed} if self.kind in _SAMPLED else {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeriveTask:
-    """One block of a derived store: paths and numbers alone, for whatever process it is.
+    """One block of a derived store, in paths and numbers that any process can use.
 
-    All else, operation and template included, is in the root document of out.
+    The root document of out holds the rest, operation and template included.
 
-    rows_at_once: rows of the parent that are changed together; nothing of the result depends on it.
+    Attributes:
+        rows_at_once: rows of the parent that are changed together; the result never depends on it.
     """
 
     parent: str
@@ -39,7 +76,7 @@ class DeriveTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Concurrency:
-    """How many blocks are worked on at a time, and how many rows of each together."""
+    """Blocks that are worked on at a time, and rows of each that are changed together."""
 
     blocks: int
     rows_at_once: int
@@ -47,12 +84,14 @@ class Concurrency:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockCost:
-    """What a block takes while it is made.
+    """Memory that a block takes while it is made.
 
-    fixed_bytes: for a block as such: what is read, what is written, draws made at once, and the
-        block before, which may still be on its way to the disk.
-    row_bytes: for each row of the parent that is changed at a time.
-    least_rows, most_rows: how many that may be; whole items.
+    Attributes:
+        fixed_bytes: for the block itself: rows read and written, draws, and the block before it,
+            which may still be on its way to the disk.
+        row_bytes: for each row of the parent that is changed at a time.
+        least_rows: fewest rows that can be changed together: one whole item.
+        most_rows: most rows that are worth changing together; whole items.
     """
 
     fixed_bytes: int
@@ -61,16 +100,17 @@ class BlockCost:
     most_rows: int
 
     def bytes_for(self, rows_at_once: int) -> int:
+        """Memory of a block whose rows are changed so many at a time."""
         return self.fixed_bytes + rows_at_once * self.row_bytes
 
 
 def derived_layout(parent: Layout, copies: int) -> Layout:
-    """The cut of a store that has so many rows for each row of another one."""
+    """Layout of a store with so many rows for each row of its parent."""
     return replace(parent, rows=parent.rows * copies, views=parent.views * copies)
 
 
 def parent_rows(layout: Layout, block: int, copies: int) -> range:
-    """The parent's rows that a block of the derived store is made of: whole items."""
+    """Rows of the parent that a block of the derived store is made of; whole items."""
     rows = layout.block_rows(block)
     return range(rows.start // copies, rows.stop // copies)
 
@@ -80,10 +120,10 @@ def _shard_bytes(layout: Layout, num_params: int) -> int:
 
 
 def derive_cost(spec: InrSpec, parent: Layout, copies: int) -> BlockCost:
-    """The cost of a block of a derived store."""
+    """Memory of a block of a derived store."""
     layout = derived_layout(parent, copies)
     rows = min(layout.shard_rows, layout.rows)
-    # a block's rows are spread over as many of the parent's shards, and part of one at each end
+    # A block's rows spread over this many shards of the parent, and part of one at each end.
     touched = -(-rows // copies // parent.shard_rows) + (copies > 1)
     read = touched * (_shard_bytes(parent, spec.num_params) + parent.shard_rows * _BYTES_A_RECORD)
     most = max(parent.views, _NUMBERS_AT_ONCE // (spec.num_params * copies))
@@ -97,9 +137,9 @@ def derive_cost(spec: InrSpec, parent: Layout, copies: int) -> BlockCost:
 
 
 def read_cost(spec: InrSpec, layout: Layout) -> BlockCost:
-    """The cost of a block whose rows are only read and added up in float64.
+    """Memory of a block whose rows are only read and summed in float64.
 
-    How many are added at a time is fixed, since it shows in the last digits of a sum.
+    The number of rows summed at a time is fixed, because it shows in the last digits of a sum.
     """
     cost = derive_cost(spec, layout, copies=1)
     fixed = _shard_bytes(layout, spec.num_params) + layout.shard_rows * _BYTES_A_RECORD
@@ -108,18 +148,18 @@ def read_cost(spec: InrSpec, layout: Layout) -> BlockCost:
     )
 
 
-def set_pace(
+def plan_concurrency(
     costs: Sequence[BlockCost], workers: int, memory_mb: float | None, held_bytes: int
 ) -> Concurrency:
-    """The most blocks at a time, then the most rows of each together, that a limit allows.
+    """Allow the most blocks at a time, then the most rows of each, that a memory limit permits.
 
     Args:
-        costs: of a block of each spec.
-        workers: blocks at a time that there are processors for.
-        memory_mb: the limit, in millions of bytes; None is none.
-        held_bytes: what counts towards the limit before a block is begun.
+        costs: cost of a block of each architecture.
+        workers: most blocks at a time.
+        memory_mb: the limit, in millions of bytes; None for no limit.
+        held_bytes: memory that counts towards the limit before a block begins.
 
-    Raises ValueError for a limit under what one block needs.
+    Raises ValueError for a limit below the needs of one block.
     """
     most = min(cost.most_rows for cost in costs)
     least = max(cost.least_rows for cost in costs)

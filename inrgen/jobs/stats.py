@@ -1,16 +1,29 @@
-"""Means and deviations over a split, block by block, in float64."""
+"""Mean and deviation of every parameter over a split, block by block, in float64."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64
 
+from inrgen.core.moments import Moments
+from inrgen.executors.config import ExecutorConfig
+from inrgen.executors.progress import show_progress
+from inrgen.executors.runner import run_tasks
+from inrgen.jobs.derive import limit_executor
+from inrgen.jobs.plan import read_cost
+from inrgen.store.content import content_sha256
+from inrgen.store.files.location import Location
 from inrgen.store.parent import RowRun
+from inrgen.store.reader import Store, open_store
+from inrgen.store.statistics import Statistics, encode_statistics, write_statistics
+
+StatsSplit = Literal["train", "val", "test", "all"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatsTask:
-    """One block of a store to add up. split: None takes all splits."""
+    """One block of a store to sum. split None takes all splits."""
 
     store: str
     spec_id: str
@@ -21,62 +34,158 @@ class StatsTask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Moments:
-    """Count, mean and sum of squared deviations of every parameter."""
-
-    count: int
-    mean: Float64[np.ndarray, " p"]
-    squares: Float64[np.ndarray, " p"]
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """The moments of both together (Chan, Golub and LeVeque 1979), which lose no digits."""
-        count = self.count + other.count
-        if not self.count or not other.count:
-            return self if self.count else other
-        delta = other.mean - self.mean
-        return Moments(
-            count=count,
-            mean=self.mean + delta * (other.count / count),
-            squares=self.squares + other.squares + delta**2 * (self.count * other.count / count),
-        )
-
-    def std(self) -> Float64[np.ndarray, " p"]:
-        """The unbiased standard deviation. Raises ValueError for fewer than two rows."""
-        if self.count < 2:
-            raise ValueError(
-                f"a deviation needs at least 2 rows that hold weights; got {self.count}"
-            )
-        return np.sqrt(self.squares / (self.count - 1))
-
-
-def no_moments(num_params: int) -> Moments:
-    """Those of nothing."""
-    return Moments(count=0, mean=np.zeros(num_params), squares=np.zeros(num_params))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class BlockMoments:
-    """The moments of the rows of one block."""
+    """Moments of the rows of one block."""
 
     block: int
-    moments: Moments
+    moments: Moments[np.ndarray]
 
 
 def measure_moments(task: StatsTask) -> BlockMoments:
-    """Add up the rows of a block that hold weights and are of the split."""
+    """Sum the rows of a block that hold weights and belong to the split."""
     run = RowRun(task.store, task.spec_id, task.rows)
     wanted = run.of_split(task.split)
     total = None
     for start in range(0, len(task.rows), task.rows_at_once):
         part = task.rows[start : start + task.rows_at_once]
-        kept = wanted[start : start + len(part)]
         rows = run.read(part)
-        values = rows[kept].astype(np.float64)
-        moments = no_moments(rows.shape[1])
-        if len(values):
-            mean = values.mean(axis=0)
-            squares = ((values - mean) ** 2).sum(axis=0)
-            moments = Moments(count=len(values), mean=mean, squares=squares)
+        kept = rows[wanted[start : start + len(part)]]
+        moments = Moments.from_rows(kept) if len(kept) else Moments.empty(rows.shape[1])
         total = moments if total is None else total + moments
     assert total is not None, "blocks hold rows"
     return BlockMoments(block=task.block, moments=total)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpecStatistics:
+    """Statistics of one architecture, averaged over its parameters.
+
+    Attributes:
+        count: rows that were summed.
+        constant: parameters with zero deviation, by which a loader cannot divide.
+        written: the file that holds the statistics.
+    """
+
+    spec_id: str
+    count: int
+    mean_of_means: float
+    mean_of_std: float
+    constant: int
+    written: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatsSummary:
+    """Summary of the statistics of a store."""
+
+    store: str
+    split: str
+    specs: list[SpecStatistics]
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """One line for each architecture."""
+        lines = []
+        for one in self.specs:
+            flat = f"; {one.constant:,} do not vary" if one.constant else ""
+            lines.append(
+                f"{one.written}: {one.count:,} rows of {self.split}, means {one.mean_of_means:.4g} "
+                f"and deviations {one.mean_of_std:.4g} on average{flat}"
+            )
+        return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """The summary as plain values."""
+        return asdict(self)
+
+
+def measure_statistics(
+    store: Location,
+    split: StatsSplit = "train",
+    out: Path | None = None,
+    executor: ExecutorConfig | None = None,
+) -> StatsSummary:
+    """Measure mean and unbiased deviation of every parameter, and write them.
+
+    Args:
+        out: a JSON file to write; None keeps the statistics in the store.
+        executor: settings for running blocks; the result never depends on them.
+
+    Raises ValueError for a store that is not finished, a split of fewer than two rows, or an out
+    that is a folder.
+    """
+    opened, content = open_store(store), content_sha256(store)
+    if out is not None:
+        # Refused before a pass over the whole store, not after it.
+        if out.is_dir():
+            raise ValueError(f"out must be a file; got the folder {out}")
+        out.parent.mkdir(parents=True, exist_ok=True)
+    specs = []
+    for spec_id in opened.specs:
+        moments = _sum_store(opened, spec_id, split, executor or ExecutorConfig())
+        if moments.count < 2:
+            raise ValueError(
+                f"split must have at least 2 rows of {spec_id} that hold weights; "
+                f"{split} has {moments.count}"
+            )
+        std = moments.std()
+        found = Statistics(
+            spec_id=spec_id,
+            split=split,
+            count=moments.count,
+            mean=moments.mean.tolist(),
+            std=std.tolist(),
+            store_seal=opened.seal,
+            content_sha256=content,
+        )
+        specs.append(
+            SpecStatistics(
+                spec_id=spec_id,
+                count=moments.count,
+                mean_of_means=float(moments.mean.mean()),
+                mean_of_std=float(std.mean()),
+                constant=int((std == 0).sum()),
+                written=_write(opened, store, out, found),
+            )
+        )
+    return StatsSummary(store=str(store), split=split, specs=specs)
+
+
+def _sum_store(
+    store: Store, spec_id: str, split: StatsSplit, executor: ExecutorConfig
+) -> Moments[np.ndarray]:
+    """Add the moments of all blocks in their order, in which they need not finish."""
+    spec, layout = store.specs[spec_id], store.layouts[spec_id]
+    concurrency, executor = limit_executor([read_cost(spec, layout)], executor)
+    tasks = [
+        StatsTask(
+            store=store.path,
+            spec_id=spec_id,
+            block=block,
+            rows=layout.block_rows(block),
+            split=None if split == "all" else split,
+            rows_at_once=concurrency.rows_at_once,
+        )
+        for block in range(layout.num_blocks)
+    ]
+    total, following = Moments.empty(spec.num_params), 0
+    early: dict[int, Moments[np.ndarray]] = {}
+    with show_progress("stats", layout.rows, 0, "INRs") as progress:
+        for found in run_tasks(measure_moments, tasks, executor, progress.tick):
+            early[found.block] = found.moments
+            progress.advance(len(layout.block_rows(found.block)))
+            while following in early:
+                total, following = total + early.pop(following), following + 1
+    return total
+
+
+def _write(store: Store, path: Location, out: Path | None, found: Statistics) -> str:
+    if out is None:
+        return f"{path}/{write_statistics(store.path, found)}"
+    if len(store.specs) > 1:
+        out = out.with_name(f"{out.stem}.{found.spec_id}{out.suffix}")
+    out.write_bytes(encode_statistics(found))
+    return str(out)

@@ -1,4 +1,4 @@
-"""The source protocol: items in a fixed order, and the signal of each."""
+"""Where signals come from: the source protocol, its items and their signals."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,21 +10,16 @@ from torch import Tensor
 
 from inrgen.core.spec import ValueKind
 from inrgen.core.splits import Split
-from inrgen.sources.mesh import ShapeReference
+from inrgen.sources.shape_check import ShapeCheck
 
 
 class BadSignal(Exception):
-    """An item that cannot be read; the message is the reason that its record carries."""
+    """One item that cannot be read; its message is the reason its record will carry."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """An image or shape to fit.
-
-    Attributes:
-        item_id: "train/00017", or a path below the source's folder, with slashes.
-        label: the class number; -1 for none.
-    """
+    """One thing to fit. item_id is "train/00017" or a relative POSIX path; label -1 means none."""
 
     item_id: str
     split: Split
@@ -34,22 +29,21 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signal:
-    """Samples that an INR is fitted to.
+    """The samples that an INR is fitted to.
 
-    Attributes:
-        values: n points of d_out values; intensities in [0, 1], distances in coordinate units.
-        grid: the shape of a regular grid, row-major, (rows, columns) for images; () for points.
-        coords: positions of the points; None on a grid, whose coordinates follow from the spec.
-        reference: measures fits of shapes; no fit sees it.
+    values: n points of d_out values; intensities in [0, 1], distances in coordinate units.
+    grid: the shape of a regular grid, row-major, (rows, columns) for images; () for loose points.
+    coords: where loose points are; None on a grid, whose coordinates the spec's convention gives.
+    check: what fits to a shape are measured against; no part of what they are fitted to.
     """
 
     values: Float[Tensor, "n d_out"]
     grid: tuple[int, ...] = ()
     coords: Float[Tensor, "n d_in"] | None = None
-    reference: ShapeReference | None = None
+    check: ShapeCheck | None = None
 
     def sha256(self) -> str:
-        """Digest of the decoded signal: its shape, values and coordinates as float32 bytes."""
+        """A digest of the decoded signal: its shape, values and coordinates as float32 bytes."""
         digest = hashlib.sha256(repr((self.grid, tuple(self.values.shape))).encode())
         digest.update(self.values.contiguous().numpy().tobytes())
         if self.coords is not None:
@@ -59,11 +53,7 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFacts:
-    """Facts about all signals of a source, known before any is read.
-
-    Attributes:
-        value_range: the least and greatest value that signals can have.
-    """
+    """What a source says of all its signals, before any is read: value_range is what they span."""
 
     name: str
     value_kind: ValueKind
@@ -82,9 +72,9 @@ class Source(Protocol):
 
     @property
     def items(self) -> Sequence[Item]:
-        """Every item of the requested splits, in order."""
+        """Every item of the splits asked for, by its place in the order."""
         ...
 
     def load(self, index: int) -> Signal:
-        """Read the signal of items[index]. Raises BadSignal if the item cannot be read."""
+        """The signal of items[index]. Raises BadSignal where the item cannot be read."""
         ...

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng, symmetry
-from inrgen.core.matching import MatchConfig, match
+from inrgen.core.config import MatchConfig
+from inrgen.core.matching import match
 from inrgen.core.mixing import mix, select
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec

@@ -11,9 +11,8 @@ from inrgen.core.splits import SPLITS, Split
 from inrgen.core.symmetry import Kind
 from inrgen.executors.config import ExecutorConfig
 from inrgen.fit.build_config import BuildConfig
-from inrgen.jobs.align import OPERATION, align_parameters
-from inrgen.jobs.block import note_template, noted_template
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation
+from inrgen.jobs.operations import ALIGN, align_parameters, read_template, record_templates
 from inrgen.sources.config import SourceConfig
 from inrgen.store.content import content_sha256
 from inrgen.store.files.protocol import open_files
@@ -153,22 +152,20 @@ def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path
     how = ExecutorConfig(workers=1)
     asked = AlignConfig(store=paths["train"], out=found["train"], match=kind, how=how)
     if is_whole(found["train"]):
-        noted = align_parameters(
-            asked.to, asked.search, {"sample": asked.sample, "seed": asked.seed}
-        )
-        ensure_store(plan_derivation(asked.store, asked.out, OPERATION, 1, noted), dict)
+        noted = align_parameters(asked.template, asked.search, asked.reference.sampling)
+        ensure_store(plan_derivation(asked.store, asked.out, ALIGN, 1, noted), dict)
     else:
         align(asked)
     made, facts = open_store(found["train"]), read_facts(open_files(found["train"]), found["train"])
-    template = noted_template(facts.about, made.spec)
+    template = read_template(facts.about, made.spec)
     assert template is not None, "an alignment to a mean notes its template"
     parameters = align_parameters(
         "template of train", asked.search, {"sha256": content_sha256(made.path)}
     )
     for split in ("val", "test"):
         if found[split] != found["train"]:
-            plan = plan_derivation(paths[split], found[split], OPERATION, 1, parameters)
-            ensure_store(plan, lambda: note_template({made.spec.spec_id: template}))
+            plan = plan_derivation(paths[split], found[split], ALIGN, 1, parameters)
+            ensure_store(plan, lambda: record_templates({made.spec.spec_id: template}))
             if not is_whole(found[split]):
                 fill(plan, how)
     return found

@@ -11,10 +11,8 @@ from inrgen.core.matching import MatchConfig
 from inrgen.core.spec import InrSpec
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.runner import run_tasks
-from inrgen.jobs.align import align_parameters
-from inrgen.jobs.augment import augment_parameters
-from inrgen.jobs.block import note_template
-from inrgen.jobs.derive_run import derive_blocks
+from inrgen.jobs.derive import derive_blocks
+from inrgen.jobs.operations import align_parameters, augment_parameters, record_templates
 from inrgen.jobs.plan import DeriveTask, derive_cost
 from inrgen.jobs.stats import StatsTask, measure_moments
 from inrgen.store.content import content_sha256
@@ -132,7 +130,7 @@ def _augment(paths: JobPaths, chain: str) -> None:
 def _align(paths: JobPaths) -> None:
     template = open_store(paths.parent).read([0])
     parameters = align_parameters("0", MatchConfig(), {})
-    _derive(paths, "align", parameters, note_template({paths.spec_id: template}))
+    _derive(paths, "align", parameters, record_templates({paths.spec_id: template}))
 
 
 def _stats(paths: JobPaths) -> None:

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from inrgen.cli import main
 from inrgen.commands.align import AlignConfig, align
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
-from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
+from inrgen.core.config import MatchConfig, thorough
+from inrgen.core.geometry import grid_coords
+from inrgen.core.matching import match, squared_distance
 from inrgen.core.siren import evaluate
 from inrgen.executors.config import ExecutorConfig
-from inrgen.jobs.align import match_config
-from inrgen.jobs.block import note_template, noted_template
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation
-from inrgen.jobs.replay import replay
+from inrgen.jobs.operations import read_search, read_template, record_templates
+from inrgen.jobs.repair import replay
 from inrgen.store.files.protocol import open_files
 from inrgen.store.lineage import walk_back
 from inrgen.store.metadata import read_facts
@@ -66,7 +67,7 @@ def test_functions_stay_what_they_were(made_up, parent, aligned):
 
 def test_a_row_is_its_parent_matched_to_the_stored_template(made_up, parent, aligned):
     facts = read_facts(open_files(aligned), aligned)
-    template = noted_template(facts.about, made_up.spec)
+    template = read_template(facts.about, made_up.spec)
     rows = served(made_up)[::7]
     params, names = open_store(parent).read(rows), names_of(made_up, rows)
     found = match(made_up.spec, template, params, thorough("signed"), names=names)
@@ -78,9 +79,9 @@ def test_a_row_is_its_parent_matched_to_the_stored_template(made_up, parent, ali
 
 def test_the_search_is_noted(aligned):
     noted = walk_back(open_store(aligned))[0].how["match"]
-    assert match_config(noted) == thorough("signed")
-    with pytest.raises(ValueError, match=r"that this inrgen knows; got \['depth'\]"):
-        match_config({**noted, "depth": 2})
+    assert read_search(noted) == thorough("signed")
+    with pytest.raises(ValueError, match=r"that this version knows; got \['depth'\]"):
+        read_search({**noted, "depth": 2})
 
 
 def test_a_store_that_notes_no_opening_is_one_from_the_identity(made_up, parent, tmp_path):
@@ -88,14 +89,14 @@ def test_a_store_that_notes_no_opening_is_one_from_the_identity(made_up, parent,
     noted = {"kind": "signed", "order": [], "max_sweeps": 100, "restarts": 0, "seed": 0}
     plan = plan_derivation(parent, out, "align", 1, {"to": "20", "match": noted, "template": {}})
     template = open_store(parent).read([20])
-    ensure_store(plan, lambda: note_template({made_up.spec_id: template}))
+    ensure_store(plan, lambda: record_templates({made_up.spec_id: template}))
     fill(plan, ExecutorConfig(workers=1))
     found = match(made_up.spec, template, open_store(parent).read(rows), MatchConfig())
     assert torch.equal(found.aligned.flat(), open_store(out).read(rows).flat())
-    said = align(config(parent, out, to="20", opening="identity", restarts=0))
+    said = align(config(parent, out, template="20", init="identity", restarts=0))
     assert said.rows_found == made_up.rows
     with pytest.raises(ValueError, match=r"match.opening \(there nothing, here 'both'\)"):
-        align(config(parent, out, to="20"))
+        align(config(parent, out, template="20"))
 
 
 def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, aligned):
@@ -107,7 +108,7 @@ def test_what_is_reported_is_what_lies_there(made_up, parent, aligned):
     said = align(config(parent, aligned))
     assert (said.rows_made, said.rows_found) == (0, made_up.rows)
     facts = read_facts(open_files(aligned), aligned)
-    template = noted_template(facts.about, made_up.spec)
+    template = read_template(facts.about, made_up.spec)
     for path, figure in ((parent, said.before), (aligned, said.after)):
         distances = squared_distance(template, open_store(path).read(served(made_up)))
         assert figure == pytest.approx(float(distances.mean()), rel=1e-12)
@@ -115,7 +116,7 @@ def test_what_is_reported_is_what_lies_there(made_up, parent, aligned):
 
 def test_pairs_bring_views_to_the_first_that_is_there(made_up, parent, tmp_path):
     out = tmp_path / "pairs"
-    said = align(config(parent, out, to="pairs"))
+    said = align(config(parent, out, template="pairs"))
     assert said.after < said.before
     before, after = open_store(parent), open_store(out)
     # of item 0 the first view is bad, so the second is what others are matched to
@@ -126,18 +127,18 @@ def test_pairs_bring_views_to_the_first_that_is_there(made_up, parent, tmp_path)
     assert verify_store(out).ok
 
 
-@pytest.mark.parametrize("to", ["medoid", "20"])
-def test_a_row_may_be_the_template(made_up, parent, tmp_path, to):
+@pytest.mark.parametrize("kind", ["medoid", "20"])
+def test_a_row_may_be_the_template(made_up, parent, tmp_path, kind):
     out = tmp_path / "store"
     how = ExecutorConfig(workers=1)
-    align(config(parent, out, to=to, match="permutation", restarts=0, how=how))
+    align(config(parent, out, template=kind, match="permutation", restarts=0, how=how))
     facts = read_facts(open_files(out), out)
-    template = noted_template(facts.about, made_up.spec).flat()
+    template = read_template(facts.about, made_up.spec).flat()
     rows = served(made_up)
     same = (open_store(parent).read(rows).flat() == template).all(dim=1).nonzero()[:, 0].tolist()
     assert len(same) == 1
     row = rows[same[0]]
-    assert row == 20 or to == "medoid"
+    assert row == 20 or kind == "medoid"
     assert torch.equal(open_store(out).read([row]).flat(), template)
     signs = replay(open_store(parent), open_store(out), [row]).flat()
     assert torch.equal(signs, template)
@@ -152,24 +153,37 @@ def test_an_interrupted_alignment_goes_on_with_its_own_template(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("inrgen.commands.align.fill", stop)
+        patch.setattr("inrgen.jobs.align.fill", stop)
         with pytest.raises(KeyboardInterrupt):
             align(config(parent, out))
     # made once: a machine that sums in another order must not make another one
-    monkeypatch.setattr("inrgen.commands.align.make_template", stop)
+    monkeypatch.setattr("inrgen.jobs.align.make_template", stop)
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 5_000)
     align(config(parent, out, how=ExecutorConfig(workers=1)))
     assert made_up.content(out) == made_up.content(aligned)
 
 
 def test_what_cannot_be_is_a_sentence(parent, aligned, tmp_path):
-    with pytest.raises(ValueError, match="to must be mean, medoid, pairs or a row's number"):
-        config(parent, tmp_path, to="template")
-    with pytest.raises(ValueError, match="to must be a row that holds weights; got 501"):
-        align(config(parent, tmp_path / "a", to="501"))
-    with pytest.raises(ValueError, match="to must be a row that holds weights; got 99999"):
-        align(config(parent, tmp_path / "a", to="99999"))
+    with pytest.raises(ValueError, match="template must be mean, medoid, pairs or a row's number"):
+        config(parent, tmp_path, template="other")
+    with pytest.raises(ValueError, match="template must be a row that holds weights; got 501"):
+        align(config(parent, tmp_path / "a", template="501"))
+    with pytest.raises(ValueError, match="template must be a row that holds weights; got 99999"):
+        align(config(parent, tmp_path / "a", template="99999"))
     with pytest.raises(ValueError, match=r"parameters.match.kind \(there 'signed', here 'phase'\)"):
         align(config(parent, aligned, match="phase"))
     with pytest.raises(ValueError, match="memory_mb must be at least"):
         align(config(parent, tmp_path / "a", how=ExecutorConfig(memory_mb=1)))
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("align S --out T --to 3", "--to is now --template"),
+        ("align S --out T --opening=ends", "--opening is now --init"),
+        ("augment S --out T --chain rotation", "--chain is now --augment"),
+    ],
+)
+def test_an_old_option_is_refused_by_its_new_name(command, sentence, capsys):
+    assert main(command.split()) == 1
+    assert capsys.readouterr().err.strip().endswith(sentence)

@@ -11,11 +11,11 @@ import torch
 from inrgen.commands.align import AlignConfig, align
 from inrgen.commands.augment import AugmentConfig, augment
 from inrgen.commands.verify import VerifyConfig, verify
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.siren import evaluate
 from inrgen.executors.config import ExecutorConfig
-from inrgen.jobs.augment import Augment, augment_parameters
-from inrgen.jobs.replay import replay
+from inrgen.jobs.operations import Augment, augment_parameters
+from inrgen.jobs.repair import replay
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import StoreBusy
 from inrgen.store.layout import STAGING
@@ -30,7 +30,7 @@ COPIES = 3
 
 
 def config(parent: Path, out: Path, **changes) -> AugmentConfig:
-    asked = {"store": parent, "out": out, "chain": MOVING, "copies": COPIES, "seed": 7}
+    asked = {"store": parent, "out": out, "augment": MOVING, "copies": COPIES, "seed": 7}
     return AugmentConfig(**{**asked, "how": ExecutorConfig(workers=2), **changes})
 
 
@@ -58,7 +58,7 @@ def test_copies_lie_together_and_name_their_parents(made_up, moved):
 
 
 def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, moved, tmp_path):
-    augment(config(parent, tmp_path / "noisy", chain="gaussian-noise"))
+    augment(config(parent, tmp_path / "noisy", augment="gaussian-noise"))
     for path in (moved, tmp_path / "noisy"):
         store = open_store(path)
         unserved = {row * COPIES + copy for row in made_up.bad for copy in range(COPIES)}
@@ -70,7 +70,7 @@ def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, moved, tmp_p
 
 def test_bad_rows_stay_bad_and_new_ones_are_told(made_up, parent, tmp_path):
     out = tmp_path / "store"
-    said = augment(config(parent, out, chain="gaussian-noise:scale=1e39:chance=0.5", copies=1))
+    said = augment(config(parent, out, augment="gaussian-noise:scale=1e39:chance=0.5", copies=1))
     assert verify_store(out).ok
     table = open_store(out).records.to_table().sort_by("row")
     status, reason = table["status"].to_pylist(), table["reason"].to_pylist()
@@ -85,7 +85,7 @@ def test_bad_rows_stay_bad_and_new_ones_are_told(made_up, parent, tmp_path):
 
 
 def test_a_chain_of_symmetries_keeps_functions_and_their_psnr(made_up, parent, tmp_path):
-    augment(config(parent, tmp_path / "store", chain="symmetry:max_phase=2", copies=2))
+    augment(config(parent, tmp_path / "store", augment="symmetry:max_phase=2", copies=2))
     store, rows = open_store(tmp_path / "store"), range(20, 220)
     coords = grid_coords(made_up.spec, (8, 8), torch.float64)
     now = store.read(rows).to(dtype=torch.float64)
@@ -102,9 +102,9 @@ def noisy(tmp_path) -> Path:
     """A small store, its augmentation by a noise, that one's alignment, and noise over each."""
     small = type("Small", (MadeUp,), {"bad": (1,)})(rows=80)
     small.build(tmp_path / "0")
-    noise = {"chain": "gaussian-noise:scale=0.1", "copies": 1}
+    noise = {"augment": "gaussian-noise:scale=0.1", "copies": 1}
     augment(config(tmp_path / "0", tmp_path / "1", **noise))
-    aligning = {"to": "pairs", "match": "permutation", "restarts": 0, "opening": "identity"}
+    aligning = {"template": "pairs", "match": "permutation", "restarts": 0, "init": "identity"}
     align(AlignConfig(store=tmp_path / "1", out=tmp_path / "1 aligned", **aligning))
     augment(config(tmp_path / "1", tmp_path / "2", **noise))
     augment(config(tmp_path / "1 aligned", tmp_path / "2 aligned", **noise))
@@ -131,7 +131,7 @@ def test_augmentations_one_after_the_other_draw_independently(noisy):
         next(store.rglob("params/c/0/0")).unlink()
         assert not verify(VerifyConfig(store=store, repair=True)).failed
         assert MadeUp.content(store) == whole
-    flip = {"chain": "siren-negation", "copies": 1}
+    flip = {"augment": "siren-negation", "copies": 1}
     augment(config(noisy / "0", noisy / "flipped", **flip))
     augment(config(noisy / "flipped", noisy / "again", **flip))
     rows = [open_store(noisy / name).read(range(4, 80)).flat() for name in ("0", "again")]
@@ -140,9 +140,9 @@ def test_augmentations_one_after_the_other_draw_independently(noisy):
 
 @pytest.mark.usefixtures("quickly")
 def test_what_was_begun_when_earlier_ones_did_not_count_goes_on_so(noisy, monkeypatch):
-    noise = {"chain": "gaussian-noise:scale=0.1", "copies": 1}
+    noise = {"augment": "gaussian-noise:scale=0.1", "copies": 1}
     with monkeypatch.context() as patch:
-        patch.setattr("inrgen.commands.augment.read_derivation", lambda identity: None)
+        patch.setattr("inrgen.jobs.augment.read_derivation", lambda identity: None)
         augment(config(noisy / "1", noisy / "old", **noise))
         patch.setattr(StoreWriter, "commit", lambda *of: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -160,9 +160,9 @@ def test_what_was_begun_when_earlier_ones_did_not_count_goes_on_so(noisy, monkey
 
 def test_parameters_of_a_later_inrgen_are_refused_and_not_left_out(made_up):
     noted = augment_parameters(parse_links("gaussian-noise"), seed=0, earlier=2)
-    assert Augment.of(made_up.spec, noted, 1).earlier == 2
-    with pytest.raises(ValueError, match=r"parameters that this inrgen knows; got \['later'\]"):
-        Augment.of(made_up.spec, noted | {"later": 1}, 1)
+    assert Augment.from_parameters(made_up.spec, noted, 1).earlier == 2
+    with pytest.raises(ValueError, match=r"parameters that this version knows; got \['later'\]"):
+        Augment.from_parameters(made_up.spec, noted | {"later": 1}, 1)
 
 
 @pytest.mark.usefixtures("quickly")
@@ -225,7 +225,7 @@ def test_other_jobs_on_the_same_store_are_refused_by_name(parent, moved, made_up
     with StoreWriter(moved), pytest.raises(StoreBusy):
         augment(config(parent, moved))
     with pytest.raises(ValueError, match="needs an activation among"):
-        augment(config(parent, tmp_path / "none", chain="relu-scale"))
+        augment(config(parent, tmp_path / "none", augment="relu-scale"))
     assert not (tmp_path / "none").exists(), "a chain without meaning is refused first"
     made_up.build(tmp_path / "half", num_blocks=2)
     with pytest.raises(ValueError, match="is not finished: 3 of its blocks are missing"):

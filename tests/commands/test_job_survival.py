@@ -15,8 +15,8 @@ from inrgen.store.verify import verify_store
 INRGEN = str(Path(sys.executable).with_name("inrgen"))
 NUM_KILLS = int(os.environ.get("INRGEN_KILLS", "6"))
 JOBS = {
-    "augment": ("augment", "--chain", "rotation,gaussian-noise:chance=0.5", "--copies", "3"),
-    "align": ("align", "--to", "21"),
+    "augment": ("augment", "--augment", "rotation,gaussian-noise:chance=0.5", "--copies", "3"),
+    "align": ("align", "--template", "21"),
 }
 
 
@@ -103,7 +103,7 @@ def test_a_limit_on_memory_is_kept(made_up, tmp_path):
     """Of 108 MB read and 216 MB written, a small part is held at a time."""
     sample = type(made_up)(rows=1600, widths=(2, 128, 128, 1))
     parent = sample.build(tmp_path / "parent")
-    chain = ("--chain", "gaussian-noise", "--copies", "2", "--memory-mb")
+    chain = ("--augment", "gaussian-noise", "--copies", "2", "--memory-mb")
 
     def run(out: str, memory_mb: int) -> subprocess.CompletedProcess[str]:
         options = ("augment", str(parent), "--out", str(tmp_path / out), *chain, str(memory_mb))

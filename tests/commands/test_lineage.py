@@ -21,8 +21,8 @@ def family(parent, tmp_path_factory) -> Path:
     """A store, its augmentation, and the alignment of that, side by side."""
     folder = tmp_path_factory.mktemp("family")
     shutil.copytree(parent, folder / "first")
-    augment(AugmentConfig(store=folder / "first", out=folder / "second", chain="rotation"))
-    align(AlignConfig(store=folder / "second", out=folder / "third", to="pairs"))
+    augment(AugmentConfig(store=folder / "first", out=folder / "second", augment="rotation"))
+    align(AlignConfig(store=folder / "second", out=folder / "third", template="pairs"))
     return folder
 
 
@@ -123,9 +123,9 @@ def test_a_lost_parent_can_be_named_and_another_is_refused(mine, made_up):
     before = made_up.content(store)
     (store / shard_key(spec_id, 1)).unlink()
     (mine / "second").rename(mine / "elsewhere")
-    with pytest.raises(ValueError, match=r"which is not at .*second: say where it is with --data"):
+    with pytest.raises(ValueError, match=r"which is not at .*second: give its place with --data"):
         verify(VerifyConfig(store=store, repair=True))
-    with pytest.raises(ValueError, match=r"is not what .*third was made of"):
+    with pytest.raises(ValueError, match=r"is not the parent of .*third"):
         verify(VerifyConfig(store=store, repair=True, data=str(mine / "first")))
     assert not verify(VerifyConfig(store=store, repair=True, data=str(mine / "elsewhere"))).failed
     assert made_up.content(store) == before

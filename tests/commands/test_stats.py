@@ -78,7 +78,7 @@ def test_altered_statistics_are_found_and_taken_away(made_up, store):
 def test_statistics_of_another_store_do_not_pass(made_up, parent, store, tmp_path):
     from inrgen.commands.augment import AugmentConfig, augment
 
-    augment(AugmentConfig(store=parent, out=tmp_path / "other", chain="permutation"))
+    augment(AugmentConfig(store=parent, out=tmp_path / "other", augment="permutation"))
     stats(StatsConfig(store=store))
     (document,) = (store / "statistics").iterdir()
     target = tmp_path / "other" / "statistics" / document.name
@@ -99,7 +99,7 @@ def test_the_folder_is_made_or_out_refused_before_a_pass(parent, tmp_path, monke
     out = tmp_path / "new" / "folder" / "stats.json"
     assert stats(StatsConfig(store=parent, split="val", out=out)).specs[0].written == str(out)
     assert decode_statistics(out.read_bytes()).split == "val"
-    monkeypatch.setattr("inrgen.commands.stats._moments", None)
+    monkeypatch.setattr("inrgen.jobs.stats._sum_store", None)
     with pytest.raises(ValueError, match=f"out must be a file; got the folder {out.parent}"):
         stats(StatsConfig(store=parent, out=out.parent))
     with pytest.raises(NotADirectoryError):

@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrgen.core.spec import InrSpec
-from inrgen.jobs.plan import _BYTES_LATER, derive_cost, derived_layout, parent_rows, set_pace
+from inrgen.jobs.plan import (
+    _BYTES_LATER,
+    derive_cost,
+    derived_layout,
+    parent_rows,
+    plan_concurrency,
+)
 from inrgen.store.layout import Layout
 
 SPEC = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
@@ -45,20 +51,22 @@ def test_a_limit_is_kept_or_refused(parent, copies, workers, memory_mb, held):
     before, held = held, held + _BYTES_LATER
     if held + least > memory_mb * 1e6:
         with pytest.raises(ValueError, match="memory_mb must be at least"):
-            set_pace([cost], workers, memory_mb, before)
+            plan_concurrency([cost], workers, memory_mb, before)
         return
-    pace = set_pace([cost], workers, memory_mb, before)
-    assert 1 <= pace.blocks <= workers
-    assert pace.rows_at_once >= parent.views
-    assert pace.rows_at_once % parent.views == 0
-    assert held + pace.blocks * cost.bytes_for(pace.rows_at_once) <= memory_mb * 1e6
+    concurrency = plan_concurrency([cost], workers, memory_mb, before)
+    assert 1 <= concurrency.blocks <= workers
+    assert concurrency.rows_at_once >= parent.views
+    assert concurrency.rows_at_once % parent.views == 0
+    assert held + concurrency.blocks * cost.bytes_for(concurrency.rows_at_once) <= memory_mb * 1e6
     # as many blocks at a time as there are workers for, before rows are many
-    assert pace.blocks == workers or held + (pace.blocks + 1) * least > memory_mb * 1e6
+    assert (
+        concurrency.blocks == workers or held + (concurrency.blocks + 1) * least > memory_mb * 1e6
+    )
 
 
 def test_the_least_memory_that_is_named_is_enough():
     cost = derive_cost(SPEC, Layout(rows=40_000, views=10), 2)
     with pytest.raises(ValueError, match=r"at least \d+: ") as refused:
-        set_pace([cost], 4, 1, 50_000_000)
+        plan_concurrency([cost], 4, 1, 50_000_000)
     named = float(str(refused.value).split("at least ")[1].split(":")[0])
-    assert set_pace([cost], 4, named, 50_000_000).blocks == 1
+    assert plan_concurrency([cost], 4, named, 50_000_000).blocks == 1

@@ -12,7 +12,8 @@ from PIL import Image
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import bucket_split
-from inrgen.sources.torchvision_sets import NAMES, import_datasets
+from inrgen.sources.torchvision_import import import_datasets
+from inrgen.sources.torchvision_sets import NAMES
 
 
 def write_kmnist(folder):

@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from inrgen.core import rng, symmetry
-from inrgen.core.matching import MatchConfig, match, squared_distance
+from inrgen.core.config import MatchConfig
+from inrgen.core.matching import match, squared_distance
 from inrgen.core.mixing import mix, mix_labels, one_hot
 from inrgen.core.params import Params
 from inrgen.core.siren import InitConfig, evaluate, initialise

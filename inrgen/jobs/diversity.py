@@ -1,0 +1,98 @@
+"""Sample the items of a store, and measure the distances of their views and of strangers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from inrgen.core import rng
+from inrgen.core.config import Kind, thorough
+from inrgen.core.diversity import DiversityRow, measure_diversity
+from inrgen.core.geometry import grid_coords
+from inrgen.store.reader import Store
+from inrgen.store.records import USABLE_STATUSES
+
+# Points along each axis at which functions are compared, by the number of coordinates.
+_SIDES = {1: 256, 2: 28, 3: 12}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewSample:
+    """A sample of the items of one architecture: two views of each, or its only one.
+
+    Attributes:
+        rows: (r,) rows of the store.
+        items: (r,) number of each row's item; the rows of an item follow one another.
+    """
+
+    rows: Int[np.ndarray, " r"]
+    items: Int[np.ndarray, " r"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpecDiversity:
+    """Diversity of one architecture, measured on a sample of num_items items."""
+
+    spec_id: str
+    num_items: int
+    rows: tuple[DiversityRow, ...]
+
+
+def sample_views(store: Store, spec_id: str, split: str, num_items: int, seed: int) -> ViewSample:
+    """Sample items of a split ("all" for every split) by their ids and the seed alone.
+
+    Raises ValueError for a split without rows that hold weights.
+    """
+    table = store.read_records(["item_id", "row", "spec_id", "split", "status"])
+    names = {
+        name: np.array(table[name].to_pylist(), dtype=object)
+        for name in ("item_id", "spec_id", "split", "status")
+    }
+    usable = np.isin(names["status"], USABLE_STATUSES) & (names["spec_id"] == spec_id)
+    if split != "all":
+        usable &= names["split"] == split
+    if not usable.any():
+        raise ValueError(
+            f"split must be one with rows of {spec_id} that hold weights; got {split!r}"
+        )
+    rows = np.asarray(table["row"])[usable]
+    named = names["item_id"][usable].astype(str)
+    ids = np.unique(named)
+    items = np.searchsorted(ids, named)
+    draws = rng.bits(rng.keys(seed, "diversity items", rng.hash_items(ids.tolist())), 1)
+    chosen = np.isin(items, draws[:, 0].argsort().numpy()[:num_items])
+    rows, items = rows[chosen], items[chosen]
+    taken = _two_of_each(items, rng.keys(seed, "diversity views", torch.from_numpy(rows)))
+    return ViewSample(rows=rows[taken], items=items[taken])
+
+
+def _two_of_each(
+    items: Int[np.ndarray, " r"], keys: Int[torch.Tensor, " r"]
+) -> Int[np.ndarray, " t"]:
+    """Places of two entries of each item, or of its only one, drawn by their keys."""
+    shuffled = rng.bits(keys, 1)[:, 0].argsort().numpy()
+    order = shuffled[np.argsort(items[shuffled], kind="stable")]
+    grouped = items[order]
+    return order[np.arange(len(order)) - np.searchsorted(grouped, grouped) < 2]
+
+
+def measure_store_diversity(
+    store: Store, spec_id: str, split: str, kinds: tuple[Kind, ...], num_pairs: int, seed: int
+) -> SpecDiversity:
+    """Measure one architecture on a sample of as many items as pairs.
+
+    Args:
+        kinds: the kinds of matching by which pairs are aligned, each with the thorough search.
+    """
+    spec, sample = store.specs[spec_id], sample_views(store, spec_id, split, num_pairs, seed)
+    found = measure_diversity(
+        spec,
+        store.read(sample.rows, spec_id),
+        torch.from_numpy(sample.items),
+        grid_coords(spec, (_SIDES[spec.d_in],) * spec.d_in),
+        tuple(thorough(kind) for kind in kinds),
+        num_pairs,
+        seed,
+    )
+    return SpecDiversity(spec_id=spec_id, num_items=len(np.unique(sample.items)), rows=found)
