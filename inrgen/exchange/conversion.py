@@ -123,7 +123,7 @@ def standardise(
 ) -> Params:
     """Weights of g = (f - mean) / std, as data sets are standardised; spec's offset stays."""
     means, stds = standardisation(spec, mean, std)
-    return map_values(params, 1.0 / stds, -means / stds, (spec.output_offset,) * 2)
+    return map_values(params, 1.0 / stds, -means / stds, (spec.output_offset, spec.output_offset))
 
 
 def unstandardise(
@@ -131,7 +131,7 @@ def unstandardise(
 ) -> Params:
     """Weights of g = std f + mean: the inverse of standardise."""
     means, stds = standardisation(spec, mean, std)
-    return map_values(params, stds, means, (spec.output_offset,) * 2)
+    return map_values(params, stds, means, (spec.output_offset, spec.output_offset))
 
 
 def image_spec(

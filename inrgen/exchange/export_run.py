@@ -128,9 +128,7 @@ class Export:
                 total += Moments(
                     count=int(found["count"]), mean=found["mean"], squares=found["squares"]
                 )
-        finish = load_format(self.plan.format).finish
-        if finish is not None:
-            finish(context, rows, total)
+        load_format(self.plan.format).finish(context, rows, total)
         remove_unfinished(self._folder)
         write_json(self._folder / SIDECAR, self._sidecar())
         shutil.rmtree(self._state)

@@ -13,7 +13,7 @@ from inrgen.core.splits import SPLITS
 from inrgen.exchange.conventions import Conventions, FormatName
 from inrgen.exchange.conversion import standardisation
 from inrgen.exchange.files import BadEntry, read_json
-from inrgen.exchange.formats.base import SIDECAR, Entry, Format, Listing, load_format
+from inrgen.exchange.formats.base import SIDECAR, Entry, Format, Listing, load_entries, load_format
 from inrgen.store.layout import Layout
 
 # Number of files to read for the widths; the data set's are the commonest among them.
@@ -147,7 +147,7 @@ def _sample_widths(layout: Format, folder: Path, entries: Sequence[Entry]) -> tu
     step = max(1, len(entries) // _SAMPLES)
     reason, seen = "", Counter()
     for some in (entries[::step], entries):
-        for loaded in layout.load(folder, some, None):
+        for loaded in load_entries(layout, folder, some, None):
             if isinstance(loaded, BadEntry):
                 reason = reason or str(loaded)
                 continue

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,19 +13,31 @@ from torch import Tensor
 from inrgen.core.params import Params
 from inrgen.exchange.conversion import unstandardise
 from inrgen.exchange.files import BadEntry
-from inrgen.exchange.formats.base import Entry, Loaded, load_format
-from inrgen.exchange.import_plan import ImportPlan, Item
+from inrgen.exchange.formats.base import Entry, Loaded, load_entries, load_format
+from inrgen.exchange.import_plan import ImportPlan
 from inrgen.executors.progress import show_progress
 from inrgen.store.create import create_store
 from inrgen.store.files.location import Location
 from inrgen.store.records import FitRecord, FitStatus
 from inrgen.store.writer import StoreWriter, stage_block
 
+# Fields of a record that describe a fit; an import fits nothing.
+_NO_FIT: dict[str, Any] = {
+    "source_sha256": "",
+    "seed": 0,
+    "engine": "imported",
+    "num_steps": 0,
+    "final_loss": math.nan,
+    "psnr_db": math.nan,
+    "iou": math.nan,
+    "duration_s": 0.0,
+}
+
 
 def _load(plan: ImportPlan, entries: Sequence[Entry | None]) -> list[Loaded | BadEntry]:
     """Contents of each entry, in order."""
     present = [entry for entry in entries if entry is not None]
-    loaded = iter(load_format(plan.format).load(plan.folder, present, plan.spec.widths))
+    loaded = load_entries(load_format(plan.format), plan.folder, present, plan.spec.widths)
     missing = BadEntry("the source has no such view of this item")
     return [missing if entry is None else next(loaded) for entry in entries]
 
@@ -59,58 +72,31 @@ def import_block(
     flat = np.full((len(rows), plan.spec.num_params), np.nan, dtype=np.float32)
     records = []
     for place, loaded in enumerate(_load(plan, entries)):
+        item, view = items[place // views], place % views
         row, status, reason = _convert(plan, loaded)
         if row is not None:
             flat[place] = row.numpy()
+        first = next(entry for entry in item.views if entry is not None)
+        # the label of a listing wins over the label in the file
+        label = (item.views[view] or first).label
+        if label < 0 and isinstance(loaded, Loaded):
+            label = loaded.label
         records.append(
-            _record(
-                plan,
-                items[place // views],
-                view=place % views,
+            FitRecord(
+                item_id=item.item_id,
+                view=view,
                 row=rows.start + place,
-                file_label=loaded.label if isinstance(loaded, Loaded) else -1,
+                spec_id=plan.spec.spec_id,
+                split=first.split,
+                label=label,
+                label_name=plan.label_names.get(label, str(label)) if label >= 0 else "",
                 status=status,
                 reason=reason,
+                grid=plan.grid,
+                **_NO_FIT,
             )
         )
     return flat, records
-
-
-def _record(
-    plan: ImportPlan,
-    item: Item,
-    *,
-    view: int,
-    row: int,
-    file_label: int,
-    status: FitStatus,
-    reason: str,
-) -> FitRecord:
-    """The record of one row; the fields of a fit are empty, since nothing was fitted here."""
-    first = next(entry for entry in item.views if entry is not None)
-    # the label of a listing wins over that within the file
-    label = (item.views[view] or first).label
-    label = file_label if label < 0 else label
-    return FitRecord(
-        item_id=item.item_id,
-        view=view,
-        row=row,
-        spec_id=plan.spec.spec_id,
-        split=first.split,
-        label=label,
-        label_name=plan.label_names.get(label, str(label)) if label >= 0 else "",
-        source_sha256="",
-        seed=0,
-        engine="imported",
-        num_steps=0,
-        final_loss=math.nan,
-        psnr_db=math.nan,
-        iou=math.nan,
-        status=status,
-        reason=reason,
-        duration_s=0.0,
-        grid=plan.grid,
-    )
 
 
 def run_import(plan: ImportPlan, out: Location) -> int:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import trimesh
 import tyro
@@ -58,19 +57,14 @@ def test_facts_are_those_of_the_records(store):
     facts = read_card_facts(store)
     records = store.records.to_table().to_pylist()
     assert (facts.rows, facts.rows_planned, facts.items) == (18, 18, 9)
-    for split in facts.splits:
-        of = [r for r in records if r["split"] == split.split]
+    for split, counts in facts.splits.items():
+        of = [r for r in records if r["split"] == split]
         psnr = [r["psnr_db"] for r in of if r["status"] in USABLE_STATUSES]
-        assert (split.items, split.rows) == (3, len(of))
-        assert split.psnr_db[0] == pytest.approx(np.mean(psnr))
-        assert split.psnr_db[3] == pytest.approx(np.median(psnr))
-        assert sum(split.by_status.values()) == len(of)
-    assert facts.splits[0].by_status == {"ok": 2, "non_finite": 2, "bad_input": 2}
-    assert [(x.label, x.name, x.items) for x in facts.labels] == [
-        (0, "a", 3),
-        (1, "b", 3),
-        (2, "c", 3),
-    ]
+        assert (counts.items, counts.rows) == (3, len(of))
+        assert sorted(counts.psnr_db) == sorted(psnr)
+        assert sum(counts.by_status.values()) == len(of)
+    assert facts.splits["train"].by_status == {"ok": 2, "non_finite": 2, "bad_input": 2}
+    assert facts.labels == ((0, "a", 3), (1, "b", 3), (2, "c", 3))
     assert (facts.engines, facts.seeds) == (("torch",), (3,))
 
 

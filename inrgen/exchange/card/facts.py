@@ -8,36 +8,10 @@ import pyarrow.compute as pc
 
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
-from inrgen.store.quality import COUNTED, RowCounts, count_by_split, spread
+from inrgen.store.quality import COUNTED, RowCounts, count_by_split
 from inrgen.store.reader import Store
 
-_STATUSES = ("ok", "below_target", "non_finite", "bad_input")
 _COLUMNS = [*COUNTED, "split", "label", "label_name", "engine", "seed"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SplitFacts:
-    """Counts of one split, and the PSNR of its rows that hold weights.
-
-    Attributes:
-        by_status: number of rows of each status that occurs.
-        psnr_db: mean and then the QUANTILES, in dB; () if nothing was measured.
-    """
-
-    split: str
-    items: int
-    rows: int
-    by_status: dict[str, int]
-    psnr_db: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LabelFacts:
-    """One class: its number, its name and its number of items."""
-
-    label: int
-    name: str
-    items: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +28,8 @@ class CardFacts:
         operation: operation that made the store from another; "" if none did.
         rows: rows present now.
         rows_planned: rows of the finished store.
+        splits: counts and PSNR of each split that occurs, in the order train, val, test.
+        labels: number, name and number of items of each class.
     """
 
     specs: dict[str, InrSpec]
@@ -65,34 +41,21 @@ class CardFacts:
     operation: str
     rows: int
     rows_planned: int
-    splits: tuple[SplitFacts, ...]
-    labels: tuple[LabelFacts, ...]
+    splits: dict[str, RowCounts]
+    labels: tuple[tuple[int, str, int], ...]
     engines: tuple[str, ...]
     seeds: tuple[int, ...]
 
     @property
     def items(self) -> int:
-        return sum(split.items for split in self.splits)
+        return sum(counts.items for counts in self.splits.values())
 
 
-def _split_facts(split: str, counts: RowCounts) -> SplitFacts:
-    counted = counts.by_status
-    return SplitFacts(
-        split=split,
-        items=counts.items,
-        rows=counts.rows,
-        by_status={status: counted[status] for status in _STATUSES if status in counted},
-        psnr_db=tuple(spread(counts.psnr_db).values()),
-    )
-
-
-def _label_facts(table: pa.Table) -> tuple[LabelFacts, ...]:
+def _count_labels(table: pa.Table) -> tuple[tuple[int, str, int], ...]:
     named = table.filter(pc.field("label") >= 0)
     counts = named.group_by(["label", "label_name"]).aggregate([("item_id", "count_distinct")])
-    return tuple(
-        LabelFacts(label=row["label"], name=row["label_name"], items=row["item_id_count_distinct"])
-        for row in counts.sort_by("label").to_pylist()
-    )
+    columns = ("label", "label_name", "item_id_count_distinct")
+    return tuple(zip(*(counts.sort_by("label")[c].to_pylist() for c in columns), strict=True))
 
 
 def read_card_facts(store: Store) -> CardFacts:
@@ -109,8 +72,8 @@ def read_card_facts(store: Store) -> CardFacts:
         operation=store.derivation.operation if store.derivation else "",
         rows=table.num_rows,
         rows_planned=sum(layout.rows for layout in store.layouts.values()),
-        splits=tuple(_split_facts(split, counts[split]) for split in SPLITS if split in counts),
-        labels=_label_facts(table),
+        splits={split: counts[split] for split in SPLITS if split in counts},
+        labels=_count_labels(table),
         engines=tuple(sorted(table["engine"].unique().to_pylist())),
         seeds=tuple(sorted(table["seed"].unique().to_pylist())),
     )

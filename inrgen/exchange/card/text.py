@@ -8,12 +8,14 @@ from pathlib import PurePosixPath
 
 from inrgen.exchange.card.facts import CardFacts
 from inrgen.exchange.card.snippets import build_command, loading_example
-from inrgen.store.quality import QUANTILES
+from inrgen.store.quality import QUANTILES, spread
 
 MARK = "<!-- Written by inrgen card, which writes it anew each time. -->"
 # Size classes of the hub, each below a number of rows.
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 _MAX_LABELS = 100
+# from good to bad, as a reader expects them
+_STATUSES = ("ok", "below_target", "non_finite", "bad_input")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,12 +87,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 def _contents(facts: CardFacts) -> list[str]:
     rows = [
         (
-            s.split,
-            f"{s.items:,}",
-            f"{s.rows:,}",
-            ", ".join(f"{n:,} {k}" for k, n in s.by_status.items()),
+            split,
+            f"{counts.items:,}",
+            f"{counts.rows:,}",
+            ", ".join(f"{counts.by_status[k]:,} {k}" for k in _STATUSES if k in counts.by_status),
         )
-        for s in facts.splits
+        for split, counts in facts.splits.items()
     ]
     lines = ["## What is in it", "", *_table(("split", "items", "rows", "status of rows"), rows)]
     lines += [
@@ -100,7 +102,7 @@ def _contents(facts: CardFacts) -> list[str]:
     ]
     if not facts.labels:
         return [*lines, "The items have no labels.", ""]
-    shown = [(x.label, _cell(x.name), f"{x.items:,}") for x in facts.labels[:_MAX_LABELS]]
+    shown = [(n, _cell(name), f"{items:,}") for n, name, items in facts.labels[:_MAX_LABELS]]
     lines += _table(("label", "class", "items"), shown)
     if len(facts.labels) > _MAX_LABELS:
         lines += [f"And {len(facts.labels) - _MAX_LABELS:,} more classes.", ""]
@@ -109,7 +111,8 @@ def _contents(facts: CardFacts) -> list[str]:
 
 def _quality(facts: CardFacts) -> list[str]:
     lines = ["## How good they are", ""]
-    rows = [(s.split, *(f"{x:.2f}" for x in s.psnr_db)) for s in facts.splits if s.psnr_db]
+    spreads = {split: spread(counts.psnr_db) for split, counts in facts.splits.items()}
+    rows = [(k, *(f"{x:.2f}" for x in found.values())) for k, found in spreads.items() if found]
     if not rows:
         return [*lines, "No PSNR was measured.", ""]
     lines += ["PSNR in dB of the stored float32 weights against their signals.", ""]

@@ -1,8 +1,9 @@
 """The pieces of a foreign format: how a store is written in it, and how it is read back."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
@@ -99,6 +100,14 @@ class Listing:
     widths: tuple[int, ...] | None = None
 
 
+# Path of a row's file, relative to the export's folder.
+PathOf = Callable[[ExportContext, Row], str]
+
+
+def _write_nothing(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
+    """Finish a format without files about all rows."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
     """One layout of files: five functions and the limits that the exporter must respect.
@@ -111,9 +120,10 @@ class Format:
         write: (context, part, rows, params) writes the files of one part, each one whole. params
             follow the target's conventions.
         list_entries: lists a folder. Raises ValueError or OSError if that is impossible.
-        load: (folder, entries, widths) reads entries in their order; widths None accepts any.
+        read_file: (folder, entries, widths) reads entries that share one file, in their order;
+            widths None accepts any. Raises BadEntry if the file cannot be read.
         finish: (context, rows, moments) writes files about all rows; moments cover the training
-            rows. None if the format has no such files.
+            rows. Does nothing by default.
         rows_per_part: rows that one thread writes at a time.
         one_view: the format has no views; it takes the first unless the user names one.
         whole_items: the format cannot hold an item that lacks one of its views.
@@ -126,8 +136,8 @@ class Format:
     target: Callable[[InrSpec, str, ExportOptions], Target]
     write: Callable[[ExportContext, int, Sequence[Row], Params], None]
     list_entries: Callable[[Path], Listing]
-    load: Callable[[Path, Sequence[Entry], tuple[int, ...] | None], Iterator[Loaded | BadEntry]]
-    finish: Callable[[ExportContext, pa.Table, Moments], None] | None = None
+    read_file: Callable[[Path, Sequence[Entry], tuple[int, ...] | None], Sequence[Loaded]]
+    finish: Callable[[ExportContext, pa.Table, Moments], None] = _write_nothing
     rows_per_part: int
     one_view: bool = False
     whole_items: bool = False
@@ -143,7 +153,53 @@ def load_format(name: FormatName) -> Format:
     """
     if name not in get_args(FormatName):
         raise ValueError(f"format must be one of {', '.join(get_args(FormatName))}; got {name!r}")
-    return import_module(f"inrgen.exchange.formats.{name.replace('-', '_')}").FORMAT
+    # a module "safetensors" would hide the library of that name from type checkers
+    module = "safetensors_shards" if name == "safetensors" else name.replace("-", "_")
+    return import_module(f"inrgen.exchange.formats.{module}").FORMAT
+
+
+def load_entries(
+    format: Format, folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
+) -> Iterator[Loaded | BadEntry]:
+    """Read entries in their order, lazily; an unreadable file gives its BadEntry for each.
+
+    Args:
+        widths: sizes of all layers of the networks wanted; None accepts any.
+    """
+    for _, group in groupby(entries, lambda entry: entry.path):
+        same = list(group)
+        try:
+            yield from format.read_file(folder, same, widths)
+        except BadEntry as error:
+            yield from [error] * len(same)
+
+
+def choose_layout(default: Format, layouts: Mapping[str, Format]) -> Format:
+    """A format with one layout a data set, which options.like or else the store's source names.
+
+    The default layout reads all of them, and its limits hold for all.
+
+    Args:
+        layouts: layout of each data set that does not have the default one.
+    """
+
+    def layout(context: ExportContext) -> Format:
+        return layouts.get(context.options.like or context.source, default)
+
+    def target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
+        chosen = layouts.get(options.like or source, default)
+        if options.path_prefix is not None and "path_prefix" not in chosen.options:
+            raise ValueError("path_prefix means nothing here: such files have no list of paths")
+        return chosen.target(spec, source, options)
+
+    def write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
+        layout(context).write(context, part, rows, params)
+
+    def finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
+        layout(context).finish(context, rows, moments)
+
+    options = ("like", *default.options)
+    return replace(default, target=target, write=write, finish=finish, options=options)
 
 
 def mean_and_std(moments: Moments, spec: InrSpec) -> tuple[Params, Params]:

@@ -7,65 +7,46 @@ across views. splits.json lists all views of training rows, but the first view o
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
 from inrgen.core.moments import Moments
-from inrgen.core.params import Params
 from inrgen.core.splits import Split
-from inrgen.exchange.formats.base import Entry, ExportContext, Format, Listing, Row
-from inrgen.exchange.formats.splits import (
-    SPLITS_FILE,
-    item_id_of,
-    last_parts,
-    read_splits,
-    write_path_lists,
-)
-from inrgen.exchange.formats.state_dicts import (
-    dws_target,
-    load_models,
-    split_folder,
-    write_seq_models,
-    write_statistics,
-)
+from inrgen.exchange.formats import splits, state_dicts
+from inrgen.exchange.formats.base import Entry, ExportContext, Listing, Row
 
 
 def _path(context: ExportContext, row: Row) -> str:
     # padded with zeros, because the loader sorts views as text
     view = str(row["view"]).zfill(len(str(context.views[-1])))
-    return f"{view}/{split_folder(row)}/model_{row['number']}.pth"
-
-
-def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
-    write_seq_models(context, rows, params, lambda row: _path(context, row))
+    return f"{view}/{state_dicts.split_folder(row)}/model_{row['number']}.pth"
 
 
 def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     prefix = (PurePosixPath(context.options.path_prefix or "") / context.folder.name).as_posix()
-
-    def listed(row: Row) -> str | None:
-        used = row["split"] == "train" or row["view"] == context.views[0]
-        return f"{prefix}/{_path(context, row)}" if used else None
-
-    write_statistics(context, moments)
-    write_path_lists(context.folder, rows, listed)
+    state_dicts.write_statistics(context, moments)
+    splits.write_path_lists(context, rows, prefix, _path, context.views[:1])
 
 
 def _list_entries(folder: Path) -> Listing:
     """List every object that splits.json names in every view that it names, listed or not."""
     objects: dict[tuple[str, str], Split] = {}
     views: set[str] = set()
-    for split, path, _ in read_splits(folder):
-        parts = last_parts(path, 3).split("/")
+    for split, path, _ in splits.read_splits(folder):
+        parts = splits.last_parts(path, 3).split("/")
         if len(parts) < 3 or ".." in parts:
-            raise ValueError(f"{SPLITS_FILE}: {path!r:.200} has no view, part and file name")
+            raise ValueError(f"{splits.SPLITS_FILE}: {path!r:.200} has no view, part and file name")
         views.add(parts[0])
         if objects.setdefault((parts[1], parts[2]), split) != split:
-            raise ValueError(f"{SPLITS_FILE}: {'/'.join(parts[1:])} is in two splits")
+            raise ValueError(f"{splits.SPLITS_FILE}: {'/'.join(parts[1:])} is in two splits")
     entries = [
-        Entry(item_id=item_id_of(kind, name), view=view, split=split, path=f"{label}/{kind}/{name}")
+        Entry(
+            item_id=splits.item_id_of(kind, name),
+            view=view,
+            split=split,
+            path=f"{label}/{kind}/{name}",
+        )
         for (kind, name), split in objects.items()
         for view, label in enumerate(sorted(views))
         # later views may hold training objects only
@@ -74,15 +55,12 @@ def _list_entries(folder: Path) -> Listing:
     return Listing(entries=entries)
 
 
-FORMAT = Format(
-    target=dws_target,
-    write=_write,
+FORMAT = state_dicts.models_format(
+    _path,
+    label_inside=True,
     finish=_finish,
     list_entries=_list_entries,
-    load=load_models,
-    rows_per_part=500,
     whole_items=True,
-    labelled=True,
     options=("omega", "path_prefix"),
     cut_at_folder=True,
 )

@@ -7,8 +7,8 @@ deviation of the training rows. Values are standardised by the data set's mean a
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from inrgen.exchange.files import (
     plain_dataset,
     write_json,
 )
+from inrgen.exchange.formats import splits
 from inrgen.exchange.formats.base import (
     Entry,
     ExportContext,
@@ -43,7 +44,6 @@ from inrgen.exchange.formats.base import (
     Target,
     mean_and_std,
 )
-from inrgen.exchange.formats.splits import read_split_points, split_at, write_split_points
 from inrgen.exchange.formats.state_dicts import chain_widths
 
 # Mean and deviation of the training pixels in [0, 1], as published code commonly uses them.
@@ -122,7 +122,7 @@ def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Param
 def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     """Write metadata.json with the keys that loaders ask for, nef.json, and the split points."""
     spec = context.target.spec
-    write_split_points(context.folder, rows, "row")
+    splits.write_split_points(context.folder, rows, "row")
     if moments.count >= 2:
         mean, std = (_flat(p)[0].tolist() for p in mean_and_std(moments, spec))
         found = {"mean": mean, "std": std}
@@ -133,7 +133,7 @@ def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
 
 
 def _list_entries(folder: Path) -> Listing:
-    points, entries, files = read_split_points(folder), [], []
+    points, entries, files = splits.read_split_points(folder), [], []
     for path in find_files(folder, "*.hdf5"):
         match = re.fullmatch(r"\D*_(\d{1,12})-(\d{1,12})\.hdf5", path)
         if match is None:
@@ -168,7 +168,7 @@ def _list_file(folder: Path, path: str, span: range, points: list[int]) -> list[
         Entry(
             item_id=f"nef/{items[row]:05d}",
             view=views[row],
-            split=split_at(span[row], points),
+            split=splits.split_at(span[row], points),
             path=path,
             row=row,
             label=max(labels[row], -1),
@@ -177,31 +177,23 @@ def _list_file(folder: Path, path: str, span: range, points: list[int]) -> list[
     ]
 
 
-def _load(
+def _read_file(
     folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-) -> Iterator[Loaded | BadEntry]:
-    for path, group in groupby(entries, lambda entry: entry.path):
-        same = list(group)
-        try:
-            yield from _load_file(folder, path, same, widths)
-        except BadEntry as error:
-            yield from [error] * len(same)
-
-
-def _load_file(
-    folder: Path, path: str, entries: Sequence[Entry], widths: tuple[int, ...] | None
-) -> Iterator[Loaded]:
+) -> list[Loaded]:
+    path, rows = entries[0].path, [entry.row for entry in entries]
     with open_hdf5(folder, path) as file:
         has = _read_widths(path, plain_dataset(file, path, "param_config", "OS", 1)[0])
         params = plain_dataset(file, path, "params", "f", 2)
-        sizes = [(i + 1) * o for i, o in pairwise(has)]
-        if params.shape[1] != sum(sizes) or sum(sizes) > MAX_PARAMS:
-            raise BadEntry(f"{path}: params has {params.shape[1]} columns, not {sum(sizes)}")
-        rows = [entry.row for entry in entries]
+        num_params = sum((i + 1) * o for i, o in pairwise(has))
+        if params.shape[1] != num_params or num_params > MAX_PARAMS:
+            raise BadEntry(f"{path}: params has {params.shape[1]} columns, not {num_params}")
         values = torch.from_numpy(params[min(rows) : max(rows) + 1].astype(np.float32))
-    for entry, row in zip(entries, rows, strict=True):
-        flat = _reorder(values[row - min(rows)], has) if widths in (None, has) else None
-        yield Loaded(widths=has, flat=flat, label=entry.label)
+    fits = widths in (None, has)
+    flats = [_reorder(values[row - min(rows)], has) if fits else None for row in rows]
+    return [
+        Loaded(widths=has, flat=flat, label=entry.label)
+        for entry, flat in zip(entries, flats, strict=True)
+    ]
 
 
 def _read_widths(name: str, text: object) -> tuple[int, ...]:
@@ -234,7 +226,7 @@ FORMAT = Format(
     write=_write,
     finish=_finish,
     list_entries=_list_entries,
-    load=_load,
+    read_file=_read_file,
     rows_per_part=4000,
     one_view=True,
     options=("omega", "value_mean", "value_std"),

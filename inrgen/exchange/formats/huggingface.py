@@ -5,7 +5,8 @@ item_id, view, label, label_name and row. `datasets` and `polars` open it unchan
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +22,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.card.croissant import croissant_document
 from inrgen.exchange.files import BadEntry, inside, write_json
-from inrgen.exchange.formats.base import Entry, ExportContext, Format, Listing, Loaded, Row
+from inrgen.exchange.formats.base import ExportContext, Format, Row
 from inrgen.exchange.formats.row_files import (
     RowKeys,
     keep_conventions,
@@ -173,10 +174,6 @@ def _read_keys(folder: Path, path: str) -> RowKeys:
         raise ValueError(f"{path} cannot be read: {error!s:.200}") from error
 
 
-def _list_entries(folder: Path) -> Listing:
-    return list_files(folder, "data/*.parquet", _read_keys)
-
-
 def _read_weights(folder: Path, path: str) -> Float32[np.ndarray, "r p"]:
     try:
         with _open(folder, path) as file:
@@ -188,17 +185,11 @@ def _read_weights(folder: Path, path: str) -> Float32[np.ndarray, "r p"]:
         raise BadEntry(f"{path} cannot be read: {error!s:.200}") from error
 
 
-def _load(
-    folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-) -> Iterator[Loaded | BadEntry]:
-    return load_rows(folder, entries, widths, _read_weights)
-
-
 FORMAT = Format(
     target=keep_conventions,
     write=_write,
     finish=_finish,
-    list_entries=_list_entries,
-    load=_load,
+    list_entries=partial(list_files, "data/*.parquet", _read_keys),
+    read_file=partial(load_rows, _read_weights),
     rows_per_part=4000,
 )

@@ -11,7 +11,7 @@ so they go out unchanged. Occupancy, 0.5 there and high inside, goes out as 0.5 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -138,16 +138,6 @@ def _list_entries(folder: Path) -> Listing:
     return Listing(entries=entries)
 
 
-def _load(
-    folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-) -> Iterator[Loaded | BadEntry]:
-    for entry in entries:
-        try:
-            yield _load_shape(folder, entry.path, widths)
-        except BadEntry as error:
-            yield error
-
-
 def _guess_widths(num_params: int) -> tuple[int, ...] | None:
     """The widths 3-h-h-h-h-1 that have this many parameters, which is 3 h^2 + 8 h + 1."""
     h = (math.isqrt(64 + 12 * (num_params - 1)) - 8) // 6 if num_params > 0 else 0
@@ -170,11 +160,17 @@ def _load_shape(folder: Path, path: str, widths: tuple[int, ...] | None) -> Load
     return Loaded(widths=guess, flat=torch.from_numpy(values), label=label)
 
 
+def _read_file(
+    folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
+) -> list[Loaded]:
+    return [_load_shape(folder, entry.path, widths) for entry in entries]
+
+
 FORMAT = Format(
     target=_target,
     write=_write,
     list_entries=_list_entries,
-    load=_load,
+    read_file=_read_file,
     rows_per_part=50,
     one_view=True,
     labelled=True,

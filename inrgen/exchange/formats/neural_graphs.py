@@ -4,73 +4,54 @@ splits.json has paths and whole-number labels. MNIST lies as DWSNets has it. Any
 lies as its Fashion-MNIST: fmnist_inrs/{train,test}/model_<i>.pth, with the label also in the file.
 """
 
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
 from inrgen.core.moments import Moments
-from inrgen.core.params import Params
-from inrgen.exchange.formats import dws
-from inrgen.exchange.formats.base import Entry, ExportContext, Format, Listing, Row
-from inrgen.exchange.formats.splits import (
-    item_id_of,
-    last_parts,
-    read_splits,
-    write_labelled_paths,
-)
-from inrgen.exchange.formats.state_dicts import (
-    dws_target,
-    load_models,
-    split_folder,
-    write_seq_models,
-    write_statistics,
+from inrgen.exchange.formats import dws, splits, state_dicts
+from inrgen.exchange.formats.base import (
+    Entry,
+    ExportContext,
+    Listing,
+    PathOf,
+    Row,
+    choose_layout,
 )
 
 
-def _fashion_path(row: Row) -> str:
-    return f"fmnist_inrs/{split_folder(row)}/model_{row['number']}.pth"
+def _fashion_path(context: ExportContext, row: Row) -> str:
+    return f"fmnist_inrs/{state_dicts.split_folder(row)}/model_{row['number']}.pth"
 
 
-def _is_mnist(context: ExportContext) -> bool:
-    return (context.options.like or context.source) == "mnist"
-
-
-def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
-    if _is_mnist(context):
-        dws.write(context, part, rows, params)
-    else:
-        write_seq_models(context, rows, params, _fashion_path)
-
-
-def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
-    prefix = PurePosixPath(context.options.path_prefix or "")
-    path_of = dws.png_path if _is_mnist(context) else _fashion_path
-    write_statistics(context, moments)
-    write_labelled_paths(context.folder, rows, lambda row: (prefix / path_of(row)).as_posix(), int)
+def _finish(path_of: PathOf, context: ExportContext, rows: pa.Table, moments: Moments) -> None:
+    prefix = context.options.path_prefix or ""
+    state_dicts.write_statistics(context, moments)
+    splits.write_labelled_paths(context, rows, prefix, path_of, int)
 
 
 def _list_entries(folder: Path) -> Listing:
     if (folder / dws.FOLDER).is_dir():
         return dws.list_entries(folder)
     entries = []
-    for split, path, label in read_splits(folder):
-        inner = last_parts(path, 3)
+    for split, path, label in splits.read_splits(folder):
+        inner = splits.last_parts(path, 3)
         # a path of one part names its folder itself
         kind = (inner.split("/") * 2)[1]
-        item = item_id_of(kind, inner)
+        item = splits.item_id_of(kind, inner)
         entries.append(Entry(item_id=item, view=0, split=split, path=inner, label=label))
     return Listing(entries=entries)
 
 
-FORMAT = Format(
-    target=dws_target,
-    write=_write,
-    finish=_finish,
+_FASHION = state_dicts.models_format(
+    _fashion_path,
+    label_inside=True,
+    finish=partial(_finish, _fashion_path),
     list_entries=_list_entries,
-    load=load_models,
-    rows_per_part=500,
     one_view=True,
-    labelled=True,
-    options=("omega", "like", "path_prefix"),
+    options=("omega", "path_prefix"),
 )
+_MNIST = replace(dws.FORMAT, finish=partial(_finish, dws.png_path))
+FORMAT = choose_layout(_FASHION, {"mnist": _MNIST})

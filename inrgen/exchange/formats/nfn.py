@@ -6,20 +6,17 @@ randinit_smaller, and randinit_smaller_aug<k> for a further view k.
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from inrgen.core.moments import Moments
-from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.exchange.conventions import ExportOptions
 from inrgen.exchange.conversion import image_spec
 from inrgen.exchange.files import find_files
-from inrgen.exchange.formats.base import Entry, ExportContext, Format, Listing, Row, Target
-from inrgen.exchange.formats.splits import read_split_points, split_at, write_split_points
-from inrgen.exchange.formats.state_dicts import load_models, net_names, write_models
+from inrgen.exchange.formats import splits, state_dicts
+from inrgen.exchange.formats.base import Entry, ExportContext, Listing, Row, Target
 
 _PREFIX = "randinit_smaller"
 _FOLDERS = {"mnist": "siren_mnist_wts", "fashion-mnist": "siren_fashion_wts"}
@@ -27,6 +24,8 @@ _CIFAR = "siren_cifar_wts"
 
 
 def _path(context: ExportContext, row: Row) -> str:
+    if row["label"] > 9:
+        raise ValueError(f"nfn's loader knows ten classes, 0 to 9; got {row['label']}")
     folder = _FOLDERS.get(context.options.like or context.source, _CIFAR)
     # the first exported view has the plain prefix, whatever its number
     place = context.views.index(row["view"])
@@ -48,17 +47,9 @@ def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
     return Target(spec=made)
 
 
-def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
-    for row in rows:
-        if row["label"] > 9:
-            raise ValueError(f"nfn's loader knows ten classes, 0 to 9; got {row['label']}")
-    places = [(context.folder / _path(context, row), None) for row in rows]
-    write_models(net_names(len(params.weights)), params, places)
-
-
 def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     # loaders take these points as options (45,000 and 50,000 for CIFAR-10)
-    write_split_points(context.folder, rows, "item")
+    splits.write_split_points(context.folder, rows, "item")
 
 
 def _list_entries(folder: Path) -> Listing:
@@ -66,7 +57,7 @@ def _list_entries(folder: Path) -> Listing:
 
     Raises ValueError without that file: numbers alone do not say where val begins.
     """
-    points = read_split_points(folder)
+    points = splits.read_split_points(folder)
     entries = []
     for path in find_files(folder, f"**/{_PREFIX}*s/net*.pth"):
         match = re.search(rf"{_PREFIX}(?:_aug(\d{{1,4}}))?_(\d)s/net(\d{{1,12}})\.pth$", path)
@@ -76,7 +67,7 @@ def _list_entries(folder: Path) -> Listing:
                 Entry(
                     item_id=f"net/{number:05d}",
                     view=int(match[1] or 0),
-                    split=split_at(number, points),
+                    split=splits.split_at(number, points),
                     path=path,
                     label=int(match[2]),
                 )
@@ -84,14 +75,13 @@ def _list_entries(folder: Path) -> Listing:
     return Listing(entries=entries)
 
 
-FORMAT = Format(
+FORMAT = state_dicts.models_format(
+    _path,
+    label_inside=False,
+    names=state_dicts.net_names,
     target=_target,
-    write=_write,
     finish=_finish,
     list_entries=_list_entries,
-    load=load_models,
-    rows_per_part=500,
     whole_items=True,
-    labelled=True,
     options=("omega", "like"),
 )

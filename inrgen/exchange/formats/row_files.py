@@ -5,9 +5,8 @@ their conventions, so an import needs no options.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy import ndarray
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
 from inrgen.exchange.conventions import Conventions, ExportOptions
-from inrgen.exchange.files import BadEntry, find_files
+from inrgen.exchange.files import find_files
 from inrgen.exchange.formats.base import Entry, Listing, Loaded, Target
 
 
@@ -51,10 +50,10 @@ def spec_from_json(text: object, name: str) -> InrSpec:
         raise ValueError(f"{name}: its spec is not one: {error}") from error
 
 
-def list_files(folder: Path, pattern: str, read_keys: Callable[[Path, str], RowKeys]) -> Listing:
+def list_files(pattern: str, read_keys: Callable[[Path, str], RowKeys], folder: Path) -> Listing:
     """List the rows of every file that matches a pattern.
 
-    An unreadable file raises ValueError, since its item ids are inside it and its rows unknown.
+    An unreadable file raises ValueError, since its item ids are in it and its rows unknown.
     """
     entries, spec, names = [], None, {}
     for path in find_files(folder, pattern):
@@ -79,24 +78,19 @@ def list_files(folder: Path, pattern: str, read_keys: Callable[[Path, str], RowK
 
 
 def load_rows(
+    read_weights: Callable[[Path, str], Float32[ndarray, "r p"]],
     folder: Path,
     entries: Sequence[Entry],
     widths: tuple[int, ...] | None,
-    read_weights: Callable[[Path, str], Float32[ndarray, "r p"]],
-) -> Iterator[Loaded | BadEntry]:
-    """Read entries, opening a file once for neighbouring entries of it.
+) -> list[Loaded]:
+    """Read entries that share one file.
 
     Args:
         read_weights: gives all rows of a file, (r, p), or raises BadEntry.
     """
     assert widths is not None, "each file states its widths"
-    for path, group in groupby(entries, lambda entry: entry.path):
-        same = list(group)
-        try:
-            flat = read_weights(folder, path)
-        except BadEntry as error:
-            yield from [error] * len(same)
-            continue
-        for entry in same:
-            row = torch.from_numpy(flat[entry.row].copy())
-            yield Loaded(widths=widths, flat=row, label=entry.label)
+    flat = read_weights(folder, entries[0].path)
+    return [
+        Loaded(widths=widths, flat=torch.from_numpy(flat[entry.row].copy()), label=entry.label)
+        for entry in entries
+    ]

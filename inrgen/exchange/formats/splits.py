@@ -5,7 +5,7 @@ split_points.json gives the numbers at which val and test begin.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from inrgen.core.splits import SPLITS, Split
 from inrgen.exchange.files import read_json, write_json
-from inrgen.exchange.formats.base import Row
+from inrgen.exchange.formats.base import ExportContext, PathOf, Row
 
 SPLITS_FILE = "splits.json"
 _POINTS = "split_points.json"
@@ -56,34 +56,43 @@ def split_at(number: int, points: list[int]) -> Split:
     return SPLITS[sum(number >= point for point in points)]
 
 
-def write_path_lists(folder: Path, rows: pa.Table, path_of: Callable[[Row], str | None]) -> None:
+def write_path_lists(
+    context: ExportContext, rows: pa.Table, prefix: str, path_of: PathOf, views: Sequence[int]
+) -> None:
     """Write splits.json with a list of paths for each split.
 
     Args:
-        path_of: path of a row as the loader reads it; None leaves the row out.
+        prefix: text before each path and a slash.
+        path_of: path of a row's file, relative to the export's folder.
+        views: views to list of val and test items; train lists all.
     """
     paths: dict[str, list[str]] = {split: [] for split in SPLITS}
     for row in _iterate(rows):
-        path = path_of(row)
-        if path is not None:
-            paths[row["split"]].append(path)
-    write_json(folder / SPLITS_FILE, paths)
+        if row["split"] == "train" or row["view"] in views:
+            paths[row["split"]].append(f"{prefix}/{path_of(context, row)}")
+    write_json(context.folder / SPLITS_FILE, paths)
 
 
 def write_labelled_paths(
-    folder: Path, rows: pa.Table, path_of: Callable[[Row], str], label_of: Callable[[int], Any]
+    context: ExportContext,
+    rows: pa.Table,
+    prefix: str | Path,
+    path_of: PathOf,
+    label_of: Callable[[int], Any],
 ) -> None:
     """Write splits.json with lists of paths and labels for each split.
 
     Args:
-        path_of: path of a row as the loader reads it.
+        prefix: folder to put before each path.
+        path_of: path of a row's file, relative to the export's folder.
         label_of: turns a label into the JSON value that the loader expects.
     """
     found: dict[str, dict[str, list[Any]]] = {split: {"path": [], "label": []} for split in SPLITS}
     for row in _iterate(rows):
-        found[row["split"]]["path"].append(path_of(row))
+        path = PurePosixPath(prefix) / path_of(context, row)
+        found[row["split"]]["path"].append(path.as_posix())
         found[row["split"]]["label"].append(label_of(row["label"]))
-    write_json(folder / SPLITS_FILE, found)
+    write_json(context.folder / SPLITS_FILE, found)
 
 
 def _iterate(rows: pa.Table) -> Iterator[Row]:

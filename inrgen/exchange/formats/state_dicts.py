@@ -9,7 +9,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,16 @@ from inrgen.core.spec import InrSpec
 from inrgen.exchange.conventions import ExportOptions
 from inrgen.exchange.conversion import image_spec
 from inrgen.exchange.files import MAX_PARAMS, BadEntry, inside
-from inrgen.exchange.formats.base import Entry, ExportContext, Loaded, Row, Target, mean_and_std
+from inrgen.exchange.formats.base import (
+    Entry,
+    ExportContext,
+    Format,
+    Loaded,
+    PathOf,
+    Row,
+    Target,
+    mean_and_std,
+)
 
 # Fixed parts of a zip member's local header and of its entry in the central directory.
 _LOCAL_BYTES, _ENTRY_BYTES = 30, 46
@@ -56,11 +65,6 @@ def dws_target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
         omega=options.omega or default,
     )
     return Target(spec=made)
-
-
-def split_folder(row: Row) -> str:
-    """Folder that a row's file lies in: val items are numbered among the training files."""
-    return "test" if row["split"] == "test" else "train"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,18 +147,6 @@ def write_models(
             templates[label] = _FileTemplate(names, [tensor[0] for tensor in tensors], label)
         file = templates[label].fill(row.tobytes())
         write_whole(path, lambda staged, file=file: staged.write_bytes(file), durable=False)
-
-
-def write_seq_models(
-    context: ExportContext, rows: Sequence[Row], params: Params, path_of: Callable[[Row], str]
-) -> None:
-    """Write the files of a part under the DWSNets family's names, each with its label.
-
-    Args:
-        path_of: path of a row, relative to the export's folder.
-    """
-    places = [(context.folder / path_of(row), row["label"]) for row in rows]
-    write_models(seq_names(len(params.weights)), params, places)
 
 
 def write_statistics(context: ExportContext, moments: Moments) -> None:
@@ -285,12 +277,46 @@ def read_model(folder: Path, name: str, widths: tuple[int, ...] | None) -> Loade
     return Loaded(widths=has, flat=flat, label=label)
 
 
-def load_models(
+def _read_file(
     folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-) -> Iterator[Loaded | BadEntry]:
-    """Read each entry with read_model; an unreadable one gives its BadEntry."""
-    for entry in entries:
-        try:
-            yield read_model(folder, entry.path, widths)
-        except BadEntry as error:
-            yield error
+) -> list[Loaded]:
+    return [read_model(folder, entry.path, widths) for entry in entries]
+
+
+def split_folder(row: Row) -> str:
+    """Folder of a row's file: val items are numbered among the training files."""
+    return "test" if row["split"] == "test" else "train"
+
+
+def models_format(
+    path_of: PathOf,
+    *,
+    label_inside: bool,
+    names: Callable[[int], list[str]] = seq_names,
+    target: Callable[[InrSpec, str, ExportOptions], Target] = dws_target,
+    **facts: Any,
+) -> Format:
+    """A format of labelled INRs with one state dict a file.
+
+    Args:
+        path_of: path of a row's file, relative to the export's folder.
+        label_inside: whether a file holds its class under "label".
+        names: names of the tensors for a number of layers.
+        facts: the other fields of the format.
+    """
+
+    def write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
+        places = [
+            (context.folder / path_of(context, row), row["label"] if label_inside else None)
+            for row in rows
+        ]
+        write_models(names(len(params.weights)), params, places)
+
+    return Format(
+        target=target,
+        write=write,
+        read_file=_read_file,
+        rows_per_part=500,
+        labelled=True,
+        **facts,
+    )

@@ -5,7 +5,8 @@ spec (the conventions), layers (place of each weight in a row), item_ids and lab
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from safetensors.numpy import save_file
 from inrgen.core.atomic import write_whole
 from inrgen.core.params import Params
 from inrgen.exchange.files import BadEntry, inside
-from inrgen.exchange.formats.base import Entry, ExportContext, Format, Listing, Loaded, Row
+from inrgen.exchange.formats.base import ExportContext, Format, Row
 from inrgen.exchange.formats.row_files import (
     RowKeys,
     keep_conventions,
@@ -65,10 +66,6 @@ def _read_keys(folder: Path, path: str) -> RowKeys:
     return RowKeys(spec=spec, rows=rows, label_names=names)
 
 
-def _list_entries(folder: Path) -> Listing:
-    return list_files(folder, "*.safetensors", _read_keys)
-
-
 def _read_weights(folder: Path, path: str) -> Float32[np.ndarray, "r p"]:
     try:
         with safe_open(inside(folder, path), framework="np") as file:
@@ -77,16 +74,10 @@ def _read_weights(folder: Path, path: str) -> Float32[np.ndarray, "r p"]:
         raise BadEntry(f"{path} cannot be read: {error!s:.200}") from error
 
 
-def _load(
-    folder: Path, entries: Sequence[Entry], widths: tuple[int, ...] | None
-) -> Iterator[Loaded | BadEntry]:
-    return load_rows(folder, entries, widths, _read_weights)
-
-
 FORMAT = Format(
     target=keep_conventions,
     write=_write,
-    list_entries=_list_entries,
-    load=_load,
+    list_entries=partial(list_files, "*.safetensors", _read_keys),
+    read_file=partial(load_rows, _read_weights),
     rows_per_part=4000,
 )
