@@ -32,6 +32,7 @@ class ExecutorConfig:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
+        # "not > 0" also refuses NaN
         if self.memory_mb is not None and not self.memory_mb > 0:
             raise ValueError(f"memory_mb must be positive; got {self.memory_mb}")
         if self.scheduler == "threads" and self.address is not None:
@@ -69,6 +70,7 @@ class ExecutorConfig:
 
 def process_bytes() -> int:
     """Resident memory of this process, in bytes."""
+    # A config must stay light to import, and only jobs with a limit call this.
     import psutil
 
     return psutil.Process().memory_info().rss

@@ -48,9 +48,11 @@ class _Lines:
 
     def tick(self, finished: bool = False) -> None:
         now = time.monotonic()
+        # Logs of batch jobs would otherwise fill with a line for each block.
         if not finished and now - self._written_at < _SECONDS_BETWEEN_LINES:
             return
         self._written_at = now
+        # max: the first line may come within the clock's resolution
         rate = (self._done - self._done_before) / max(now - self._started_at, 1e-9)
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
         sys.stderr.write(

@@ -40,6 +40,7 @@ class RayExecutor:
         return self._call.options(name=_task_name(function)).remote(function, task)
 
     def wait(self, handles: Sequence[ray.ObjectRef]) -> list[ray.ObjectRef]:
+        # One result is enough: to wait for more would hold back the first.
         return ray.wait(list(handles), num_returns=1, timeout=_WAIT_S)[0]
 
     def result(self, handle: ray.ObjectRef) -> Any:
@@ -79,6 +80,7 @@ def _check_answers(address: str) -> None:
 
 def _connect(config: ExecutorConfig) -> None:
     """Start a local Ray of config.workers cores, or join the cluster at config.address."""
+    # Workers' prints and Ray's own messages would tear the driver's progress bar.
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     # Ray installs a SIGTERM handler, which would end the driver before it can say how to resume.
     handler = signal.getsignal(signal.SIGTERM)

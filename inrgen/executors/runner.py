@@ -38,7 +38,7 @@ class _Serial:
     """This thread: a handle is the call itself, made when its result is taken."""
 
     def capacity(self) -> int:
-        return 1
+        return 1  # a queue would only delay the next result
 
     def submit(self, function: Callable[[Any], Any], task: Any) -> Any:
         return function, task
@@ -110,6 +110,7 @@ def run_tasks(
             done = executor.wait(pending)
             if not done:
                 on_wait()
+            # The caller handles a result while workers go on with the queue.
             for handle in done:
                 pending.remove(handle)
                 yield executor.result(handle)

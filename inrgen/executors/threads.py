@@ -23,6 +23,7 @@ class ThreadsExecutor:
         return self._pool.submit(function, task)
 
     def wait(self, handles: Sequence[Future[Any]]) -> list[Future[Any]]:
+        # The set that wait returns has no order; the list keeps the order of submission.
         done = wait(handles, _WAIT_S, FIRST_COMPLETED).done
         return [handle for handle in handles if handle in done]
 

@@ -45,7 +45,7 @@ def _original(source: Source | None, index: int | None) -> Mesh | None:
     if source is None or index is None:
         return None
     try:
-        check = source.load(index).check
+        check = source.load(index).reference
     except BadSignal:
         return None
     return check.mesh if check is not None else None

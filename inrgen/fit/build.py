@@ -65,8 +65,10 @@ def build_store(config: BuildConfig) -> BuildSummary:
         OSError: the store cannot be written.
     """
     plan = plan_build(config)
+    # Workers may run in another folder.
     store, spec = absolute(config.out), plan.fit_plan.spec
     about = {"inrgen_version": version("inrgen")}
+    # create_store checks that a store already there has this identity.
     create_store(store, [(spec, plan.layout)], identity=plan.identity, about=about)
     began, fitted, busy = time.perf_counter(), 0, list[BusyInterval]()
     with StoreWriter(store) as writer:
@@ -75,6 +77,7 @@ def build_store(config: BuildConfig) -> BuildSummary:
         tasks = block_tasks(plan, store, blocks, config.executor)
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
             for done in run_blocks(build_block, tasks, config.executor, progress, config.gpu_share):
+                # Only the driver commits, so a killed worker leaves nothing half done.
                 writer.commit(done.staged)
                 fitted += done.rows_fitted
                 busy += done.busy
@@ -100,6 +103,7 @@ def misnamed_blocks(plan: BuildPlan, store: Store) -> list[int]:
     row = table["row"].to_numpy()
     wanted = np.array([item.item_id for item in open_source(plan.source).items], dtype=object)
     found = np.array(table["item_id"].to_pylist(), dtype=object)
+    # Rows follow the order of the source's items, all views of an item together.
     wrong = row[found != wanted[row // plan.layout.views]]
     return np.unique(wrong // plan.layout.shard_rows).tolist()
 
@@ -123,6 +127,7 @@ def repair_store(
     opened = open_store(location)
     plan = plan_of_store(opened, data)
     blocks = bad_blocks.get(plan.fit_plan.spec.spec_id, [])
+    # Such a block has sound checksums, so only its names betray it.
     if find_misnamed:
         blocks = sorted({*blocks, *misnamed_blocks(plan, opened)})
     store = absolute(location)

@@ -70,11 +70,13 @@ class BuildConfig:
             raise ValueError(f"views must be at least 1; got {self.views}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
+        # Ray takes shares above 1 only as whole GPUs, and one fit uses one GPU.
         if not 0 < self.gpu_share <= 1:
             raise ValueError(f"gpu_share must be over 0 and at most 1; got {self.gpu_share}")
         # records store the seed in 64 bits
         if not -(2**63) <= self.seed < 2**63:
             raise ValueError(f"seed must fit into 64 bits with its sign; got {self.seed}")
+        # NaN compares as false with everything, so it would mark no row.
         if self.min_psnr is not None and not math.isfinite(self.min_psnr):
             raise ValueError(f"min_psnr must be finite, or left out; got {self.min_psnr}")
 

@@ -52,6 +52,7 @@ class FitConfig:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1); got {getattr(self, name)}")
+        # "not eps > 0" refuses NaN, which "eps <= 0" would accept.
         if not self.eps > 0:
             raise ValueError(f"eps must be positive; got {self.eps}")
         if not self.weight_decay >= 0:
@@ -71,6 +72,7 @@ class FitConfig:
     def from_dict(facts: dict[str, Any]) -> "FitConfig":
         """Rebuild a config from to_dict's values; ValueError for a missing or foreign key."""
         known = {f.name for f in dataclasses.fields(FitConfig)}
+        # An unknown key comes from a later version; to ignore it would change the fit.
         if set(facts) != known:
             raise ValueError(f"a fit needs exactly the keys {sorted(known)}; got {sorted(facts)}")
         return FitConfig(**{**facts, "init": InitConfig(**facts["init"])})
@@ -95,8 +97,10 @@ def learning_rates(config: FitConfig) -> Float[np.ndarray, " t"]:
     step = np.arange(config.num_steps, dtype=np.float64)
     rate = np.full_like(step, config.lr)
     if config.schedule == "cosine":
+        # max: without updates there is nothing to divide by
         rate *= 0.5 * (1.0 + np.cos(np.pi * step / max(config.num_steps, 1)))
     if config.warmup_steps:
+        # step + 1, so that the first update already moves
         rate *= np.minimum(1.0, (step + 1.0) / config.warmup_steps)
     return rate
 

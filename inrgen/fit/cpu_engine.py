@@ -53,6 +53,7 @@ class CpuEngine:
         batch.check(spec)
         num_points = config.points_per_step or batch.values.shape[1]
         layout = lay_out(spec, TILE, num_points)
+        # A copy: the compiled code updates theta in place, and a caller's start must not change.
         theta = np.array(batch.start.flat().numpy(), dtype=np.float32, order="C")
         final_loss = np.empty(len(theta), dtype=np.float32)
         num_steps = np.empty(len(theta), dtype=np.int64)
@@ -60,6 +61,7 @@ class CpuEngine:
             layout=as_records([layout]),
             hidden=as_records(layout.hidden),
             places=places(spec, layout),
+            # sin(omega z) = sin(pi (omega / pi) z): the kernel's polynomial counts half turns
             half_turns=np.array([w / math.pi for w in spec.omega], dtype=np.float32),
             offset=np.float32(spec.output_offset),
             schedule=update_scalars(config).astype(np.float32),
@@ -83,8 +85,9 @@ class CpuEngine:
         threads = self.threads or torch.get_num_threads()
         size = max(1, len(theta) // (threads * _PORTIONS))
         portions = [(low, min(low + size, len(theta))) for low in range(0, len(theta), size)]
+        # Compiled code releases the interpreter's lock, so threads suffice.
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(fit_portion, portions):
+            for _ in pool.map(fit_portion, portions):  # the loop raises a portion's exception
                 pass
         return FitResult(
             params=Params.from_flat(spec, torch.from_numpy(theta)),

@@ -81,16 +81,20 @@ def lay_out(spec: InrSpec, tile: Tile, num_points: int) -> Layout:
     def take(size: int) -> int:
         """Reserve size floats from the next cache line; returns their offset."""
         nonlocal used
+        # 16 floats are a cache line of 64 bytes.
         start, used = used, used + round_up(size, 16)
         return start
 
+    # A layer's output is the next one's input, so one padding must suit both uses.
     padded = [round_up(width, block) for width in spec.widths[1:-1]]
     in_rows = [round_up(spec.d_in, tile.input_rows), *padded[:-1]]
+    # one more row for the bias
     weights = [take((rows + 1) * width) for rows, width in zip(in_rows, padded, strict=True)]
     last_weight, last_bias = take(spec.d_out * padded[-1]), take(spec.d_out)
     num_state = used
-    take(3 * num_state)
+    take(3 * num_state)  # both moments and the gradient, with the same offsets as theta
     num_rows = round_up(num_points, tile.rows)
+    # sine and slope of every hidden unit
     per_point = 2 * sum(padded)
     tile_points = max(_FEWEST_POINTS, _TILE_VALUES // per_point // tile.rows * tile.rows)
     tile_points = min(tile_points, num_rows)

@@ -1,8 +1,10 @@
 """Engine protocol: a batch of signals and initial weights in, fitted weights out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -66,6 +68,25 @@ class FitResult:
     params: Params
     final_loss: Float[Tensor, " b"]
     num_steps: Int[Tensor, " b"]
+
+
+def poison_failed(
+    theta: Float[Tensor, "b p"], final_loss: Float[Tensor, " b"]
+) -> tuple[Float[Tensor, "b p"], Float[Tensor, " b"]]:
+    """Set all weights and the loss of a failed fit to NaN.
+
+    A finite loss does not suffice: the last update may have made weights overflow.
+    """
+    failed = ~(final_loss.isfinite() & theta.isfinite().all(dim=1))
+    return theta.masked_fill(failed[:, None], torch.nan), final_loss.masked_fill(failed, torch.nan)
+
+
+def join_parts(spec: InrSpec, parts: Sequence[Sequence[Tensor]]) -> FitResult:
+    """Join micro-batches, each with flat weights, final losses and numbers of updates."""
+    theta, final_loss, num_steps = (torch.cat(part) for part in zip(*parts, strict=True))
+    return FitResult(
+        params=Params.from_flat(spec, theta), final_loss=final_loss, num_steps=num_steps
+    )
 
 
 class Engine(Protocol):

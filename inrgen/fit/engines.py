@@ -17,6 +17,7 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
     Raises:
         ValueError: the name is unknown, or the engine cannot fit this spec here.
     """
+    # find_spec does not import numba, which takes a second.
     can_fuse = spec.activation == "sine" and find_spec("numba") is not None
     if name == "auto":
         return "cpu" if can_fuse else "torch"

@@ -33,6 +33,7 @@ def _why_not(spec: InrSpec, mode: Mode) -> str:
         return f"a hidden layer is wider than {MAX_WIDTH}"
     if spec.d_out > MAX_OUTPUTS:
         return f"it has {spec.d_out} outputs, more than {MAX_OUTPUTS}"
+    # find_spec does not import triton, which takes seconds.
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     from inrgen.fit.gpu_launch import shape_of

@@ -20,6 +20,7 @@ def gpu_name(device: str) -> str:
     """The name of a GPU, unique in a cluster; "" for a device that is not a GPU."""
     if torch.device(device).type != "cuda":
         return ""
+    # The uuid differs even if each worker sees its own GPU as cuda:0.
     return f"{socket.gethostname()}:{torch.cuda.get_device_properties(device).uuid}"
 
 
@@ -39,6 +40,7 @@ def _idle_share(intervals: list[BusyInterval]) -> float:
     ordered = sorted(intervals, key=lambda interval: interval.begin_s)
     idle, reached = 0.0, ordered[0].begin_s
     for interval in ordered:
+        # Only a gap after everything that began before counts: intervals may overlap.
         idle += max(0.0, interval.begin_s - reached)
         reached = max(reached, interval.end_s)
     total = reached - ordered[0].begin_s

@@ -12,10 +12,9 @@ from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
 from inrgen.core import rng
-from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig, stop_loss, update_scalars
-from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.engine import FitBatch, FitResult, join_parts
 from inrgen.kernels.gpu_fit import fit_kernel
 from inrgen.kernels.gpu_layout import Mode, pack, padded_width, unpack
 
@@ -99,6 +98,7 @@ def shape_of(spec: InrSpec, mode: Mode) -> Shape | None:
     size = (padded_width(spec.widths), spec.num_hidden)
     if mode == "float32":
         return _FLOAT32_SHAPES.get(size)
+    # With one output there are registers for a larger tile.
     if spec.d_out == 1 and size in _ROUNDED_SHAPES_ONE_OUTPUT:
         return _ROUNDED_SHAPES_ONE_OUTPUT[size]
     return _ROUNDED_SHAPES.get(size)
@@ -131,6 +131,7 @@ def is_interpreted() -> bool:
 
 def _num_programs(device: torch.device, num_inrs: int) -> int:
     if device.type != "cuda":
+        # two, so that tests see programs share the work
         return min(num_inrs, _PROGRAMS_INTERPRETED)
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     return min(num_inrs, processors * _PROGRAMS_A_PROCESSOR)
@@ -160,6 +161,7 @@ class KernelJob:
             config=config,
             mode=mode,
             shape=shape,
+            # Points last: neighbouring threads then load neighbouring points.
             coords=batch.coords.mT.contiguous().to(device),
             values=batch.values.mT.contiguous().to(device),
             schedule=torch.from_numpy(update_scalars(config)).float().to(device),
@@ -172,6 +174,7 @@ class KernelJob:
         spec, config = self.spec, self.config
         theta = pack(spec.widths, flat)
         num_programs = _num_programs(flat.device, len(flat))
+        # The kernel takes zeros at the first update, so this memory needs no initialisation.
         moments = flat.new_empty((0 if self.shape.held else num_programs, 2, *theta.shape[1:]))
         loss = flat.new_empty(len(flat))
         steps = torch.empty_like(loss, dtype=torch.int32)
@@ -197,6 +200,7 @@ class KernelJob:
             stop_loss(config, spec.value_width),
             spec.output_offset,
             spec.omega[0],
+            # with two hidden layers the kernel does not use the third frequency
             spec.omega[1],
             spec.omega[-1],
             config.beta1,
@@ -215,13 +219,11 @@ def fit_fused(
     """Fit a batch with the kernel; the spec must have a shape in this mode."""
     if device.type != "cuda" and not is_interpreted():
         raise ValueError(f"device must be a CUDA device for engine 'gpu'; got {str(device)!r}")
+    # Coordinates, values and schedule go to the device once, rows part by part.
     job = KernelJob.from_batch(spec, config, batch, device, mode)
     rows = (batch.start.flat(), batch.signal_of, rng.fold(batch.keys, rng.hash_name("points")))
     parts = []
     for low in range(0, len(batch.start), _INRS_AT_ONCE):
         some = [part[low : low + _INRS_AT_ONCE].to(device) for part in rows]
         parts.append([part.cpu() for part in job.run(*some)])
-    theta, final_loss, num_steps = (torch.cat(part) for part in zip(*parts, strict=True))
-    return FitResult(
-        params=Params.from_flat(spec, theta), final_loss=final_loss, num_steps=num_steps
-    )
+    return join_parts(spec, parts)

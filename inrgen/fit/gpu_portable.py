@@ -16,7 +16,7 @@ from inrgen.core import rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig, stop_loss, update_scalars
-from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.engine import FitBatch, FitResult, join_parts, poison_failed
 
 # Values of one hidden layer of a micro-batch: enough to fill a GPU, in a few gigabytes of memory.
 _VALUES_AT_ONCE = 64 * 1024 * 1024
@@ -38,6 +38,7 @@ def _activate(spec: InrSpec, layer: int, z: Float[Tensor, "b n h"]) -> tuple[Ten
             hidden = torch.tanh(omega * z)
             return hidden, omega * (1.0 - hidden.square())
         case "relu":
+            # omega only scales: it stays positive, so it moves no kink
             hidden = torch.relu(omega * z)
             return hidden, omega * (z > 0).to(z.dtype)
 
@@ -58,6 +59,7 @@ def loss_and_gradient(
         slopes.append(slope)
     last = torch.baddbmm(params.biases[-1][:, None], inputs[-1], params.weights[-1].mT)
     residual = last + spec.output_offset - values
+    # the mean over points and outputs, as in the loss
     delta = residual * (2.0 / residual[0].numel())
     parts: list[Tensor] = []
     for layer in range(spec.num_hidden, -1, -1):
@@ -128,11 +130,10 @@ class _Fit:
         else:
             state = self._run_steps(state)
         theta, _, _, final_loss, num_steps, _, _ = state
-        failed = ~(final_loss.isfinite() & theta.isfinite().all(dim=1))
-        theta = theta.masked_fill(failed[:, None], torch.nan)
-        return theta, final_loss.masked_fill(failed, torch.nan), num_steps
+        return *poison_failed(theta, final_loss), num_steps
 
     def _run_steps(self, state: State) -> State:
+        # An eager step launches dozens of small kernels; a graph launches once.
         advance = _captured(self.advance, state) if state[0].is_cuda else self.advance
         for step in range(self.config.num_steps):
             state = advance(*state)
@@ -150,11 +151,12 @@ def _captured(advance: Callable[..., State], start: State) -> Callable[..., Stat
     side.wait_stream(torch.cuda.current_stream(start[0].device))
     # Compilation and the libraries' first calls allocate memory, which a recording must not do.
     with torch.cuda.stream(side):
-        for _ in range(3):
+        for _ in range(3):  # as torch's documentation of CUDA graphs advises
             compiled(*held)
     torch.cuda.current_stream(start[0].device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
+        # A graph always reads and writes the same memory, so the state is updated in place.
         for part, new in zip(held, compiled(*held), strict=True):
             part.copy_(new)
 
@@ -179,6 +181,7 @@ def fit_portable(
     keys = rng.fold(batch.keys, rng.hash_name("points"))
     scalars = torch.from_numpy(update_scalars(config)).float().to(device)
     size = micro_batch(spec, config.points_per_step or batch.values.shape[1])
+    # A CUDA graph has fixed sizes, so there even a small batch is filled up.
     size = size if device.type == "cuda" else min(size, len(flat))
     parts = []
     for low in range(0, len(flat), size):
@@ -195,7 +198,4 @@ def fit_portable(
         )
         kept = min(size, len(flat) - low)
         parts.append([part[:kept].cpu() for part in fit.run(flat[rows].to(device))])
-    theta, final_loss, num_steps = (torch.cat(part) for part in zip(*parts, strict=True))
-    return FitResult(
-        params=Params.from_flat(spec, theta), final_loss=final_loss, num_steps=num_steps
-    )
+    return join_parts(spec, parts)

@@ -40,6 +40,7 @@ class BuildPlan:
     def identity(self) -> dict[str, Any]:
         """Identity that the store records; a build that resumes must have the same."""
         return {
+            # Renaming a key here would make every existing store refuse to resume.
             "source": self.source.identity(),
             "items": {
                 "count": self.layout.rows // self.layout.views,
@@ -61,10 +62,12 @@ def _vary_recipe(config: BuildConfig, facts: SourceFacts) -> tuple[InrSpec, FitC
     spec, fit = chosen.spec, chosen.fit
     if config.hidden is not None:
         widths = (spec.d_in, *config.hidden, spec.d_out)
+        # A recipe has one frequency for all layers, and other depths keep it.
         spec = replace(spec, widths=widths, omega=(spec.omega[0],) * len(config.hidden))
     if config.omega is not None:
         spec = replace(spec, omega=(config.omega,) * spec.num_hidden)
     if config.stop_psnr is not None:
+        # A command line has no None, so inf means never.
         never = config.stop_psnr == math.inf
         fit = replace(fit, stop_psnr_db=None if never else config.stop_psnr)
     if config.num_steps is not None:
@@ -138,6 +141,7 @@ def plan_of_store(store: Store, data: str | None) -> BuildPlan:
         engine=recorded["engine"],
         layout=store.layouts[store.spec.spec_id],
     )
+    # A refit with any difference would not give the rows that were lost.
     if plan.identity != recorded:
         raise ValueError(
             f"{store.path} was built from other items of {source.name} than those found now, or by "

@@ -28,6 +28,7 @@ def _image_spec(facts: SourceFacts) -> InrSpec:
     return InrSpec(
         widths=(2, 32, 32, facts.d_out),
         omega=(30.0, 30.0),
+        # the middle of the values, so that fits start at gray
         output_offset=0.5,
         coord_order="xy",
         value_range=(0.0, 1.0),
@@ -54,6 +55,7 @@ def signed(facts: SourceFacts) -> Recipe:
 
     Its weights teach more when alignment or the reading network removes the signs of units.
     """
+    # about twice the first layer of fast and published
     fit = fast(facts).fit
     larger = replace(fit, init=replace(fit.init, first_layer=0.25))
     return Recipe(name="signed", spec=_image_spec(facts), fit=larger)
@@ -140,6 +142,7 @@ def inr2vec(facts: SourceFacts) -> Recipe:
     The architecture and the sharing are inr2vec's (arXiv 2302.05438). The loss here is on clipped
     distances rather than logits, and the fit is ours.
     """
+    # inr2vec shares one start so that weights of different shapes correspond unit by unit.
     init = replace(_SHAPE_INIT, shared=True)
     fit = FitConfig(num_steps=500, lr=1e-4, schedule="cosine", points_per_step=4096, init=init)
     return Recipe(name="inr2vec", spec=_shape_spec(facts, 512, 512, 512, 512), fit=fit)

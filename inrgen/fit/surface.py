@@ -15,10 +15,9 @@ from inrgen.core.params import Params
 from inrgen.core.rng import hash_items
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import SOLID_KINDS, InrSpec
-from inrgen.sources.mesh import Mesh, Placement
-from inrgen.sources.shape_check import ShapeCheck
+from inrgen.sources.mesh import Mesh, Placement, ShapeReference
+from inrgen.sources.shape_points import draw_on_surface
 from inrgen.sources.signed_distance import distance
-from inrgen.sources.surface_points import draw_on_surface
 from inrgen.store.lookup import served_records
 from inrgen.store.reader import Store
 
@@ -43,6 +42,7 @@ def grid_values(spec: InrSpec, params: Params, resolution: int) -> Float[np.ndar
         raise ValueError(
             f"a surface needs one INR of 3 inputs and 1 output; got {spec.architecture}"
         )
+    # A thin grid gives one axis: at 1,024 points a side the whole grid takes 13 GB.
     axis = grid_coords(spec, (resolution, 1, 1))[:, 0]
     values = torch.empty(resolution**3)
     rows, step = range(len(values)), max(1, _ACTIVATIONS_AT_ONCE // max(spec.widths))
@@ -80,6 +80,7 @@ def zero_set(spec: InrSpec, field: Float[np.ndarray, "r r r"]) -> Mesh | None:
     The mesh is in the INR's coordinates; its faces turn counter-clockwise as seen from the
     positive side. A surface that leaves the grid stays open. None if the field has one sign.
     """
+    # marching_cubes raises for a field without a crossing.
     if not (field.min() < 0 < field.max()):
         return None
     step = _grid_step(spec, field)
@@ -120,10 +121,11 @@ def extract_surface(
     mesh = zero_set(spec, signed_field(spec, values))
     if mesh is None:
         raise ValueError(f"row {row} has no surface: all its values are on one side of it")
+    # Records of other sources than meshes have no placement.
     move_back = not placed and len(record["center"]) == 3
     if move_back:
         x, y, z = record["center"]
-        mesh = Placement(center=(x, y, z), scale=record["scale"]).back(mesh)
+        mesh = Placement(center=(x, y, z), scale=record["scale"]).to_file(mesh)
     return RowSurface(
         item_id=record["item_id"],
         view=record["view"],
@@ -154,13 +156,14 @@ def chamfer(a: Mesh, b: Mesh) -> float:
     It goes from points on one surface to the triangles of the other, so equal surfaces have
     distance exactly 0. Between two sets of points they would not.
     """
+    # A fixed key: the measure of a row must not depend on the build.
     key = hash_items(["chamfer"])
     to_b = distance(b, draw_on_surface(a, key, _CHAMFER_POINTS)[0]).mean()
     to_a = distance(a, draw_on_surface(b, key, _CHAMFER_POINTS)[0]).mean()
     return float((to_a + to_b) / 2)
 
 
-def measure_shape(spec: InrSpec, params: Params, check: ShapeCheck) -> ShapeQuality:
+def measure_shape(spec: InrSpec, params: Params, check: ShapeReference) -> ShapeQuality:
     """Compare one INR with the mesh that it was fitted to, at points that the fit has not seen.
 
     IoU compares the insides on a grid over the whole cube. Chamfer distance goes to the surface
@@ -170,10 +173,12 @@ def measure_shape(spec: InrSpec, params: Params, check: ShapeCheck) -> ShapeQual
     overlap, gap = math.nan, math.nan
     if spec.value_kind != "unsigned_distance":
         field = signed_field(spec, grid_values(spec, params, len(check.inside)))
+        # iou counts values below zero as inside
         truth = torch.from_numpy(np.where(check.inside, -1.0, 1.0)).float().reshape(1, -1)
         overlap = float(iou(torch.from_numpy(field).reshape(1, -1), truth)[0])
         found = zero_set(spec, field)
         if found is not None:
+            # relative to the mesh's size, so that shapes compare
             gap = chamfer(found, check.mesh) / check.mesh.diagonal
     return ShapeQuality(
         iou=overlap,

@@ -13,7 +13,7 @@ from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig, stop_loss, update_scalars
-from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.engine import FitBatch, FitResult, join_parts, poison_failed
 
 # Limits on the INRs of a micro-batch and on one layer's activations: on a CPU few enough to stay
 # in its caches, on a GPU enough to fill it.
@@ -54,6 +54,7 @@ class _Fit:
         if self.config.points_per_step == 0:
             return self.coords, self.values
         index = _points_of_step(self.config, self.point_keys, self.values.shape[1], step)
+        # Each INR draws its own points, so from here on each has its own coordinates.
         coords = self.coords.expand(len(index), -1, -1)
         return (
             coords.take_along_dim(index[:, :, None], dim=1),
@@ -69,6 +70,7 @@ class _Fit:
         """
         coords, values = self.points(step)
         theta = theta.detach().requires_grad_()
+        # evaluate takes (n, d_in) for all INRs, or (b, n, d_in)
         shared = coords[0] if len(coords) == 1 else coords
         params = Params.from_flat(self.spec, theta).map(torch.Tensor.contiguous)
         prediction = evaluate(self.spec, params, shared)
@@ -86,6 +88,7 @@ class _Fit:
         moving = torch.ones(len(theta), dtype=torch.bool, device=theta.device)
         num_steps = torch.zeros(len(theta), dtype=torch.int64, device=theta.device)
         final_loss = torch.full((len(theta),), torch.nan, device=theta.device)
+        # Without updates one pass still measures the loss of the initial weights.
         for step in range(max(config.num_steps, 1)):
             loss, gradient = self.loss_and_gradient(theta, step)
             final_loss = torch.where(moving, loss, final_loss)
@@ -95,19 +98,20 @@ class _Fit:
             moving = moving & (loss > target) & loss.isfinite()
             if not moving.any():
                 break
+            # Stopped INRs are computed along with the others, and where() drops their updates: a
+            # smaller batch would change the bits of the rest.
             size, epsilon, decay = scalars[step].tolist()
             first = config.beta1 * first + (1.0 - config.beta1) * gradient
             second = config.beta2 * second + (1.0 - config.beta2) * gradient.square()
             moved = decay * theta - size * first / (second.sqrt() + epsilon)
             theta = torch.where(moving[:, None], moved, theta)
             num_steps = num_steps + moving
-        failed = ~(final_loss.isfinite() & theta.isfinite().all(dim=1))
-        theta = theta.masked_fill(failed[:, None], torch.nan)
-        return theta, final_loss.masked_fill(failed, torch.nan), num_steps
+        return *poison_failed(theta, final_loss), num_steps
 
 
 def _fill_cache_lines(spec: InrSpec, num_points: int) -> bool:
     """Whether all matrices fill whole cache lines, so that INRs of a batch are aligned alike."""
+    # 16 float32 are a cache line of 64 bytes
     weights = (i * o for i, o in zip(spec.widths, spec.widths[1:], strict=False))
     return all(size % 16 == 0 for size in (*weights, *(num_points * w for w in spec.widths)))
 
@@ -145,11 +149,13 @@ class TorchEngine:
 
     def _fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         start, coords, device = batch.start.flat(), batch.coords, self.device
+        # The name keeps the draws of points apart from all other draws from an INR's key.
         keys = rng.fold(batch.keys, rng.hash_name("points"))
         num = len(start)
         size = self._micro_batch(spec, config.points_per_step or batch.values.shape[1])
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for low in range(0, num, size):
+            # Copies of the last INR fill the last micro-batch.
             rows = torch.arange(low, low + size).clamp(max=num - 1)
             signal_of = batch.signal_of[rows]
             fit = _Fit(
@@ -162,7 +168,4 @@ class TorchEngine:
             kept = min(size, num - low)
             theta, final_loss, num_steps = fit.run(start[rows].to(device))
             parts.append((theta[:kept].cpu(), final_loss[:kept].cpu(), num_steps[:kept].cpu()))
-        theta, final_loss, num_steps = (torch.cat(part) for part in zip(*parts, strict=True))
-        return FitResult(
-            params=Params.from_flat(spec, theta), final_loss=final_loss, num_steps=num_steps
-        )
+        return join_parts(spec, parts)

@@ -117,6 +117,7 @@ def _groups(
     group: list[tuple[int, Signal]] = []
     held, most = 0, 0
     for position, signal in signals:
+        # A batch is one tensor, so its signals need one shape.
         first = group[0][1] if group else signal
         alike = (first.grid, first.values.shape) == (signal.grid, signal.values.shape)
         size = signal.values.numel() + (0 if signal.coords is None else signal.coords.numel())
@@ -144,6 +145,7 @@ def _batch(plan: FitPlan, items: Sequence[Item], signals: Sequence[Signal]) -> F
     hashes = rng.hash_items(item.item_id for item in items).repeat_interleave(plan.views)
     views = torch.arange(plan.views).repeat(len(items))
     init = plan.fit.init
+    # Signals on a grid share its coordinates; loose points bring their own.
     alike = signals[:1] if signals[0].coords is None else signals
     return FitBatch(
         coords=torch.stack([signal_coords(plan.spec, s) for s in alike]),
@@ -177,8 +179,9 @@ def _fit_group(
     """Fit all views of signals of one shape, and measure each row."""
     began = time.perf_counter()
     batch = _batch(plan, items, signals)
-    begin_s = time.time()
+    begin_s = time.time()  # wall time, which the processes of a machine share
     result = engine.fit(plan.spec, plan.fit, batch)
+    # Not from final_loss: that is from before the last update, and perhaps of drawn points alone.
     psnr = _psnr_db(plan.spec, result.params, batch, engine.device)
     gpu, end_s = gpu_name(engine.device), time.time()
     rows = result.params.flat().numpy()
@@ -189,10 +192,11 @@ def _fit_group(
         loss, quality = float(result.final_loss[row]), float(psnr[row])
         num_steps, position = int(result.num_steps[row]), row // plan.views
         status, reason = _status(plan, loss, quality, num_steps)
-        check = signals[position].check
+        reference = signals[position].reference
+        # Only sources of shapes attach a reference.
         shape = ShapeQuality()
-        if check is not None and status != "non_finite":
-            shape = measure_shape(plan.spec, result.params[[row]], check)
+        if reference is not None and status != "non_finite":
+            shape = measure_shape(plan.spec, result.params[[row]], reference)
         outcomes.append(
             _Outcome(
                 source_sha256=digests[position],
@@ -206,6 +210,7 @@ def _fit_group(
                 shape=shape,
             )
         )
+    # A PSNR can turn non-finite with finite weights; such a row must not pass for a fit either.
     failed = [outcome.status == "non_finite" for outcome in outcomes]
     return _FittedGroup(
         rows=np.where(np.array(failed)[:, None], np.float32(np.nan), rows),
@@ -233,6 +238,7 @@ def fit_block(
         first_row: the row of the first item's first view in the spec's array.
         on_rows: called with the number of rows that were just done.
     """
+    # NaN from the start, so that a row that nobody fits can never pass for weights.
     flat = np.full((len(items) * plan.views, plan.spec.num_params), np.nan, dtype=np.float32)
     outcomes: dict[int, _Outcome] = {}
     unreadable: dict[int, str] = {}
@@ -245,6 +251,7 @@ def fit_block(
         outcomes |= dict(zip(rows, fitted.outcomes, strict=True))
         busy += fitted.busy
         on_rows(len(rows))
+    # Complete only now: the loop above reads the signals one by one.
     for position, reason in unreadable.items():
         for view in range(plan.views):
             outcomes[position * plan.views + view] = _Outcome(status="bad_input", reason=reason)

@@ -102,6 +102,7 @@ def _planned_source(config: SourceConfig, items_sha256: str) -> Source:
 
 
 def _load_signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
+    # A generator, so that only the signals of one group are in memory.
     for index in indices:
         try:
             yield source.load(index)
@@ -137,13 +138,15 @@ def repair_block(task: BlockTask, on_rows: OnRows = ignore_rows) -> DoneBlock:
     """
     spec_id, items, views = task.fit_plan.spec.spec_id, task.items, task.fit_plan.views
     left = salvage_block(task.store, spec_id, task.block)
-    if left.records is None:
+    if left.records is None:  # without its records a row has no name, seed or quality
         return build_block(task, on_rows)
     flat, records, busy = left.flat.copy(), list(left.records), list[BusyInterval]()
     source = _planned_source(task.source, task.items_sha256)
     wanted = [source.items[index].item_id for index in items for _ in range(views)]
     good = left.good & np.array([r.item_id == w for r, w in zip(records, wanted, strict=True)])
+    # A whole item is refitted: its views share one read of the signal.
     kept = np.all(good.reshape(len(items), views), axis=1)
+    # Kept rows count as progress, which the driver measures against the whole block.
     on_rows(int(kept.sum()) * views)
     for at in np.flatnonzero(~kept).tolist():
         fitted = _fit_items(task, items[at : at + 1], on_rows)
@@ -175,6 +178,7 @@ def run_blocks(
         here = partial(work, on_rows=progress.advance)
         yield from run_tasks(here, tasks, executor, progress.tick)
         return
+    # Tasks of other engines must not wait for a GPU.
     share = gpu_share if any(task.engine == "gpu" for task in tasks) else 0.0
     for done in run_tasks(work, tasks, executor, progress.tick, gpus_per_task=share):
         progress.advance(len(tasks[0].layout.block_rows(done.staged.block)))

@@ -244,7 +244,7 @@ def _adam(
     theta, first, second, gradient, first_ptr, second_ptr, schedule_ptr, step,
     beta1, new1, beta2, new2, HELD: tl.constexpr,
 ):  # fmt: skip
-    """One update with schedule.update_scalars' size, epsilon and decay.
+    """One update with fit.config.update_scalars' size, epsilon and decay.
 
     The moments are first and second if HELD, else they lie in memory. That memory is not
     initialised, so the first update takes zeros instead.

@@ -1,21 +1,22 @@
-"""A data set of pictures of one size, held in memory as the bytes of its files."""
+"""Data sets of equally large pictures, held in memory as the bytes of their files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
 
-from inrgen.core.splits import Split
+from inrgen.core.splits import SPLITS, Split
 from inrgen.sources.base import Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.items import ItemRun, NumberedItems
-from inrgen.sources.pixels import picture_signal
+from inrgen.sources.items import ItemRun, NumberedItems, bucket_split
+from inrgen.sources.pictures import picture_signal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledPixels:
-    """Pictures of one file, in its order, with a label each."""
+    """The pictures of one file, in its order, each with a label."""
 
     pixels: UInt8[np.ndarray, "n rows columns c"]
     labels: Integer[np.ndarray, " n"]
@@ -26,7 +27,7 @@ class LabelledPixels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitPart:
-    """The pictures of one split, and the number each has in its own file."""
+    """The pictures of one split, and the number that each has in its own file."""
 
     split: Split
     prefix: str
@@ -36,7 +37,7 @@ class SplitPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArraySource:
-    """A Source over pixels, of which item i is the i-th; peak is the pixel that means 1."""
+    """A Source over pixels; picture i is items[i], and a pixel of `peak` has intensity 1."""
 
     facts: SourceFacts
     items: NumberedItems
@@ -44,15 +45,15 @@ class ArraySource:
     peak: int = 255
 
     def load(self, index: int) -> Signal:
-        """The signal of items[index]."""
+        """Scale the pixels of items[index] to a signal."""
         values = self.pixels[index].astype(np.float32) / np.float32(self.peak)
         return picture_signal(values, self.facts.d_out)
 
 
 def train_parts(content: LabelledPixels, one_in: int) -> tuple[SplitPart, SplitPart]:
-    """A train file as train and val: val is its tail, one in so many pictures.
+    """Cut a train file into train and val: val is its tail, one picture in `one_in`.
 
-    Both keep the file's own numbers, so train/55000 is the first of MNIST's val split.
+    Both keep the file's own numbers, so train/55000 is the first item of MNIST's val split.
     """
     numbers = np.arange(len(content))
     cut = len(content) - len(content) // one_in
@@ -67,7 +68,7 @@ def train_parts(content: LabelledPixels, one_in: int) -> tuple[SplitPart, SplitP
 
 
 def test_part(content: LabelledPixels) -> SplitPart:
-    """A test file as the test split."""
+    """Take a test file as the test split."""
     numbers = np.arange(len(content))
     return SplitPart(split="test", prefix="test", numbers=numbers, content=content)
 
@@ -99,3 +100,23 @@ def array_source(
         pixels=joined,
         peak=peak,
     )
+
+
+def open_digits(config: SourceConfig) -> ArraySource:
+    """Open the 1,797 handwritten digits that ship with scikit-learn, 8 x 8 with 17 grays.
+
+    They come without splits, so a hash of the id decides; ids are digits/00017.
+    """
+    from sklearn.datasets import load_digits  # takes a second, which only this source should pay
+
+    digits: Any = load_digits()
+    images, labels = digits.images, digits.target
+    splits = np.array([bucket_split(f"digits/{number:05d}") for number in range(len(images))])
+    parts = []
+    for split in SPLITS:
+        numbers = np.flatnonzero(splits == split)
+        content = LabelledPixels(
+            pixels=images[numbers].astype(np.uint8)[..., None], labels=labels[numbers]
+        )
+        parts.append(SplitPart(split=split, prefix="digits", numbers=numbers, content=content))
+    return array_source(config, parts, tuple("0123456789"), peak=16)

@@ -1,4 +1,4 @@
-"""Where signals come from: the source protocol, its items and their signals."""
+"""The source protocol: items in a fixed order, and the signal of each."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,16 +10,21 @@ from torch import Tensor
 
 from inrgen.core.spec import ValueKind
 from inrgen.core.splits import Split
-from inrgen.sources.shape_check import ShapeCheck
+from inrgen.sources.mesh import ShapeReference
 
 
 class BadSignal(Exception):
-    """One item that cannot be read; its message is the reason its record will carry."""
+    """An item that cannot be read; the message is the reason that its record carries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One thing to fit. item_id is "train/00017" or a relative POSIX path; label -1 means none."""
+    """An image or shape to fit.
+
+    Attributes:
+        item_id: "train/00017", or a path below the source's folder, with slashes.
+        label: the class number; -1 for none.
+    """
 
     item_id: str
     split: Split
@@ -29,21 +34,22 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signal:
-    """The samples that an INR is fitted to.
+    """Samples that an INR is fitted to.
 
-    values: n points of d_out values; intensities in [0, 1], distances in coordinate units.
-    grid: the shape of a regular grid, row-major, (rows, columns) for images; () for loose points.
-    coords: where loose points are; None on a grid, whose coordinates the spec's convention gives.
-    check: what fits to a shape are measured against; no part of what they are fitted to.
+    Attributes:
+        values: n points of d_out values; intensities in [0, 1], distances in coordinate units.
+        grid: the shape of a regular grid, row-major, (rows, columns) for images; () for points.
+        coords: positions of the points; None on a grid, whose coordinates follow from the spec.
+        reference: measures fits of shapes; no fit sees it.
     """
 
     values: Float[Tensor, "n d_out"]
     grid: tuple[int, ...] = ()
     coords: Float[Tensor, "n d_in"] | None = None
-    check: ShapeCheck | None = None
+    reference: ShapeReference | None = None
 
     def sha256(self) -> str:
-        """A digest of the decoded signal: its shape, values and coordinates as float32 bytes."""
+        """Digest of the decoded signal: its shape, values and coordinates as float32 bytes."""
         digest = hashlib.sha256(repr((self.grid, tuple(self.values.shape))).encode())
         digest.update(self.values.contiguous().numpy().tobytes())
         if self.coords is not None:
@@ -53,7 +59,11 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFacts:
-    """What a source says of all its signals, before any is read: value_range is what they span."""
+    """Facts about all signals of a source, known before any is read.
+
+    Attributes:
+        value_range: the least and greatest value that signals can have.
+    """
 
     name: str
     value_kind: ValueKind
@@ -72,9 +82,9 @@ class Source(Protocol):
 
     @property
     def items(self) -> Sequence[Item]:
-        """Every item of the splits asked for, by its place in the order."""
+        """Every item of the requested splits, in order."""
         ...
 
     def load(self, index: int) -> Signal:
-        """The signal of items[index]. Raises BadSignal where the item cannot be read."""
+        """Read the signal of items[index]. Raises BadSignal if the item cannot be read."""
         ...

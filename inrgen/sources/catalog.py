@@ -1,12 +1,12 @@
-"""Every source by its name."""
+"""Sources by name."""
 
 from collections.abc import Callable
 
 from inrgen.sources import torchvision_sets
+from inrgen.sources.arrays import open_digits
 from inrgen.sources.base import Source
 from inrgen.sources.cifar10 import open_cifar10
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.digits import open_digits
 from inrgen.sources.image_folder import open_image_folder
 from inrgen.sources.mesh_folder import open_mesh_folder
 from inrgen.sources.mnist import open_mnist
@@ -23,15 +23,16 @@ _OPENERS: dict[str, Callable[[SourceConfig], Source]] = {
 
 
 def source_names() -> tuple[str, ...]:
-    """The names that open_source knows; torchvision:NAME stands for all that NAME may be."""
+    """Names that open_source knows; torchvision:NAME stands for all data sets of torchvision."""
     return (*_OPENERS, f"{torchvision_sets.PREFIX}NAME")
 
 
 def open_source(config: SourceConfig) -> Source:
-    """Open a data set and list its items; signals are read by load.
+    """Open a data set and list its items; signals are read later, by load.
 
-    Raises ValueError or FileNotFoundError, in one sentence that names the file or argument, for an
-    unknown source, files that are missing or damaged as a whole, or splits without any item.
+    Raises:
+        ValueError: the source is unknown, a file is damaged as a whole, or the splits are empty.
+        FileNotFoundError: a file is missing. Both messages name the file or argument.
     """
     if config.name.startswith(torchvision_sets.PREFIX):
         source: Source = torchvision_sets.open_torchvision(config)

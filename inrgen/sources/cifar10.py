@@ -21,7 +21,7 @@ _TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 _TEST_FILES = ("test_batch.bin",)
 _SIDE = 32
 _RECORD_BYTES = 1 + 3 * _SIDE * _SIDE
-# The last 5,000 of 50,000 validate; a shorter train set keeps the proportion.
+# Val is the last 5,000 of 50,000 images; a shorter train set keeps the proportion.
 _VAL_ONE_IN = 10
 _LABELS = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 
@@ -39,7 +39,7 @@ def _checked(pixels: np.ndarray, labels: np.ndarray, where: str) -> LabelledPixe
 
 
 def _read_binary(folder: Path, names: tuple[str, ...]) -> LabelledPixels:
-    """Records of a label byte and 3,072 pixels, plane by plane, of several files in a row."""
+    """Read records of a label byte and 3,072 pixels, plane by plane, from several files."""
     records = []
     for name in names:
         if not (folder / name).is_file():
@@ -57,7 +57,7 @@ def _read_binary(folder: Path, names: tuple[str, ...]) -> LabelledPixels:
 
 
 def _read_npz(path: Path, half: str) -> LabelledPixels:
-    """x_train and y_train, or x_test and y_test, of an npz archive."""
+    """Read x_train and y_train, or x_test and y_test, from an npz archive."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = archive[f"x_{half}"], archive[f"y_{half}"]
@@ -69,10 +69,10 @@ def _read_npz(path: Path, half: str) -> LabelledPixels:
 
 
 def open_cifar10(config: SourceConfig) -> ArraySource:
-    """CIFAR-10; ids number the five train batches through, train/00000..49999, and the test batch.
+    """Open CIFAR-10; ids are train/00000..49999 across the five train batches, and test/00000...
 
-    data is the folder of cifar-10-batches-bin or of cifar10_small.npz, or an npz file itself. Val
-    is the tail tenth of train, train/45000 and on of the whole set, train/01350 and on of 1,500.
+    config.data is the folder that holds cifar-10-batches-bin or cifar10_small.npz, or an npz file.
+    Val is the tail tenth of train: from train/45000 in the whole set, from train/01350 of 1,500.
     """
     if config.download:
         raise ValueError(

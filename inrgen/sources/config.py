@@ -1,4 +1,4 @@
-"""Which data set to take signals from, and which part of it."""
+"""Choice of a data set and of a part of it."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
@@ -14,17 +14,17 @@ Channels = Literal["auto", "gray", "rgb"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceConfig:
-    """A source by name, and what to take of it.
+    """A source by name, and the part of it to take.
 
     Attributes:
         name: digits, fashion-mnist, mnist, cifar10, image-folder, mesh-folder, modelnet40, or
             torchvision:NAME.
-        data: the folder (or file) that holds the data set; only read, unless download is set.
-        split: which splits to take; all is train, val and test, in this order.
-        limit: the first so many items of each split asked for; None takes all.
-        channels: auto gives gray data one output and coloured data three; gray and rgb insist.
-        download: let torchvision fetch what is missing into data.
-        shape: how meshes become signals; no other source looks at it.
+        data: folder (or file) that holds the data set; never written to, unless download is set.
+        split: splits to take; all is train, val and test, in this order.
+        limit: take the first items of each split, at most so many; None takes all.
+        channels: auto gives gray data one output and coloured data three; gray and rgb force it.
+        download: let torchvision fetch missing files into data.
+        shape: settings for meshes; other sources ignore them.
     """
 
     name: str
@@ -45,21 +45,21 @@ class SourceConfig:
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits asked for, in the order that items have."""
+        """The wanted splits, in the order of items."""
         return tuple(s for s in SPLITS if self.split in ("all", s))
 
     def data_folder(self, holding: str) -> str:
-        """data, where the source cannot do without; ValueError names what it should hold."""
+        """Return data. Raises ValueError, naming the wanted content, if it is None."""
         if self.data is None:
             raise ValueError(f"{self.name} needs data, the folder that holds {holding}")
         return self.data
 
     def num_outputs(self, native: int) -> int:
-        """d_out of the signals of a data set whose images have native channels, 1 or 3."""
+        """d_out of the signals of images with 1 or 3 native channels."""
         return {"auto": native, "gray": 1, "rgb": 3}[self.channels]
 
     def identity(self) -> dict[str, Any]:
-        """What decides which signals come out, wherever the data lie: not data, not download."""
+        """All settings that decide the signals; the place of the data does not."""
         facts = {
             "name": self.name,
             "split": self.split,
@@ -70,7 +70,7 @@ class SourceConfig:
 
     @staticmethod
     def from_identity(facts: dict[str, Any], data: str | None) -> "SourceConfig":
-        """The config that an identity was taken of, with the data where they are now."""
+        """Rebuild the config of an identity, with the present place of the data."""
         shape = ShapeConfig()
         if "shape" in facts:
             noted = {name: value for name, value in facts["shape"].items() if name != "axes"}

@@ -1,4 +1,4 @@
-"""Folders of files as items: which files there are, what they are called, what may be read."""
+"""Files below a folder as items: their list, their ids, and which of them may be read."""
 
 import os
 from collections.abc import Collection
@@ -15,14 +15,14 @@ def _cannot_list(error: OSError) -> None:
 
 
 def list_files(root: Path, suffixes: Collection[str], source: str) -> list[Parts]:
-    """All files below root that end in one of the suffixes, hidden ones aside, in order.
+    """List all files below root with one of the suffixes, in order, except hidden ones.
 
-    Links to folders are refused: followed, they could lead in circles or out of the data set, and
-    passed over they would leave items out without a word.
+    Links to folders are refused. Followed, they could lead in circles or out of the data set;
+    skipped, they would leave items out silently.
 
     Args:
-        suffixes: in lower case, with their dots; files may write them in upper case.
-        source: as the user calls it.
+        suffixes: in lower case, with their dots; files may have them in upper case.
+        source: the name that the user gave the source.
     """
     found = []
     for folder, subfolders, names in os.walk(root, onerror=_cannot_list):
@@ -41,15 +41,15 @@ def list_files(root: Path, suffixes: Collection[str], source: str) -> list[Parts
 
 
 def item_id_of(parts: Parts) -> str:
-    """The relative POSIX path as text; bytes that are no UTF-8 are written as \\xNN."""
+    """Join a relative path with slashes; bytes that are no UTF-8 become \\xNN."""
     return os.fsencode("/".join(parts)).decode("utf-8", "backslashreplace")
 
 
 def real_file(root: Path, parts: Parts) -> Path:
-    """The file that stands below root, or that a link below root leads to.
+    """Resolve a path below root, through links that stay below root.
 
-    Raises BadSignal where it cannot or must not be read. Reasons name no folder, so that records
-    do not depend on where the data lie.
+    Raises BadSignal if the file cannot or must not be read. Reasons name no folder, so records do
+    not depend on where the data lie.
     """
     try:
         real = root.joinpath(*parts).resolve(strict=True)
@@ -62,6 +62,6 @@ def real_file(root: Path, parts: Parts) -> Path:
         real.open("rb").close()
     except OSError as error:
         raise BadSignal(f"cannot be read: {error.strerror}") from error
-    except RuntimeError:  # so it was before Python 3.13
+    except RuntimeError:  # for a circle of links, before Python 3.13
         raise BadSignal("is a symbolic link that leads back to itself") from None
     return real

@@ -1,4 +1,4 @@
-"""A folder of pictures that Pillow opens, of any sizes, by class and split where it says so."""
+"""A folder of pictures as a source, with classes and splits from the names of folders."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,9 @@ from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.folders import Parts, item_id_of, list_files, real_file
 from inrgen.sources.items import bucket_split
-from inrgen.sources.pictures import decode, is_gray, one_bad_picture
-from inrgen.sources.pixels import picture_signal
+from inrgen.sources.pictures import decode, is_gray, one_bad_picture, picture_signal
 
-# Fixed rather than asked of Pillow, so that a folder holds the same items for every version of it.
+# A fixed list, so that a folder holds the same items with every version of Pillow.
 IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx .pbm .pcx .pgm .png .pnm "
     ".ppm .sgi .tga .tif .tiff .webp".split()
@@ -24,14 +23,14 @@ IMAGE_SUFFIXES = frozenset(
 
 @contextmanager
 def _opened(root: Path, parts: Parts) -> Iterator[Image.Image]:
-    """A picture with its header read. Raises BadSignal where that cannot or must not be done."""
+    """Open a picture and read its header. Raises BadSignal if it cannot or must not be read."""
     real = real_file(root, parts)
     with one_bad_picture(), Image.open(real) as image:
         yield image
 
 
 def _has_split_folders(root: Path, paths: list[Parts]) -> bool:
-    """Whether the folders at the top are splits. ValueError where only some of what is there is."""
+    """Whether the top folders are splits. Raises ValueError if only some of them are."""
     tops = {parts[0] if len(parts) > 1 else "" for parts in paths}
     splits, others = tops & set(SPLITS), sorted(tops - set(SPLITS))
     if splits and others:
@@ -50,7 +49,7 @@ def _split_of(folder: str) -> Split:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFolder:
-    """A Source over files; paths[i], as parts below root, is the file of items[i]."""
+    """A Source over picture files; paths[i], in parts below root, is the file of items[i]."""
 
     facts: SourceFacts
     items: tuple[Item, ...]
@@ -58,13 +57,13 @@ class ImageFolder:
     paths: tuple[Parts, ...]
 
     def load(self, index: int) -> Signal:
-        """The picture of items[index] at its own size; BadSignal where it cannot be read."""
+        """Decode the picture of items[index] at its own size. Raises BadSignal if that fails."""
         with _opened(self.root, self.paths[index]) as image:
             return picture_signal(decode(image), self.facts.d_out)
 
 
 def _native_channels(root: Path, paths: list[Parts]) -> int:
-    """1 if the header of every readable picture says gray, 3 as soon as one does not."""
+    """Return 1 if every readable picture is gray by its header, else 3."""
     first_reason, num_read = "", 0
     for parts in paths:
         try:
@@ -80,16 +79,16 @@ def _native_channels(root: Path, paths: list[Parts]) -> int:
 
 
 def open_image_folder(config: SourceConfig) -> ImageFolder:
-    """The pictures below a folder, in the order of their ids within each split.
+    """Open the pictures below a folder, ordered by id within each split.
 
-    Layouts: DIR/train|val|test/CLASS/*, DIR/CLASS/*, DIR/*, at any depth. A class is the first
-    folder (below the split), its label the place of its name among all classes, sorted, whichever
-    splits are asked for; loose pictures have no label. Without split folders an item falls into
-    train, val or test by a hash of its id. Files without an image's suffix, and hidden ones, are
-    no items; files with one that cannot be decoded are items whose load raises BadSignal.
+    Layouts: DIR/train|val|test/CLASS/*, DIR/CLASS/*, DIR/*, at any depth. The first folder below
+    the split names the class. Labels number the sorted names of all classes of all splits; loose
+    pictures have none. Without split folders a hash of the id decides the split. Hidden files and
+    files without an image's suffix are skipped; a picture that cannot be decoded is an item whose
+    load raises BadSignal.
 
-    channels "auto" looks at the headers of all pictures, of all splits, so that train and test
-    taken apart agree: all gray gives one output, else three. Multi-frame files give their first.
+    channels "auto" looks at the headers of the pictures of all splits, so that train and test
+    agree when they are built apart: one output if all are gray, else three.
     """
     if config.download:
         raise ValueError("download cannot fetch an image-folder; it is a folder of your own")

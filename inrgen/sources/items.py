@@ -1,4 +1,4 @@
-"""Items in bulk: numbered without building each one, split by hash, and digested."""
+"""Many items at once: numbered without building each, split by hash, and digested."""
 
 import hashlib
 import json
@@ -16,16 +16,16 @@ from inrgen.sources.base import Item
 
 
 def bucket_split(item_id: str) -> Split:
-    """The split of an item whose data set has none: 80/10/10 by a hash of its id.
+    """Assign an item of a data set without splits to train, val or test (80/10/10).
 
-    So an item keeps its split whatever else joins or leaves the data set.
+    The split follows from a hash of the id, so items that join or leave move no other item.
     """
     bucket = hash_name(item_id) % 10
     return "train" if bucket < 8 else "val" if bucket == 8 else "test"
 
 
 def items_digest(items: Iterable[Item]) -> str:
-    """sha256 over the ids, splits and labels in order: two data sets that differ, differ here."""
+    """sha256 over ids, splits and labels in order, as a name for the list of items."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(json.dumps([item.item_id, item.split, item.label]).encode() + b"\n")
@@ -47,9 +47,10 @@ class ItemRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumberedItems(Sequence[Item]):
-    """Runs of items as one sequence, each item built when asked for.
+    """Runs of items as one sequence; each item is built on access.
 
-    label_names[label] is a label's name; labels beyond it, and -1, have none.
+    Attributes:
+        label_names: label_names[label] names a label; -1 and labels beyond the end have no name.
     """
 
     runs: tuple[ItemRun, ...]
@@ -64,19 +65,19 @@ class NumberedItems(Sequence[Item]):
     def __getitem__(self, index: slice) -> list[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | list[Item]:
         if isinstance(index, slice):
-            return [self._at(i) for i in range(*index.indices(len(self)))]
+            return [self._item(i) for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} items; got index {index}")
-        return self._at(index % len(self))
+        return self._item(index % len(self))
 
-    def _at(self, index: int) -> Item:
+    def _item(self, index: int) -> Item:
         ends = accumulate(len(run) for run in self.runs)
         run, end = next((r, e) for r, e in zip(self.runs, ends, strict=True) if index < e)
-        at = index - (end - len(run))
-        label = int(run.labels[at])
+        place = index - (end - len(run))
+        label = int(run.labels[place])
         named = 0 <= label < len(self.label_names)
         return Item(
-            item_id=f"{run.prefix}/{run.numbers[at]:05d}",
+            item_id=f"{run.prefix}/{run.numbers[place]:05d}",
             split=run.split,
             label=label,
             label_name=self.label_names[label] if named else "",

@@ -1,4 +1,4 @@
-"""Read a triangle mesh from a file, or say in a few words why there is none in it."""
+"""Triangle meshes from files; a file without a usable mesh gives a short reason."""
 
 import io
 from pathlib import Path
@@ -10,12 +10,12 @@ from inrgen.sources.base import BadSignal
 from inrgen.sources.mesh import Mesh
 
 MESH_SUFFIXES = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
-# Formats of meshes all the same: silence about them would look as if they were fitted.
+# Other mesh formats become items that are refused: passing over them would look like success.
 FOREIGN_SUFFIXES = frozenset(
     ".3ds .3mf .abc .blend .ctm .dae .dxf .fbx .gltf .iges .igs .max .step .stp .usd .usdz .vtk "
     ".wrl .x3d".split()
 )
-# A corner of a face with texture and normal takes some 30 bytes of an OBJ, its vertices as much.
+# In an OBJ file, a face corner with texture and normal takes about 30 bytes, a vertex as many.
 _BYTES_A_FACE = 400
 _LEAST_LIMIT_BYTES = 64_000_000
 
@@ -33,7 +33,7 @@ def _file_bytes(path: Path, max_faces: int) -> bytes:
 
 
 def _starts_wrong(content: bytes, suffix: str) -> str:
-    """What a file is not, judged by how it begins; "" where that tells nothing (OBJ, STL)."""
+    """Say how a file's first bytes contradict its suffix; "" if they do not (OBJ, STL never do)."""
     match suffix:
         case ".off" if b"OFF" not in content[:256].upper():
             return "does not begin with OFF"
@@ -45,9 +45,9 @@ def _starts_wrong(content: bytes, suffix: str) -> str:
 
 
 def _parse(content: bytes, suffix: str) -> Mesh:
-    """Trimesh's reading of a file: no merging, polygons cut into fans, scenes put together.
+    """Parse a file with trimesh: no merging, polygons cut into fans, scenes joined.
 
-    It gets the bytes and not the path, so that no file can have another one read.
+    trimesh gets bytes instead of a path, so a file cannot make it read another file.
     """
     try:
         loaded = trimesh.load(
@@ -55,7 +55,7 @@ def _parse(content: bytes, suffix: str) -> Mesh:
         )
     except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:  # trimesh's readers raise whatever a wrong file leads them to
+    except Exception as error:  # trimesh's readers raise errors of many types
         said = " ".join(str(error).split())[:120]
         raise BadSignal(f"cannot be read as {suffix[1:]}: {type(error).__name__}: {said}") from None
     if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:
@@ -67,9 +67,9 @@ def _parse(content: bytes, suffix: str) -> Mesh:
 
 
 def read_mesh(path: Path, max_faces: int) -> Mesh:
-    """The triangles of an OFF, OBJ, PLY, STL or GLB file, as they stand there.
+    """Read the triangles of an OFF, OBJ, PLY, STL or GLB file, unchanged.
 
-    OFF may put its counts on the first line ("OFF3514 3546 0"), as files of ModelNet do.
+    OFF files may put their counts on the first line ("OFF3514 3546 0"), as ModelNet's do.
 
     Raises:
         BadSignal: the file is empty, not what its suffix says, damaged, or holds no faces, more

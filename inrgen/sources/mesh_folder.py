@@ -1,4 +1,4 @@
-"""Folders of meshes, by class and split where they say so."""
+"""Folders of meshes as a source, with classes and splits from the names of folders."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from inrgen.sources.config import SourceConfig
 from inrgen.sources.folders import Parts, item_id_of, list_files, real_file
 from inrgen.sources.items import bucket_split
 from inrgen.sources.mesh_files import FOREIGN_SUFFIXES, MESH_SUFFIXES
-from inrgen.sources.shape_cache import prepared
 from inrgen.sources.shape_config import ShapeConfig
+from inrgen.sources.shape_signal import load_shape
 
-# Where the split stands among the folders of a path: first, after the class, or nowhere.
+# Position of the split in a path: first, after the class, or absent.
 Order = Literal["split/class", "class/split", "class"]
 
 
 def folder_order(root: Path, paths: Iterable[Parts]) -> Order:
-    """Whether folders name splits, and where; ValueError where only some of them do."""
+    """Find the folders that name splits. Raises ValueError if only some of them do."""
     firsts = {parts[0] if len(parts) > 1 else "" for parts in paths}
     seconds = {parts[1] if len(parts) > 2 else "" for parts in paths}
     choices: tuple[tuple[Order, set[str]], ...] = (
@@ -42,15 +42,15 @@ def folder_order(root: Path, paths: Iterable[Parts]) -> Order:
 def _split_and_class(parts: Parts, order: Order) -> tuple[Split | None, str]:
     if order == "class":
         return None, parts[0] if len(parts) > 1 else ""
-    at = 0 if order == "split/class" else 1
-    split: Split = next(s for s in SPLITS if s == parts[at])
-    return split, "/".join(parts[1 - at : 2 - at]) if len(parts) > 2 else ""
+    place = 0 if order == "split/class" else 1
+    split: Split = next(s for s in SPLITS if s == parts[place])
+    return split, "/".join(parts[1 - place : 2 - place]) if len(parts) > 2 else ""
 
 
 def list_items(paths: Sequence[Parts], order: Order) -> Iterator[tuple[Item, Parts]]:
-    """An item a path. Labels are the places of class names, sorted; -1 for loose meshes."""
+    """Make an item of each path; labels number the sorted class names, -1 for loose meshes."""
     found = [(parts, *_split_and_class(parts, order)) for parts in paths]
-    labels = {name: at for at, name in enumerate(sorted({name for *_, name in found} - {""}))}
+    labels = {name: label for label, name in enumerate(sorted({name for *_, name in found} - {""}))}
     for parts, split, name in found:
         item_id = item_id_of(parts)
         item = Item(
@@ -63,18 +63,18 @@ def list_items(paths: Sequence[Parts], order: Order) -> Iterator[tuple[Item, Par
 
 
 def tail_to_val(items: Iterable[tuple[Item, Parts]]) -> Iterator[tuple[Item, Parts]]:
-    """The last tenth of each class's training items becomes val, where there is no val."""
+    """Move the last tenth of each class's training items to val."""
     pairs = sorted(items, key=lambda pair: (pair[0].label, pair[0].split, pair[0].item_id))
     for (_, split), group in groupby(pairs, key=lambda pair: (pair[0].label, pair[0].split)):
         held = list(group)
         num_kept = len(held) - (len(held) // 10 if split == "train" else 0)
-        for at, (item, parts) in enumerate(held):
-            yield (item if at < num_kept else replace(item, split="val")), parts
+        for place, (item, parts) in enumerate(held):
+            yield (item if place < num_kept else replace(item, split="val")), parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeshFolder:
-    """A Source over files; paths[i], as parts below root, is the file of items[i]."""
+    """A Source over mesh files; paths[i], in parts below root, is the file of items[i]."""
 
     facts: SourceFacts
     items: tuple[Item, ...]
@@ -83,19 +83,18 @@ class MeshFolder:
     shape: ShapeConfig
 
     def load(self, index: int) -> Signal:
-        """The distances to the mesh of items[index]; BadSignal where it is none."""
+        """Prepare the mesh of items[index]. Raises BadSignal if the file holds no usable mesh."""
         real = real_file(self.root, self.paths[index])
-        return prepared(real, self.items[index].item_id, self.shape)
+        return load_shape(real, self.items[index].item_id, self.shape)
 
 
 def open_mesh_folder(config: SourceConfig) -> MeshFolder:
-    """The meshes below a folder, in the order of their ids within each split.
+    """Open the meshes below a folder, ordered by id within each split.
 
-    Layouts: DIR/CLASS/train|test/* as ModelNet ships, DIR/train|val|test/CLASS/*, DIR/CLASS/*,
-    DIR/*. Without split folders an item falls into train, val or test by a hash of its id.
-    "modelnet40" reads DIR/ModelNet40 where that is there, and takes val from the tail of train: the
-    last tenth of each class. Meshes are read when an item is loaded; one that cannot be raises
-    BadSignal then.
+    Layouts: DIR/CLASS/train|test/* as in ModelNet, DIR/train|val|test/CLASS/*, DIR/CLASS/*, DIR/*.
+    Without split folders a hash of the id decides the split. "modelnet40" reads DIR/ModelNet40 if
+    that exists, and takes the last tenth of each class's training meshes as val. Meshes are read
+    when an item is loaded; an unreadable one raises BadSignal then.
     """
     if config.download:
         raise ValueError(f"download cannot fetch {config.name}; name the folder you have it in")
@@ -105,7 +104,7 @@ def open_mesh_folder(config: SourceConfig) -> MeshFolder:
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}")
     root = root.resolve()
-    # those in formats that inrgen does not read are items, too, so that they show
+    # Meshes in other formats become items, too, so that a record shows each.
     paths = list_files(root, MESH_SUFFIXES | FOREIGN_SUFFIXES, config.name)
     if not paths:
         raise ValueError(f"{root} holds no mesh; those end in {' '.join(sorted(MESH_SUFFIXES))}")

@@ -1,4 +1,4 @@
-"""How a mesh becomes a signal: where it is placed, what is measured, and at which points."""
+"""Settings that turn a mesh into a signal: placement, measured quantity and points."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -9,30 +9,31 @@ from inrgen.sources.mesh import Fill
 Sign = Literal["winding", "none"]
 Target = Literal["distance", "occupancy"]
 
-# The sources whose signals this decides.
+# Names of the sources that these settings apply to.
 MESH_SOURCES = ("mesh-folder", "modelnet40")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShapeConfig:
-    """Lengths are in an INR's coordinates, where a shape is nearly 2 across.
+    """Settings for signals of shapes. Lengths are in an INR's coordinates: a shape is about 2 long.
 
     Attributes:
-        fill: what a shape fills, the cube [-1, 1]^3 by its longest side or the unit sphere.
-        margin: the share of it left free.
-        sign: winding takes negative distances inside, by the generalised winding number, which
-            closes holes softly; none takes the distance itself, for meshes that are no bodies.
+        fill: the region that a shape fills: the cube [-1, 1]^3 by its longest side, or the unit
+            sphere.
+        margin: share of the region left free around a shape.
+        sign: winding makes distances negative inside, by the generalised winding number, which
+            closes holes softly; none keeps distances positive, for meshes that enclose nothing.
         target: distance, or occupancy, which is 1 inside and 0 outside.
-        truncation: distances are clipped to within +-truncation; 0 clips none.
-        num_points: points a shape.
-        surface_share: the share of them on the surface; for occupancy, which is neither there, they
-            are spread evenly, too.
-        near_share: the share of them near it, half at each of near_widths; the rest is spread
-            evenly over [-1, 1]^3.
+        truncation: clip distances to within +-truncation; 0 clips none.
+        num_points: sample points of each shape.
+        surface_share: share of points on the surface. Ignored for occupancy, which samples these
+            points uniformly.
+        near_share: share of points near the surface, half at each of near_widths; the rest is
+            uniform over [-1, 1]^3.
         near_widths: standard deviations of the normal offsets from the surface, along each axis.
-        sample_seed: names the points, together with the item's id; not the seed of the build.
-        max_faces: a mesh of more is not fitted.
-        cache: a folder that keeps prepared shapes for other builds; None keeps none.
+        sample_seed: seed of the points, together with the item's id; independent of the build's.
+        max_faces: a mesh with more faces is not fitted.
+        cache: folder that keeps prepared shapes for other builds; None keeps none.
     """
 
     fill: Fill = "cube"
@@ -74,7 +75,7 @@ class ShapeConfig:
 
     @property
     def value_kind(self) -> ValueKind:
-        """What the values of the signals are."""
+        """The kind of value of the signals."""
         if self.target == "occupancy":
             return "occupancy"
         if self.sign == "none":
@@ -83,7 +84,7 @@ class ShapeConfig:
 
     @property
     def value_range(self) -> tuple[float, float]:
-        """The values that the signals can have: up to the truncation, or to the cube's size."""
+        """Range of the signals' values: up to the truncation, or to the size of the cube."""
         if self.target == "occupancy":
             return (0.0, 1.0)
         reach = self.truncation or 1.0
@@ -91,7 +92,7 @@ class ShapeConfig:
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
-        """How many points are on the surface, near it by each width, and anywhere."""
+        """Numbers of points on the surface, near it by each width, and uniform over the cube."""
         on_surface = 0.0 if self.target == "occupancy" else self.surface_share
         surface = round(on_surface * self.num_points)
         near = round(self.near_share * self.num_points / 2)
@@ -99,7 +100,7 @@ class ShapeConfig:
         return surface, near, near, self.num_points - surface - 2 * near
 
     def identity(self) -> dict[str, Any]:
-        """What decides the signals, as plain JSON values: all but the cache."""
+        """All settings that decide the signals, as plain JSON values; the cache does not."""
         facts = asdict(self) | {"near_widths": list(self.near_widths), "axes": "as in the file"}
         del facts["cache"]
         return facts

@@ -1,28 +1,29 @@
-"""Any image data set of torchvision's as a source: torchvision:SVHN and the like.
+"""Every image data set of torchvision as a source, such as torchvision:SVHN.
 
-torchvision reads the files its own way. It unpickles those of CIFAR10 and CIFAR100, once their
-MD5 is the official one; inrgen itself unpickles nothing.
+torchvision itself reads the files. It unpickles those of CIFAR10 and CIFAR100 after comparing
+their MD5 with the official one; inrgen unpickles nothing.
 """
 
+import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from inrgen.core.splits import Split
 from inrgen.sources.base import Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import ItemRun, NumberedItems, bucket_split
-from inrgen.sources.pictures import decode, is_gray, one_bad_picture
-from inrgen.sources.pixels import picture_signal
-from inrgen.sources.torchvision_import import import_datasets
+from inrgen.sources.pictures import decode, is_gray, one_bad_picture, picture_signal
 
 PREFIX = "torchvision:"
-# How data sets with a split argument call train, val and test; None where val is train's tail.
-# Imagenette keeps its test labels to itself, so its val is what others call test.
+# Names of train, val and test in data sets with a split argument; None if val is train's tail.
+# Imagenette publishes no test labels, so its val plays the part of test.
 _SPLIT_NAMES: dict[str, tuple[str, str | None, str]] = {
     "Country211": ("train", "valid", "test"),
     "DTD": ("train", "val", "test"),
@@ -41,19 +42,44 @@ _SPLIT_NAMES: dict[str, tuple[str, str | None, str]] = {
 _TRAIN_FLAG = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
 _UNSPLIT = ("Caltech101", "Caltech256", "EuroSAT", "SEMEION")
 NAMES = tuple(sorted((*_SPLIT_NAMES, *_TRAIN_FLAG, *_UNSPLIT)))
-# Where val is the tail of train it is a tenth of it, as for CIFAR-10.
+# A val split cut from train takes its last tenth, as for CIFAR-10.
 _VAL_ONE_IN = 10
+# The compiled part of torchvision defines these operators. A wheel for CUDA does not load beside a
+# CPU-only torch, and the import then fails because their schemas are missing. Data sets use none.
+_SCHEMAS = tuple(
+    f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor" for name in ("nms", "qnms")
+)
+_MISSING = "operator torchvision::nms does not exist"
+# Definitions last as long as their library object.
+_fragments: list[torch.library.Library] = []
+
+
+def import_datasets() -> ModuleType:
+    """Import torchvision.datasets beside any build of torch. Raises ValueError if that fails."""
+    try:
+        return importlib.import_module("torchvision.datasets")
+    except ImportError as error:
+        raise ValueError(f"torchvision is needed for this source and not there: {error}") from error
+    except RuntimeError as error:
+        if _MISSING not in str(error):
+            raise ValueError(f"torchvision does not import beside this torch: {error}") from error
+    if not _fragments:
+        fragment = torch.library.Library("torchvision", "FRAGMENT")
+        for schema in _SCHEMAS:
+            fragment.define(schema)
+        _fragments.append(fragment)
+    return importlib.import_module("torchvision.datasets")
 
 
 def _construct(name: str, data: str, download: bool, **which: Any) -> Any:
-    """One of torchvision's data sets; whatever fails becomes one sentence."""
+    """Open a data set of torchvision. Every failure becomes one sentence."""
     known: Callable[..., Any] = getattr(import_datasets(), name)
-    # A data set that offers no download (StanfordCars) is not asked for one.
+    # StanfordCars takes no download argument.
     if "download" in inspect.signature(known).parameters or download:
         which["download"] = download
     try:
         return known(root=data, **which)
-    # torchvision raises RuntimeError for missing files, and whatever the network raises.
+    # torchvision raises RuntimeError for missing files; downloads raise many types.
     except Exception as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         if download:
@@ -70,7 +96,7 @@ def download(name: str, data: str) -> None:
 
 
 def _labels(dataset: Any) -> np.ndarray:
-    """The labels of a data set, if it can be without decoding its images; -1 for those not one."""
+    """Labels of a data set, read without decoding images where it can; -1 for no integer."""
     for name in ("targets", "labels", "_labels"):
         labels = getattr(dataset, name, None)
         if labels is not None and np.ndim(labels) == 1 and len(labels) == len(dataset):
@@ -90,11 +116,11 @@ def _run(prefix: str, split: Split, numbers: np.ndarray, labels: np.ndarray) -> 
 def _runs(
     name: str, opened: Callable[[str, dict[str, Any]], Any], splits: Sequence[Split]
 ) -> list[ItemRun]:
-    """The items of the splits asked for, opening only those halves of the data set."""
+    """Items of the wanted splits, opening only the halves of the data set that hold them."""
     if name in _UNSPLIT:
         labels = _labels(opened("all", {}))
-        of = np.array([bucket_split(f"all/{number:05d}") for number in range(len(labels))])
-        return [_run("all", split, np.flatnonzero(of == split), labels) for split in splits]
+        buckets = np.array([bucket_split(f"all/{number:05d}") for number in range(len(labels))])
+        return [_run("all", split, np.flatnonzero(buckets == split), labels) for split in splits]
     if name in _TRAIN_FLAG:
         which = {"train": {"train": True}, "test": {"train": False}}
     else:
@@ -116,7 +142,7 @@ def _runs(
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionSource:
-    """A Source over torchvision's data sets; halves[prefix] holds the items called prefix/00017."""
+    """A Source over torchvision's data sets; halves[prefix] holds the items named prefix/00017."""
 
     config: SourceConfig
     facts: SourceFacts
@@ -124,11 +150,11 @@ class TorchvisionSource:
     halves: dict[str, Any]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Opened anew from its config: to unpickle a data set would import torchvision plainly.
+        # Reopening from the config keeps unpickling from importing torchvision without our schemas.
         return open_torchvision, (replace(self.config, download=False),)
 
     def load(self, index: int) -> Signal:
-        """The picture of items[index]; BadSignal where torchvision cannot read it."""
+        """Read the picture of items[index]. Raises BadSignal if torchvision cannot."""
         prefix, number = self.items[index].item_id.split("/")
         with one_bad_picture():
             return picture_signal(decode(self.halves[prefix][int(number)][0]), self.facts.d_out)
@@ -141,10 +167,10 @@ def _native_channels(first: Any, name: str) -> int:
 
 
 def open_torchvision(config: SourceConfig) -> TorchvisionSource:
-    """The data set that config.name names after its prefix; ids are train/00017, val/..., test/....
+    """Open the data set named after the prefix; ids are train/00017, val/00017 and test/00017.
 
-    Val is the data set's own, or else the tail tenth of train; data sets without splits (ids
-    all/00017) fall into 80/10/10 by a hash of the id. channels "auto" goes by the first picture.
+    Val is the data set's own, or the tail tenth of train. Items of data sets without splits (ids
+    all/00017) are split 80/10/10 by a hash of the id. channels "auto" looks at the first picture.
     """
     name = config.name.removeprefix(PREFIX)
     if name not in NAMES:

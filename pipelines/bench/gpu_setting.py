@@ -21,7 +21,7 @@ from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.sources.idx import find_idx, read_idx
+from inrgen.sources.mnist import find_idx, read_idx
 
 Row = dict[str, str | float | bool]
 

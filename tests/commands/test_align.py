@@ -185,5 +185,5 @@ def test_what_cannot_be_is_a_sentence(parent, aligned, tmp_path):
     ],
 )
 def test_an_old_option_is_refused_by_its_new_name(command, sentence, capsys):
-    assert main(command.split()) == 1
+    assert main(command.split()) == 2
     assert capsys.readouterr().err.strip().endswith(sentence)

@@ -74,7 +74,7 @@ def test_a_row_without_a_surface_is_refused(store, rows, tmp_path):
     [({"out": "x.png"}, "out must end in"), ({"resolution": 1}, "resolution must be in")],
 )
 def test_wrong_configs_are_refused(tmp_path, wrong, message):
-    asked = {"out": tmp_path / "x.ply", "resolution": 64} | wrong
-    asked["out"] = tmp_path / asked["out"]
+    options = {"out": tmp_path / "x.ply", "resolution": 64} | wrong
+    options["out"] = tmp_path / options["out"]
     with pytest.raises(ValueError, match=message):
-        ExtractConfig(store=tmp_path, row=0, **asked)
+        ExtractConfig(store=tmp_path, row=0, **options)

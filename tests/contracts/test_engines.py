@@ -1,4 +1,4 @@
-"""What every engine must do: fit as a literal loop does, alone whatever its company."""
+"""Every engine fits as a literal loop does, and fits each INR independently of its batch."""
 
 import math
 from dataclasses import replace
@@ -59,7 +59,7 @@ def smooth_batch(spec: InrSpec, shape: tuple[int, ...], num: int, init: InitConf
 
 
 def part(batch: FitBatch, rows: list[int]) -> FitBatch:
-    """Some INRs of a batch, in the order given."""
+    """The INRs of a batch at rows, in that order."""
     index = torch.tensor(rows)
     return replace(
         batch,
@@ -70,7 +70,7 @@ def part(batch: FitBatch, rows: list[int]) -> FitBatch:
 
 
 def literal_fit(spec: InrSpec, config: FitConfig, batch: FitBatch, row: int) -> np.ndarray:
-    """One INR's flat weights after config.num_steps, as the papers write it, in float64."""
+    """Flat weights of an INR after config.num_steps, as in the papers, in float64."""
     start = batch.start[[row]].to(dtype=torch.float64)
     theta = [
         t[0].numpy().copy() for pair in zip(start.weights, start.biases, strict=True) for t in pair
@@ -168,7 +168,7 @@ def test_an_inr_does_not_depend_on_its_batch(engine, spec, shape, points):
 
 
 @each_engine
-def test_a_fit_that_stops_moves_no_further_and_stops_nobody_else(engine):
+def test_a_fit_that_stops_moves_no_further_and_stops_no_other(engine):
     spec, shape = CASES["published"]
     config = FitConfig(num_steps=60, lr=2e-3, init=InitConfig(first_layer="siren"))
     batch = smooth_batch(spec, shape, 4, config.init)
@@ -199,7 +199,7 @@ def test_a_target_is_measured_against_the_value_range(engine):
 @each_engine
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 @pytest.mark.parametrize("points", [0, 64])
-def test_what_is_not_finite_never_passes_for_a_fit(engine, poison, points):
+def test_a_non_finite_row_never_passes_for_a_fit(engine, poison, points):
     spec, shape = CASES["published"]
     config = FitConfig(num_steps=20, points_per_step=points, stop_psnr_db=10.0)
     batch = smooth_batch(spec, shape, 6, config.init)
@@ -216,7 +216,7 @@ def test_what_is_not_finite_never_passes_for_a_fit(engine, poison, points):
 
 
 @each_engine
-def test_weights_that_overflow_in_the_last_update_are_found_out(engine):
+def test_weights_that_overflow_in_the_last_update_are_nan(engine):
     spec, shape = CASES["published"]
     config = FitConfig(num_steps=1, lr=1.0, stop_psnr_db=None, weight_decay=1e38)
     batch = smooth_batch(spec, shape, 2, config.init)
@@ -227,7 +227,7 @@ def test_weights_that_overflow_in_the_last_update_are_found_out(engine):
 
 
 @each_engine
-def test_an_engine_writes_into_nothing_it_is_given(engine):
+def test_an_engine_changes_none_of_its_arguments(engine):
     spec, shape = CASES["odd widths, colours"]
     config = FitConfig(num_steps=3)
     batch = smooth_batch(spec, shape, 4, config.init)
@@ -252,7 +252,7 @@ def test_no_steps_return_the_start_and_its_loss(engine):
 
 
 @each_engine
-def test_points_of_its_own_for_each_signal(engine):
+def test_each_signal_may_have_its_own_points(engine):
     spec = CASES["three layers in space"][0]
     items = torch.arange(4)
     config = FitConfig(num_steps=5, stop_psnr_db=None, points_per_step=20)
@@ -269,7 +269,7 @@ def test_points_of_its_own_for_each_signal(engine):
 
 
 @each_engine
-def test_a_batch_that_does_not_belong_together_is_refused(engine):
+def test_an_inconsistent_batch_is_refused(engine):
     spec, shape = CASES["published"]
     config = FitConfig(num_steps=1)
     batch = smooth_batch(spec, shape, 4, config.init)

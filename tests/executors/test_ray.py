@@ -1,4 +1,4 @@
-"""Tasks survive lost workers and nodes, and come back whole, whatever the number of workers."""
+"""On Ray, tasks survive lost workers and nodes, and every result comes back once."""
 
 import os
 import signal
@@ -85,7 +85,7 @@ def test_a_process_is_titled_by_the_function_that_it_runs():
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_no_tasks_is_no_work():
+def test_no_tasks_give_no_results():
     assert list(run_tasks(square, [], ray_config())) == []
 
 
@@ -136,7 +136,7 @@ def test_an_address_where_nothing_answers_is_named():
         list(run_tasks(square, [1], ray_config(address="127.0.0.1:1")))
 
 
-def test_a_pool_of_its_own_leaves_a_cluster_on_the_same_machine_alone():
+def test_a_local_ray_leaves_a_cluster_on_the_same_machine_alone():
     ray.shutdown()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
@@ -146,7 +146,7 @@ def test_a_pool_of_its_own_leaves_a_cluster_on_the_same_machine_alone():
         cluster.shutdown()
 
 
-def test_a_lost_node_costs_its_tasks_time_alone(tmp_path):
+def test_a_lost_node_costs_only_its_tasks_time(tmp_path):
     ray.shutdown()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:

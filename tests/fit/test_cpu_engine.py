@@ -1,4 +1,4 @@
-"""The fused engine: its arithmetic, its workspace and its kept code."""
+"""The fused engine: its arithmetic, its workspace and its compiled code on disk."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def batch_for(num: int) -> FitBatch:
 
 @pytest.mark.parametrize("turns", [0.3, 2.0, 40.0, 1e4])
 def test_sines_are_right_to_float32(turns):
-    """With a last weight of one, the loss of an INR on zeros is the square of a sine."""
+    """With a last weight of one, an INR's loss on zeros is the square of a sine."""
     spec = InrSpec(widths=(1, 1, 1), omega=(1.0,), coord_order="x", coord_center=(0.0,))
     keys = rng.keys(0, "sine", torch.arange(200))
     angle = rng.uniform(keys, (1, 1), -turns, turns) * 2.0 * torch.pi
@@ -88,7 +88,7 @@ def test_calls_side_by_side_do_not_disturb_each_other():
     assert all(torch.equal(one, expected) for one in found)
 
 
-def test_denormals_stay_as_they_were_for_the_caller():
+def test_the_callers_treatment_of_denormals_is_restored():
     CpuEngine(threads=1).fit(SPEC, FitConfig(num_steps=1), batch_for(2))
     assert float(np.float32(1e-40) * np.float32(0.5)) > 0
 

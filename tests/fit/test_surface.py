@@ -106,7 +106,7 @@ def test_chamfer_is_nothing_for_equal_surfaces_and_the_gap_between_nested_sphere
 
 
 def test_an_inr_without_inside_overlaps_nothing_and_has_no_surface(source, made):
-    check = source.load(ball_at(source)).check
+    check = source.load(ball_at(source)).reference
     zero = Params.from_flat(made.spec, torch.zeros(1, made.spec.num_params))
     outside = replace(made.spec, output_offset=0.1)
     quality = measure_shape(outside, zero, check)

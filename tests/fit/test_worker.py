@@ -84,16 +84,16 @@ def test_other_processes_report_whole_blocks(plan, monkeypatch):
 
 @pytest.mark.parametrize(("engine", "held"), [("torch", 0.0), ("gpu", 0.5)])
 def test_only_tasks_that_need_a_gpu_hold_one(plan, engine, held, monkeypatch):
-    asked: list[float] = []
+    shares: list[float] = []
 
     def note(function, tasks, config, on_wait, gpus_per_task):
-        asked.append(gpus_per_task)
+        shares.append(gpus_per_task)
         return iter(())
 
     monkeypatch.setattr("inrgen.fit.worker.run_tasks", note)
     tasks = block_tasks(replace(plan, engine=engine), "/store", [0], on_ray(1))
     assert not list(run_blocks(build_block, tasks, on_ray(1), SpyProgress(), gpu_share=0.5))
-    assert asked == [held]
+    assert shares == [held]
 
 
 def test_a_build_on_a_gpu_reports_its_idle_share(tmp_path, monkeypatch):

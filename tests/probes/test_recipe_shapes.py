@@ -37,7 +37,7 @@ def _one_thread():
 def _coarse():
     """Insides are compared on a grid of 16, which takes a moment and not seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inrgen.sources.shape_signal.CHECK_GRID", 16)
+        patch.setattr("inrgen.sources.shape_signal.REFERENCE_GRID", 16)
         yield
 
 

@@ -7,11 +7,11 @@ import trimesh
 
 from inrgen.core.rng import hash_items
 from inrgen.sources.base import BadSignal
-from inrgen.sources.mending import is_closed, mend, sign_trust, weld
 from inrgen.sources.mesh import Mesh, place
 from inrgen.sources.mesh_files import read_mesh
+from inrgen.sources.mesh_repair import is_closed, repair, sign_trust, weld
+from inrgen.sources.shape_points import draw_on_surface
 from inrgen.sources.signed_distance import distance, inside, signed_distance
-from inrgen.sources.surface_points import draw_on_surface
 from tests.closed_form import box_distance, sphere_distance, torus_distance
 
 POINTS = np.random.default_rng(0).uniform(-1, 1, (5000, 3))
@@ -149,23 +149,23 @@ def test_doubled_and_disorderly_faces_are_turned_into_a_body():
     disorderly.faces[::3] = disorderly.faces[::3, ::-1]
     for mesh in (doubled, disorderly):
         assert sign_trust(mesh) < 0.9
-        mended = mend(mesh)
+        mended = repair(mesh)
         assert (mended.is_closed, mended.sign_trust) == (True, 1.0)
         np.testing.assert_array_equal(inside(mended.mesh, POINTS), inside(body, POINTS))
 
 
 def test_a_mesh_with_a_right_sign_is_left_as_it_is():
     hollow = together(box(0.8, 0.8, 0.8), turned(box(0.4, 0.4, 0.4)))
-    assert mend(hollow).mesh is hollow
+    assert repair(hollow).mesh is hollow
 
 
 @pytest.mark.parametrize(("fill", "reach"), [("cube", 0.9), ("sphere", 0.9 / np.sqrt(3))])
 def test_placing_centres_a_mesh_and_can_be_undone(fill, reach):
     mesh = box(20.0, 20.0, 20.0, at=(7.0, -3.0, 100.0))
     placement = place(mesh, fill, margin=0.1)
-    placed = placement.into(mesh)
+    placed = placement.to_inr(mesh)
     np.testing.assert_allclose(placed.bounds, [[-reach] * 3, [reach] * 3], atol=1e-12)
-    np.testing.assert_allclose(placement.back(placed).vertices, mesh.vertices, atol=1e-12)
+    np.testing.assert_allclose(placement.to_file(placed).vertices, mesh.vertices, atol=1e-12)
 
 
 def test_surface_points_lie_on_the_surface_and_spread_by_area():
@@ -185,7 +185,7 @@ OPEN = ["beetle", "stanford-bunny", "suzanne", "teapot"]
 @pytest.mark.parametrize("name", WATERTIGHT + OPEN)
 def test_familiar_models_are_closed_or_not_as_is_known(real_data, name):
     welded = weld(read_mesh(real_data / "meshes" / f"{name}.obj", max_faces=2_000_000))
-    surface = mend(place(welded, "cube", margin=0.1).into(welded))
+    surface = repair(place(welded, "cube", margin=0.1).to_inr(welded))
     assert surface.is_closed == (name in WATERTIGHT)
     if surface.is_closed:
         assert surface.sign_trust > 0.99

@@ -77,9 +77,9 @@ def test_values_are_distances_in_placed_coordinates(tmp_path):
     signal = opened(tmp_path).load(0)
     exact = box_distance(signal.coords.double(), (1.0, 1.0, 0.5))
     torch.testing.assert_close(signal.values[:, 0].double(), exact, atol=1e-6, rtol=0)
-    placement = signal.check.placement
+    placement = signal.reference.placement
     assert (placement.center, placement.scale) == ((0.0, 0.0, 0.0), 0.5)
-    assert (signal.check.sign, signal.check.sign_trust) == ("winding number (closed)", 1.0)
+    assert (signal.reference.sign, signal.reference.sign_trust) == ("winding number (closed)", 1.0)
 
 
 def test_points_are_shared_out_as_asked(tmp_path):
@@ -133,9 +133,9 @@ def test_the_cache_gives_the_same_signal_and_notices_changes_and_damage(tmp_path
     again = opened(tmp_path / "data", cached).load(0)
     fresh = opened(tmp_path / "data").load(0)
     assert first.sha256() == again.sha256() == fresh.sha256()
-    np.testing.assert_array_equal(again.check.inside, fresh.check.inside)
-    np.testing.assert_array_equal(again.check.mesh.faces, fresh.check.mesh.faces)
-    assert again.check.placement == fresh.check.placement
+    np.testing.assert_array_equal(again.reference.inside, fresh.reference.inside)
+    np.testing.assert_array_equal(again.reference.mesh.faces, fresh.reference.mesh.faces)
+    assert again.reference.placement == fresh.reference.placement
     kept.write_bytes(kept.read_bytes()[:1000])
     assert opened(tmp_path / "data", cached).load(0).sha256() == first.sha256()
     trimesh.creation.icosphere(1).export(file)

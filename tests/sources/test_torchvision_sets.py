@@ -12,8 +12,7 @@ from PIL import Image
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import bucket_split
-from inrgen.sources.torchvision_import import import_datasets
-from inrgen.sources.torchvision_sets import NAMES
+from inrgen.sources.torchvision_sets import NAMES, import_datasets
 
 
 def write_kmnist(folder):

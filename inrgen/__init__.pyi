@@ -1,0 +1,11 @@
+from .api import align as align
+from .api import augment as augment
+from .api import build as build
+from .api import export as export
+from .api import import_store as import_store
+from .api import train as train
+from .core.params import Params as Params
+from .core.spec import InrSpec as InrSpec
+from .loaders.stream import StreamLoader as StreamLoader
+from .store.reader import Store as Store
+from .store.reader import open_store as open_store

@@ -1,0 +1,10 @@
+from .base import BadSignal as BadSignal
+from .base import Item as Item
+from .base import Signal as Signal
+from .base import Source as Source
+from .base import SourceFacts as SourceFacts
+from .catalog import open_source as open_source
+from .catalog import source_names as source_names
+from .config import SourceConfig as SourceConfig
+from .mesh import Mesh as Mesh
+from .shape_config import ShapeConfig as ShapeConfig
