@@ -1,4 +1,4 @@
-"""Pictures of a store: originals, reconstructions, errors, and how good all its rows are."""
+"""`inrgen render`: pictures of a store, and of its quality."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,10 +7,6 @@ from typing import Any
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
-from inrgen.figures.render import render_store
-from inrgen.fit.plan import source_of_store
-from inrgen.sources.catalog import open_source
-from inrgen.store.reader import open_store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,12 +14,12 @@ class RenderConfig:
     """Draw INRs beside their originals, with error and PSNR, and the quality of the whole store.
 
     Attributes:
-        store: the store's folder.
-        out: where reconstructions.png and quality.png go.
-        data: the folder that holds the data set, as for build, for the originals.
-        rows: which rows to draw; by default some from the worst PSNR to the best.
-        count: how many to draw where rows are not named.
-        originals: draw the originals too; without them no data are needed.
+        store: the store's folder or URL.
+        out: folder for reconstructions.png and quality.png.
+        data: folder that holds the data set, as for build; needed for the originals.
+        rows: rows to draw; by default a choice from the worst PSNR to the best.
+        count: number of rows to draw if rows are not named.
+        originals: draw the originals, too; without them, no data are needed.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -36,7 +32,7 @@ class RenderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderSummary:
-    """Where the pictures are."""
+    """Paths of the pictures."""
 
     reconstructions: Path
     quality: Path
@@ -46,16 +42,21 @@ class RenderSummary:
         return False
 
     def text(self) -> str:
-        """A line a picture."""
+        """One line for each picture."""
         return f"reconstructions: {self.reconstructions}\nquality: {self.quality}"
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The summary as plain values."""
         return asdict(self)
 
 
 def render(config: RenderConfig) -> RenderSummary:
     """Draw a store. Raises ValueError for rows that do not exist or hold no weights."""
+    from inrgen.figures.render import render_store
+    from inrgen.fit.plan import source_of_store
+    from inrgen.sources.catalog import open_source
+    from inrgen.store.reader import open_store
+
     store = open_store(config.store)
     source = open_source(source_of_store(store, config.data)) if config.originals else None
     pictures, quality = render_store(store, source, config.rows or config.count, config.out)

@@ -19,7 +19,7 @@ _COLUMNS = ["item_id", "view", "iou", "chamfer"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SolidPair:
-    """A mesh and an INR's surface, either of which may be missing, and what to write at them."""
+    """A mesh and the surface of its INR, either of which may be missing, with title and caption."""
 
     original: Mesh | None
     reconstruction: Mesh | None
@@ -34,27 +34,30 @@ def _title(record: dict) -> str:
 
 
 def _caption(record: dict) -> str:
-    said = [] if math.isnan(record["iou"]) else [f"IoU {record['iou']:.3f}"]
+    parts = [] if math.isnan(record["iou"]) else [f"IoU {record['iou']:.3f}"]
     if not math.isnan(record["chamfer"]):
-        said.append(f"Chamfer {100 * record['chamfer']:.2f} %")
-    return ", ".join(said)
+        parts.append(f"Chamfer {100 * record['chamfer']:.2f} %")
+    return ", ".join(parts)
 
 
 def _original(source: Source | None, index: int | None) -> Mesh | None:
-    """The mesh in the INR's coordinates, or None where the source has it no longer."""
+    """Load the mesh in the INR's coordinates; None if the source lacks it now."""
     if source is None or index is None:
         return None
     try:
-        check = source.load(index).reference
+        reference = source.load(index).reference
     except BadSignal:
         return None
-    return check.mesh if check is not None else None
+    return reference.mesh if reference is not None else None
 
 
 def solid_pairs(
     store: Store, source: Source | None, rows: Sequence[int], resolution: int = 96
 ) -> list[SolidPair]:
-    """Surfaces of rows by marching cubes on a cubic grid, with meshes from source.
+    """Extract surfaces of rows by marching cubes, and pair them with the meshes of source.
+
+    Args:
+        resolution: points along each side of the cubic grid.
 
     Raises ValueError for a store of other signals, and for rows without weights.
     """
@@ -78,7 +81,7 @@ def solid_pairs(
 def solids_figure(
     pairs: Sequence[SolidPair], heading: str = "", camera: Camera | None = None
 ) -> Figure:
-    """Each pair as a column: the mesh above, the surface of its INR below, with its quality."""
+    """Draw each pair as a column: mesh above, surface of the INR below, with IoU and Chamfer."""
     if not pairs:
         raise ValueError("a figure needs at least one pair; got none")
     view = camera or Camera()

@@ -1,4 +1,4 @@
-"""What lies halfway between two views of a picture in weights, as they are and aligned."""
+"""INRs halfway between two views of a picture in weights, before and after alignment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _CELL_INCHES = 1.25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MidpointColumn:
-    """Pictures of one pair, values in [0, 1], by what they are, from top to bottom."""
+    """Named pictures of one pair, with values in [0, 1], from top to bottom."""
 
     title: str
     pictures: Mapping[str, Float[np.ndarray, "rows columns c"]]
@@ -32,9 +32,9 @@ class MidpointColumn:
 def midpoint_pictures(
     spec: InrSpec, first: Params, second: Params, grid: tuple[int, int], kinds: Sequence[Kind]
 ) -> dict[str, Float[np.ndarray, "b rows columns c"]]:
-    """Both views of each pair, and the INRs halfway: as they are, then after each matching.
+    """Evaluate both views of each pair, and the INR halfway before and after each matching.
 
-    Halfway is the mean of the weights, the middle of what MixUp makes of two INRs.
+    Halfway is the mean of the weights, which MixUp makes with equal shares.
     """
     shown = {"one view": first, "another view": second, "halfway": _halfway(first, second)}
     for kind in kinds:
@@ -55,7 +55,7 @@ def _drawn(
 
 
 def midpoints_figure(columns: Sequence[MidpointColumn], heading: str = "") -> Figure:
-    """A column a pair, all with the same rows. Raises ValueError without pairs."""
+    """Draw a column for each pair, all with the same rows. Raises ValueError without pairs."""
     if not columns:
         raise ValueError("columns needs at least one pair; got none")
     names = list(columns[0].pictures)

@@ -1,4 +1,4 @@
-"""Originals beside what their INRs make of them, and where the two differ."""
+"""Originals beside the reconstructions of their INRs, with the error of each pixel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,11 @@ _MAX_COLUMNS = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PicturePair:
-    """One reconstruction, with its original where that is at hand; values are in [0, 1].
+    """A reconstruction and its original, if available; values are in [0, 1].
 
-    title: what stands above, such as the item's id; caption: what stands below, such as a PSNR.
+    Attributes:
+        title: text above, such as the item's id.
+        caption: text below, such as a PSNR.
     """
 
     reconstruction: Float[np.ndarray, "rows columns c"]
@@ -32,18 +34,18 @@ class PicturePair:
 
 
 def as_intensity(spec: InrSpec, values: np.ndarray) -> np.ndarray:
-    """Values of the spec's range as intensities in [0, 1]."""
+    """Map values in the spec's range to intensities in [0, 1]."""
     return ((values - spec.value_range[0]) / spec.value_width).astype(np.float32)
 
 
 def error_picture(pair: PicturePair) -> Float[np.ndarray, "rows columns"]:
-    """How far a pixel is off: the mean absolute difference over its channels, unclipped."""
+    """Mean absolute difference of each pixel over its channels, unclipped."""
     assert pair.original is not None, "there is no error without an original"
     return np.abs(pair.reconstruction - pair.original).mean(axis=2)
 
 
 def show_picture(axes: Axes, values: Float[np.ndarray, "rows columns c"]) -> None:
-    """Gray as gray, colour as colour; what an INR puts outside [0, 1] is clipped to be shown."""
+    """Show a gray or coloured picture; values outside [0, 1] are clipped for display."""
     shown = np.clip(values, 0.0, 1.0)
     axes.imshow(
         shown[:, :, 0] if shown.shape[2] == 1 else shown,
@@ -55,7 +57,7 @@ def show_picture(axes: Axes, values: Float[np.ndarray, "rows columns c"]) -> Non
 
 
 def bare(axes: Axes) -> None:
-    """Neither ticks nor frame."""
+    """Remove ticks and frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -63,16 +65,16 @@ def bare(axes: Axes) -> None:
 
 
 def error_scale(pairs: Sequence[PicturePair]) -> float:
-    """The error drawn darkest, the same for all pictures: the 99.5th percentile of all pixels."""
+    """The error drawn darkest in every picture: the 99.5th percentile over all pixels."""
     errors = [error_picture(pair).ravel() for pair in pairs if pair.original is not None]
     return max(float(np.quantile(np.concatenate(errors), 0.995)), 1e-6) if errors else 1.0
 
 
 def reconstructions_figure(pairs: Sequence[PicturePair], heading: str = "") -> Figure:
-    """A column a picture: original, reconstruction and error, captions below; wrapped at twelve.
+    """Draw a column for each picture: original, reconstruction and error; twelve columns a band.
 
-    Errors share one scale, shown beside them. Rows of originals and errors are left out where no
-    picture has an original. Raises ValueError without pictures.
+    Errors share one scale, drawn beside them. Without any original, only reconstructions are drawn.
+    Raises ValueError without pictures.
     """
     if not pairs:
         raise ValueError("pairs needs at least one picture; got none")
@@ -82,7 +84,7 @@ def reconstructions_figure(pairs: Sequence[PicturePair], heading: str = "") -> F
     num_columns = min(len(pairs), _MAX_COLUMNS)
     num_bands = -(-len(pairs) // num_columns)
     num_rows = num_bands * len(kinds)
-    # Captions and titles take room of their own between bands.
+    # Titles and captions need extra height in each band.
     height = _CELL_INCHES * num_rows + 0.55 * num_bands + 0.5
     figure = Figure(
         figsize=(_CELL_INCHES * num_columns + 1.5, height),
@@ -109,9 +111,9 @@ def reconstructions_figure(pairs: Sequence[PicturePair], heading: str = "") -> F
 def _draw_column(
     cells: dict[str, Axes], pair: PicturePair, scale: Normalize, label_rows: bool
 ) -> None:
-    """One picture's original, reconstruction and error, as far as there are any.
+    """Draw the original, reconstruction and error of a picture in the given cells.
 
-    Each lies in the middle of a square of its longer side, so that mixed sizes still line up.
+    Each lies in the middle of a square of its longer side, so that pictures of mixed sizes line up.
     """
     show_picture(cells["reconstruction"], pair.reconstruction)
     if pair.original is not None:

@@ -1,4 +1,4 @@
-"""How good the INRs of a store are: PSNR by split, and how many rows are of which status."""
+"""Quality of a store: PSNR by split, and the number of rows with each status."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,10 @@ _MAX_BINS = 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QualityData:
-    """PSNR in dB of the rows that hold weights, by split, and the number of rows of each status.
+    """PSNR in dB of the rows that hold weights, by split, and the number of rows with each status.
 
-    target_db: a PSNR that the build asked for, drawn as a line; None draws none.
+    Attributes:
+        target_db: the PSNR that the build asked for, drawn as a line; None draws none.
     """
 
     psnr_db: dict[str, Float[np.ndarray, " _n"]]
@@ -28,7 +29,7 @@ class QualityData:
 def _histogram(axes: Axes, psnr: dict[str, np.ndarray], edges: np.ndarray) -> None:
     for split, values in psnr.items():
         label = f"{split}: median {np.median(values):.1f} dB, {len(values):,} INRs"
-        # Shares and not counts, or the smaller splits could not be seen beside train.
+        # Shares, because counts would hide the smaller splits beside train.
         shares = 100.0 * np.histogram(values, edges)[0] / len(values)
         colour = SPLIT_COLOURS[split]
         axes.stairs(shares, edges, fill=True, alpha=0.12, color=colour)
@@ -36,15 +37,15 @@ def _histogram(axes: Axes, psnr: dict[str, np.ndarray], edges: np.ndarray) -> No
     axes.set_xlabel("PSNR (dB)")
     axes.set_ylabel("share of the split's INRs (%)")
     axes.legend(fontsize=8, frameon=False, loc="upper left")
-    # Room for the legend above the bars.
+    # The legend needs space above the bars.
     axes.set_ylim(top=axes.get_ylim()[1] * 1.3)
 
 
 def _cumulative(axes: Axes, psnr: dict[str, np.ndarray]) -> None:
     for split, values in psnr.items():
         shares = 100.0 * np.arange(len(values) + 1) / len(values)
-        at = np.concatenate([[values.min()], np.sort(values)])
-        axes.step(at, shares, where="post", color=SPLIT_COLOURS[split], linewidth=1.6)
+        positions = np.concatenate([[values.min()], np.sort(values)])
+        axes.step(positions, shares, where="post", color=SPLIT_COLOURS[split], linewidth=1.6)
     axes.set_ylim(0, 102)
     axes.set_xlabel("PSNR (dB)")
     axes.set_ylabel("INRs at or below it (%)")
@@ -65,7 +66,7 @@ def _statuses(axes: Axes, counts: dict[str, int]) -> None:
 
 
 def _db_edges(psnr: dict[str, np.ndarray]) -> np.ndarray:
-    """Bin edges in dB: the more INRs there are, the finer."""
+    """Bin edges in dB; more INRs give narrower bins."""
     values = np.concatenate(list(psnr.values()))
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
     num_bins = int(np.clip(np.sqrt(len(values)), 10, _MAX_BINS))
@@ -73,10 +74,10 @@ def _db_edges(psnr: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def quality_figure(data: QualityData, heading: str = "") -> Figure:
-    """PSNR's histogram and cumulative share by split, and the counts of statuses.
+    """Draw the histogram and cumulative share of PSNR by split, and the counts of statuses.
 
-    INRs that reproduce their signal exactly (infinite PSNR) cannot be drawn and are counted in the
-    histogram's title instead.
+    INRs that reproduce their signal exactly have infinite PSNR; the title of the histogram counts
+    them.
     """
     finite = {
         split: data.psnr_db[split][np.isfinite(data.psnr_db[split])]

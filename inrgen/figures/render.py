@@ -1,4 +1,4 @@
-"""Pictures of a store: which rows to show, and the figures of them."""
+"""Pictures of a store: a choice of rows, drawn beside their originals, and the quality of all."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +22,15 @@ _COLUMNS = ["item_id", "view", "label_name", "psnr_db", "grid"]
 
 
 def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]:
-    """num rows of a spec that hold weights, evenly spaced over PSNR from the worst to the best.
+    """Choose rows of a spec that hold weights, evenly spaced in order of PSNR, worst to best.
 
-    So that the picture flatters nobody. Fewer where the store has fewer.
+    A picture of the best rows alone would flatter the store. Returns at most num rows.
     """
     if num < 1:
         raise ValueError(f"num must be positive; got {num}")
     table = store.read_records(["row", "spec_id", "psnr_db", "status"])
-    of = np.asarray(table["spec_id"]) == (spec_id or store.spec.spec_id)
-    kept = of & np.isin(np.asarray(table["status"]), USABLE_STATUSES)
+    is_of_spec = np.asarray(table["spec_id"]) == (spec_id or store.spec.spec_id)
+    kept = is_of_spec & np.isin(np.asarray(table["status"]), USABLE_STATUSES)
     rows = table["row"].to_numpy()[kept]
     psnr = table["psnr_db"].to_numpy()[kept]
     if not len(rows):
@@ -43,7 +43,7 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
 def _original(
     source: Source, index: int | None, grid: tuple[int, ...]
 ) -> Float[np.ndarray, "rows columns c"] | None:
-    """The picture itself, or None where the source has it no longer or in another size."""
+    """Load the original; None if the source lacks it now or has it in another size."""
     if index is None:
         return None
     try:
@@ -58,9 +58,9 @@ def _original(
 def picture_pairs(
     store: Store, source: Source | None, rows: Sequence[int], spec_id: str | None = None
 ) -> list[PicturePair]:
-    """Rows of a store of pictures, evaluated on their own grids, with originals from source.
+    """Evaluate rows of a store of pictures on their own grids, and pair them with originals.
 
-    Where no grid is noted, they are drawn on 28 x 28 points.
+    A row without a recorded grid is drawn on 28 x 28 points.
 
     Raises ValueError for signals that are no pictures, and for rows without weights.
     """
@@ -91,7 +91,7 @@ def picture_pairs(
 
 
 def _title(record: dict) -> str:
-    """An item's name, cut from the left to what fits above a picture, and its view."""
+    """Name of an item, cut from the left to fit above a picture, with label and view."""
     name = record["item_id"]
     name = name if len(name) <= 16 else f"…{name[-15:]}"
     label = f"{record['label_name'][:14]}, " if record["label_name"] else ""
@@ -99,16 +99,16 @@ def _title(record: dict) -> str:
 
 
 def _caption(record: dict) -> str:
-    """How good the INR is, where that was measured: of augmented ones it was not."""
+    """PSNR of an INR; nothing for augmented ones, which were not measured."""
     return f"{record['psnr_db']:.1f} dB" if np.isfinite(record["psnr_db"]) else ""
 
 
 def quality_data(store: Store) -> QualityData:
-    """What the quality plot needs, from the records alone."""
+    """Gather the data of the quality plot from the records alone."""
     table = store.read_records([*COUNTED, "split"])
     by_split = count_by_split(table)
     return QualityData(
-        psnr_db={split: of.psnr_db for split, of in by_split.items() if len(of.psnr_db)},
+        psnr_db={split: rows.psnr_db for split, rows in by_split.items() if len(rows.psnr_db)},
         status_counts=count_rows(table).by_status,
         target_db=store.built_identity.get("min_psnr_db"),
     )
@@ -117,20 +117,20 @@ def quality_data(store: Store) -> QualityData:
 def render_store(
     store: Store, source: Source | None, rows: Sequence[int] | int, out: str | Path
 ) -> tuple[Path, Path]:
-    """Write reconstructions.png and quality.png into the folder out, and say where they are.
+    """Write reconstructions.png and quality.png into the folder out, and return their paths.
 
     Args:
-        source: where originals come from; None shows reconstructions alone.
-        rows: which rows to show, or how many, spread from the worst PSNR to the best.
+        source: source of the originals; None draws reconstructions alone.
+        rows: the rows to draw, or their number, spread from the worst PSNR to the best.
     """
     chosen = choose_rows(store, rows) if isinstance(rows, int) else list(rows)
     quality = quality_data(store)
     spread = " from worst to best" if isinstance(rows, int) and quality.psnr_db else ""
     recipe = store.built_identity.get("recipe", "")
-    what = ", ".join(
+    subject = ", ".join(
         filter(None, [store.source_name, store.spec.architecture, recipe and f"recipe {recipe}"])
     )
-    heading = f"{what}; {len(chosen)} of its INRs{spread}"
+    heading = f"{subject}; {len(chosen)} of its INRs{spread}"
     if store.spec.d_in == 3:
         pictures = solids_figure(solid_pairs(store, source, chosen), heading)
     else:
@@ -138,5 +138,5 @@ def render_store(
     folder = Path(out)
     return (
         save_figure(pictures, folder / "reconstructions.png"),
-        save_figure(quality_figure(quality, what), folder / "quality.png"),
+        save_figure(quality_figure(quality, subject), folder / "quality.png"),
     )

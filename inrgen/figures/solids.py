@@ -1,4 +1,4 @@
-"""Pictures of surfaces, drawn without a display or a GPU: shaded triangles, the farthest first."""
+"""Surfaces as shaded triangles, the farthest first, drawn without a display or a GPU."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,17 @@ from matplotlib.collections import PolyCollection
 
 from inrgen.sources.mesh import Mesh
 
-# Colours of a face turned towards the light and away from it.
+# Colours of a face turned towards the light, and away from it.
 _LIT = np.array([0.96, 0.95, 0.92])
 _DARK = np.array([0.16, 0.22, 0.34])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Camera:
-    """Where a surface is seen from, in degrees: turned about the up axis, raised above the ground.
+    """Position of a viewer: turned about the up axis and raised above the ground, in degrees.
 
-    up: 2 where z points up, as ModelNet mostly has it, 1 where y does.
+    Attributes:
+        up: the axis that points up: 2 for z, as in most of ModelNet, or 1 for y.
     """
 
     azimuth_deg: float = 35.0
@@ -31,14 +32,14 @@ class Camera:
         right = np.array([np.cos(a), np.sin(a), 0.0])
         toward = np.array([np.sin(a) * np.cos(e), -np.cos(a) * np.cos(e), np.sin(e)])
         turned = np.stack([right, np.cross(toward, right), toward])
-        # z up becomes y up by going round the axes, which keeps the handedness
+        # cycling the axes turns z up into y up and keeps the handedness
         return turned if self.up == 2 else turned[:, [1, 2, 0]]
 
 
 def draw_solid(axes: Axes, mesh: Mesh, camera: Camera) -> None:
-    """Draw a mesh of coordinates in [-1, 1]^3, without perspective, lit from beside the camera.
+    """Draw a mesh in [-1, 1]^3 without perspective, lit from beside the camera.
 
-    Both sides of a face are lit alike, since the faces of meshes in the wild turn either way.
+    Both sides of a face are lit alike, because faces of real meshes point either way.
     """
     seen = mesh.vertices @ camera.axes().T
     corners = seen[mesh.faces]

@@ -1,4 +1,4 @@
-"""How all figures look, and how they are saved."""
+"""The common look of all figures, and their files."""
 
 import textwrap
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 SPLIT_COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}
 STATUS_COLOURS = {
     "ok": "#009E73",
@@ -19,7 +19,7 @@ INK = "#333333"
 
 
 def tidy(axes: Axes, lines: Literal["both", "x", "y"] = "both") -> None:
-    """Take away the frame's upper and right side and draw a faint grid behind the data."""
+    """Remove the upper and right side of the frame, and draw a faint grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=lines, color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -27,13 +27,13 @@ def tidy(axes: Axes, lines: Literal["both", "x", "y"] = "both") -> None:
 
 
 def set_heading(figure: Figure, heading: str) -> None:
-    """Put a heading over a figure, broken into lines that fit its width."""
+    """Set the heading of a figure, wrapped to its width."""
     num_characters = int(11 * figure.get_figwidth())
     figure.suptitle(textwrap.fill(heading, num_characters), fontsize=11, color=INK)
 
 
 def save_figure(figure: Figure, out: str | Path) -> Path:
-    """Write a figure as its suffix says (png, pdf, svg); its folder is made. The path comes back.
+    """Write a figure as png, pdf or svg, by its suffix, and return the path.
 
     Figures are made without pyplot, so this needs no display and leaves no global state.
     """

@@ -1,4 +1,4 @@
-"""What recipes give and cost: accuracy of classifiers beside quality, and beside time to fit."""
+"""Recipes compared: accuracy of classifiers against quality, and against time to fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from inrgen.figures.style import INK, set_heading, tidy
 
-# Okabe and Ito's colours, less the yellow that is faint on white; they come round again past six.
+# Okabe and Ito's colours, without the yellow that is faint on white; they repeat after six.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D")
 MOST_CLASSIFIERS = len(_MARKERS)
@@ -17,7 +17,7 @@ MOST_CLASSIFIERS = len(_MARKERS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A figure, and the ends of the bar drawn through it."""
+    """A measured value, and the ends of the bar drawn through it."""
 
     value: float
     low: float
@@ -26,7 +26,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TradePoint:
-    """One recipe: seconds for 10,000 INRs, how well they reconstruct, and accuracies in %."""
+    """A recipe: seconds for 10,000 INRs, quality of reconstruction, and accuracies in %."""
 
     name: str
     seconds: float
@@ -35,13 +35,13 @@ class TradePoint:
 
 
 def _bars(figure: Measured) -> list[list[float]]:
-    """What lies below and above the value, as errorbar takes it."""
+    """Distances from the value down and up to the ends of its bar, in errorbar's form."""
     return [[figure.value - figure.low], [figure.high - figure.value]]
 
 
 def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], against: str) -> None:
-    """One panel. Past the colours that there are, every recipe's points also carry its number."""
-    for at, point in enumerate(points):
+    """Draw a panel; with more recipes than colours, points carry the number of their recipe."""
+    for number, point in enumerate(points):
         by_quality = against == "quality"
         x = point.quality.value if by_quality else point.seconds
         for marker, classifier in zip(_MARKERS, classifiers, strict=False):
@@ -51,7 +51,7 @@ def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], agai
                 share.value,
                 xerr=_bars(point.quality) if by_quality else None,
                 yerr=_bars(share),
-                color=_COLOURS[at % len(_COLOURS)],
+                color=_COLOURS[number % len(_COLOURS)],
                 marker=marker,
                 markersize=7,
                 linewidth=1,
@@ -59,7 +59,7 @@ def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], agai
             )
             if len(points) > len(_COLOURS):
                 axes.annotate(
-                    str(at + 1),
+                    str(number + 1),
                     (x, share.value),
                     xytext=(5, 5),
                     textcoords="offset points",
@@ -70,10 +70,10 @@ def _draw(axes: Axes, points: Sequence[TradePoint], classifiers: list[str], agai
 
 
 def _named(points: Sequence[TradePoint]) -> list[str]:
-    """The recipes as the legend has them: numbered where colours do not tell them apart."""
+    """Names for the legend, numbered if there are more recipes than colours."""
     if len(points) <= len(_COLOURS):
         return [point.name for point in points]
-    return [f"{at + 1}  {point.name}" for at, point in enumerate(points)]
+    return [f"{number + 1}  {point.name}" for number, point in enumerate(points)]
 
 
 def trade_figure(
@@ -81,10 +81,13 @@ def trade_figure(
     heading: str = "",
     quality: str = "PSNR (dB): mean, 5th to 95th percentile",
 ) -> Figure:
-    """Accuracy against quality, and against seconds; a colour a recipe, a marker a classifier.
+    """Draw accuracy against quality, and against seconds; colours are recipes, markers classifiers.
 
-    quality: what the points' quality is. Raises ValueError where recipes were not measured by the
-    same classifiers, at most MOST_CLASSIFIERS.
+    Args:
+        quality: label of the quality axis.
+
+    Raises ValueError unless all recipes were measured by the same classifiers, at most
+    MOST_CLASSIFIERS.
     """
     classifiers = list(points[0].accuracy) if points else []
     if not 1 <= len(classifiers) <= MOST_CLASSIFIERS or any(
@@ -103,8 +106,8 @@ def trade_figure(
     right.set_xlabel("seconds to fit 10,000 INRs")
     right.set_xlim(left=0)
     recipes = [
-        Line2D([], [], color=_COLOURS[at % len(_COLOURS)], linewidth=3, label=name)
-        for at, name in enumerate(_named(points))
+        Line2D([], [], color=_COLOURS[number % len(_COLOURS)], linewidth=3, label=name)
+        for number, name in enumerate(_named(points))
     ]
     markers = [
         Line2D([], [], color=INK, marker=marker, linestyle="", label=classifier)

@@ -1,4 +1,4 @@
-"""How a training run went: losses over epochs, and which classes are taken for which."""
+"""Figures of a training run: losses over epochs, and the confusion of classes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ from inrgen.figures.style import INK, SPLIT_COLOURS, set_heading, tidy
 def loss_figure(
     losses: Mapping[str, Sequence[float]], best_epoch: int, heading: str = ""
 ) -> Figure:
-    """Losses of each split over epochs, with the epoch that was kept: overfitting shows.
+    """Draw the losses of each split over epochs, and mark the epoch that was kept.
 
     Args:
-        losses: by split, a number an epoch; NaN is left out.
-        best_epoch: counted from 0; below 0 where there is none.
+        losses: for each split, one number an epoch; NaN is left out.
+        best_epoch: counted from 0; negative for none.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -44,9 +44,12 @@ def loss_figure(
 def confusion_figure(
     confusion: Sequence[Sequence[int]], classes: Sequence[str], heading: str = ""
 ) -> Figure:
-    """Of each class's rows the share taken for each class; counts are written in up to 15 classes.
+    """Draw the share of each class's rows that were predicted as each class.
 
-    confusion[t][p] is how many rows of class t were taken for class p.
+    Counts are written into the cells of up to 15 classes.
+
+    Args:
+        confusion: confusion[t][p] counts the rows of class t that were predicted as class p.
     """
     num = len(classes)
     if not num or any(len(row) != num for row in confusion) or len(confusion) != num:
@@ -58,10 +61,10 @@ def confusion_figure(
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if num <= 15:
         for true, row in enumerate(confusion):
-            for taken, count in enumerate(row):
-                dark = shares[true][taken] > 0.5
+            for predicted, count in enumerate(row):
+                dark = shares[true][predicted] > 0.5
                 axes.text(
-                    taken,
+                    predicted,
                     true,
                     str(count),
                     ha="center",
@@ -72,7 +75,7 @@ def confusion_figure(
     if num <= 40:
         axes.set_xticks(range(num), classes, rotation=60, ha="right", fontsize=8)
         axes.set_yticks(range(num), classes, fontsize=8)
-    axes.set_xlabel("taken for")
+    axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.spines[:].set_visible(False)
     figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
