@@ -1,31 +1,27 @@
-"""The whole journey on a small scale: fit, verify, read back, draw, describe."""
+"""`inrgen demo`: the whole journey on a small scale."""
 
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from inrgen.commands.build import build
-from inrgen.commands.card import CardConfig, card
-from inrgen.commands.render import RenderConfig, render
-from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.core.arguments import LocalPath
-from inrgen.fit.build import BuildSummary
-from inrgen.fit.build_config import BuildConfig
-from inrgen.loaders.stream import StreamLoader
-from inrgen.sources.config import SourceConfig
-from inrgen.store.reader import open_store
+
+if TYPE_CHECKING:
+    from inrgen.fit.build import BuildSummary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoConfig:
-    """Run the whole journey on handwritten digits that come with scikit-learn: offline, a minute.
+    """Run the whole journey on handwritten digits of scikit-learn, offline, in about a minute.
+
+    Fits, verifies, reads back, draws and describes a store.
 
     Attributes:
-        out: the folder for the store, its pictures and its card.
-        images: how many images of each split to fit.
+        out: folder for the store, its pictures and its card.
+        images: number of images of each split.
         views: fits of each image.
-        workers: fits at a time, one core each; by default every core; 0 goes without Ray.
+        workers: fits at a time, one core each; the default is every core, and 0 runs without Ray.
     """
 
     out: LocalPath = Path("demo")
@@ -36,14 +32,14 @@ class DemoConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoSummary:
-    """Where everything is, and what was seen on the way."""
+    """Paths of everything that was made, and what was measured on the way."""
 
     store: Path
     reconstructions: Path
     quality: Path
     card: Path
     croissant: Path
-    built: BuildSummary
+    built: "BuildSummary"
     verified_rows: int
     loaded_rows: int
     loaded_rows_per_s: float
@@ -55,7 +51,7 @@ class DemoSummary:
             [
                 self.built.text(),
                 f"verified {self.verified_rows:,} rows: "
-                + ("something is wrong" if self.failed else "every byte is as written"),
+                + ("something is damaged" if self.failed else "every byte is as written"),
                 f"read {self.loaded_rows:,} training rows an epoch back through the loader, "
                 f"{self.loaded_rows_per_s:,.0f} rows/s",
                 f"originals beside reconstructions: {self.reconstructions}",
@@ -65,15 +61,18 @@ class DemoSummary:
         )
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The summary as plain values."""
         return asdict(self)
 
 
 def _read_epochs(store: Path) -> tuple[int, float]:
-    """Rows of a training epoch, and the seconds that a second one took to load.
+    """Count the rows of a training epoch, and time a second one, in seconds.
 
-    The first loads compiled code and checks checksums, which is no measure of what follows.
+    The first epoch also loads compiled code and checks checksums, so it is not timed.
     """
+    from inrgen.loaders.stream import StreamLoader
+    from inrgen.store.reader import open_store
+
     loader = StreamLoader(open_store(store), split="train", batch_size=64)
     first = sum(len(batch.params) for batch in loader)
     began = time.perf_counter()
@@ -83,7 +82,14 @@ def _read_epochs(store: Path) -> tuple[int, float]:
 
 
 def demo(config: DemoConfig) -> DemoSummary:
-    """Build, verify, load, draw and describe; run again, it goes on where it stopped."""
+    """Build, verify, load, draw and describe; a second call goes on where the first stopped."""
+    from inrgen.commands.build import build
+    from inrgen.commands.card import CardConfig, card
+    from inrgen.commands.render import RenderConfig, render
+    from inrgen.commands.verify import VerifyConfig, verify
+    from inrgen.fit.build_config import BuildConfig
+    from inrgen.sources.config import SourceConfig
+
     store = config.out / "digits"
     source = SourceConfig(name="digits", limit=config.images)
     built = build(BuildConfig(source=source, out=store, views=config.views, workers=config.workers))
