@@ -50,6 +50,7 @@ def map_values(
 
 def set_omega(params: Params, before: tuple[float, ...], after: tuple[float, ...]) -> Params:
     """Keep the pre-activations omega (W h + b) under another omega: scale W and b by the ratio."""
+    # the last layer is linear and has no omega
     ratios = [old / new for old, new in zip(before, after, strict=True)] + [1.0]
     return Params(
         weights=tuple(w * r for w, r in zip(params.weights, ratios, strict=True)),
@@ -84,9 +85,11 @@ def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
                 f"{name} must stay as it is; got {getattr(before, name)} and {getattr(after, name)}"
             )
     order = _coord_permutation(before, after)
+    # a coordinate keeps its place within its range: x_old = ratio * x_new + shift
     (low, high), (new_low, new_high) = before.coord_range, after.coord_range
     ratio = (high - low) / (new_high - new_low)
     shift = torch.full((before.d_in,), low - ratio * new_low, dtype=torch.float64)
+    # and so does a value: v_new = gain * v_old + lift
     gain = after.value_width / before.value_width
     lift = after.value_range[0] - gain * before.value_range[0]
     if to_logit:

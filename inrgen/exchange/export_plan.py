@@ -43,6 +43,7 @@ class Selection:
 
     def parts(self, rows_per_part: int) -> list[range]:
         """Cut the rows into spans of at most rows_per_part, none across two splits."""
+        # sorted, because the rows are
         spans, codes = [], _split_codes(self.rows)
         for code in range(len(SPLITS)):
             start, stop = np.searchsorted(codes, [code, code + 1]).tolist()
@@ -102,6 +103,7 @@ def plan_export(
     _check_options(format, layout, options, out)
     if layout.one_view and views is not None and len(set(views)) > 1:
         raise ValueError(f"{format} holds one view of each item; choose one of {list(views)}")
+    # before any row is read, so that a wrong option costs nothing
     target = layout.target(store.specs[spec_id], store.source_name, options)
     chosen = [0] if layout.one_view and views is None else views
     selection = select_rows(store, spec_id, splits, chosen, layout.whole_items)
@@ -180,6 +182,7 @@ def select_rows(
         raise ValueError(f"views must be among 0..{num_views - 1}; got {wanted}")
     wanted_rows = (ds.field("spec_id") == spec_id) & ds.field("split").isin(list(splits))
     table = store.read_records(_COLUMNS, wanted_rows & ds.field("view").isin(wanted))
+    # fragments of the records come in any order
     table = table.take(np.lexsort((table["row"].to_numpy(), _split_codes(table))))
     asked = table.num_rows
     table = table.filter(usable_rows()).drop_columns(["status"]).combine_chunks()
@@ -218,6 +221,7 @@ def _numbers(table: pa.Table, items: Int[np.ndarray, " r"]) -> Int[np.ndarray, "
     found = [re.search(r"(\d{1,15})(\.\w+)?$", item_id) for item_id in ids]
     numbers = np.array([int(match[1]) if match else -1 for match in found], dtype=np.int64)
     pairs = np.stack([is_test, numbers])
+    # files of val lie beside those of train, so numbers must differ across both
     if len(ids) and (numbers.min() < 0 or np.unique(pairs, axis=1).shape[1] < len(ids)):
         numbers = np.where(is_test, np.cumsum(is_test), np.cumsum(~is_test)) - 1
     return numbers[items]

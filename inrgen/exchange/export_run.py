@@ -20,6 +20,7 @@ from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
 from inrgen.executors.runner import run_tasks
 
+# Progress of an unfinished export; no loader's pattern matches it.
 _STATE = "_inrgen"
 _PLAN = "plan.json"
 # More threads take more memory, a part each, and wait for one another's Python.
@@ -77,6 +78,7 @@ class Export:
             )
         if not plan.exists() and set(names) - {_STATE}:
             raise FileExistsError(f"{self._folder} is not empty: it holds {min(names)}")
+        # the digest goes first, so that a part never lies beside an unknown plan
         self._state.mkdir(parents=True, exist_ok=True)
         write_json(plan, {"digest": self.plan.digest})
         return True
@@ -129,6 +131,7 @@ class Export:
                     count=int(found["count"]), mean=found["mean"], squares=found["squares"]
                 )
         load_format(self.plan.format).finish(context, rows, total)
+        # this process holds the folder, so temporary files are those of killed ones
         remove_unfinished(self._folder)
         write_json(self._folder / SIDECAR, self._sidecar())
         shutil.rmtree(self._state)

@@ -42,6 +42,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
     Raises BlockingIOError if another process holds it.
     """
+    # the lock ends with the process, so a killed one leaves none behind
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,6 +108,7 @@ def open_hdf5(folder: Path, name: str) -> Iterator[h5py.File]:
     """Open a foreign HDF5 file; any error while it is read becomes BadEntry."""
     path = inside(folder, name)
     try:
+        # HDF5's own locks fail on read-only folders and on some network file systems
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except BadEntry:
@@ -126,6 +128,7 @@ def plain_dataset(file: h5py.File, name: str, key: str, kinds: str, ndim: int) -
         kinds: accepted NumPy dtype kinds, such as "f", "iu" or "OS".
         ndim: required number of axes.
     """
+    # the link is looked at first: file[key] would follow it
     link = file.get(key, getlink=True)
     if not isinstance(link, h5py.HardLink):
         raise BadEntry(f"{name} has no {key}" if link is None else f"{name}: {key} is a link")

@@ -144,6 +144,7 @@ def _check_widths(widths: Sequence[int]) -> tuple[int, ...]:
 
 def _sample_widths(layout: Format, folder: Path, entries: Sequence[Entry]) -> tuple[int, ...]:
     """The commonest widths of a sample of entries, or those of the first readable entry."""
+    # spread over the folder, since damaged or odd files tend to lie together
     step = max(1, len(entries) // _SAMPLES)
     reason, seen = "", Counter()
     for some in (entries[::step], entries):
@@ -160,6 +161,7 @@ def _sample_widths(layout: Format, folder: Path, entries: Sequence[Entry]) -> tu
 
 
 def _check_text(name: str) -> str:
+    # a file name that is no UTF-8 holds surrogates, which Parquet cannot store
     try:
         name.encode()
     except UnicodeEncodeError as error:

@@ -49,7 +49,7 @@ def built(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def store(built, tmp_path) -> Store:
-    """A copy of its own for each test, in tmp_path/data/store."""
+    """A fresh copy for each test, in tmp_path/data/store."""
     return open_store(shutil.copytree(built, tmp_path / "data" / "store"))
 
 
@@ -62,12 +62,12 @@ SHAPES = InrSpec(
     value_range=(-0.1, 0.1),
     value_kind="truncated_distance",
 )
-# (folder of the file's own numbering, how many, split), as Fashion-MNIST has it
+# (folder that numbers the files, number of items, split), as Fashion-MNIST has it
 ITEMS = [("train", 5, "train"), ("train", 2, "val"), ("test", 3, "test")]
 
 
 def item_names() -> list[tuple[str, str]]:
-    """Item id and split of each item; numbers go on from train to val."""
+    """Item id and split of each item; numbers continue from train to val."""
     names, at = [], {"train": 0, "test": 0}
     for folder, count, split in ITEMS:
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""Import a folder as the command line does, without its words."""
+"""Import a folder in one call, and read the outcome of each row."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from inrgen.store.reader import Store, open_store
 def import_folder(
     folder: Path, name, out: Path, stated: Conventions | None = None, widths=None, **more
 ) -> Store:
-    """The store that the folder becomes."""
+    """Plan and run an import; gives the store."""
     run_import(plan_import(folder, name, stated, widths, **more), out)
     return open_store(out)
 

@@ -1,7 +1,7 @@
-"""Small readers that do what the neighbours' public loaders do with files, step by step.
+"""Small readers that treat files as the neighbours' public loaders do, step by step.
 
-Written from what those loaders were seen to do, since they are no dependencies of ours; where a
-loader guesses from a path, so does its reader here.
+They follow the observed behaviour of those loaders, which are no dependencies of ours. If a loader
+guesses from a path, so does its reader here.
 """
 
 import glob
@@ -27,7 +27,7 @@ def _layers(state):
 
 
 def deep_weight_space_augmentations(splits_path, split):
-    """Paths are cut at the first part that is called as the folder of splits.json; label inside."""
+    """Cuts paths at the first part named as the folder of splits.json; the label is inside."""
     root, samples = Path(splits_path).parent, []
     for listed in json.loads(Path(splits_path).read_text())[split]:
         parts = list(Path(listed).parts)
@@ -42,7 +42,7 @@ def deep_weight_space_augmentations(splits_path, split):
 
 
 def dwsnets(splits_path, split):
-    """Paths are opened as given; labels are made whole numbers."""
+    """Opens paths as given and turns labels into whole numbers."""
     data = json.loads(Path(splits_path).read_text())[split]
     return [
         (path, int(label), *_layers(_load(path)))

@@ -1,4 +1,4 @@
-"""A card states what the store holds, and what it tells people and machines to do works."""
+"""A card states the store's facts, and its code and commands work."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ PLACES = {"inside": "data/store", "above": "data"}
 
 @pytest.fixture(params=PLACES)
 def card(request, store, tmp_path) -> Path:
-    """A card within the store's folder, or in one that holds it."""
+    """A card in the store's folder, or in a folder that holds it."""
     folder = tmp_path / PLACES[request.param]
     written = write_card(store, folder)
     assert written == (f"{folder}/README.md", f"{folder}/croissant.json")

@@ -1,4 +1,4 @@
-"""Whatever a folder holds, an import ends in a store of honest records or in one clear error."""
+"""An import of any folder ends in a store of honest records or in one clear error."""
 
 import json
 import shutil
@@ -75,7 +75,7 @@ def listing(folder: Path) -> list[str]:
 
 
 def check(folder: Path, name: str) -> None:
-    """Import, and hold what comes of it to the promise."""
+    """Import a folder and check the outcome."""
     beside, out = listing(folder.parent), folder.parent / "store"
     try:
         store = import_folder(folder, name, out, FAMILIES["dws"])
@@ -91,7 +91,7 @@ def check(folder: Path, name: str) -> None:
 
 
 def damage(path: Path, data: st.DataObject) -> None:
-    """Cut a file, flip some of its bytes, or put other bytes in its place."""
+    """Cut a file, flip some of its bytes, or replace some."""
     content = bytearray(path.read_bytes())
     kind = data.draw(st.sampled_from(["cut", "flip", "replace", "double"]))
     at = data.draw(st.integers(0, max(len(content) - 1, 0)))
@@ -112,13 +112,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(
-    max_examples=6,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-    phases=[Phase.generate],
-)
+@some(6)
 @given(data=st.data())
 def test_damaged_files(name, exported, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz") / name
@@ -135,13 +129,7 @@ def test_damaged_files(name, exported, tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(
-    max_examples=5,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-    phases=[Phase.generate],
-)
+@some(5)
 @given(data=st.data())
 def test_documents_that_say_something_else(name, exported, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz") / name
@@ -176,13 +164,7 @@ TENSORS = st.sampled_from(
 )
 
 
-@settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-    phases=[Phase.generate],
-)
+@some(12)
 @given(data=st.data())
 def test_state_dicts_with_anything_in_them(exported, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz") / "dws-multiview"
@@ -198,13 +180,7 @@ def test_state_dicts_with_anything_in_them(exported, tmp_path_factory, data):
     check(folder, "dws-multiview")
 
 
-@settings(
-    max_examples=10,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-    phases=[Phase.generate],
-)
+@some(10)
 @given(data=st.data())
 def test_hdf5_files_with_anything_in_them(exported, tmp_path_factory, data):
     name = data.draw(st.sampled_from(["fit-a-nef", "inr2vec"]))

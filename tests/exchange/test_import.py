@@ -1,4 +1,4 @@
-"""What was exported comes back as it was; what cannot be read is a record that says why."""
+"""An import brings an export back unchanged; unreadable files become records with reasons."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_shapes_there_and_back(shapes, tmp_path):
 
 @pytest.fixture
 def derived(tmp_path):
-    """A store of one view of ten items, made of another one that was fitted to MNIST."""
+    """A store of one view of ten items, derived from a store that was fitted to MNIST."""
     from inrgen.store.create import create_store
     from inrgen.store.derivation import PARENT, ByteRows, Derivation, DerivedRecords, derived_table
     from inrgen.store.writer import StoreWriter, stage_block

@@ -35,7 +35,7 @@ def export(store, name, out, views=None, splits=SPLITS, **options):
 
 
 def mgrid(order):
-    """What the neighbours evaluate on: 28 points from -1 to 1, x the column ("xy") or the row."""
+    """The neighbours' grid: 7 points a side from -1 to 1, x the column ("xy") or the row."""
     axis = torch.linspace(-1, 1, GRID[0], dtype=torch.float64)
     rows, columns = torch.meshgrid(axis, axis, indexing="ij")
     pair = (columns, rows) if order == "xy" else (rows, columns)

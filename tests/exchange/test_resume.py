@@ -1,4 +1,4 @@
-"""An export that is killed goes on where it was, and ends as one that never was."""
+"""A killed export resumes, and ends with the same files as an export that was never killed."""
 
 import hashlib
 import os

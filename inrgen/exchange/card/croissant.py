@@ -32,6 +32,7 @@ _CONTEXT = {term: _SPECIAL_TERMS.get(term, f"cr:{term}") for term in _TERMS.spli
 
 def _data_type(kind: pa.DataType) -> tuple[str, bool]:
     """The Croissant type of an Arrow type, and whether a record holds a list of them."""
+    # binary columns, such as draw, count as text
     if pa.types.is_list(kind):
         return _data_type(kind.value_type)[0], True
     if pa.types.is_boolean(kind):

@@ -52,6 +52,7 @@ class CardFacts:
 
 
 def _count_labels(table: pa.Table) -> tuple[tuple[int, str, int], ...]:
+    # -1 marks an item without a class
     named = table.filter(pc.field("label") >= 0)
     counts = named.group_by(["label", "label_name"]).aggregate([("item_id", "count_distinct")])
     columns = ("label", "label_name", "item_id_count_distinct")

@@ -41,6 +41,7 @@ print(record["item_id"], record["split"], record["label_name"], evaluate(row, ce
 
 def _source_words(source: dict[str, Any]) -> list[Any]:
     words: list[Any] = [source["name"], "--out", "STORE"]
+    # digits ship with scikit-learn
     if source["name"] != "digits":
         words += ["--data", "DIR"]
     defaults = {"split": "all", "limit": None, "channels": "auto"}

@@ -146,6 +146,7 @@ def _making(facts: CardFacts) -> list[str]:
     stated |= {"engine": ", ".join(facts.engines), "seed": ", ".join(map(str, facts.seeds))}
     rows = [(_cell(key), _cell(value)) for key, value in (stated | facts.about).items()]
     lines = ["## How it was made", "", *_table(("", ""), rows)]
+    # stores that a job or an import made have no single command
     command = build_command(facts.identity)
     if command:
         lines += ["By the command", "", "```bash", command, "```", ""]

@@ -36,6 +36,7 @@ def list_entries(folder: Path) -> Listing:
     entries = []
     for split, path, label in splits.read_splits(folder):
         inner = splits.last_parts(path, 4)
+        # the item id takes the place that our own sources give it, such as train/00017
         match = re.search(r"mnist_png_(train|test)ing_\d+_(\d{1,12})/", inner)
         item = f"{match[1]}/{int(match[2]):05d}" if match else inner.removesuffix(".pth")
         entries.append(Entry(item_id=item, view=0, split=split, path=inner, label=label))

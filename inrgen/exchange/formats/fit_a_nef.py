@@ -123,6 +123,7 @@ def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     """Write metadata.json with the keys that loaders ask for, nef.json, and the split points."""
     spec = context.target.spec
     splits.write_split_points(context.folder, rows, "row")
+    # loaders ask for one key or the other
     if moments.count >= 2:
         mean, std = (_flat(p)[0].tolist() for p in mean_and_std(moments, spec))
         found = {"mean": mean, "std": std}
@@ -139,6 +140,7 @@ def _list_entries(folder: Path) -> Listing:
         if match is None:
             raise ValueError(f"{path} is not called nefs_<start>-<end>.hdf5")
         files.append((int(match[1]), int(match[2]), path))
+    # by number: names sort as text
     for start, stop, path in sorted(files):
         entries += _list_file(folder, path, range(start, stop), points)
     return Listing(entries=entries)
@@ -187,6 +189,7 @@ def _read_file(
         num_params = sum((i + 1) * o for i, o in pairwise(has))
         if params.shape[1] != num_params or num_params > MAX_PARAMS:
             raise BadEntry(f"{path}: params has {params.shape[1]} columns, not {num_params}")
+        # one read of the whole span instead of one read a row
         values = torch.from_numpy(params[min(rows) : max(rows) + 1].astype(np.float32))
     fits = widths in (None, has)
     flats = [_reorder(values[row - min(rows)], has) if fits else None for row in rows]

@@ -102,6 +102,7 @@ def _croissant(context: ExportContext, schema: pa.Schema, rows: int) -> dict[str
         folder=PurePosixPath("."),
         root_document=b"",
     )
+    # an export has no zarr.json, so the description of that file goes
     files = document["distribution"][1]
     files["description"], files["includes"] = "Rows by split.", "data/*.parquet"
     document["distribution"] = [files]
@@ -163,6 +164,7 @@ def _read_keys(folder: Path, path: str) -> RowKeys:
             keys = file.read(columns=list(_KEYS)).cast(
                 pa.schema([_schema(spec).field(k) for k in _KEYS])
             )
+            # anybody may have written the file, and pyarrow lets null pass a cast
             if any(keys[key].null_count for key in _KEYS):
                 raise ValueError(f"{path} has rows without item_id, view or label")
             names = dict(

@@ -109,6 +109,7 @@ def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
         raise ValueError(f"inr2vec's hidden layers have one width; got {spec.architecture}")
     omegas = (options.omega or 30.0,) * spec.num_hidden
     made = replace(spec, omega=omegas, output_offset=0.0)
+    # the one change of kind that convert() makes
     if spec.value_kind == "occupancy":
         return Target(spec=replace(made, value_kind="logit", value_range=(-0.5, 0.5)))
     if spec.value_kind not in ("signed_distance", "truncated_distance", "logit"):
@@ -152,6 +153,7 @@ def _load_shape(folder: Path, path: str, widths: tuple[int, ...] | None) -> Load
             raise BadEntry(f"{path}: params has {num:,} numbers, too many")
         label = int(plain_dataset(file, path, "class_id", "iu", 0)[()])
         values = params[:].astype(np.float32)
+    # a flat row does not state its widths, so their parameter count must do
     if widths is not None and sum((i + 1) * o for i, o in pairwise(widths)) == num:
         return Loaded(widths=widths, flat=torch.from_numpy(values), label=label)
     guess = _guess_widths(num)

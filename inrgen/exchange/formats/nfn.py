@@ -59,6 +59,7 @@ def _list_entries(folder: Path) -> Listing:
     """
     points = splits.read_split_points(folder)
     entries = []
+    # NFN's own glob mixes the files of further views into val and test; ours tells them apart
     for path in find_files(folder, f"**/{_PREFIX}*s/net*.pth"):
         match = re.search(rf"{_PREFIX}(?:_aug(\d{{1,4}}))?_(\d)s/net(\d{{1,12}})\.pth$", path)
         if match:

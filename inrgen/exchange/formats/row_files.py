@@ -61,6 +61,7 @@ def list_files(pattern: str, read_keys: Callable[[Path, str], RowKeys], folder: 
         if split not in SPLITS:
             raise ValueError(f"{path} is not called after train, val or test")
         keys = read_keys(folder, path)
+        # one store has one spec here, and a mixture would load as garbage
         if spec not in (None, keys.spec):
             raise ValueError(f"{path} holds other networks than the files before it")
         spec = keys.spec

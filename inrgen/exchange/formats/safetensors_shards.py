@@ -56,6 +56,7 @@ def _read_keys(folder: Path, path: str) -> RowKeys:
         names = {int(k): str(v) for k, v in json.loads(metadata["label_names"]).items()}
     except (SafetensorError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no shard of inrgen's: {error}") from error
+    # safetensors checks each tensor against the file, but not one against another
     spec = spec_from_json(metadata.get("spec"), path)
     fits = all(c.shape == (shape[0],) and c.dtype.kind in "iu" for c in columns.values())
     texts = isinstance(ids, list) and len(ids) == shape[0] and all(type(i) is str for i in ids)

@@ -26,6 +26,7 @@ def write_split_points(folder: Path, rows: pa.Table, column: str) -> None:
     Args:
         column: column whose distinct values are counted: "item" or "row".
     """
+    # NFN counts items, fit-a-nef counts rows
     values, splits = rows[column].to_numpy(), np.array(rows["split"].to_pylist())
     counts = [len(np.unique(values[splits == split])) for split in SPLITS]
     write_json(folder / _POINTS, {"split_points": [counts[0], counts[0] + counts[1]]})
@@ -126,6 +127,7 @@ def read_splits(folder: Path) -> Iterator[tuple[Split, str, int]]:
 
 
 def _label(value: object) -> int:
+    # DWSNets writes labels as text, the others as numbers; bool is an int in Python
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:

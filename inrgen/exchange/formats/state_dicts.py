@@ -89,8 +89,10 @@ def _members(data: bytes) -> dict[str, _Member]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         at = archive.start_dir
         for info in archive.infolist():
+            # lengths of name and extra field; the local extra field may differ from info.extra
             lengths = struct.unpack_from("<HH", data, info.header_offset + 26)
             start = info.header_offset + _LOCAL_BYTES + sum(lengths)
+            # CRC-32: byte 14 of the local header, or first in the data descriptor; byte 16 below
             crc = info.header_offset + 14
             if info.flag_bits & _DESCRIPTOR_FOLLOWS:
                 crc = start + info.file_size
@@ -141,6 +143,7 @@ def write_models(
     """
     tensors = [t for pair in zip(params.weights, params.biases, strict=True) for t in pair]
     rows = params.flat().to(dtype=torch.float32).contiguous().numpy()
+    # labels are few, and each changes the pickled part of a file
     templates: dict[int | None, _FileTemplate] = {}
     for row, (path, label) in zip(rows, places, strict=True):
         if label not in templates:
@@ -268,9 +271,11 @@ def read_model(folder: Path, name: str, widths: tuple[int, ...] | None) -> Loade
                 tensors.append(_tensor(name, key, value))
     if len(found["weight"]) != len(found["bias"]):
         raise BadEntry(f"{name} has weights and biases in different number")
+    # the loaders of the DWSNets family pair them up in the same way
     pairs = list(zip(found["weight"], found["bias"], strict=True))
     has = chain_widths(name, [(tuple(w.shape), tuple(b.shape)) for w, b in pairs])
     label = _label(name, state["label"]) if "label" in state else -1
+    # the caller reports the widths, so this is no BadEntry
     if widths is not None and has != widths:
         return Loaded(widths=has, flat=None, label=label)
     flat = torch.cat([part.float().flatten() for pair in pairs for part in pair])

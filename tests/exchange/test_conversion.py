@@ -33,7 +33,7 @@ def weights(spec: InrSpec, dtype=torch.float64) -> Params:
 
 
 def picture(spec: InrSpec, params: Params) -> torch.Tensor:
-    """Values on a grid that is no square, as shares of their range."""
+    """Values on an oblong grid, as shares of their range."""
     values = evaluate(spec, params, grid_coords(spec, (5, 9), params.dtype))
     return (values - spec.value_range[0]) / spec.value_width
 
@@ -54,7 +54,7 @@ def test_there_and_back_is_where_it_began(after):
 
 @pytest.mark.parametrize("after", OTHERS.values(), ids=OTHERS)
 def test_there_and_back_in_float32_shows_the_same(after):
-    """As files have it: worked out in float64, rounded once each way; weights as fits have them."""
+    """As in files: computed in float64 and rounded once each way, on weights of the usual size."""
     params = weights(DWS).map(lambda tensor: (tensor / 8).float().double())
     there = convert(params, DWS, after).to(dtype=torch.float32).to(dtype=torch.float64)
     back = convert(there, after, DWS).to(dtype=torch.float32).to(dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Files made in a mould are what torch.save writes, down to the checksums of the archive."""
+"""Files filled from a template are those of torch.save, down to the archive's checksums."""
 
 import io
 import zipfile
@@ -36,7 +36,7 @@ def saved(params: Params, index: int, label: int | None) -> dict[str, bytes]:
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    """What an archive holds; zipfile checks every checksum as it reads."""
+    """Members of an archive; zipfile checks every checksum as it reads."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
