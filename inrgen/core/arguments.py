@@ -1,4 +1,4 @@
-"""How command lines name folders, files and stores."""
+"""Types of command-line arguments that name folders, files and stores."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,14 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 
 def _read_path(words: list[str]) -> Path:
-    """A path; a URL would become the name of a folder here, "s3:"."""
+    """Read a path, and refuse a URL, which would name a folder "s3:" here."""
     if "://" in words[0]:
         raise ValueError(f"it must be a folder or file on this machine; got {words[0]}")
     return Path(words[0])
+
+
+def _read_location(words: list[str]) -> str | Path:
+    return words[0] if "://" in words[0] else Path(words[0])
 
 
 LocalPath = Annotated[
@@ -24,7 +28,7 @@ LocalPath = Annotated[
     ),
 ]
 
-# A union of None with the above would be refused by listing what each of the two has against it.
+# A union of None and LocalPath would refuse a URL with the objections of both members.
 OptionalLocalPath = Annotated[
     Path | None,
     PrimitiveConstructorSpec(
@@ -36,12 +40,7 @@ OptionalLocalPath = Annotated[
     ),
 ]
 
-
-def _read_location(words: list[str]) -> str | Path:
-    return words[0] if "://" in words[0] else Path(words[0])
-
-
-# A folder becomes a Path; a URL, s3://BUCKET/PREFIX as store.files.location has it, stays text.
+# A folder becomes a Path. A URL such as s3://BUCKET/PREFIX stays text, for inrgen.store.files.
 StoreArgument = Annotated[
     str | Path,
     PrimitiveConstructorSpec(

@@ -29,7 +29,7 @@ from inrgen.core import rng, symmetry
 from inrgen.core.config import MatchConfig as MatchConfig
 from inrgen.core.config import Opening as Opening
 from inrgen.core.config import thorough as thorough
-from inrgen.core.descent import descend_compiled, descend_tensors
+from inrgen.core.descent import descend
 from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Symmetry
@@ -222,7 +222,6 @@ def _match_from(
         start = replace(start, phases=still.phases)
     sweeps = _sweeps(spec, config)
     with torch.no_grad(), torch.autocast(params.device.type, enabled=False):
-        descend = descend_compiled if params.device.type == "cpu" else descend_tensors
         element = descend(spec, reference, params, config.kind, sweeps, start, ends)
     aligned = symmetry.apply(params, element)
     return Matching(

@@ -12,14 +12,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.assignment import share_out
 from inrgen.core.config import MatchConfig, thorough
 from inrgen.core.matching import match, squared_distance
 from inrgen.core.mixing import mix
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.kernels import has_numba
+from inrgen.kernels import has_numba, share_out
 
 # Float64 activations held at once without numba: about 64 MB.
 _ACTIVATIONS_AT_ONCE = 8_000_000

@@ -14,10 +14,17 @@ tests/core and tests/contracts compare results with plain torch.
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+# Work for which a thread pays, in entries of gain matrices.
+_ENTRIES_A_THREAD = 32_768
 
 
 @cache
@@ -46,3 +53,25 @@ def kept_on_disk(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(nogil=True, cache=True)(function)
     except RuntimeError:  # numba can write to neither folder
         return njit(nogil=True)(function)
+
+
+def share_out(work: Callable[[int, int], None], num: int, entries_each: int) -> None:
+    """Call work(start, stop) on parts of 0..num-1, in at most as many threads as torch uses.
+
+    Args:
+        work: compiled code that releases the interpreter.
+        num: number of problems.
+        entries_each: size of one problem, which decides whether more threads pay.
+    """
+    import torch
+
+    threads = min(torch.get_num_threads(), num * entries_each // _ENTRIES_A_THREAD)
+    if threads < 2:
+        work(0, num)
+        return
+    # Several parts a thread, because some problems take longer.
+    cuts = np.linspace(0, num, min(num, 4 * threads) + 1).astype(int).tolist()
+    # Plain threads: two of them must not enter numba's own thread pool at once.
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, low, high) for low, high in pairwise(cuts)]:
+            done.result()

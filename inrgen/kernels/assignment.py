@@ -11,10 +11,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from inrgen.kernels import emitter, kept_on_disk, matching_blocks, sources_digest
 from inrgen.kernels.matching_blocks import TILE_COLUMNS, best_two, relax
-
-SOURCES = (__file__, matching_blocks.__file__, emitter.__file__)
 
 
 @njit
@@ -148,35 +145,3 @@ def improve(gain, price, current, scratch):
         current[:] = col_of
         return True
     return False
-
-
-@njit
-@no_type_check
-def _improve_each(gains, finite, prices, current, changed, start, stop):
-    n = gains.shape[1]
-    stride = padded(n)
-    scratch = make_scratch(n)
-    room = np.zeros((n, stride))
-    price = np.full(stride, np.inf)
-    for b in range(start, stop):
-        if finite[b]:
-            room[:, :n] = gains[b]
-            price[:n] = prices[b]
-            changed[b] = improve(room.reshape(-1), price, current[b], scratch)
-            prices[b] = price[:n]
-
-
-def _compile_for(digest):
-    @kept_on_disk
-    @no_type_check
-    def improve_each(gains, finite, prices, current, changed, start, stop):
-        _improve_each(gains, finite, prices, current, changed, start, stop)
-        return digest
-
-    return improve_each
-
-
-# improve_each(gains, finite, prices, current, changed, start, stop) improves assignments
-# start..stop-1 of a batch in place. It skips problems that are not finite: every comparison with
-# NaN is false, so a search would not end. It returns the digest of its sources.
-improve_each = _compile_for(sources_digest(*SOURCES))

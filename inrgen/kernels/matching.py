@@ -1,9 +1,9 @@
 """Weight matching of pairs on a CPU: a pair stays in cache from the first sweep to the last.
 
-The descent is that of core/descent.py, which runs over tensors. INRs are flat rows, as in the
-store; choices are (layers, units), padded to the widest layer. The numbers that meet a hidden
-layer's units form one table by units, [W^T, b, W_next]. So the gains of all its matches are one
-product of the two INRs' tables, after the rows of the second are moved.
+core/matching.py explains the method. INRs are flat rows, as in the store; choices are
+(layers, units), padded to the widest layer. The numbers that meet a hidden layer's units form one
+table by units, [W^T, b, W_next]. So the gains of all its matches are one product of the two INRs'
+tables, after the rows of the second are moved.
 """
 
 from typing import no_type_check
@@ -11,8 +11,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from inrgen.kernels import kept_on_disk, sources_digest
-from inrgen.kernels.assignment import SOURCES, improve, make_scratch, padded
+from inrgen.kernels import assignment, emitter, kept_on_disk, matching_blocks, sources_digest
+from inrgen.kernels.assignment import improve, make_scratch, padded
 from inrgen.kernels.matching_blocks import TILE_COLUMNS, TILE_ROWS, scaled, tile
 
 PERMUTATION, SIGNED, PHASE = 0, 1, 2
@@ -316,4 +316,5 @@ def _compile_for(digest):
 # for each hidden layer and one for the outputs. steps is pi / omega of each hidden layer; sweeps
 # (s, hidden) names the layers in order. ends (b, 1 + d_out, units) opens the descent unless it is
 # empty. It returns the digest of its sources.
-descend = _compile_for(sources_digest(*SOURCES, __file__))
+_SOURCES = (__file__, assignment.__file__, matching_blocks.__file__, emitter.__file__)
+descend = _compile_for(sources_digest(*_SOURCES))

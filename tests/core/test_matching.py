@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from inrgen.core import matching, rng, symmetry
 from inrgen.core.config import MatchConfig, thorough
-from inrgen.core.descent import descend_compiled, descend_tensors
+from inrgen.core.descent import descend
 from inrgen.core.matching import match, squared_distance
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
@@ -48,6 +48,69 @@ def literal_weight_matching(ones, twos, orders):
 
 def of_row(params: Params, row: int):
     return [w[row].numpy() for w in params.weights], [b[row].numpy() for b in params.biases]
+
+
+def choices_of(element: symmetry.Symmetry, row: int) -> list[np.ndarray]:
+    """Permutation, sign and phase of each hidden layer of one INR, (3, h) a layer."""
+    layers = zip(element.permutations, element.signs, element.phases, strict=True)
+    return [np.stack([part[row].numpy() for part in layer]) for layer in layers]
+
+
+class LiteralDescent:
+    """The descent of one pair with signs and phases: no batches, no skipping, scipy's solver."""
+
+    def __init__(self, spec, one, two, kind, choices):
+        self.spec, self.kind, self.choices = spec, kind, choices
+        (self.w1, self.b1), (self.w2, self.b2) = one, two
+
+    def run(self, sweeps, ends):
+        for layer in reversed(range(self.spec.num_hidden)) if ends is not None else ():
+            self.improve(layer, ends)
+        for layers in sweeps:
+            if not any([self.improve(layer, None) for layer in layers]):
+                return
+
+    def ways(self, layer, ends):
+        """Gain, sign and phase of each way to match two units, (h, h) each."""
+        last, bias = self.spec.num_hidden - 1, self.b2[layer]
+        w_in, w_out = self.w2[layer], self.w2[layer + 1]
+        if layer == last and ends is not None:
+            bias, w_out = ends[0], ends[1:]
+        if layer > 0:
+            order, sign, phase = self.choices[layer - 1]
+            w_in = w_in[:, order] * (sign * (1 - 2 * (phase % 2)))
+        if layer < last:
+            order, sign, _ = self.choices[layer + 1]
+            w_out = w_out[order] * sign[:, None]
+        incoming = self.w1[layer] @ w_in.T * (ends is None or layer == 0)
+        outgoing = self.w1[layer + 1].T @ w_out
+        mine, other = self.b1[layer][:, None], bias[None]
+        if self.kind != "phase":
+            gain, still = incoming + mine * other + outgoing, np.zeros_like(incoming, dtype=int)
+            return [(s * gain, still + s, still) for s in (1, -1)[: 1 + (self.kind == "signed")]]
+        step, found = np.pi / self.spec.omega[layer], []
+        for sign in (1, -1):
+            for odd in (0, 1):
+                phase = odd + 2 * np.round(((mine - sign * other) / step - odd) / 2)
+                new = sign * other + phase * step
+                gain = sign * incoming + (mine - new / 2) * new + sign * (1 - 2 * odd) * outgoing
+                found.append((gain, np.full(gain.shape, sign), phase.astype(int)))
+        return found
+
+    def improve(self, layer, ends):
+        gains, signs, phases = (
+            np.stack(part) for part in zip(*self.ways(layer, ends), strict=True)
+        )
+        gain, old = gains.max(axis=0), self.choices[layer]
+        units, order = linear_sum_assignment(gain, maximize=True)
+        before, after = gain[units, old[0]].sum(), gain[units, order].sum()
+        order = order if after > before + 1e-12 * abs(before) else old[0]
+        way = gains[:, units, order].argmax(axis=0)
+        new = np.stack([order, signs[way, units, order], phases[way, units, order]])
+        if self.kind == "permutation":
+            new[1:] = old[1:]
+        self.choices[layer] = new
+        return not np.array_equal(new, old)
 
 
 def vague(params: Params) -> Params:
@@ -88,17 +151,19 @@ def test_permutations_are_those_of_the_published_algorithm(spec, make_params):
 @pytest.mark.parametrize("spec", [SPEC, DEEP, SHALLOW], ids=lambda s: s.architecture)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("opened", [False, True])
-def test_the_compiled_descent_is_the_descent_over_tensors(kind, spec, shared, opened, make_params):
+def test_the_descent_is_the_literal_one(kind, spec, shared, opened, make_params):
     a, b = make_params(spec, 1 if shared else 60, seed=1), make_params(spec, 60, seed=2)
     sweeps = [tuple(range(spec.num_hidden))] * 100
     start = random_element(spec, 60, signs=kind != "permutation", phases=kind == "phase")
     keys = rng.keys(3, "ends", torch.arange(60))
     ends = rng.normal(keys, (1 + spec.widths[-1], spec.widths[-2])).double() if opened else None
-    fast = descend_compiled(spec, a, b, kind, sweeps, start, ends)
-    plain = descend_tensors(spec, a, b, kind, sweeps, start, ends)
-    for name in ("permutations", "signs", "phases"):
-        for x, y in zip(getattr(fast, name), getattr(plain, name), strict=True):
-            assert torch.equal(x, y)
+    found = descend(spec, a, b, kind, sweeps, start, ends)
+    for row in range(60):
+        pair = of_row(a, 0 if shared else row), of_row(b, row)
+        literal = LiteralDescent(spec, *pair, kind, choices_of(start, row))
+        literal.run(sweeps, None if ends is None else ends[row].numpy())
+        for mine, theirs in zip(choices_of(found, row), literal.choices, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("kind", ["permutation", "signed", "phase"])
@@ -121,7 +186,7 @@ def test_an_opening_settles_layers_from_the_last_by_what_is_settled(kind, make_p
     one, two = make_params(DEEP, 40, 1), make_params(DEEP, 40, 2)
     still, keys = symmetry.identity(DEEP, 40), rng.keys(3, "ends", torch.arange(40))
     ends = rng.normal(keys, (3, 6)).double()
-    found = descend_tensors(DEEP, one, two, kind, [], still, ends)
+    found = descend(DEEP, one, two, kind, [], still, ends)
     order, sign = still.permutations[2], still.signs[2]
     for layer in (2, 1, 0):
         bias, out = two.biases[layer], two.weights[layer + 1]
@@ -254,10 +319,10 @@ def test_parts_of_a_batch_change_nothing(shared, make_params, monkeypatch):
 
     def counted(spec, reference, params, *rest):
         sizes.append(len(params))
-        return descend_compiled(spec, reference, params, *rest)
+        return descend(spec, reference, params, *rest)
 
     # Intermediate results exist for one part at a time.
-    monkeypatch.setattr(matching, "descend_compiled", counted)
+    monkeypatch.setattr(matching, "descend", counted)
     monkeypatch.setattr(matching, "PART_NUMBERS", 13 * SPEC.num_params + 1)
     parts = match(SPEC, a, b, config, start)
     assert sizes == [13, 13, 13, 13, 13, 13, 1, 1]

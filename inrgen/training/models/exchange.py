@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inrgen.core.assignment import share_out
+from inrgen.kernels import share_out
 
 # Bare GPU machines may lack it. Asked once: torch.compile does not look into searches for modules.
 _HAS_NUMBA = find_spec("numba") is not None

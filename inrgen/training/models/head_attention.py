@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from inrgen.core.assignment import share_out
+from inrgen.kernels import share_out
 
 # Bare GPU machines may lack it. Asked once: torch.compile does not look into searches for modules.
 _HAS_NUMBA = find_spec("numba") is not None
