@@ -1,1 +1,1 @@
-"""The augmentation study (arXiv 2402.04081) as one command that can be stopped and resumed."""
+"""Augmentation study (arXiv 2402.04081) as one resumable command."""

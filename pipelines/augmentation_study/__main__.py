@@ -1,5 +1,6 @@
-"""python -m pipelines.augmentation_study --scale tiny|small|whole|full"""
+"""Command of the study: python -m pipelines.augmentation_study --scale tiny|small|whole|full."""
 
+import inspect
 import math
 import os
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -16,47 +18,47 @@ from inrgen.training.device import choose_device
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.report import write_report
 from pipelines.augmentation_study.results import read_outcomes
-from pipelines.augmentation_study.rows import Row, chosen, plan_rows
+from pipelines.augmentation_study.rows import Row, choose_rows, plan_rows
 from pipelines.augmentation_study.scales import ScaleName, scale
 from pipelines.augmentation_study.schedule import Tally, plan_runs, run_pending
-from pipelines.augmentation_study.stores import Places, build_images, why_not
-from pipelines.augmentation_study.waiting import when_free
+from pipelines.augmentation_study.stores import Places, build_images, obstacle, wait_for_store
 
 _SHAPE_VIEWS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyConfig:
-    """Repeat the published study of augmentations for weight-space networks, and go beyond it.
+    """Repeat the published study of augmentations for weight-space networks, and extend it.
 
-    Builds the stores that are missing, runs every row of the published table and more, each with
-    its seeds, and writes a report beside the published figures: OUT/report-SCALE.html and .md.
-    The same command again goes on where it was stopped, a training after its last whole epoch, and
-    the same command twice at once, on one machine or several that share OUT, divides the runs.
-    A run that fails by its own config or data, or diverges, has that for its result; one that fails
-    otherwise, as for want of memory, is tried again by the next command. Exit 1 where any failed.
+    The command builds missing stores, runs every row of the published table and more with each
+    seed, and writes a report beside the published figures: OUT/report-SCALE.html and .md.
+
+    The same command resumes a stopped study; a training resumes after its last whole epoch. Several
+    processes, on one machine or on several that share OUT, divide the runs. A run that diverges or
+    fails by its config or data has that as its result. A run that fails for another reason, such as
+    too little memory, is tried again by the next command. The exit status is 1 if any run failed.
 
     Attributes:
-        scale: tiny (digits, minutes, to see that all runs), small (3,000 Fashion-MNIST images, two
-            cores, a night), whole (all images with one view each, two cores, an hour a row) or full
-            (the published protocol, for a GPU).
+        scale: tiny (digits, minutes, to check that all rows run), small (3,000 Fashion-MNIST
+            images, two cores, a night), whole (all images with one view each, two cores, an hour
+            per row) or full (the published protocol, for a GPU).
         data: the folder that holds FashionMNIST/raw; tiny needs none.
-        out: where stores, results and the report go.
-        budget_min: begin no run after so many minutes of running; what is left waits.
+        out: folder for stores, results and the report.
+        budget_min: minutes after which no further run begins.
         rows: shell patterns of the names of rows to run, such as 'images-dws-1v-*'; all by default.
         seeds: trainings of each row; by default the scale's.
-        recipe: how images are fitted, instead of the scale's way; stores and results of another
-            recipe lie in folders of their own.
-        steps: updates of each training on images, instead of the scale's; results of another
-            number lie in a folder of their own.
-        lr: what all networks are optimised from, instead of what each family is by default;
-            results of another lie in a folder of their own.
-        jobs: runs at a time, each in a process of its own.
-        threads: of each run; by default the machine's cores shared out to jobs.
+        recipe: fitting recipe of the images, instead of the scale's; its stores and results have
+            separate folders.
+        steps: updates of each training on images, instead of the scale's; its results have a
+            separate folder.
+        lr: learning rate of all networks, instead of each family's; its results have a separate
+            folder.
+        jobs: parallel runs, one process each.
+        threads: threads of each run; by default the machine's cores divided by jobs.
         device: cpu, cuda or cuda:N; auto takes a GPU where there is one.
         shapes: the folder that holds stores named modelnet_like and watertight; by default out.
         modelnet40: the folder that holds stores train, val and test of the real set.
-        report_only: write the report of the results that are there and run nothing.
+        report_only: write the report of the existing results and run nothing.
         list_rows: print the names of the rows in their order and do nothing else.
     """
 
@@ -93,7 +95,7 @@ class StudyConfig:
 def _setting(config: StudyConfig) -> Setting:
     chosen_scale = scale(config.scale)
     if config.recipe is not None:
-        chosen_scale = chosen_scale.of_recipe(config.recipe)
+        chosen_scale = chosen_scale.with_recipe(config.recipe)
     if config.steps is not None:
         chosen_scale = replace(chosen_scale, steps=config.steps)
     if config.lr is not None:
@@ -114,21 +116,21 @@ def _setting(config: StudyConfig) -> Setting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySummary:
-    """What a command did. lines: what to tell people; failed: whether an error ended any run."""
+    """Summary of a command: lines for people, and whether an error ended any run."""
 
     lines: tuple[str, ...]
     failed: bool = False
 
     def text(self) -> str:
-        """The lines below each other."""
+        """The lines as one text."""
         return "\n".join(self.lines)
 
 
 def study(config: StudyConfig) -> StudySummary:
-    """Run what is left and write the report."""
+    """Run the pending runs and write the report."""
     setting = _setting(config)
     planned = plan_rows(setting.scale.views, _SHAPE_VIEWS, config.modelnet40 is not None)
-    rows = chosen(planned, config.rows)
+    rows = choose_rows(planned, config.rows)
     if config.list_rows:
         return StudySummary(lines=tuple(row.row_id for row in rows))
     tally = Tally(done=0, left=0) if config.report_only else _run(config, setting, rows)
@@ -138,7 +140,10 @@ def study(config: StudyConfig) -> StudySummary:
     lines = [
         f"ran {tally.done} runs, {tally.left} left; {len(outcomes)} results, "
         f"{failed} of them failed",
-        *([f"{tally.passing} of those left failed and will be tried again"] * (tally.passing > 0)),
+        *(
+            [f"{tally.transient} of those left failed and will be tried again"]
+            * (tally.transient > 0)
+        ),
         f"report: {html}",
         f"table: {markdown}",
     ]
@@ -146,13 +151,13 @@ def study(config: StudyConfig) -> StudySummary:
 
 
 def _run(config: StudyConfig, setting: Setting, rows: Sequence[Row]) -> Tally:
-    """Make the stores that are missing and run what is left of some rows."""
-    # results of another scale are found before hours are spent
+    """Build missing stores and run the pending runs of some rows."""
+    # Find results of another scale before hours are spent.
     read_outcomes(setting.places.out, setting.scale)
     if any(row.corpus == "images" and not row.recipe for row in rows):
         workers = None if config.jobs > 1 else 0
-        when_free(lambda: build_images(setting.places, setting.scale, workers))
-    reasons = {row: why_not(setting.places, row) for row in rows}
+        wait_for_store(lambda: build_images(setting.places, setting.scale, workers))
+    reasons = {row: obstacle(setting.places, row) for row in rows}
     for why, count in Counter(filter(None, reasons.values())).items():
         print(f"leaving out {count} rows: {why}", file=sys.stderr)
     able = [row for row in rows if not reasons[row]]
@@ -160,10 +165,17 @@ def _run(config: StudyConfig, setting: Setting, rows: Sequence[Row]) -> Tally:
     return run_pending(setting, runs, config.jobs, config.budget_min)
 
 
+def _read(config: Annotated[StudyConfig, tyro.conf.arg(name="")]) -> StudyConfig:
+    """Return the config. tyro lets a refused value of a function's argument pass as ValueError."""
+    return config
+
+
 def main() -> int:
-    """Run the command; 1 where a run failed, or with one sentence where it cannot be done."""
+    """Run the command; return 1 if a run failed, or after one sentence on a user error."""
     try:
-        summary = study(tyro.cli(StudyConfig, prog="python -m pipelines.augmentation_study"))
+        about = inspect.cleandoc(StudyConfig.__doc__ or "").split("\nAttributes:")[0]
+        config = tyro.cli(_read, prog="python -m pipelines.augmentation_study", description=about)
+        summary = study(config)
         print(summary.text())
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)

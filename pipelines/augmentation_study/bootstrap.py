@@ -1,4 +1,4 @@
-"""How sure a difference between two rows is: a paired bootstrap over test items and seeds."""
+"""Paired bootstrap over test items and seeds: intervals of differences between rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Hits = Mapping[int, Bool[Tensor, " items"]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A difference of two accuracies in points, and the ends of its 95 % interval."""
+    """Difference of two accuracies in points, with its 95 % interval."""
 
     mean: float
     low: float
@@ -25,20 +25,20 @@ class Interval:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the interval leaves zero out, else 0: then nothing is claimed."""
+        """1 or -1 where the interval excludes zero, else 0, and then nothing is claimed."""
         return (self.low > 0) - (self.high < 0)
 
 
 def paired_interval(first: Hits, second: Hits, draws: int = 2000) -> Interval:
-    """By how many points the first row is better than the second.
+    """Estimate by how many points the first row is better than the second.
 
-    Each draw takes test items with replacement, the same for both rows, which are right and wrong
-    about much the same items, and seeds with replacement where both have run several; the interval
-    lies between percentiles of the draws (Efron and Tibshirani 1993, chapter 13). With one seed it
-    says nothing of how much another start of the network would change.
+    Each draw resamples test items, the same for both rows because both err on much the same items,
+    and seeds where both rows have several. The interval lies between percentiles of the draws
+    (Efron and Tibshirani 1993, chapter 13). With one seed it does not cover another start of the
+    network.
 
     Args:
-        first, second: for each seed which test items were right, in the same order of items.
+        first, second: for each seed a mask of the correctly classified test items, in one order.
     """
     seeds = sorted(set(first) & set(second))
     if not seeds:
@@ -52,13 +52,13 @@ def paired_interval(first: Hits, second: Hits, draws: int = 2000) -> Interval:
 
 
 def accuracy_interval(hits: Hits, draws: int = 2000) -> Interval:
-    """A row's own accuracy in %, with the same draws."""
+    """Estimate a row's accuracy in %, with the same draws."""
     none = {seed: torch.zeros_like(rows) for seed, rows in hits.items()}
     return paired_interval(hits, none, draws)
 
 
 def _resampled(gaps: Float[Tensor, "s n"], draws: int) -> Float[Tensor, " r"]:
-    """Means of gaps over seeds and items drawn with replacement."""
+    """Means of gaps over resampled seeds and items."""
     num_seeds, num_items = gaps.shape
     taken, runs = _counts("items", draws, num_items), _counts("seeds", draws, num_seeds)
     return ((taken @ gaps.T) * runs).sum(dim=1) / (num_items * num_seeds)
@@ -66,9 +66,9 @@ def _resampled(gaps: Float[Tensor, "s n"], draws: int) -> Float[Tensor, " r"]:
 
 @lru_cache(maxsize=8)
 def _counts(what: str, draws: int, num: int) -> Float[Tensor, "r n"]:
-    """How often each of num things is taken in num draws with replacement, for so many turns.
+    """Count how often each of num things is taken in num draws with replacement, draws times.
 
-    Kept, for a report asks for the same ones hundreds of times; worked out some turns at a time.
+    Cached, because a report needs the same counts hundreds of times; computed in parts.
     """
     keys = rng.keys(0, f"bootstrap {what}", rng.hash_items(map(str, range(draws))))
     parts = []

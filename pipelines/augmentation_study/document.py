@@ -1,4 +1,4 @@
-"""A report as sections of words, tables and figures, written as Markdown and as one HTML file."""
+"""Report of sections with words, figures and tables, as Markdown and as one HTML file."""
 
 import base64
 import html
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Cells of text under a head."""
+    """Cells of text below a heading row."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -19,7 +19,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A heading, what is to be said under it, then its figures and its tables."""
+    """A heading, its paragraphs, its figures and its tables."""
 
     heading: str
     words: Sequence[str] = ()
@@ -40,7 +40,7 @@ h2 { margin-top: 2em; }
 
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
-    """Words and tables; figures are in the HTML alone."""
+    """Write words and tables as Markdown; only the HTML has the figures."""
     lines = [f"# {title}"]
     for section in sections:
         lines += ["", f"## {section.heading}"]
@@ -57,7 +57,7 @@ def _markdown_line(cells: Sequence[str]) -> str:
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
-    """One file that needs no other: figures are in it as PNG."""
+    """Write one self-contained HTML file, with the figures as PNG."""
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         body.append(f"<h2>{html.escape(section.heading)}</h2>")

@@ -1,4 +1,4 @@
-"""Run one row with one seed: a training, one after pre-training, or a recipe's probes."""
+"""Execution of one run: a training, perhaps after pre-training, or the probes of a recipe."""
 
 import hashlib
 import json
@@ -21,18 +21,17 @@ from inrgen.training.config import TrainConfig
 from inrgen.training.data import TrainData
 from inrgen.training.loop import OnEpoch, train
 from inrgen.training.result import EpochLog, TrainResult
-from pipelines.augmentation_study.results import Outcome, Run, is_own, said_of
+from pipelines.augmentation_study.results import Outcome, Run, error_text, is_final
 from pipelines.augmentation_study.rows import Row, curve_rows
 from pipelines.augmentation_study.scales import Scale, model_text, probe_configs, train_config
-from pipelines.augmentation_study.stores import Places, row_data
-from pipelines.augmentation_study.waiting import when_free
+from pipelines.augmentation_study.stores import Places, row_data, wait_for_store
 
 _SECONDS_UNTOLD = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What runs have in common. threads: of each run, 0 for as many as torch takes."""
+    """Setting that all runs share; threads is per run, 0 for torch's own choice."""
 
     scale: Scale
     places: Places
@@ -41,14 +40,15 @@ class Setting:
 
 
 def execute(setting: Setting, run: Run, folder: Path) -> Outcome:
-    """One run. An error is its outcome, and the others go on.
+    """Execute one run; an error becomes its outcome, so that the others go on.
 
-    folder: the run's own, where a training is kept from epoch to epoch.
+    Args:
+        folder: the run's folder, where a training is kept from epoch to epoch.
     """
     if setting.threads:
         torch.set_num_threads(setting.threads)
     began, worked = time.perf_counter(), time.process_time()
-    error, passing = "", False
+    error, transient = "", False
     result, config, recipe = None, {}, {}
     try:
         if run.row.recipe:
@@ -57,7 +57,7 @@ def execute(setting: Setting, run: Run, folder: Path) -> Outcome:
             result, config = _train(setting, run, folder)
             error = result.reason
     except (ValueError, OSError, RuntimeError, MemoryError) as failure:
-        error, passing = said_of(failure), not is_own(failure)
+        error, transient = error_text(failure), not is_final(failure)
         traceback.print_exc()
     return Outcome(
         run=run,
@@ -65,7 +65,7 @@ def execute(setting: Setting, run: Run, folder: Path) -> Outcome:
         config=config,
         recipe=recipe,
         error=error,
-        passing=passing,
+        transient=transient,
         notes={
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "seconds": round(time.perf_counter() - began, 1),
@@ -82,14 +82,14 @@ def _device_name(device: str) -> str:
 
 
 def _num_rows(data: TrainData, fraction: float) -> int:
-    """Rows of an epoch: one view of each item that is learned from."""
+    """Rows of an epoch: one view of each training item."""
     store = open_store(data.train)  # pyright: ignore[reportArgumentType]
     return max(1, round(fraction * len(split_items(store, store.spec.spec_id, "train"))))
 
 
 def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[str, Any]]:
     row, scale = run.row, setting.scale
-    data = when_free(lambda: row_data(setting.places, scale, row))
+    data = wait_for_store(lambda: row_data(setting.places, scale, row))
     steps = scale.steps if row.corpus == "images" else scale.shape_steps
     config = train_config(
         scale,
@@ -101,22 +101,22 @@ def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[
         mixup=row.mixup,
         partners=row.partners,
         views=row.views,
-        # a pass then has as many updates whatever the views, and as many evaluations
+        # A pass then has the same number of updates for any number of views.
         view_mode="random" if row.views > 1 else "all",
         fraction=row.fraction,
         freeze=row.pretrained == "linear",
         test_curve=row in curve_rows(scale.views),
     )
     init = None if row.pretrained == "no" else _pretrained(setting, run, data, folder)
-    # one folder a config, so that what an older version began is not gone on with
+    # One folder per config, so that a training that an older version began is not resumed.
     kept = folder / hashlib.sha256(json.dumps(config.to_dict()).encode()).hexdigest()[:16]
-    told = _teller(run.run_id, config.epochs)
-    result = train(config, data, out=kept, device=setting.device, init=init, on_epoch=told)
+    tell = _progress_teller(run.run_id, config.epochs)
+    result = train(config, data, out=kept, device=setting.device, init=init, on_epoch=tell)
     return result, config.to_dict()
 
 
-def _teller(name: str, epochs: int) -> OnEpoch:
-    """Says on stderr how far a training is, once in a minute at most."""
+def _progress_teller(name: str, epochs: int) -> OnEpoch:
+    """Make a callback that prints progress on stderr, at most once a minute."""
     last = time.monotonic()
 
     def tell(done: EpochLog) -> None:
@@ -131,10 +131,10 @@ def _teller(name: str, epochs: int) -> OnEpoch:
 
 
 def _pretrained(setting: Setting, run: Run, data: TrainData, own: Path) -> Path:
-    """The folder of a network pre-trained by contrast, on all training items without their labels.
+    """Pre-train a network by contrast on all training items without labels; return its folder.
 
-    Pairs are two views where there are several, changed by the published noise and by negation,
-    else two such changes of one INR. Rows share it, so it is kept by row and seed.
+    A pair is two views where there are several, each changed by the published noise and negation,
+    else two such changes of one INR. Rows share the network, so it is kept by row and seed.
     """
     row, scale = run.row, setting.scale
     name = f"{Row(model=row.model, views=row.views).row_id}.s{run.seed}"
@@ -153,8 +153,8 @@ def _pretrained(setting: Setting, run: Run, data: TrainData, own: Path) -> Path:
         pairs="views" if row.views > 1 else "augment",
         views=row.views,
     )
-    making, told = own / "pretraining", _teller(f"{name}, pre-training", config.epochs)
-    train(config, data, out=making, device=setting.device, on_epoch=told)
+    making, tell = own / "pretraining", _progress_teller(f"{name}, pre-training", config.epochs)
+    train(config, data, out=making, device=setting.device, on_epoch=tell)
     try:
         making.rename(folder / name)
     except OSError:
@@ -164,7 +164,7 @@ def _pretrained(setting: Setting, run: Run, data: TrainData, own: Path) -> Path:
 
 
 def _probe(setting: Setting, run: Run) -> dict[str, Any]:
-    """A recipe's figures on a part of the same images; without those of shapes, which are NaN."""
+    """Probe a recipe on a part of the same images; figures of shapes, NaN here, are left out."""
     scale, data = setting.scale, setting.places.data
     num_train, num_val, num_test = scale.probes
     mlp, set_model = probe_configs()

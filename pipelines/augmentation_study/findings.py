@@ -1,4 +1,4 @@
-"""Results by row: accuracies with their intervals, and which order of rows may be claimed."""
+"""Findings by row: accuracies with their intervals, and the claims that they support."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from pipelines.augmentation_study.rows import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """A row's trainings that came to their end, by seed."""
+    """Finished trainings of a row, by seed."""
 
     row: Row
     outcomes: tuple[Outcome, ...]
@@ -35,12 +35,12 @@ class Finding:
 
     @property
     def hits(self) -> dict[int, Bool[Tensor, " items"]]:
-        """For each seed which test items were right."""
+        """For each seed a mask of the correctly classified test items."""
         return {outcome.run.seed: outcome.hits for outcome in self.outcomes}
 
     @property
     def items(self) -> set[frozenset[str]]:
-        """The sets of test items that its trainings answered for; one, unless a store changed."""
+        """Sets of test items of its trainings; one set, unless a store changed."""
         return {frozenset(result.items) for result in self.results}
 
     @property
@@ -50,7 +50,7 @@ class Finding:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over seeds; None where there is but one."""
+        """Standard deviation over seeds; None for one seed."""
         shares = [100 * result.test_accuracy for result in self.results]
         return stdev(shares) if len(shares) > 1 else None
 
@@ -64,7 +64,7 @@ Findings = dict[Row, Finding]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """Whether one row is better than another, as far as the bootstrap tells."""
+    """Comparison of two rows by the bootstrap."""
 
     topic: str
     first: Row
@@ -73,12 +73,12 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """What may be said."""
+        """better, worse, or not resolved."""
         return {1: "better", -1: "worse", 0: "not resolved"}[self.interval.sign]
 
 
 def find(outcomes: Sequence[Outcome]) -> Findings:
-    """Trainings without error, by row."""
+    """Group trainings without error by row."""
     by_row: dict[Row, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.result is not None and not outcome.error:
@@ -87,7 +87,7 @@ def find(outcomes: Sequence[Outcome]) -> Findings:
 
 
 def _pairs(views: int) -> list[tuple[str, Row, Row]]:
-    """What is worth comparing: a topic, and two rows."""
+    """List comparisons: a topic and two rows each."""
     pairs: list[tuple[str, Row, Row]] = []
     for model in ("dws", "gnn"):
         for _, v in views_beside(views):
@@ -119,7 +119,7 @@ def _pairs(views: int) -> list[tuple[str, Row, Row]]:
 
 
 def claims(findings: Findings, views: int) -> list[Claim]:
-    """Every comparison of which both rows were run on the same test items."""
+    """Make every comparison whose two rows were run on the same test items."""
     return [
         Claim(
             topic=topic,
@@ -129,13 +129,13 @@ def claims(findings: Findings, views: int) -> list[Claim]:
         )
         for topic, first, second in dict.fromkeys(_pairs(views))
         if first in findings and second in findings and first != second
-        # hits are paired by their place: rows on other items have nothing to pair
+        # Hits are paired by position, so rows on other items cannot be paired.
         if len(findings[first].items | findings[second].items) == 1
     ]
 
 
 def order_against_published(found: Sequence[Claim], corpus: str, views: int) -> list[list[str]]:
-    """For each augmentation: its gain as published and here, and whether the orders agree."""
+    """Compare each augmentation's gain here with the published one, and their signs."""
     gains = {(claim.first, claim.second): claim for claim in found}
     plain = {r.model: r for r in published_rows() if r.augmentation == "No augmentation"}
     lines = []

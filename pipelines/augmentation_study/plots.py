@@ -1,4 +1,4 @@
-"""The study's pictures: rows beside the published ones, data size, overfitting, recipes."""
+"""Figures of the study: rows beside the published ones, data size, and overfitting."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _OURS, _PUBLISHED, _OTHER = "#0072B2", "#E69F00", "#009E73"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dot:
-    """A row of a dot plot: ours with its interval, and the published mean and spread if any."""
+    """Row of a dot plot: our interval, and the published mean and spread if there is one."""
 
     name: str
     ours: Interval
@@ -24,7 +24,7 @@ class Dot:
 
 
 def dot_figure(dots: Sequence[Dot], heading: str, floor: float) -> Figure:
-    """A line a row, test accuracy along it; floor is that of always saying the commonest class."""
+    """Draw one line per row, with test accuracy along it; floor is the commonest class's share."""
     figure = Figure(figsize=(9, 1.4 + 0.27 * len(dots)), layout="constrained")
     axes = figure.subplots()
     for at, dot in enumerate(reversed(dots)):
@@ -60,7 +60,7 @@ class Line:
 
 
 def size_figure(lines: Sequence[Line], heading: str) -> Figure:
-    """The data-size curve."""
+    """Draw the data-size curve."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
     for colour, line in zip((_PUBLISHED, _OURS, _OTHER), lines, strict=False):
@@ -88,7 +88,7 @@ def size_figure(lines: Sequence[Line], heading: str) -> Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """One run from epoch to epoch."""
+    """Losses of one run by epoch."""
 
     name: str
     history: Sequence[EpochLog]
@@ -96,7 +96,7 @@ class Curve:
 
 
 def overfitting_figure(curves: Sequence[Curve], heading: str) -> Figure:
-    """Training and test loss of each run, side by side on one scale."""
+    """Draw training and test loss of each run, side by side on one scale."""
     columns = min(3, len(curves))
     rows = math.ceil(len(curves) / columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")

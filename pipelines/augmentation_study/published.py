@@ -1,11 +1,11 @@
-"""The published table: test accuracy in %, of arXiv 2402.04081, tables 1 and 2."""
+"""Published test accuracies in %: arXiv 2402.04081, tables 1 and 2."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A published mean, and its spread over seeds, both in %."""
+    """Published mean and its spread over seeds, both in %."""
 
     mean: float
     spread: float
@@ -13,10 +13,13 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedRow:
-    """One row of the table.
+    """Row of the published table.
 
-    augmentation: as it is called there. model: dws or gnn. figures: by data set and number of
-        views; None where the study has no figure (three-dimensional rotations).
+    Attributes:
+        augmentation: its name in the paper.
+        model: dws or gnn.
+        figures: by data set and number of views; None where the paper has no figure
+            (three-dimensional rotations).
     """
 
     augmentation: str
@@ -24,7 +27,7 @@ class PublishedRow:
     figures: dict[tuple[str, int], Figure | None]
 
 
-# (data set, views) of the four columns, in their order.
+# Data set and views of the four columns, in their order.
 COLUMNS = (("modelnet40", 1), ("modelnet40", 10), ("fashion-mnist", 1), ("fashion-mnist", 10))
 
 _TABLE = """
@@ -63,7 +66,7 @@ def _figure(text: str) -> Figure | None:
 
 
 def published_rows() -> tuple[PublishedRow, ...]:
-    """The table, in its order."""
+    """Return the table's rows in order."""
     rows = []
     for line in _TABLE.strip().splitlines():
         augmentation, model, *figures = (part.strip() for part in line.split("|"))
@@ -73,7 +76,7 @@ def published_rows() -> tuple[PublishedRow, ...]:
 
 
 def best_published(corpus: str, views: int) -> PublishedRow:
-    """The row with the highest mean of a column."""
+    """Return the row with the highest mean in a column."""
 
     def mean(row: PublishedRow) -> float:
         figure = row.figures[corpus, views]

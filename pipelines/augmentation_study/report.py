@@ -1,4 +1,4 @@
-"""The report: what was run, beside what was published, and what may be said of it."""
+"""Report of the study: results beside the published ones, and the claims they support."""
 
 import os
 from collections import Counter
@@ -31,7 +31,7 @@ _TITLE = "Augmentations for weight-space networks: the published study, run agai
 def write_report(
     setting: Setting, planned: Sequence[Row], outcomes: Sequence[Outcome]
 ) -> tuple[Path, Path]:
-    """Write the HTML and the Markdown report of all results there are; their paths."""
+    """Write the HTML and the Markdown report of all results; return their paths."""
     sections = report_sections(setting, planned, outcomes)
     out, name = setting.places.out, f"report-{setting.scale.tag}"
     out.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def write_report(
 def report_sections(
     setting: Setting, planned: Sequence[Row], outcomes: Sequence[Outcome]
 ) -> list[Section]:
-    """Every section that has something to tell; cells that were not run say so."""
+    """Make every section that has content; cells that were not run say so."""
     findings, views = find(outcomes), setting.scale.views
     told = claims(findings, views)
     corpus = setting.scale.source
@@ -71,7 +71,7 @@ def report_sections(
 def _scale_section(
     setting: Setting, planned: Sequence[Row], outcomes: Sequence[Outcome], findings: Findings
 ) -> Section:
-    """What was run, at what scale, with what, and what a guess would reach."""
+    """Describe scale, protocol, networks and the accuracy of a guess."""
     scale = setting.scale
     seeds = Counter(len(finding.outcomes) for finding in findings.values())
     done = {outcome.run.row for outcome in outcomes}
@@ -84,7 +84,7 @@ def _scale_section(
         + " of a training image. "
         f"{sum(row in done for row in planned)} of {len(planned)} rows were run.",
         f"Trainings: about {scale.steps:,} updates of {scale.batch} INRs "
-        f"({', '.join(map(str, epochs)) or 'no'} epochs); an epoch serves one view of each image, "
+        f"({', '.join(map(str, epochs)) or 'no'} epochs); an epoch reads one view of each image, "
         f"a random one where a row has several. {_optimising_words(scale)}; "
         "augmentations in the published parametrisation; the best validation epoch is tested. "
         "Seeds: "
@@ -95,24 +95,24 @@ def _scale_section(
         + ".",
         _models_words(setting),
         _floor_words(findings),
-        "A cell that was not run says so. An order of two rows is claimed only where a paired "
-        "bootstrap over test items, and over seeds where there are several, has a 95 % interval "
-        "without zero; with one seed it tells nothing of how much another start would change.",
+        "A cell that was not run says so. An order of two rows is claimed only where the 95 % "
+        "interval of a paired bootstrap over test items, and over seeds where there are several, "
+        "excludes zero. With one seed the interval does not cover another start of the network.",
         *([_RECIPE_WORDS] if scale.recipe == "fast" else []),
     ]
-    return Section(heading="What was run", words=[w for w in words if w])
+    return Section(heading="Scale and protocol", words=[w for w in words if w])
 
 
 _RECIPE_WORDS = (
-    "The INRs are of the fast recipe: a quarter of the published steps, and a last layer that "
+    "The INRs use the fast recipe: a quarter of the published steps, and a last layer that "
     "starts as small as the others. It teaches at least as well: after 1,500 Fashion-MNIST images "
     "a probe that ignores order and signs of units reaches 64.8 % on such fits and 57.9 on "
-    "published ones (`inrgen bench recipe`)."
+    "published ones (`inrgen probe-recipes`)."
 )
 
 
 def _optimising_words(scale: Scale) -> str:
-    """How all networks are optimised."""
+    """Describe the optimisation of all networks."""
     decay = "along a cosine, weight decay 5e-4"
     if scale.lr is not None:
         return f"AdamW from {scale.lr:g} to 0 {decay} (mlp: 0.05)"
@@ -124,7 +124,7 @@ def _models_words(setting: Setting) -> str:
     if not models:
         return ""
     said = ", ".join(f"{name} is `{text}`" for name, text in models.items())
-    return f"At this scale, to save time: {said}; otherwise the networks have the published sizes."
+    return f"To save time at this scale, {said}; the other networks have the published sizes."
 
 
 def _count(limit: int | None) -> str:
@@ -132,7 +132,7 @@ def _count(limit: int | None) -> str:
 
 
 def _floor_words(findings: Findings) -> str:
-    """What chance and the commonest class reach on the test images."""
+    """Describe the accuracy of chance and of the commonest class on the test images."""
     images = [f for row, f in findings.items() if row.corpus == "images"]
     if not images:
         return ""

@@ -1,4 +1,4 @@
-"""One JSON file a run: written once and whole, so a study that is stopped goes on where it was."""
+"""Results on disk: one JSON file per run, written once and whole, so that a study resumes."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """A row with the seed of one training."""
+    """One training: a row and a seed."""
 
     row: Row
     seed: int
@@ -31,15 +31,17 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What a run found.
+    """Outcome of a run.
 
-    result: of a training; None for a row of the recipe study, whose figures are in recipe.
-    config: of the training, as plain values.
-    recipe: accuracies and costs of a recipe, as `inrgen bench recipe` has them.
-    error: why the run failed; "" where it did not.
-    passing: whether the error is of the machine or of a store, and not of the row: the run is left
-        to be tried again.
-    notes: when, where and how long: plain values that decide nothing.
+    Attributes:
+        run: the run.
+        result: result of a training; None for a row of the recipe study.
+        config: config of the training, as plain values.
+        recipe: figures of a recipe, as `inrgen probe-recipes` has them.
+        error: the reason why the run failed, or "".
+        transient: the error comes from the machine or a store, not from the row, so the run is
+            tried again.
+        notes: date, device and duration, which decide nothing.
     """
 
     run: Run
@@ -48,12 +50,12 @@ class Outcome:
     recipe: dict[str, Any]
     error: str
     notes: dict[str, Any]
-    passing: bool = False
+    transient: bool = False
 
     @property
     def hits(self) -> Bool[Tensor, " items"]:
-        """Which test items were right, in the order of their ids."""
-        assert self.result is not None, "only trainings answer for items"
+        """Mask of the correctly classified test items, in the order of their ids."""
+        assert self.result is not None, "only trainings classify items"
         right = [
             (item, label == said)
             for item, label, said in zip(
@@ -64,31 +66,31 @@ class Outcome:
 
 
 def results_folder(out: Path, scale: Scale) -> Path:
-    """Where the results of a scale are kept."""
+    """Folder of the results of a scale."""
     return out / f"results-{scale.tag}"
 
 
 def is_done(out: Path, scale: Scale, run: Run) -> bool:
-    """Whether a run has a result already, be it an error of its own."""
+    """Tell whether a run has a result, which may be a final error."""
     return _is_kept(results_folder(out, scale) / f"{run.run_id}.json")
 
 
-def is_own(error: BaseException) -> bool:
-    """Whether an error is of the row, so that it would come again: what does not fit together.
+def is_final(error: BaseException) -> bool:
+    """Tell whether an error belongs to the row, such as options that do not fit together.
 
-    Others are of the machine, such as memory or a disk that is full, or of a store that is damaged
-    or another process's (kinds of ValueError), and may be gone the next time.
+    Other errors belong to the machine, such as a full disk, or to a store that is damaged or
+    locked (subclasses of ValueError), and may be gone the next time.
     """
     return type(error) is ValueError
 
 
-def said_of(error: BaseException) -> str:
-    """An error as outcomes note it."""
+def error_text(error: BaseException) -> str:
+    """Text of an error as results record it."""
     return f"{type(error).__name__}: {error}"
 
 
 def _is_kept(path: Path) -> bool:
-    """Whether a result is there that stands; earlier versions also kept errors that pass."""
+    """Tell whether a valid result exists; earlier versions also kept transient errors."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -99,8 +101,8 @@ def _is_kept(path: Path) -> bool:
 
 
 def write_outcome(out: Path, scale: Scale, outcome: Outcome) -> None:
-    """Keep a result: all of it or nothing, and never in the place of another one that stands."""
-    assert not outcome.passing, "an error that passes is no result"
+    """Write a result as a whole, and never over another valid one."""
+    assert not outcome.transient, "a transient error is no result"
     folder = results_folder(out, scale)
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -122,40 +124,40 @@ def write_outcome(out: Path, scale: Scale, outcome: Outcome) -> None:
     try:
         os.link(half, folder / name)
     except FileExistsError:
-        pass  # another process was first with the same run
+        pass  # another process wrote the same run first
     finally:
         half.unlink()
 
 
 def read_outcomes(out: Path, scale: Scale) -> list[Outcome]:
-    """All results of a scale that stand, by name.
+    """Read all valid results of a scale, by name.
 
-    Raises ValueError for results that another setting of the scale gave.
+    Raises ValueError for results of another setting of the scale.
     """
     paths = sorted(results_folder(out, scale).glob("[!_]*.json"))
     return [_read(path, scale) for path in paths if _is_kept(path)]
 
 
 def _deciding(scale: dict[str, Any], model: str) -> dict[str, Any]:
-    """What of a scale decides a result: of the networks that stand for others the row's alone."""
+    """Reduce a scale to the facts that decide a result: of its networks only the row's."""
     return _json({**scale, "models": scale.get("models", {}).get(model)})
 
 
 def _json(facts: dict[str, Any]) -> dict[str, Any]:
-    """As it comes back from JSON, where tuples are lists."""
+    """Pass facts through JSON, which turns tuples into lists."""
     return json.loads(json.dumps(facts))
 
 
 def _read(path: Path, scale: Scale) -> Outcome:
     facts = json.loads(path.read_text(encoding="utf-8"))
     if facts.get("augmentation_study") != _FORMAT:
-        raise ValueError(f"{path} is no result of this study, or of another version of it")
+        raise ValueError(f"{path} is not a result of this version of the study")
     there, here = (_deciding(s, facts["row"]["model"]) for s in (facts["scale"], asdict(scale)))
     differing = [name for name in here if there.get(name) != here[name]]
     if differing:
         raise ValueError(
             f"{path} was run at another scale, which differs in {', '.join(differing)}; "
-            "take another out, or remove those results"
+            "choose another out, or remove those results"
         )
     result = facts["result"]
     return Outcome(

@@ -1,4 +1,4 @@
-"""What the study runs: each row a frozen value with a stable name, the most telling first."""
+"""Rows of the study: frozen values with stable names, the most informative first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,17 +16,19 @@ Pretrained = Literal["no", "linear", "tuned"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One cell of a table: a network, what it learns from, and how that is changed.
+    """One cell of a table: a network, its training data, and their augmentation.
 
-    corpus: images are those of the scale; shapes stand under their own names.
-    model: as inrgen train takes it.
-    augment, mixup, partners: as inrgen train takes them, in the published parametrisation.
-    views: fits of each training item to learn from.
-    fraction: share of the labelled training items.
-    aligned: every INR is first carried nearest to the iterated mean of training INRs.
-    pretrained: by contrast on all training items without labels, then read out by a linear layer
-        on fixed features, or tuned as a whole.
-    recipe: of the recipe study, in the grammar of `inrgen bench recipe`; then only recipe counts.
+    Attributes:
+        corpus: the scale's images, or shapes by their own name.
+        model: the network, as in `inrgen train`.
+        augment, mixup, partners: as in `inrgen train`, in the published parametrisation.
+        views: fits of each training item.
+        fraction: share of the labelled training items.
+        aligned: align every INR first to the iterated mean of training INRs.
+        pretrained: pre-train by contrast on all training items without labels, then train a linear
+            layer on fixed features, or tune the whole network.
+        recipe: a recipe of the recipe study, in the grammar of `inrgen probe-recipes`; the other
+            fields then do not matter.
     """
 
     corpus: Corpus = "images"
@@ -42,20 +44,20 @@ class Row:
 
     @property
     def change(self) -> str:
-        """What is done to training rows, in a word or two."""
+        """Short name of the augmentation."""
         parts = [name for name in self.augment.split(",") if name]
         if self.mixup != "none":
             parts.append(f"{self.mixup}_mixup")
         return "+".join(parts) or "none"
 
     @property
-    def asks_values(self) -> bool:
-        """Whether the network asks INRs what they compute, and so reads more than weights."""
+    def reads_values(self) -> bool:
+        """True where the network evaluates INRs, and so reads more than their weights."""
         return getattr(parse_model(self.model), "points", 0) > 0
 
     @property
     def row_id(self) -> str:
-        """A name that is a file's name, too, and says all that differs from the defaults."""
+        """Name, also of a file, with all that differs from the defaults."""
         if self.recipe:
             return f"recipe-{self.recipe.replace(',', '+')}"
         parts = [self.corpus, self.model.replace(",", "+"), f"{self.views}v", self.change]
@@ -70,7 +72,7 @@ class Row:
         return "-".join(parts)
 
 
-# The published table's augmentations, as inrgen train is told of them.
+# Augmentations of the published table, as options of inrgen train.
 AUGMENTATIONS: dict[str, tuple[str, MixName]] = {
     "No augmentation": ("", "none"),
     "Translate": ("translate", "none"),
@@ -85,7 +87,7 @@ AUGMENTATIONS: dict[str, tuple[str, MixName]] = {
     "MixUp + random perm.": ("", "permuted"),
     "Alignment + MixUp": ("", "aligned"),
 }
-# Of the graph network, which takes most time by far, what is run before all of its rows.
+# First rows of the graph network, which takes by far the most time.
 _FEW = ("Alignment + MixUp", "MixUp", "SIREN negation")
 SIZES = (0.1, 0.25, 0.5, 1.0)
 RECIPES = (
@@ -102,41 +104,40 @@ RECIPES = (
 
 
 def views_beside(views: int) -> tuple[tuple[int, int], ...]:
-    """The published numbers of views, each with what stands for it here: none for ten where all
-    rows have one."""
+    """Pair each published number of views with ours; ten has none where all rows have one view."""
     return ((1, 1),) if views == 1 else ((1, 1), (10, views))
 
 
 def table_row(augmentation: str, model: str, views: int, corpus: Corpus = "images") -> Row:
-    """A row of the published table."""
+    """Make a row of the published table."""
     augment, mixup = AUGMENTATIONS[augmentation]
     return Row(corpus=corpus, model=model, augment=augment, mixup=mixup, views=views)
 
 
 def size_rows() -> tuple[Row, ...]:
-    """The data-size curve: shares of the training images, with and without aligned MixUp."""
+    """Rows of the data-size curve: shares of the images, with and without aligned MixUp."""
     mixups: tuple[MixName, ...] = ("none", "aligned")
     return tuple(Row(mixup=mixup, fraction=share) for share in SIZES for mixup in mixups)
 
 
 def curve_rows(views: int) -> tuple[Row, ...]:
-    """The rows whose test loss is followed from epoch to epoch: who overfits, and when."""
+    """Rows whose test loss is measured after every epoch, to see when they overfit."""
     plain = (Row(), Row(mixup="aligned"), Row(model="signed", mixup="signed"))
     return tuple(replace(row, views=v) for row in plain for _, v in views_beside(views))
 
 
 def leaky_rows(model: str) -> tuple[Row, ...]:
-    """MixUp on one view with partners from any view, as published code draws them."""
+    """Rows of MixUp on one view with partners from any view, as in published code."""
     mixups: tuple[MixName, ...] = ("direct", "permuted", "aligned")
     return tuple(Row(model=model, mixup=mixup, partners="leaky") for mixup in mixups)
 
 
 def beyond_rows(views: int) -> tuple[Row, ...]:
-    """What is not in the paper: signs in alignment and network, one template for all.
+    """Rows beyond the paper: signs in alignment and network, and one template for all.
 
-    The network with points also asks each INR for its values at points that it learns. What an INR
-    halfway between two others computes is no image, so MixUp costs it 5 points: 79.4 % against 84.7
-    of 5,000 validation images after a quarter of the published fits.
+    Networks with points also evaluate each INR at points that they learn. An INR halfway between
+    two others does not compute an image, so MixUp costs such a network 5 points: 79.4 % against
+    84.7 of 5,000 validation images after a quarter of the published fits.
     """
     plain = Row(views=views)
     signed = replace(plain, model="signed")
@@ -164,9 +165,9 @@ def beyond_rows(views: int) -> tuple[Row, ...]:
 
 
 def contrastive_rows(views: int) -> tuple[Row, ...]:
-    """Read out and tuned after contrastive pre-training, on all labels and on a tenth of them.
+    """Rows after contrastive pre-training, read out and tuned, on all labels and a tenth of them.
 
-    Beside each of them stands the same row without pre-training.
+    The plan also has each of them without pre-training.
     """
     ways: tuple[Pretrained, ...] = ("linear", "tuned")
     return tuple(
@@ -175,7 +176,7 @@ def contrastive_rows(views: int) -> tuple[Row, ...]:
 
 
 def shape_rows(views: int) -> tuple[Row, ...]:
-    """The shapes at hand, under their own names: they are not ModelNet40."""
+    """Rows on the available shapes, under their own names; they are not ModelNet40."""
     plain = Row(corpus="modelnet_like")
     few = (
         plain,
@@ -191,13 +192,13 @@ def shape_rows(views: int) -> tuple[Row, ...]:
 
 
 def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[Row, ...]:
-    """All rows, each once, the most telling first.
+    """Plan all rows, each once, the most informative first.
 
     Args:
-        views: fits of each training image in the ten-view rows, ten but for the smallest scale;
-            1 has no such rows, nor any with partners from other views.
-        shape_views: the same of the shapes at hand.
-        modelnet40: whether the real set is given; without it none of its rows is planned.
+        views: fits of each training image in the ten-view rows, ten except at the smallest scale;
+            with 1 there are no such rows, and none with partners from other views.
+        shape_views: the same for the available shapes.
+        modelnet40: plan the rows of the real set, too.
     """
     first = (
         table_row("No augmentation", "dws", 1),
@@ -240,8 +241,8 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
     return tuple(dict.fromkeys((*first, *rest, *(real if modelnet40 else ()))))
 
 
-def chosen(rows: Sequence[Row], patterns: Sequence[str]) -> tuple[Row, ...]:
-    """The rows whose names match any of the shell patterns; all where there are none.
+def choose_rows(rows: Sequence[Row], patterns: Sequence[str]) -> tuple[Row, ...]:
+    """Choose the rows whose names match any shell pattern; without patterns, all.
 
     Raises ValueError for a pattern that no row matches.
     """

@@ -1,4 +1,4 @@
-"""At what scale the study runs: how much data, which recipe, how many updates."""
+"""Scales of the study: amount of data, recipe and number of updates."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,20 +12,24 @@ ScaleName = Literal["tiny", "small", "whole", "full"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """Everything about a scale that decides a result.
+    """All facts of a scale that decide a result.
 
-    source: where images come from, by its name in inrgen build.
-    folder: of the stores, within the study's folder.
-    train, val, test: items of each split; None takes all.
-    views: fits of each training image; validation and test use one.
-    recipe: of all fits. seed: names the fits' randomness.
-    steps: updates of a run on images; rows with more data make fewer passes.
-    shape_steps: updates of a run on shapes, and contrast_steps of contrastive pre-training.
-    batch: INRs of an update.
-    seeds: trainings of each row, unless told otherwise.
-    models: networks that are not the published ones at this scale, by their names in rows.
-    probes: images to learn from, to validate and to test of each row of the recipe study.
-    lr: what all networks are optimised from, instead of what each family is by default.
+    Attributes:
+        name: name of the scale.
+        source: source of the images, as in `inrgen build`.
+        folder: folder of the stores, within the study's folder.
+        train, val, test: items of each split; None takes all.
+        views: fits of each training image; validation and test use one.
+        recipe: recipe of all fits.
+        steps: updates of a run on images; rows with more data make fewer passes.
+        shape_steps: updates of a run on shapes.
+        contrast_steps: updates of contrastive pre-training.
+        batch: INRs per update.
+        seeds: trainings of each row by default.
+        models: networks that differ from the published ones at this scale, by their names in rows.
+        probes: training, validation and test images of each row of the recipe study.
+        seed: names the fits' randomness.
+        lr: learning rate of all networks, instead of each family's.
     """
 
     name: ScaleName
@@ -48,7 +52,7 @@ class Scale:
 
     @property
     def tag(self) -> str:
-        """What results and reports are filed under; another recipe, steps or lr stand apart."""
+        """Tag of results and reports, with the recipe, steps or lr that differ from the scale's."""
         usual, parts = scale(self.name), [str(self.name)]
         if self.recipe != usual.recipe:
             parts.append(self.recipe)
@@ -58,19 +62,19 @@ class Scale:
             parts.append(f"lr-{self.lr:g}")
         return "-".join(parts)
 
-    def of_recipe(self, recipe: RecipeName) -> "Scale":
-        """The same on fits by another recipe, in stores of their own."""
+    def with_recipe(self, recipe: RecipeName) -> "Scale":
+        """The same scale with another recipe, in separate stores."""
         if recipe == self.recipe:
             return self
         return replace(self, recipe=recipe, folder=f"{self.folder}-{recipe}")
 
 
 def scale(name: ScaleName) -> Scale:
-    """A scale by its name."""
+    """Return a scale by name."""
     return {"tiny": _tiny, "small": _small, "whole": _whole, "full": _full}[name]()
 
 
-# All four rounds: with fewer it would not see every weight. Narrow, for a CPU's time.
+# Four rounds, because with fewer it would not see every weight; narrow, to save CPU time.
 _TINY_GNN = (
     "gnn,node=8,edge=4,attention=8,heads=2,node_hidden=8,edge_hidden=4,features=8,frequencies=4"
 )
@@ -80,7 +84,7 @@ _SMALL_GNN = (
 
 
 def _tiny() -> Scale:
-    """Handwritten digits that ship with scikit-learn: it shows that all rows run, in minutes."""
+    """Handwritten digits of scikit-learn, to check in minutes that all rows run."""
     return Scale(
         name="tiny",
         source="digits",
@@ -103,10 +107,10 @@ def _tiny() -> Scale:
 def _small() -> Scale:
     """A twentieth of the published training set, for two cores: 65 passes.
 
-    Fewer teach nothing about MixUp: after 16 passes no network overfits yet, and it gains nothing.
-    The fast recipe: its weights teach as much as the published ones and cost a quarter. Batches
-    are small, since so few images give few updates; one attention head takes a third of the time
-    of eight and has as many weights; the graph network is a narrow one.
+    Fewer passes show nothing about MixUp: after 16 no network overfits yet, and MixUp gains
+    nothing. The weights of the fast recipe teach as much as the published ones at a quarter of the
+    cost. Batches are small, because few images give few updates. One attention head takes a third
+    of the time of eight and has as many weights; the graph network is narrow.
     """
     return Scale(
         name="small",
@@ -130,8 +134,8 @@ def _small() -> Scale:
 def _whole() -> Scale:
     """All images with one view each, for two cores: as many INRs as the published one-view rows.
 
-    20 passes. Of the fast recipe, which is fitted in a quarter of the time; that and the passes
-    are what keeps its figures apart from published ones.
+    20 passes over fits of the fast recipe, which take a quarter of the time. Both differ from the
+    published protocol.
     """
     return Scale(
         name="whole",
@@ -153,7 +157,7 @@ def _whole() -> Scale:
 
 
 def _full() -> Scale:
-    """The published protocol, for a GPU: about 100 passes over one view, and 10 over ten."""
+    """Published protocol, for a GPU: about 100 passes over one view, and 10 over ten."""
     return Scale(
         name="full",
         source="fashion-mnist",
@@ -175,7 +179,7 @@ def _full() -> Scale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optimising:
-    """How a family of networks is optimised, the same in all of its rows."""
+    """Optimisation of a family of networks, the same in all of its rows."""
 
     lr: float = 1e-3
     weight_decay: float = 5e-4
@@ -183,9 +187,9 @@ class Optimising:
 
 
 def optimising(model: str) -> Optimising:
-    """AdamW as second-hand sources have it for the study, 5e-3 for DWS and 1e-3 for the others.
+    """AdamW settings that secondary sources report: lr 5e-3 for DWS and 1e-3 for the others.
 
-    An MLP, which overfits at once, is trained more gently.
+    An MLP, which overfits at once, has a smaller learning rate and more weight decay.
     """
     if model.startswith("mlp"):
         return Optimising(lr=3e-4, weight_decay=0.05)
@@ -193,25 +197,25 @@ def optimising(model: str) -> Optimising:
 
 
 def model_text(scale: Scale, model: str) -> str:
-    """What `inrgen train` would be told for a row's network at this scale."""
+    """Text of a row's network at this scale, as `inrgen train --model` takes it."""
     return scale.models.get(model, model)
 
 
 def probe_configs() -> tuple[ProbeTraining, ProbeTraining]:
-    """How the recipe study's MLP and set model are trained."""
+    """Training of the recipe study's MLP and unit-set network."""
     mlp = ProbeTraining(lr=3e-4, epochs=10)
     return mlp, ProbeTraining(hidden=64, dropout=0.2, lr=2e-3, batch=64, epochs=16)
 
 
 def epochs_for(steps: int, num_rows: int, batch: int) -> int:
-    """Passes that make about so many updates; the last batch of a pass is left out if not full."""
+    """Number of passes that make about steps updates; incomplete batches are dropped."""
     return max(1, round(steps / max(1, num_rows // batch)))
 
 
 def train_config(
     scale: Scale, model: str, seed: int, steps: int, num_rows: int, **row: object
 ) -> TrainConfig:
-    """The run of a row at a scale; row says what differs from TrainConfig's defaults."""
+    """Make the training config of a row; row holds what differs from TrainConfig's defaults."""
     how = optimising(model)
     return TrainConfig(
         model=model,

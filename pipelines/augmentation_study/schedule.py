@@ -1,4 +1,4 @@
-"""Which runs are left, in order, in one process or several, until all are done or time is up."""
+"""Schedule of runs: the pending ones in order, in one or several processes, within a time."""
 
 import multiprocessing
 import sys
@@ -7,37 +7,40 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 
-from pipelines.augmentation_study.claims import claimed
 from pipelines.augmentation_study.execute import Setting, execute
 from pipelines.augmentation_study.results import Outcome, Run, is_done, write_outcome
 from pipelines.augmentation_study.rows import Row
+from pipelines.augmentation_study.run_lock import claim_run
 
 
 def plan_runs(rows: Sequence[Row], seeds: int) -> tuple[Run, ...]:
-    """All rows with the first seed, then all with the second: an early end leaves no gaps."""
+    """Plan all rows with the first seed, then with the second: an early end leaves no gaps."""
     return tuple(Run(row=row, seed=seed) for seed in range(seeds) for row in rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """How many runs have a result now that had none, and how many have none.
+    """Counts of runs.
 
-    failed: of either, those that an error ended; passing: of those that are left, those that an
-        error ended which may be gone the next time.
+    Attributes:
+        done: runs that this command gave a result.
+        left: runs without a result.
+        failed: runs of either kind that an error ended.
+        transient: runs left because of an error that may be gone the next time.
     """
 
     done: int
     left: int
     failed: int = 0
-    passing: int = 0
+    transient: int = 0
 
 
 def run_pending(setting: Setting, runs: Sequence[Run], jobs: int, minutes: float | None) -> Tally:
-    """Run what has no result yet, each once.
+    """Run each pending run once.
 
-    No run is begun after so many minutes; those at work are finished. A run's result is on disk
-    before the next one begins, and a training that is killed goes on after its last whole epoch.
-    Several of these at the same time, on one machine or more, share the runs out among themselves.
+    After some minutes no run begins, but started ones finish. A run's result is on disk before the
+    next one begins, and a killed training resumes after its last whole epoch. Several processes, on
+    one machine or more, divide the runs among themselves.
     """
     out, scale = setting.places.out, setting.scale
     pending = [run for run in runs if not is_done(out, scale, run)]
@@ -47,27 +50,27 @@ def run_pending(setting: Setting, runs: Sequence[Run], jobs: int, minutes: float
         if outcome is None:
             continue
         ended.append(outcome)
-        _say(f"{len(ended)}/{len(pending)} {outcome.run.run_id}: {_said(outcome)}")
-    passing = sum(outcome.passing for outcome in ended)
+        _print(f"{len(ended)}/{len(pending)} {outcome.run.run_id}: {_result_text(outcome)}")
+    transient = sum(outcome.transient for outcome in ended)
     return Tally(
-        done=len(ended) - passing,
+        done=len(ended) - transient,
         left=sum(not is_done(out, scale, run) for run in pending),
         failed=sum(bool(outcome.error) for outcome in ended),
-        passing=passing,
+        transient=transient,
     )
 
 
-def carry_out(setting: Setting, run: Run) -> Outcome | None:
-    """One run and its result on disk; None where it is another process's, or was meanwhile.
+def execute_and_store(setting: Setting, run: Run) -> Outcome | None:
+    """Execute one run and write its result; None where another process has or had it.
 
-    An error that passes is no result: nothing of it is kept but what was trained until then.
+    A transient error is not stored; the training done so far is kept.
     """
     out, scale = setting.places.out, setting.scale
-    with claimed(out, scale, run) as folder:
+    with claim_run(out, scale, run) as folder:
         if folder is None:
             return None
         outcome = execute(setting, run, folder)
-        if not outcome.passing:
+        if not outcome.transient:
             write_outcome(out, scale, outcome)
     return outcome
 
@@ -79,14 +82,14 @@ def _is_over(end: float | None) -> bool:
 def _outcomes(
     setting: Setting, pending: Sequence[Run], jobs: int, is_over: Callable[[], bool]
 ) -> Iterator[Outcome | None]:
-    """Outcomes as they come; None for a run that another process has."""
+    """Yield outcomes as they come; None for a run that another process has."""
     if jobs == 1:
         for run in pending:
             if is_over():
                 return
-            yield carry_out(setting, run)
+            yield execute_and_store(setting, run)
         return
-    # spawned: neither torch's threads nor mapped shards outlive a fork in good order
+    # Spawn: torch's threads and mapped shards do not survive a fork.
     context = multiprocessing.get_context("spawn")
     queue = iter(pending)
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
@@ -96,7 +99,7 @@ def _outcomes(
                 run = next(queue, None)
                 if run is None:
                     break
-                working.add(pool.submit(carry_out, setting, run))
+                working.add(pool.submit(execute_and_store, setting, run))
             if not working:
                 return
             finished, working = wait(working, return_when=FIRST_COMPLETED)
@@ -104,11 +107,11 @@ def _outcomes(
                 yield future.result()
 
 
-def _said(outcome: Outcome) -> str:
-    """A run's result in a few words."""
+def _result_text(outcome: Outcome) -> str:
+    """Short text of a run's result."""
     took = f"{outcome.notes['seconds']:.0f} s"
     if outcome.error:
-        kept = ", and is left for the next command" if outcome.passing else ""
+        kept = ", and is left for the next command" if outcome.transient else ""
         return f"FAILED after {took}{kept}: {outcome.error}"
     if outcome.result is None:
         shares = outcome.recipe["accuracy"]
@@ -118,7 +121,7 @@ def _said(outcome: Outcome) -> str:
     return f"{share:.2f} % of test items, best epoch {outcome.result.best_epoch}, {took}"
 
 
-def _say(line: str) -> None:
-    """Progress goes to stderr: stdout is for the summary."""
+def _print(line: str) -> None:
+    """Print progress on stderr; stdout is for the summary."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

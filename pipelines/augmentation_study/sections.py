@@ -1,4 +1,4 @@
-"""The other sections of the report, each from the findings it is about."""
+"""Sections of the report on extensions, data, overfitting, pre-training, shapes and claims."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,15 +30,15 @@ from pipelines.augmentation_study.sections_table import IMAGES, epochs_of, floor
 
 
 def beyond_section(findings: Findings, setting: Setting) -> Section:
-    """Rows that are not in the paper, and the best of all beside the paper's best."""
+    """Rows beyond the paper, and the best of all beside the paper's best."""
     views = setting.scale.views
     beside = views_beside(views)
     rows = [row for _, v in beside for row in beyond_rows(v)]
     lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Signs in alignment and in the network, and one template (the iterated mean of training "
-        "INRs aligned with signs) to which every INR is carried first. Rows with points ask INRs "
-        "what they compute, which no network of the paper does, and values asks that alone."
+        "INRs aligned with signs) to which every INR is aligned first. Rows with points also "
+        "evaluate INRs, which no network of the paper does; values does nothing else."
     ]
     words += [_best(findings, v, published) for published, v in beside]
     dots = [
@@ -59,28 +59,28 @@ def beyond_section(findings: Findings, setting: Setting) -> Section:
 
 
 def _best(findings: Findings, views: int, published: int) -> str:
-    """Our best row of so many views beside the paper's best one, here and as published.
+    """Our best row with some number of views, beside the paper's best row, published and here.
 
-    A network that asks INRs for their values, as none of the paper's does, stands by itself.
+    Networks that evaluate INRs, unlike those of the paper, are named separately.
     """
     ours = [f for r, f in findings.items() if r.corpus == "images" and r.views == views]
     ours = [f for f in ours if f.row.fraction == 1.0 and f.row.partners == "clean"]
-    asking = [f for f in ours if f.row.asks_values]
-    reading = [f for f in ours if not f.row.asks_values]
+    evaluating = [f for f in ours if f.row.reads_values]
+    reading = [f for f in ours if not f.row.reads_values]
     if not reading:
         return ""
     best, paper = max(reading, key=_height), best_published(IMAGES, published)
     figure = paper.figures[IMAGES, published]
-    assert figure is not None, "the best row has a figure"
+    assert figure is not None, "the best published row has a figure"
     here = findings.get(table_row(paper.augmentation, paper.model, views))
     said = (
         f"Best on weights alone with {views} view{'s' * (views > 1)}: {best.row.row_id}, "
         f"{percent(best)}. The paper's best row, {paper.augmentation} with {paper.model}: "
         f"{figure.mean:.2f} published on 55,000 images, here {percent(here)}."
     )
-    if asking:
-        top = max(asking, key=_height)
-        said += f" Asked for values: {top.row.row_id}, {percent(top)}."
+    if evaluating:
+        top = max(evaluating, key=_height)
+        said += f" Best with values: {top.row.row_id}, {percent(top)}."
     return said
 
 
@@ -89,7 +89,7 @@ def _height(found: Finding) -> float:
 
 
 def leaky_section(findings: Findings) -> Section:
-    """MixUp's partners: from the view in use alone, or from all views, as published code does."""
+    """Partners of MixUp: from the view in use alone, or from all views as in published code."""
     lines = [
         [row.row_id, percent(findings.get(replace(row, partners="clean"))), percent(f)]
         for model in ("dws", "gnn")
@@ -97,10 +97,10 @@ def leaky_section(findings: Findings) -> Section:
         for f in [findings.get(row)]
     ]
     return Section(
-        heading="Whom MixUp mixes with, one view",
+        heading="Partners of MixUp, one view",
         words=(
-            "Published code lets partners come from views that a one-view run should not see. "
-            "Clean draws them from the one view in use, leaky from any view of a training image.",
+            "Published code draws partners from views that a one-view run should not see. Clean "
+            "draws them from the one view in use, leaky from any view of a training image.",
         ),
         tables=[Table(head=["leaky row", "clean", "leaky"], rows=lines)],
     )
@@ -121,8 +121,8 @@ def size_section(findings: Findings, setting: Setting) -> Section:
     return Section(
         heading="More data or aligned MixUp",
         words=(
-            "The paper says that alignment and MixUp act like up to ten times more data. Shares of "
-            "the training images, the same number of updates each.",
+            "The paper says that alignment and MixUp act like up to ten times more data. Each "
+            "share of the training images has the same number of updates.",
         ),
         figures=[size_figure(drawn, heading)] if any(len(d.images) > 1 for d in drawn) else [],
         tables=[Table(head=["", *(f"{share:.0%} of images" for share in SIZES)], rows=lines)],
@@ -130,7 +130,7 @@ def size_section(findings: Findings, setting: Setting) -> Section:
 
 
 def curves_section(findings: Findings, views: int) -> Section | None:
-    """Training and test loss from epoch to epoch."""
+    """Training and test loss by epoch."""
     found = [findings[row] for row in curve_rows(views) if row in findings]
     if not found:
         return None
@@ -156,16 +156,16 @@ def curves_section(findings: Findings, views: int) -> Section | None:
     return Section(
         heading="Overfitting",
         words=(
-            "Test loss is followed and chooses nothing. With MixUp the training loss is on mixed "
+            "Test loss is measured but chooses nothing. With MixUp the training loss is on mixed "
             "labels, so it cannot come near zero.",
         ),
-        figures=[overfitting_figure(curves, "Loss from epoch to epoch, seed 0")],
+        figures=[overfitting_figure(curves, "Loss by epoch, seed 0")],
         tables=[Table(head=head, rows=lines)],
     )
 
 
 def contrastive_section(findings: Findings, views: int) -> Section:
-    """What contrastive pre-training gains over training from scratch on as many labels."""
+    """Contrastive pre-training beside training from scratch on as many labels."""
     lines = [
         [row.row_id, percent(findings.get(row)), percent(findings.get(scratch))]
         for row in contrastive_rows(views)
@@ -174,33 +174,33 @@ def contrastive_section(findings: Findings, views: int) -> Section:
     return Section(
         heading="Contrastive pre-training",
         words=(
-            "Pre-trained on all training images without labels; then a linear layer on fixed "
-            "features, or the whole network, learns from the labels of a share of them. The paper "
-            "reports gains of 5 to 10 % downstream.",
+            "Networks are pre-trained on all training images without labels. Then a linear layer "
+            "on fixed features, or the whole network, learns from the labels of a share of them. "
+            "The paper reports gains of 5 to 10 % downstream.",
         ),
         tables=[Table(head=["row", "pre-trained", "from scratch, same labels"], rows=lines)],
     )
 
 
 def shapes_section(findings: Findings, floors: dict[str, str], fits: Sequence[str]) -> Section:
-    """The shapes at hand, under their own names. fits: how they were fitted, a sentence each."""
+    """Available shapes, under their own names; fits describes their fits, a sentence each."""
     rows = shape_rows(2)
     lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Meshes laid out like ModelNet, which are not ModelNet40. One training shape in six, by "
-        "the hash of its name, chooses the epoch. So few test shapes resolve little."
+        "the hash of its name, chooses the epoch. With so few test shapes little is resolved."
     ]
     words += fits
     words += [text for corpus, text in floors.items() if corpus != "images"]
     return Section(
-        heading="The shapes at hand",
+        heading="Available shapes",
         words=words,
         tables=[Table(head=["row", "test accuracy (%)", "epochs (kept)"], rows=lines)],
     )
 
 
 def claims_section(told: Sequence[Claim]) -> Section:
-    """Every comparison, with its interval and what may be said."""
+    """Every comparison with its interval and verdict."""
     lines = [
         [
             claim.topic,
@@ -214,16 +214,14 @@ def claims_section(told: Sequence[Claim]) -> Section:
     ]
     head = ["question", "row", "against", "points", "95 % interval", "verdict"]
     words = (
-        "The first row is said to be better or worse only where the interval allows it. Each "
-        "interval stands alone: of so many comparisons one in twenty would err by chance.",
+        "A row is called better or worse only where the interval excludes zero. The intervals are "
+        "not corrected for many comparisons: one in twenty would err by chance.",
     )
-    return Section(
-        heading="What may be claimed", words=words, tables=[Table(head=head, rows=lines)]
-    )
+    return Section(heading="Claims", words=words, tables=[Table(head=head, rows=lines)])
 
 
 def failed_section(outcomes: Sequence[Outcome]) -> Section | None:
-    """Runs that did not come to their end."""
+    """Failed runs."""
     lines = [[o.run.run_id, o.error] for o in outcomes if o.error]
     if not lines:
         return None

@@ -1,4 +1,4 @@
-"""The recipe study: what initialisation, steps and alignment do to how well weights teach."""
+"""Section on recipes: how initialisation, steps and alignment change what weights teach."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _PROBES = {
 
 
 def recipe_section(outcomes: Sequence[Outcome], scale: Scale) -> Section:
-    """A line a recipe: cost, PSNR and the test accuracy of four probes with a standard error."""
+    """Table of recipes: PSNR, and test accuracy of four probes with a standard error."""
     found = {o.run.row.recipe: o.recipe for o in outcomes if o.recipe and o.run.seed == 0}
     lines = []
     for text in RECIPES:
@@ -31,14 +31,15 @@ def recipe_section(outcomes: Sequence[Outcome], scale: Scale) -> Section:
     train, val, test = scale.probes
     words = (
         f"Each recipe fits the same {train + val + test:,} images once ({train:,} to learn from, "
-        f"{val:,} to choose the epoch, {test:,} to test), in the grammar of `inrgen bench recipe`; "
-        "an MLP of 512-512 learns from raw and from aligned weights, a small network that sees "
-        "neither order nor signs from raw ones. Test accuracy in % with one standard error over "
-        "test items. Recipes with shared=yes start all INRs from one initialisation: the ceiling.",
+        f"{val:,} to choose the epoch, {test:,} to test), in the grammar of "
+        "`inrgen probe-recipes`. An MLP of 512-512 learns from raw and from aligned weights, and "
+        "a small network invariant to order and signs from raw ones. Test accuracy in % with one "
+        "standard error over test items. Recipes with shared=yes start all INRs from one "
+        "initialisation, as an upper bound.",
     )
     head = ["recipe", "PSNR (dB)", *_PROBES.values()]
     points = [_point(text, found[text]) for text in RECIPES if text in found]
-    figures = [trade_figure(points, "What a recipe gives and costs")] if points else []
+    figures = [trade_figure(points, "Cost and accuracy of recipes")] if points else []
     return Section(
         heading="The recipe study",
         words=words,

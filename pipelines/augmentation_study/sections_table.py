@@ -1,4 +1,4 @@
-"""The published table beside ours, and whether its order holds."""
+"""Sections on the published table beside ours, and on the order of its rows."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from pipelines.augmentation_study.published import PublishedRow, published_rows
 from pipelines.augmentation_study.rows import table_row, views_beside
 
 _NOT_RUN = "not run"
-_NO_MODELNET = "not run: data not at hand"
+_NO_MODELNET = "not run: no data"
 IMAGES = "fashion-mnist"
 
 
 def percent(finding: Finding | None) -> str:
-    """A row's accuracy with its interval and seeds."""
+    """Text of a row's accuracy with its interval and seeds."""
     if finding is None:
         return _NOT_RUN
     share, seeds = finding.interval, len(finding.outcomes)
@@ -27,7 +27,7 @@ def percent(finding: Finding | None) -> str:
 
 
 def epochs_of(finding: Finding | None) -> str:
-    """How many epochs a row's first run had, and which one was kept."""
+    """Text of the epochs of a row's first run, and the kept one."""
     if finding is None:
         return ""
     result = finding.results[0]
@@ -44,7 +44,7 @@ def _published(row: PublishedRow, corpus: str, views: int) -> str:
 
 
 def published_section(findings: Findings, setting: Setting, modelnet40: bool) -> Section:
-    """The published table, each cell beside what was measured here."""
+    """Published table, each cell beside the accuracy measured here."""
     views = setting.scale.views
     lines, real = [], []
     for said in published_rows():
@@ -61,7 +61,7 @@ def published_section(findings: Findings, setting: Setting, modelnet40: bool) ->
     words = (
         "Test accuracy in %. Published: 55,000 Fashion-MNIST images, mean and spread over seeds. "
         "Here: mean (and spread over seeds where there are several), with the 95 % interval over "
-        "test items. Figures of another scale are not to be compared in height, only in order.",
+        "test items. Compare figures of another scale only in order, not in height.",
     )
     columns = ["published, 1 view", "here", "published, 10 views", "here"]
     return Section(
@@ -86,7 +86,7 @@ def _modelnet_cells(findings: Findings, said: PublishedRow, given: bool) -> list
 
 
 def floor_of(finding: Finding) -> float:
-    """What always saying the commonest class of the test items reaches, in %."""
+    """Share of the commonest class among the test items, in %."""
     labels = finding.results[0].labels
     return 100 * max(map(labels.count, set(labels))) / len(labels)
 
@@ -109,13 +109,13 @@ def _dots(findings: Findings, setting: Setting) -> list[Figure]:
 
 
 def order_section(told: Sequence[Claim], corpus: str, views: int) -> Section | None:
-    """Whether augmentations gain what they gained in the paper."""
+    """Gains of augmentations here and in the paper."""
     if corpus != IMAGES:
         return None
     lines = order_against_published(told, corpus, views)
     words = (
-        "Gain over no augmentation in points, as published and here with its 95 % interval. "
-        "Agrees and opposite are said only where the interval leaves zero out.",
+        "Gain over no augmentation in points, as published and here with its 95 % interval. The "
+        "order is called agreeing or opposite only where the interval excludes zero.",
     )
     head = ["row", "published gain", "gain here", "order"]
     return Section(

@@ -1,7 +1,11 @@
-"""The stores that the study reads: built where they are missing, aligned and cut as rows need."""
+"""Stores of the study: built where missing, then aligned and split as rows need."""
 
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +19,7 @@ from inrgen.jobs.derive import ensure_store, fill, plan_derivation
 from inrgen.jobs.operations import ALIGN, align_parameters, read_template, record_templates
 from inrgen.sources.config import SourceConfig
 from inrgen.store.content import content_sha256
+from inrgen.store.errors import StoreBusy
 from inrgen.store.files.protocol import open_files
 from inrgen.store.metadata import read_facts
 from inrgen.store.quality import served_values
@@ -24,17 +29,21 @@ from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
 from pipelines.val_split import is_whole, with_val
 
+Made = TypeVar("Made")
+# Seconds between two tries, and between two reports, of a process that waits for a store.
+_LOOK_S, _UNTOLD_S = 2.0, 60.0
 _SHAPE_FOLDERS = {"modelnet_like": "modelnet_like", "watertight_shapes": "watertight"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Places:
-    """Where everything is.
+    """Folders of a study.
 
-    out: the study's folder, in which it makes its stores.
-    data: the folder that holds the image data set; digits need none.
-    shapes: the folder that holds the stores of the shapes at hand, modelnet_like and watertight.
-    modelnet40: the folder that holds train, val and test stores of the real set, where it is given.
+    Attributes:
+        out: the study's folder, which holds its own stores.
+        data: the folder that holds the image data set; digits need none.
+        shapes: the folder that holds the stores of available shapes, modelnet_like and watertight.
+        modelnet40: the folder that holds train, val and test stores of the real set, or None.
     """
 
     out: Path
@@ -43,15 +52,33 @@ class Places:
     modelnet40: Path | None = None
 
 
+def wait_for_store(make: Callable[[], Made]) -> Made:
+    """Call make until no other process holds the store that it must write; return its value.
+
+    Studies that share a folder build its stores together: one writes, the others wait. make is
+    called again and again, so it must resume. The wait is reported on stderr once a minute.
+    """
+    told: float | None = None
+    while True:
+        try:
+            return make()
+        except StoreBusy as busy:
+            if told is None or time.monotonic() - told >= _UNTOLD_S:
+                told = time.monotonic()
+                sys.stderr.write(f"waiting: {busy}\n")
+                sys.stderr.flush()
+            time.sleep(_LOOK_S)
+
+
 def image_store(places: Places, scale: Scale, split: Split) -> Path:
-    """The folder of a split's store."""
+    """Folder of a split's store."""
     return places.out / scale.folder / split
 
 
 def build_images(places: Places, scale: Scale, workers: int | None) -> None:
-    """Build what is missing of the three image stores, or go on with it.
+    """Build or resume the three image stores.
 
-    Raises ValueError where a store there was built from something else, naming what differs.
+    Raises ValueError, naming the differences, where an existing store was built otherwise.
     """
     limits = {"train": scale.train, "val": scale.val, "test": scale.test}
     data = None if places.data is None else str(places.data)
@@ -70,7 +97,7 @@ def build_images(places: Places, scale: Scale, workers: int | None) -> None:
 
 
 def shapes_store(places: Places, corpus: str) -> Path | None:
-    """The store of shapes at hand as it was given; None where it is not there."""
+    """Given store of shapes; None where it does not exist."""
     if places.shapes is None:
         return None
     path = places.shapes / _SHAPE_FOLDERS[corpus]
@@ -78,14 +105,14 @@ def shapes_store(places: Places, corpus: str) -> Path | None:
 
 
 def shapes_words(places: Places) -> list[str]:
-    """How the shapes at hand that rows were run on were fitted, as their stores note it."""
+    """Describe the fits of the shapes that rows were run on, as their stores record them."""
     said = []
     for corpus in _SHAPE_FOLDERS:
         path = _with_val_path(places, corpus)
         if not (path / "zarr.json").exists():
             continue
         store = open_store(path)
-        # stores of before note what was given in the place of a parent
+        # Early stores recorded the facts of a build as "given", without a parent.
         given, spec = store.about.get("given", store.built_identity), store.spec
         overlap = served_values(store.records.to_table(columns=["status", "iou"]), "iou")
         widths = "-".join(map(str, spec.widths))
@@ -98,17 +125,17 @@ def shapes_words(places: Places) -> list[str]:
 
 
 def _with_val_path(places: Places, corpus: str) -> Path:
-    """The store of shapes as rows are run on it, with a validation split."""
+    """Path of the store of shapes with a validation split, which rows use."""
     return places.out / "shapes" / corpus
 
 
-def why_not(places: Places, row: Row) -> str:
-    """Why a row cannot be run here; "" where it can."""
+def obstacle(places: Places, row: Row) -> str:
+    """Reason why a row cannot be run here; "" where it can."""
     if row.corpus == "images" or row.recipe:
         return ""
     if row.corpus == "modelnet40":
         if places.modelnet40 is None:
-            return "data not at hand"
+            return "the data set is not available"
         return _unfinished(*(places.modelnet40 / split for split in SPLITS))
     path = shapes_store(places, row.corpus)
     if path is None:
@@ -118,33 +145,33 @@ def why_not(places: Places, row: Row) -> str:
 
 
 def _unfinished(*given: Path) -> str:
-    """Which stores that were given cannot be read yet; "" where all can."""
+    """Name the given stores that cannot be read yet; "" where all can."""
     missing = [str(path) for path in given if not is_whole(path)]
-    return f"not there, or not finished: {', '.join(missing)}" if missing else ""
+    return f"missing or not finished: {', '.join(missing)}" if missing else ""
 
 
 def row_data(places: Places, scale: Scale, row: Row) -> TrainData:
-    """The stores of a row, made where they are missing."""
+    """Return the stores of a row, made where missing."""
     if row.corpus == "images":
         paths: dict[Split, Path] = {s: image_store(places, scale, s) for s in SPLITS}
     elif row.corpus == "modelnet40":
-        assert places.modelnet40 is not None, "why_not says that it is there"
+        assert places.modelnet40 is not None, "obstacle() has checked that it exists"
         paths = {split: places.modelnet40 / split for split in SPLITS}
     else:
         given = shapes_store(places, row.corpus)
-        assert given is not None, "why_not says that it is there"
+        assert given is not None, "obstacle() has checked that it exists"
         whole = with_val(given, _with_val_path(places, row.corpus))
         paths = dict.fromkeys(SPLITS, whole)
     if row.aligned != "no":
-        paths = aligned_like_train(paths, row.aligned)
+        paths = align_like_train(paths, row.aligned)
     return TrainData(**paths)
 
 
-def aligned_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path]:
-    """All splits carried nearest to one template: the iterated mean of training rows alone.
+def align_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path]:
+    """Align all splits to one template, the iterated mean of training rows alone.
 
-    What is finished is only checked to be what is asked for, so that whoever reads locks nothing.
-    Raises StoreBusy where another process is making one of them.
+    A finished store is only checked against the request, so that readers lock nothing. Raises
+    StoreBusy where another process is writing one of the stores.
     """
     found: dict[Split, Path] = {
         split: path.parent / f"{path.name}-{kind}" for split, path in paths.items()

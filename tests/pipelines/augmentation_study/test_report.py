@@ -47,7 +47,7 @@ def test_without_results_no_cell_holds_a_figure_of_ours(setting):
     for row in published.rows:
         assert (row[3], row[5]) == ("not run", "not run")
     for row in real.rows:
-        assert set(row[3::2]) <= {"not run: data not at hand", "—"}
+        assert set(row[3::2]) <= {"not run: no data", "—"}
     assert all(set(row[1:]) == {"not run"} for row in found["The recipe study"][0].rows)
 
 
@@ -73,7 +73,7 @@ def test_cells_that_were_run_say_accuracy_interval_and_seeds(setting, some):
 
 def test_an_order_is_claimed_only_where_the_interval_leaves_zero_out(setting, some, outcome):
     alike = outcome(table_row("MixUp", "dws", 1), 0.5)
-    (table,) = tables(report_sections(setting, PLANNED, [*some, alike]))["What may be claimed"]
+    (table,) = tables(report_sections(setting, PLANNED, [*some, alike]))["Claims"]
     verdicts = {(row[1], row[2]): row[5] for row in table.rows}
     assert verdicts["images-dws-1v-aligned_mixup", "images-dws-1v-none"] == "better"
     assert verdicts["images-dws-1v-direct_mixup", "images-dws-1v-none"] == "not resolved"
@@ -84,8 +84,8 @@ def test_networks_that_ask_for_values_are_not_the_best_on_weights(setting, some,
     found = {s.heading: s for s in report_sections(setting, PLANNED, [*some, *asking])}
     (best,) = [w for w in found["Beyond the paper"].words if w.startswith("Best on weights alone")]
     assert "with 1 view: images-dws-1v-aligned_mixup" in best
-    assert "Asked for values: images-" in best
-    assert not Row(model="signed,points=0").asks_values
+    assert "Best with values: images-" in best
+    assert not Row(model="signed,points=0").reads_values
 
 
 def test_both_pages_are_written_and_the_html_needs_no_other_file(setting, some):
@@ -108,4 +108,4 @@ def test_shapes_are_said_to_be_fitted_as_their_store_notes(setting, some, tmp_pa
     assert words.startswith("modelnet_like: recipe teach on intensity, 2-6-6-1, 4 views of a shape")
     assert words.endswith("median IoU 0.62.")
     sections = {s.heading: s for s in report_sections(setting, PLANNED, some)}
-    assert words in sections["The shapes at hand"].words
+    assert words in sections["Available shapes"].words

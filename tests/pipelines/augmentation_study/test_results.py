@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.augmentation_study import claims, schedule
-from pipelines.augmentation_study.claims import claimed
+from pipelines.augmentation_study import run_lock, schedule
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.results import (
+    error_text,
     is_done,
-    is_own,
+    is_final,
     read_outcomes,
     results_folder,
-    said_of,
     write_outcome,
 )
 from pipelines.augmentation_study.rows import Row
+from pipelines.augmentation_study.run_lock import claim_run
 from pipelines.augmentation_study.scales import scale, train_config
 from pipelines.augmentation_study.schedule import Tally, plan_runs, run_pending
 from pipelines.augmentation_study.stores import Places
@@ -101,9 +101,9 @@ def test_a_study_that_is_stopped_goes_on_with_what_is_left(setting, executed):
 
 def test_two_studies_in_one_folder_share_the_runs(setting, executed):
     out, runs = setting.places.out, plan_runs(ROWS, 1)
-    with claimed(out, TINY, runs[0]) as folder:
+    with claim_run(out, TINY, runs[0]) as folder:
         assert folder is not None
-        with claimed(out, TINY, runs[0]) as again:
+        with claim_run(out, TINY, runs[0]) as again:
             assert again is None
         assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=2, left=1)
     assert executed == [runs[1], runs[2]]
@@ -121,14 +121,14 @@ def test_an_error_that_passes_leaves_the_run_and_one_of_its_own_ends_it(
         error = errors.get(run.row)
         if error is None:
             return outcome(run.row, 0.5)
-        passing = not is_own(error)
-        failed = replace(outcome(run.row, 0.5), result=None, error=said_of(error))
-        return replace(failed, passing=passing)
+        transient = not is_final(error)
+        failed = replace(outcome(run.row, 0.5), result=None, error=error_text(error))
+        return replace(failed, transient=transient)
 
     monkeypatch.setattr(schedule, "execute", execute)
     out, runs = setting.places.out, plan_runs(ROWS, 1)
     told = run_pending(setting, runs, jobs=1, minutes=None)
-    assert told == Tally(done=2, left=1, failed=2, passing=1)
+    assert told == Tally(done=2, left=1, failed=2, transient=1)
     assert [is_done(out, TINY, run) for run in runs] == [False, True, True]
     errors.clear()
     assert run_pending(setting, runs, jobs=1, minutes=None) == Tally(done=1, left=0)
@@ -158,9 +158,9 @@ def test_claims_hold_where_a_folder_cannot_be_locked(tmp_path, monkeypatch):
             raise OSError(errno.EBADF, "Bad file descriptor")
         flock(handle, how)
 
-    monkeypatch.setattr(claims.fcntl, "flock", of_files_alone)
+    monkeypatch.setattr(run_lock.fcntl, "flock", of_files_alone)
     run = plan_runs(ROWS, 1)[0]
-    with claimed(tmp_path, TINY, run) as folder, claimed(tmp_path, TINY, run) as again:
+    with claim_run(tmp_path, TINY, run) as folder, claim_run(tmp_path, TINY, run) as again:
         assert (folder is None, again) == (False, None)
 
 
@@ -170,10 +170,10 @@ def test_a_claim_of_an_earlier_version_holds(tmp_path):
     folder.mkdir(parents=True)
     handle = os.open(folder, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    with claimed(tmp_path, TINY, run) as claim:
+    with claim_run(tmp_path, TINY, run) as claim:
         assert claim is None
     os.close(handle)
-    with claimed(tmp_path, TINY, run) as claim:
+    with claim_run(tmp_path, TINY, run) as claim:
         assert claim == folder
 
 
@@ -187,12 +187,12 @@ def test_all_rows_have_a_seed_before_any_has_two():
 
 
 def test_results_of_another_recipe_lie_apart_with_stores_of_their_own(tmp_path, outcome):
-    other = TINY.of_recipe("sharp")
+    other = TINY.with_recipe("sharp")
     write_outcome(tmp_path, TINY, outcome(ROWS[0], 0.5))
     assert not read_outcomes(tmp_path, other)
     assert (other.tag, other.folder) == (f"{TINY.tag}-sharp", f"{TINY.folder}-sharp")
     assert replace(other, steps=100).tag == f"{TINY.tag}-sharp-100-updates"
-    assert TINY.of_recipe(TINY.recipe) == TINY
+    assert TINY.with_recipe(TINY.recipe) == TINY
 
 
 def test_results_of_another_lr_lie_apart_and_every_network_takes_it(tmp_path, outcome):

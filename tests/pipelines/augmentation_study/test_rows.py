@@ -7,7 +7,7 @@ from pipelines.augmentation_study.rows import (
     AUGMENTATIONS,
     RECIPES,
     Row,
-    chosen,
+    choose_rows,
     contrastive_rows,
     curve_rows,
     leaky_rows,
@@ -79,11 +79,11 @@ def test_a_scale_of_one_view_plans_no_row_that_needs_another():
 
 def test_rows_are_chosen_by_pattern_and_a_pattern_without_rows_is_refused():
     rows = plan_rows(VIEWS, 2)
-    some = chosen(rows, ["images-dws-1v-*", "recipe-fast"])
+    some = choose_rows(rows, ["images-dws-1v-*", "recipe-fast"])
     assert 0 < len(some) < len(rows)
     assert {row.views for row in some} == {1}
     with pytest.raises(ValueError, match="none is 'nonsense'"):
-        chosen(rows, ["nonsense"])
+        choose_rows(rows, ["nonsense"])
 
 
 def test_the_published_table_is_as_published():

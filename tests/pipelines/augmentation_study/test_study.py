@@ -11,14 +11,14 @@ import torch
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.writer import StoreWriter
 from inrgen.training.checkpoint import epochs_done
-from pipelines.augmentation_study import execute, waiting
+from pipelines.augmentation_study import execute, stores
 from pipelines.augmentation_study.__main__ import StudyConfig, main, study
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.results import Run, read_outcomes
 from pipelines.augmentation_study.rows import Row, plan_rows
 from pipelines.augmentation_study.scales import scale
 from pipelines.augmentation_study.schedule import Tally
-from pipelines.augmentation_study.stores import Places, aligned_like_train, row_data, why_not
+from pipelines.augmentation_study.stores import Places, align_like_train, obstacle, row_data
 from tests.made_up import MadeUp
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -74,7 +74,7 @@ def test_a_training_cut_off_ends_as_if_it_had_not_been(out, tmp_path, monkeypatc
 
     threads = torch.get_num_threads()
     with monkeypatch.context() as patched:
-        patched.setattr(execute, "_teller", cut)
+        patched.setattr(execute, "_progress_teller", cut)
         with pytest.raises(KeyboardInterrupt):
             execute.execute(setting, run, tmp_path)
     (kept,) = tmp_path.iterdir()
@@ -97,16 +97,16 @@ def test_all_splits_are_carried_to_the_template_of_train_and_once_finished_lock_
     with ExitStack() as held:
         for path in paths.values():
             held.enter_context(StoreWriter(path))
-        assert aligned_like_train(raw, "signed") == paths
+        assert align_like_train(raw, "signed") == paths
 
 
 def test_rows_of_a_store_that_is_not_finished_wait_for_it(tmp_path):
     made = MadeUp()
     made.build(tmp_path / "modelnet_like", num_blocks=1)
     places, row = Places(out=tmp_path, shapes=tmp_path), Row(corpus="modelnet_like")
-    assert "not finished" in why_not(places, row)
+    assert "not finished" in obstacle(places, row)
     made.build(tmp_path / "modelnet_like")
-    assert why_not(places, row) == ""
+    assert obstacle(places, row) == ""
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def setting(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("failure", "passing"),
+    ("failure", "transient"),
     [
         (ValueError("rows do not fit"), False),
         (DamagedStore("a shard is lost"), True),
@@ -124,13 +124,13 @@ def setting(tmp_path):
         (MemoryError("no memory"), True),
     ],
 )
-def test_only_what_is_wrong_with_the_row_ends_it(failure, passing, setting, tmp_path, monkeypatch):
+def test_only_errors_of_the_row_end_it(failure, transient, setting, tmp_path, monkeypatch):
     def fail(*_):
         raise failure
 
     monkeypatch.setattr(execute, "row_data", fail)
     ended = execute.execute(setting, Run(row=Row(), seed=0), tmp_path)
-    assert (ended.error, ended.passing) == (f"{type(failure).__name__}: {failure}", passing)
+    assert (ended.error, ended.transient) == (f"{type(failure).__name__}: {failure}", transient)
 
 
 def test_a_run_waits_for_the_store_that_another_process_makes(setting, tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_a_run_waits_for_the_store_that_another_process_makes(setting, tmp_path,
         raise StoreBusy("busy") if len(asked) < 3 else ValueError("then it was free")
 
     monkeypatch.setattr(execute, "row_data", busy_at_first)
-    monkeypatch.setattr(waiting, "_LOOK_S", 0.0)
+    monkeypatch.setattr(stores, "_LOOK_S", 0.0)
     ended = execute.execute(setting, Run(row=Row(), seed=0), tmp_path)
     assert (len(asked), ended.error) == (3, "ValueError: then it was free")
 
@@ -155,9 +155,9 @@ def test_waiting_is_told_now_and_then(monkeypatch, capsys):
         return "made"
 
     clock = iter(range(0, 1000, 3))
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(waiting.time, "sleep", lambda _: None)
-    assert waiting.when_free(make) == "made"
+    monkeypatch.setattr(stores.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(stores.time, "sleep", lambda _: None)
+    assert stores.wait_for_store(make) == "made"
     told = capsys.readouterr().err
     assert "waiting: another process is writing to it\n" in told
     assert 2 <= told.count("\n") <= 5
@@ -165,7 +165,7 @@ def test_waiting_is_told_now_and_then(monkeypatch, capsys):
 
 @pytest.mark.parametrize(("failed", "code"), [(0, 0), (1, 1)])
 def test_a_command_whose_runs_failed_exits_1(failed, code, tmp_path, monkeypatch, capsys):
-    tally = Tally(done=0, left=failed, failed=failed, passing=failed)
+    tally = Tally(done=0, left=failed, failed=failed, transient=failed)
     monkeypatch.setattr("pipelines.augmentation_study.__main__.run_pending", lambda *_: tally)
     monkeypatch.setattr(sys, "argv", ["study", "--out", str(tmp_path), "--rows", "recipe-fast"])
     assert main() == code

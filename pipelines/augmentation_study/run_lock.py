@@ -1,4 +1,4 @@
-"""Who works at a run: one process at a time, in a folder that the next one goes on in."""
+"""Lock of a run: one process at a time, in a folder from which the next one resumes."""
 
 import errno
 import fcntl
@@ -15,11 +15,11 @@ _LOCK = "_lock"
 
 
 @contextmanager
-def claimed(out: Path, scale: Scale, run: Run) -> Iterator[Path | None]:
-    """The run's folder for what is half done, while nobody else has it; removed with the result.
+def claim_run(out: Path, scale: Scale, run: Run) -> Iterator[Path | None]:
+    """Lock a run and yield the folder of its unfinished work, removed once there is a result.
 
-    None where the run has a result, or where another process, perhaps on another machine, is at
-    it. A process that is killed leaves its folder, and its claim goes with it.
+    Yields None where the run has a result, or another process, perhaps on another machine, holds
+    it. A killed process leaves its folder and loses its lock.
     """
     folder = out / f"running-{scale.tag}" / run.run_id
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,15 +27,15 @@ def claimed(out: Path, scale: Scale, run: Run) -> Iterator[Path | None]:
         is_ours = _is_ours(folder, held)
         yield folder if is_ours and not is_done(out, scale, run) else None
     if is_ours and is_done(out, scale, run):
-        # after its lock is closed: NFS keeps a file that is open, and with it its folder
+        # Only after the lock is closed: NFS keeps an open file, and with it the folder.
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_ours(folder: Path, held: ExitStack) -> bool:
-    """Lock a folder for as long as held is open, unless another process has.
+    """Lock a folder for as long as held is open, unless another process has locked it.
 
-    The lock is that of a file open for writing: NFS, where flock reaches other machines, gives no
-    other (flock(2)). The folder itself is locked where that can be, for earlier versions did so.
+    The lock is on a file open for writing, the only kind that NFS shares with other machines
+    (flock(2)). The folder itself is locked, too, where possible, because earlier versions did that.
     """
     try:
         for path, flags in ((folder, os.O_RDONLY), (folder / _LOCK, os.O_RDWR | os.O_CREAT)):
@@ -47,5 +47,5 @@ def _is_ours(folder: Path, held: ExitStack) -> bool:
                 if path != folder or error.errno != errno.EBADF:
                     raise
     except (FileNotFoundError, BlockingIOError):
-        return False  # another process was at it until now, or is
+        return False  # another process holds the run, or has just finished it
     return True
