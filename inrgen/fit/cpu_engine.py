@@ -28,6 +28,23 @@ def _workspace(layout: Layout) -> np.ndarray:
     return raw[skip : skip + layout.size * 4].view(np.float32)
 
 
+def _kernel_job(spec: InrSpec, config: FitConfig, layout: Layout) -> Job:
+    """The data that all fits of a batch share, in the form that compiled code reads."""
+    adam = (config.beta1, 1.0 - config.beta1, config.beta2, 1.0 - config.beta2)
+    return Job(
+        layout=as_records([layout]),
+        hidden=as_records(layout.hidden),
+        places=places(spec, layout),
+        # sin(omega z) = sin(pi (omega / pi) z): the kernel's polynomial counts half turns
+        half_turns=np.array([w / math.pi for w in spec.omega], dtype=np.float32),
+        offset=np.float32(spec.output_offset),
+        schedule=update_scalars(config).astype(np.float32),
+        adam=tuple(np.float32(x) for x in adam),
+        stop=stop_loss(config, spec.value_width),
+        draws=config.points_per_step > 0,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CpuEngine:
     """Compiled loops over one INR, whose weights, moments and activations stay in cache.
@@ -57,21 +74,7 @@ class CpuEngine:
         theta = np.array(batch.start.flat().numpy(), dtype=np.float32, order="C")
         final_loss = np.empty(len(theta), dtype=np.float32)
         num_steps = np.empty(len(theta), dtype=np.int64)
-        job = Job(
-            layout=as_records([layout]),
-            hidden=as_records(layout.hidden),
-            places=places(spec, layout),
-            # sin(omega z) = sin(pi (omega / pi) z): the kernel's polynomial counts half turns
-            half_turns=np.array([w / math.pi for w in spec.omega], dtype=np.float32),
-            offset=np.float32(spec.output_offset),
-            schedule=update_scalars(config).astype(np.float32),
-            adam=tuple(
-                np.float32(x)
-                for x in (config.beta1, 1.0 - config.beta1, config.beta2, 1.0 - config.beta2)
-            ),
-            stop=stop_loss(config, spec.value_width),
-            draws=config.points_per_step > 0,
-        )
+        job = _kernel_job(spec, config, layout)
         signals = Signals(
             coords=batch.coords.float().contiguous().numpy(),
             values=batch.values.float().contiguous().numpy(),

@@ -6,10 +6,9 @@ from typing import Any
 
 from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import BuildConfig, RecipeName
-from inrgen.fit.config import FitConfig
+from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.engines import resolve_engine
 from inrgen.fit.recipes import recipe
-from inrgen.fit.views import FitPlan
 from inrgen.sources.base import SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig

@@ -10,10 +10,11 @@ import numpy as np
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress
 from inrgen.executors.runner import run_tasks
+from inrgen.fit.config import FitPlan
 from inrgen.fit.engines import make_engine
 from inrgen.fit.gpu_idle import BusyInterval
 from inrgen.fit.plan import BuildPlan
-from inrgen.fit.views import FitPlan, FittedRows, OnRows, fit_block, ignore_rows
+from inrgen.fit.views import FittedRows, OnRows, fit_block, ignore_rows
 from inrgen.sources.base import BadSignal, Signal, Source
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig

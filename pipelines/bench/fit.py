@@ -40,7 +40,7 @@ class FitBench:
             installed, compiled where there is no C++ compiler.
         compiled_jobs: jobs that compiled and the JAX contenders take part in; each first costs
             compiled half a minute.
-        workers: processes per engine, with one thread on one core each; 0 is one per core.
+        workers: processes per engine, with one thread on one core each; by default one per core.
         repeats: timed turns of each engine; figures are medians over them.
         seconds: approximate length of a turn.
         data: the folder that holds Fashion-MNIST, for the curve; None takes the digits of
@@ -52,7 +52,7 @@ class FitBench:
     jobs: tuple[str, ...] = tuple(JOBS)
     engines: tuple[str, ...] = _ENGINES
     compiled_jobs: tuple[str, ...] = ("2-32-32-1", "3-64-64-64-1")
-    workers: int = 0
+    workers: int | None = None
     repeats: int = 3
     seconds: float = 1.0
     data: str | None = None
@@ -69,8 +69,8 @@ class FitBench:
         for name in ("repeats", "items"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
-        if self.workers < 0:
-            raise ValueError(f"workers must not be negative; got {self.workers}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1; got {self.workers}")
         if not 0 < self.seconds < math.inf:
             raise ValueError(f"seconds must be a positive number; got {self.seconds}")
 
