@@ -13,7 +13,7 @@ from inrgen.commands.train import TrainCommand, TrainSummary, train
 from inrgen.fit.build_config import BuildConfig, RecipeName
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
-from inrgen.store.choice import split_items
+from inrgen.store.queries import read_items
 from inrgen.store.reader import open_store
 from inrgen.training.config import TrainConfig
 from pipelines.val_split import with_val
@@ -56,7 +56,7 @@ def build_align_train(
         )
     )
     store = open_store(out / "fitted")
-    has_val = bool(split_items(store, store.spec.spec_id, "val"))
+    has_val = bool(read_items(store, store.spec.spec_id, "val"))
     fitted = out / "fitted" if has_val else with_val(out / "fitted", out / "with-val")
     align(AlignConfig(store=fitted, out=out / "aligned"))
     return train(TrainCommand(store=out / "aligned", out=out / "run", training=training))

@@ -7,10 +7,10 @@ import numpy as np
 
 from inrgen.core import rng
 from inrgen.jobs.derive import DerivePlan, ensure_store, plan_derivation
-from inrgen.store.choice import split_items
 from inrgen.store.derivation import ByteRows, DerivedRecords, derived_table
-from inrgen.store.parent import RowRun
+from inrgen.store.queries import read_items
 from inrgen.store.reader import open_store
+from inrgen.store.rows import RowRun
 from inrgen.store.writer import StagedBlock, StoreWriter, stage_block
 
 OPERATION = "val-split"
@@ -38,7 +38,7 @@ def with_val(given: Path, out: Path) -> Path:
     spec_id = plan.parent.spec.spec_id
     if _is_early_format(plan, out):
         return out
-    chosen = _val_items(split_items(plan.parent, spec_id, "train"), given)
+    chosen = _val_items(read_items(plan.parent, spec_id, "train"), given)
     ensure_store(plan, dict)
     if is_whole(out):
         return out
@@ -66,7 +66,7 @@ def _is_early_format(plan: DerivePlan, out: Path) -> bool:
     noted = {"val_of": plan.derivation.parent_sha256, "one_in": _VAL_SHARE}
     if not is_whole(out) or open_store(out).identity != noted:
         return False
-    if not split_items(open_store(out), plan.parent.spec.spec_id, "val"):
+    if not read_items(open_store(out), plan.parent.spec.spec_id, "val"):
         raise ValueError(
             f"{out} was made without a validation item by an earlier version; remove it, and "
             "everything derived from it"

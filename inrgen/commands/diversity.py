@@ -91,7 +91,7 @@ def _draw(store: "Store", config: DiversityConfig, out: Path) -> Path:
     from inrgen.figures.midpoints import MidpointColumn, midpoint_pictures, midpoints_figure
     from inrgen.figures.style import save_figure
     from inrgen.jobs.diversity import sample_views
-    from inrgen.store.lookup import served_records
+    from inrgen.store.queries import read_usable_records
 
     spec = store.spec
     if spec.value_kind != "intensity" or spec.d_in != 2 or spec.d_out not in (1, 3):
@@ -100,7 +100,7 @@ def _draw(store: "Store", config: DiversityConfig, out: Path) -> Path:
     twins = np.flatnonzero(sample.items[1:] == sample.items[:-1])
     pairs = np.stack([sample.rows[twins], sample.rows[twins + 1]], axis=1)
     columns = ["item_id", "label_name", "grid"]
-    records = served_records(store, pairs[:, 0].tolist(), spec.spec_id, columns)
+    records = read_usable_records(store, pairs[:, 0].tolist(), spec.spec_id, columns)
     # One figure shows one size of picture.
     alike = [i for i, record in enumerate(records) if record["grid"] == records[0]["grid"]]
     if not alike:

@@ -9,7 +9,7 @@ from inrgen.core.arguments import StoreArgument
 
 if TYPE_CHECKING:
     from inrgen.store.lineage import LineageStep
-    from inrgen.store.quality import Quality
+    from inrgen.store.queries import Quality
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class StoreInfo:
 def info(config: InfoConfig) -> StoreInfo:
     """Read a store's metadata and records, but no weights."""
     from inrgen.store.lineage import walk_back
-    from inrgen.store.quality import measure_quality
+    from inrgen.store.queries import measure_quality
     from inrgen.store.reader import open_store
 
     store = open_store(config.store)

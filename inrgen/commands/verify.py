@@ -11,7 +11,8 @@ from inrgen.executors.progress import show_progress
 from inrgen.store.layout import STATISTICS
 
 if TYPE_CHECKING:
-    from inrgen.store.findings import Finding, VerifyReport
+    from inrgen.store.inspection import Finding
+    from inrgen.store.verify import VerifyReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +89,10 @@ def _removal_note(key: str) -> str:
 
 
 def _check(config: VerifyConfig) -> "VerifyReport":
-    from inrgen.store.documents import sound_facts
-    from inrgen.store.verify import verify_store
+    from inrgen.store.files.opening import open_files
+    from inrgen.store.verify import sound_facts, verify_store
 
-    num_rows = sum(layout.rows for layout in sound_facts(config.store).layouts.values())
+    num_rows = sum(layout.rows for layout in sound_facts(open_files(config.store)).layouts.values())
     with show_progress("verify", num_rows, 0, "INRs") as progress:
         return verify_store(config.store, progress.advance)
 
@@ -116,7 +117,7 @@ def verify(config: VerifyConfig) -> VerifySummary:
 
     Raises ValueError when a repair needs data that is not there, or that has changed.
     """
-    from inrgen.store.documents import restore_documents
+    from inrgen.store.verify import restore_documents
 
     report, found, repaired = _check(config), (), []
     refitted = recomputed = 0

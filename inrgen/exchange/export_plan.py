@@ -148,7 +148,7 @@ def _digest(store: Store, format: FormatName, context: ExportContext, selection:
     """
     target = context.target
     facts = {
-        "store": store.seal,
+        "store": store.self_checksum,
         "format": format,
         "spec": target.spec.to_dict(),
         "standardised": [target.mean, target.std],

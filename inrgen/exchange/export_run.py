@@ -153,7 +153,7 @@ class Export:
             "rows": counts,
             "left_out": self.plan.selection.left_out,
             "label_names": {str(r["label"]): r["label_name"] for r in named if r["label"] >= 0},
-            "store_seal": self.plan.store.seal,
+            "store_seal": self.plan.store.self_checksum,
         }
 
 

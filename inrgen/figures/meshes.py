@@ -11,7 +11,7 @@ from inrgen.figures.style import INK, set_heading
 from inrgen.fit.surface import grid_values, signed_field, zero_set
 from inrgen.sources.base import BadSignal, Source
 from inrgen.sources.mesh import Mesh
-from inrgen.store.lookup import served_records
+from inrgen.store.queries import read_usable_records
 from inrgen.store.reader import Store
 
 _COLUMNS = ["item_id", "view", "iou", "chamfer"]
@@ -62,7 +62,7 @@ def solid_pairs(
     Raises ValueError for a store of other signals, and for rows without weights.
     """
     spec = store.spec
-    records = served_records(store, rows, spec.spec_id, _COLUMNS)
+    records = read_usable_records(store, rows, spec.spec_id, _COLUMNS)
     places = {item.item_id: i for i, item in enumerate(source.items)} if source else {}
     pairs = []
     for row, record in zip(rows, records, strict=True):

@@ -13,10 +13,9 @@ from inrgen.figures.pictures import PicturePair, as_intensity, reconstructions_f
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.style import save_figure
 from inrgen.sources.base import BadSignal, Source
-from inrgen.store.lookup import served_records
-from inrgen.store.quality import COUNTED, count_by_split, count_rows
+from inrgen.store.queries import COUNT_COLUMNS, count_by_split, count_rows, read_usable_records
 from inrgen.store.reader import Store
-from inrgen.store.records import USABLE_STATUSES
+from inrgen.store.records import is_usable
 
 _COLUMNS = ["item_id", "view", "label_name", "psnr_db", "grid"]
 
@@ -30,7 +29,7 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
         raise ValueError(f"num must be positive; got {num}")
     table = store.read_records(["row", "spec_id", "psnr_db", "status"])
     is_of_spec = np.asarray(table["spec_id"]) == (spec_id or store.spec.spec_id)
-    kept = is_of_spec & np.isin(np.asarray(table["status"]), USABLE_STATUSES)
+    kept = is_of_spec & is_usable(table["status"])
     rows = table["row"].to_numpy()[kept]
     psnr = table["psnr_db"].to_numpy()[kept]
     if not len(rows):
@@ -67,7 +66,7 @@ def picture_pairs(
     spec = store.specs[spec_id] if spec_id else store.spec
     if spec.value_kind != "intensity" or spec.d_in != 2 or spec.d_out not in (1, 3):
         raise ValueError(f"pictures need intensities over two coordinates; got {spec.spec_id}")
-    records = served_records(store, rows, spec.spec_id, _COLUMNS)
+    records = read_usable_records(store, rows, spec.spec_id, _COLUMNS)
     shown = {record["item_id"] for record in records}
     places: dict[str, int] = {}
     if source is not None:
@@ -105,7 +104,7 @@ def _caption(record: dict) -> str:
 
 def quality_data(store: Store) -> QualityData:
     """Gather the data of the quality plot from the records alone."""
-    table = store.read_records([*COUNTED, "split"])
+    table = store.read_records([*COUNT_COLUMNS, "split"])
     by_split = count_by_split(table)
     return QualityData(
         psnr_db={split: rows.psnr_db for split, rows in by_split.items() if len(rows.psnr_db)},

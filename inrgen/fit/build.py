@@ -15,8 +15,8 @@ from inrgen.fit.plan import BuildPlan, plan_build, plan_of_store
 from inrgen.fit.worker import block_tasks, build_block, repair_block, run_blocks
 from inrgen.sources.catalog import open_source
 from inrgen.store.create import create_store
-from inrgen.store.files.location import Location, absolute
-from inrgen.store.quality import Quality, measure_quality
+from inrgen.store.files.location import Location, make_absolute
+from inrgen.store.queries import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StoreWriter
 
@@ -66,7 +66,7 @@ def build_store(config: BuildConfig) -> BuildSummary:
     """
     plan = plan_build(config)
     # Workers may run in another folder.
-    store, spec = absolute(config.out), plan.fit_plan.spec
+    store, spec = make_absolute(config.out), plan.fit_plan.spec
     about = {"inrgen_version": version("inrgen")}
     # create_store checks that a store already there has this identity.
     create_store(store, [(spec, plan.layout)], identity=plan.identity, about=about)
@@ -130,7 +130,7 @@ def repair_store(
     # Such a block has sound checksums, so only its names betray it.
     if find_misnamed:
         blocks = sorted({*blocks, *misnamed_blocks(plan, opened)})
-    store = absolute(location)
+    store = make_absolute(location)
     tasks = block_tasks(plan, store, blocks, executor)
     num_rows, refitted = sum(len(plan.layout.block_rows(block)) for block in blocks), 0
     with (

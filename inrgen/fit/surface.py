@@ -18,7 +18,7 @@ from inrgen.core.spec import SOLID_KINDS, InrSpec
 from inrgen.sources.mesh import Mesh, Placement, ShapeReference
 from inrgen.sources.shape_points import draw_on_surface
 from inrgen.sources.signed_distance import distance
-from inrgen.store.lookup import served_records
+from inrgen.store.queries import read_usable_records
 from inrgen.store.reader import Store
 
 # 32 MB of activations at a time.
@@ -116,7 +116,7 @@ def extract_surface(
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {spec_id!r}")
     spec = store.specs[spec_id] if spec_id else store.spec
     columns = ["item_id", "view", "center", "scale"]
-    (record,) = served_records(store, [row], spec.spec_id, columns)
+    (record,) = read_usable_records(store, [row], spec.spec_id, columns)
     values = grid_values(spec, store.read([row], spec.spec_id), resolution)
     mesh = zero_set(spec, signed_field(spec, values))
     if mesh is None:

@@ -20,7 +20,7 @@ from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
 from inrgen.store.layout import Layout
-from inrgen.store.salvage import salvage_block
+from inrgen.store.verify import salvage_block
 from inrgen.store.writer import StagedBlock, stage_block
 
 

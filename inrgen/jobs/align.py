@@ -1,13 +1,12 @@
 """Align a store: make its template, derive the aligned store, and measure the distances."""
 
-from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from inrgen.core import rng
 from inrgen.core.config import MatchConfig, thorough
@@ -31,9 +30,9 @@ from inrgen.jobs.derive import (
 from inrgen.jobs.operations import ALIGN, align_parameters, record_templates
 from inrgen.jobs.plan import PAIRS, TemplateChoice
 from inrgen.store.files.location import Location
-from inrgen.store.parent import RowRun
 from inrgen.store.reader import Store, open_store
-from inrgen.store.records import USABLE_STATUSES
+from inrgen.store.records import is_one_of, is_usable
+from inrgen.store.rows import RowRun
 
 # A medoid takes the square of this number of matchings.
 _MEDOID_ROWS = 24
@@ -122,13 +121,13 @@ def _make_templates(
 def _template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np.ndarray, " s"]:
     """The rows that a template is made from: training rows if there are any."""
     table = store.read_records(["spec_id", "row", "split", "status"])
-    usable = _is_in(table["status"], USABLE_STATUSES) & _is_in(table["spec_id"], [spec_id])
+    usable = is_usable(table["status"]) & is_one_of(table["spec_id"], [spec_id])
     rows = table["row"].to_numpy()
     if choice.row is not None:
         if choice.row not in rows[usable]:
             raise ValueError(f"template must be a row that holds weights; got {choice.row}")
         return np.array([choice.row])
-    training = usable & _is_in(table["split"], ["train"])
+    training = usable & is_one_of(table["split"], ["train"])
     rows = rows[training if training.any() else usable]
     if not len(rows):
         raise ValueError(f"{store.path} has no row of {spec_id} that holds weights")
@@ -136,13 +135,6 @@ def _template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np
         keys = rng.keys(choice.seed, "template", torch.from_numpy(rows)).numpy()
         rows = rows[np.argsort(keys, kind="stable")[: choice.sample]]
     return np.sort(rows)
-
-
-def _is_in(column: Any, wanted: Sequence[str]) -> Bool[np.ndarray, " r"]:
-    """Mark the rows of a text column that hold one of some texts; compares each text once."""
-    coded = column.combine_chunks().dictionary_encode()
-    known = np.array([text in wanted for text in coded.dictionary.to_pylist()], dtype=bool)
-    return known[coded.indices.to_numpy()]
 
 
 def _read_rows(store: Store, spec_id: str, rows: Int[np.ndarray, " s"]) -> Params:

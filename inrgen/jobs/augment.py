@@ -17,7 +17,7 @@ from inrgen.jobs.derive import (
 from inrgen.jobs.operations import AUGMENT, augment_parameters
 from inrgen.store.derivation import read_derivation
 from inrgen.store.files.location import Location
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import ROOT_DOCUMENT
 from inrgen.store.metadata import plain_json, read_facts
 from inrgen.transforms.named import Link, make_chain, parse_links
@@ -68,7 +68,7 @@ def _plan(
     earlier = sum(done is not None and done.operation == AUGMENT for done in before)
     files = open_files(plan.out)
     if files.size_bytes(ROOT_DOCUMENT) is not None:
-        begun = read_facts(files, plan.out).identity
+        begun = read_facts(files).identity
         if begun == plain_json("identity", plan.derivation.identity):
             return plan
     parameters = augment_parameters(links, seed, earlier)

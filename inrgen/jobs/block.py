@@ -13,9 +13,9 @@ from inrgen.core.rng import hash_items
 from inrgen.jobs.operations import Align, BoundOperation, RowNames, read_operation
 from inrgen.jobs.plan import DeriveTask, parent_rows
 from inrgen.store.derivation import ByteRows, DerivedRecords, derived_table
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
 from inrgen.store.metadata import read_facts
-from inrgen.store.parent import RowRun
+from inrgen.store.rows import RowRun
 from inrgen.store.shard import ShardDraft
 from inrgen.store.writer import StagedBlock, StagingBlock, block_shape, stage_shard
 from inrgen.transforms.rows import finite_rows
@@ -52,7 +52,7 @@ def _fill(
         The draw of each row, and a mask of the rows that the operation made not finite.
     """
     shape, draws = draft.shape, list[ByteRows]()
-    usable = np.repeat(run.served, copies)
+    usable = np.repeat(run.usable, copies)
     finite = np.empty(shape.rows, dtype=bool)
     for chunk in range(shape.num_chunks):
         made, out = shape.chunk_range(chunk), draft.rows(chunk)
@@ -78,7 +78,7 @@ def begin_block(task: DeriveTask, aside: Executor) -> StagingBlock:
     Args:
         aside: the executor that writes, so that this thread may begin the next block.
     """
-    facts = read_facts(open_files(task.out), task.out)
+    facts = read_facts(open_files(task.out))
     operation, done = read_operation(facts, task.spec_id)
     layout, copies = facts.layouts[task.spec_id], done.copies
     run = RowRun(task.parent, task.spec_id, parent_rows(layout, task.block, copies))
@@ -127,7 +127,7 @@ class BlockDistance:
 
 def measure_distance(task: DeriveTask) -> BlockDistance:
     """Read a committed block of an aligned store and its parent's, and measure both."""
-    facts = read_facts(open_files(task.out), task.out)
+    facts = read_facts(open_files(task.out))
     operation, _ = read_operation(facts, task.spec_id)
     assert isinstance(operation, Align), "only alignment has an objective"
     spec, layout = facts.specs[task.spec_id], facts.layouts[task.spec_id]

@@ -20,13 +20,13 @@ from inrgen.jobs.plan import (
     derived_layout,
     plan_concurrency,
 )
-from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.derivation import PARENT, Derivation
-from inrgen.store.files.location import Location, absolute, seen_from
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.location import Location, make_absolute, make_relative
+from inrgen.store.files.opening import open_files
+from inrgen.store.index import content_sha256
 from inrgen.store.layout import ROOT_DOCUMENT
-from inrgen.store.quality import Quality, measure_quality
+from inrgen.store.queries import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StagedBlock, StoreWriter
 
@@ -115,7 +115,7 @@ def plan_derivation(
     parent: Location, out: Location, operation: str, copies: int, parameters: dict[str, Any]
 ) -> DerivePlan:
     """Plan a derived store. Raises ValueError for a parent that is not finished."""
-    if absolute(out) == absolute(parent):
+    if make_absolute(out) == make_absolute(parent):
         raise ValueError(f"out must be another folder than the store; got {out} for both")
     store = open_store(parent)
     derivation = Derivation(
@@ -124,7 +124,7 @@ def plan_derivation(
         parent_sha256=content_sha256(parent),
         parameters=parameters,
     )
-    return DerivePlan(parent=store, out=absolute(out), derivation=derivation)
+    return DerivePlan(parent=store, out=make_absolute(out), derivation=derivation)
 
 
 def _about(plan: DerivePlan) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _about(plan: DerivePlan) -> dict[str, Any]:
     about = parent.about
     if parent.parent_metadata is not None:
         about |= {PARENT: parent.parent_metadata}
-    path = seen_from(plan.out, parent.path)
+    path = make_relative(plan.out, parent.path)
     return {
         "inrgen_version": version("inrgen"),
         PARENT: {"path": path, "identity": parent.identity, "about": about},

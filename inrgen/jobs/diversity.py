@@ -11,7 +11,7 @@ from inrgen.core.config import Kind, thorough
 from inrgen.core.diversity import DiversityRow, measure_diversity
 from inrgen.core.geometry import grid_coords
 from inrgen.store.reader import Store
-from inrgen.store.records import USABLE_STATUSES
+from inrgen.store.records import is_usable
 
 # Points along each axis at which functions are compared, by the number of coordinates.
 _SIDES = {1: 256, 2: 28, 3: 12}
@@ -49,7 +49,7 @@ def sample_views(store: Store, spec_id: str, split: str, num_items: int, seed: i
         name: np.array(table[name].to_pylist(), dtype=object)
         for name in ("item_id", "spec_id", "split", "status")
     }
-    usable = np.isin(names["status"], USABLE_STATUSES) & (names["spec_id"] == spec_id)
+    usable = is_usable(table["status"]) & (names["spec_id"] == spec_id)
     if split != "all":
         usable &= names["split"] == split
     if not usable.any():

@@ -8,11 +8,11 @@ from inrgen.executors.progress import show_progress
 from inrgen.jobs.derive import DerivePlan, derive_blocks, limit_executor
 from inrgen.jobs.draw_bytes import decode_draw
 from inrgen.jobs.operations import Augment, read_operation
-from inrgen.store.content import content_sha256
-from inrgen.store.files.location import Location, followed
-from inrgen.store.files.protocol import open_files
-from inrgen.store.lookup import served_records
+from inrgen.store.files.location import Location, resolve_relative
+from inrgen.store.files.opening import open_files
+from inrgen.store.index import content_sha256
 from inrgen.store.metadata import read_facts
+from inrgen.store.queries import read_usable_records
 from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StoreWriter
 from inrgen.transforms.exact import RandomSymmetry
@@ -30,7 +30,7 @@ def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]
     done, recorded = store.derivation, store.parent_metadata
     assert done is not None, "only derived stores are made again from a parent"
     assert recorded is not None, "derived stores record their parents"
-    path = parent or followed(store.path, recorded["path"])
+    path = parent or resolve_relative(store.path, recorded["path"])
     try:
         found = content_sha256(path)
     except FileNotFoundError as error:
@@ -65,8 +65,8 @@ def replay(
     if derived.derivation is None:
         raise ValueError(f"derived must be a store made by align or augment; got {derived.path}")
     spec_id = derived.spec.spec_id if spec_id is None else spec_id
-    operation, _ = read_operation(read_facts(open_files(derived.path), derived.path), spec_id)
+    operation, _ = read_operation(read_facts(open_files(derived.path)), spec_id)
     transform = operation.chain if isinstance(operation, Augment) else RandomSymmetry()
-    records = served_records(derived, rows, spec_id, ["parent_row", "draw"])
+    records = read_usable_records(derived, rows, spec_id, ["parent_row", "draw"])
     draw = decode_draw(transform, derived.specs[spec_id], [r["draw"] for r in records])
     return transform.apply(parent.read([r["parent_row"] for r in records], spec_id), draw)

@@ -12,10 +12,10 @@ from inrgen.executors.progress import show_progress
 from inrgen.executors.runner import run_tasks
 from inrgen.jobs.derive import limit_executor
 from inrgen.jobs.plan import read_cost
-from inrgen.store.content import content_sha256
 from inrgen.store.files.location import Location
-from inrgen.store.parent import RowRun
+from inrgen.store.index import content_sha256
 from inrgen.store.reader import Store, open_store
+from inrgen.store.rows import RowRun
 from inrgen.store.statistics import Statistics, encode_statistics, write_statistics
 
 StatsSplit = Literal["train", "val", "test", "all"]
@@ -44,7 +44,7 @@ class BlockMoments:
 def measure_moments(task: StatsTask) -> BlockMoments:
     """Sum the rows of a block that hold weights and belong to the split."""
     run = RowRun(task.store, task.spec_id, task.rows)
-    wanted = run.of_split(task.split)
+    wanted = run.usable_in(task.split)
     total = None
     for start in range(0, len(task.rows), task.rows_at_once):
         part = task.rows[start : start + task.rows_at_once]

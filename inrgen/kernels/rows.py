@@ -236,3 +236,15 @@ def mean_squares(widths, scales, offset, theta, coords, values, signal_of, found
                 widths, scales, offset, theta[row], points, target, begin, one, two
             )
         found[row] = total / target.size
+
+
+@kept_on_disk
+@no_type_check
+def copy_rows(source, starts, target, places):
+    """Set row places[i] of target to the numbers of source from starts[i] on, for every i."""
+    size = target.shape[1]
+    for i in range(len(starts)):
+        # slices, whose indices cannot be negative, make this twice as fast as an offset does
+        row, place = source[starts[i] : starts[i] + size], target[places[i]]
+        for j in range(size):
+            place[j] = row[j]

@@ -15,7 +15,7 @@ from inrgen.loaders.samples import EpochSamples, Picks, named_keys
 from inrgen.loaders.selection import Selection
 from inrgen.loaders.state import Position, this_worker
 from inrgen.store.errors import DamagedStore
-from inrgen.store.mapped import MappedShards
+from inrgen.store.rows import RowReader
 
 # Rows gathered in one go: enough to hide the cost of moving from shard to shard.
 _WINDOW_ROWS = 2048
@@ -29,7 +29,7 @@ class Gatherer:
     """
 
     def __init__(
-        self, selection: Selection, readers: Sequence[MappedShards], on_bad_shard: OnBadShard
+        self, selection: Selection, readers: Sequence[RowReader], on_bad_shard: OnBadShard
     ) -> None:
         self._selection, self._readers = selection, readers
         self._on_bad_shard = on_bad_shard

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
 from inrgen.core.rng import hash_items
 from inrgen.store.layout import Layout
 from inrgen.store.reader import Store
-from inrgen.store.records import USABLE_STATUSES
+from inrgen.store.records import encode_texts, is_one_of, is_usable
 
 _COLUMNS = ["row", "label", "view", "item_id", "spec_id", "split", "status"]
 
@@ -40,17 +40,6 @@ class KeyColumns:
         return state.hexdigest()
 
 
-def _texts(column: Any) -> tuple[list[str], Int[np.ndarray, " r"]]:
-    """The distinct texts of a column, and the index of each row's text among them."""
-    coded = column.dictionary_encode()
-    return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False)
-
-
-def _is_one_of(column: Any, wanted: Sequence[str]) -> Shaped[np.ndarray, " r"]:
-    texts, codes = _texts(column)
-    return np.array([text in wanted for text in texts], dtype=bool)[codes]
-
-
 def read_key_columns(
     store: Store,
     spec_id: str,
@@ -73,15 +62,15 @@ def read_key_columns(
     for batch in store.records.to_batches(columns=_COLUMNS, filter=filter):
         if not batch.num_rows:
             continue
-        splits.update(_texts(batch.column("split"))[0])
-        keep = _is_one_of(batch.column("status"), USABLE_STATUSES)
-        keep &= _is_one_of(batch.column("spec_id"), [spec_id])
+        splits.update(encode_texts(batch.column("split"))[0])
+        keep = is_usable(batch.column("status"))
+        keep &= is_one_of(batch.column("spec_id"), [spec_id])
         if split is not None:
-            keep &= _is_one_of(batch.column("split"), [split])
+            keep &= is_one_of(batch.column("split"), [split])
         view = batch.column("view").to_numpy()
         if views is not None:
             keep &= np.isin(view, np.asarray(views))
-        item_ids, codes = _texts(batch.column("item_id"))
+        item_ids, codes = encode_texts(batch.column("item_id"))
         items = hash_items(item_ids).numpy()[codes]
         row, label = batch.column("row").to_numpy(), batch.column("label").to_numpy()
         columns.append((row[keep], label[keep], view[keep], items[keep]))

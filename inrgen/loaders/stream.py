@@ -19,7 +19,6 @@ from inrgen.loaders.prefetch import read_ahead
 from inrgen.loaders.state import NextPass, Position, check_state, make_state, this_worker
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.location import is_remote
-from inrgen.store.mapped import MappedShards
 from inrgen.store.statistics import read_statistics
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
@@ -194,7 +193,7 @@ def _make_gatherer(index: LoaderIndex, config: LoaderConfig) -> Gatherer:
     remote = any(is_remote(store.path) for store in index.stores)
     cache = ShardCache(config.cache_dir, config.cache_bytes) if remote else None
     readers = [
-        MappedShards(store, spec_id, cache)
+        store.open_rows(spec_id, cache)
         for store, spec_id in zip(index.stores, index.spec_ids, strict=True)
     ]
     return Gatherer(index.selection, readers, config.on_bad_shard)

@@ -14,7 +14,7 @@ from inrgen.probes.catalog import HEADS, Accuracy, accuracy, accuracy_text, judg
 from inrgen.probes.config import Learners, ProbeConfig, ProbeName
 from inrgen.probes.report import columns_text, ignore_progress
 from inrgen.probes.subjects import check_folds, divide_by_folds, divide_by_split
-from inrgen.store.choice import is_among
+from inrgen.store.queries import make_filter
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import USABLE_STATUSES
 
@@ -104,7 +104,7 @@ class _StoredItem:
 def _choose_items(store: Store, config: ProbeConfig) -> list[_StoredItem]:
     """Choose the first items of each split, with the rows of their first views."""
     columns = ["row", "item_id", "split", "label", "status"]
-    table = store.read_records(columns, is_among(num_views=config.views)).sort_by("row")
+    table = store.read_records(columns, make_filter(num_views=config.views)).sort_by("row")
     found: dict[str, _StoredItem] = {}
     counts = Counter()
     for row, item_id, split, label, status in zip(

@@ -7,7 +7,8 @@ from typing import Any
 
 from inrgen.core.spec import InrSpec
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files.protocol import Files, open_files
+from inrgen.store.files.opening import open_files
+from inrgen.store.files.protocol import Files
 from inrgen.store.layout import LOCK, ROOT_COPY, ROOT_DOCUMENT, STAGING, Layout
 from inrgen.store.metadata import (
     StoreFacts,
@@ -21,43 +22,34 @@ _MISSING = object()
 
 
 def _differences(path: str, there: object, here: object) -> Iterator[str]:
-    """Every place at which two JSON values differ, by dotted path."""
+    """Yield every place, by dotted path, where two JSON values differ."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in sorted(there.keys() | here.keys()):
             below = f"{path}.{key}" if path else key
             yield from _differences(below, there.get(key, _MISSING), here.get(key, _MISSING))
     elif there != here:
-        said = ["nothing" if value is _MISSING else repr(value) for value in (there, here)]
-        yield f"{path} (there {said[0]}, here {said[1]})"
-
-
-def _arrays_as_json(specs: Mapping[str, InrSpec], layouts: Mapping[str, Layout]) -> dict[str, Any]:
-    return {
-        "arrays": {
-            spec_id: {**spec.to_dict(), **asdict(layout)}
-            for spec_id, spec in specs.items()
-            for layout in [layouts[spec_id]]
-        }
-    }
+        texts = ["nothing" if value is _MISSING else repr(value) for value in (there, here)]
+        yield f"{path} (there {texts[0]}, here {texts[1]})"
 
 
 def _check_same(
     path: object, found: StoreFacts, arrays: Sequence[tuple[InrSpec, Layout]], identity: dict
 ) -> None:
-    wanted = _arrays_as_json(
-        {spec.spec_id: spec for spec, _ in arrays}, {s.spec_id: layout for s, layout in arrays}
-    )
-    there = _arrays_as_json(found.specs, found.layouts)
-    # The arrays follow from the identity; they are worth naming only where it hides a difference.
+    wanted = {spec.spec_id: {**spec.to_dict(), **asdict(layout)} for spec, layout in arrays}
+    there = {
+        spec_id: {**spec.to_dict(), **asdict(found.layouts[spec_id])}
+        for spec_id, spec in found.specs.items()
+    }
+    # Arrays follow from the identity, so they are named only if the identity does not differ.
     differing = list(_differences("", found.identity, identity)) or list(
-        _differences("", there, wanted)
+        _differences("arrays", there, wanted)
     )
     if differing:
         raise ValueError(f"{path} holds another store, which differs in {'; '.join(differing)}")
 
 
 def _check_ours(files: Files, path: object) -> None:
-    """Refuse a folder with anything in it but a store half made, which is known by its lock."""
+    """Refuse a folder that holds anything but a half-made store, which its lock identifies."""
     found = files.top_names()
     foreign = sorted(found - {LOCK, STAGING})
     if ROOT_COPY in found:
@@ -68,7 +60,7 @@ def _check_ours(files: Files, path: object) -> None:
 
 
 def _complete(files: Files, path: object, root: bytes) -> None:
-    """Write what the root document promises and is not there yet, in any state of creation."""
+    """Write the documents that the root document promises and that are missing."""
     for key, document in {**child_documents(root), ROOT_COPY: root}.items():
         if files.size_bytes(key) is None:
             files.create(key, document)
@@ -82,17 +74,17 @@ def create_store(
     identity: Mapping[str, Any],
     about: Mapping[str, Any],
 ) -> None:
-    """Create a store; if it is there already, check that it is this one.
+    """Create a store; if it exists already, check that it is this one.
 
-    The root document is created all at once and holds all the others, so whoever is killed here
-    leaves either nothing or a store that this same call completes. Nothing depends on when, or how
-    often, it was called.
+    The root document is created in one step and holds all the others. So a process killed here
+    leaves either nothing or a store that the same call completes. The result does not depend on
+    when, or how often, this was called.
 
     Args:
         path: a folder that is missing, empty, or holds this very store, finished or half made.
-        arrays: each architecture and the cut of its rows.
+        arrays: each architecture, with the cut of its rows.
         identity: plain JSON that must be the same when the store is resumed.
-        about: plain JSON that is noted and not compared, such as the code's version.
+        about: plain JSON that is recorded and not compared, such as the code's version.
 
     Raises:
         ValueError: the store there has another identity; every field that differs is named.

@@ -1,11 +1,12 @@
-"""What can be wrong with a store, apart from what the file system itself reports."""
+"""Errors of stores, beyond those that the file system reports itself."""
 
 
 class DamagedStore(ValueError):
-    """Something that was committed is lost or altered; its message names it.
+    """Committed data is lost or altered; the message names it.
 
-    key is the damaged file's name within the store. It has a default, since an error that comes
-    from another process is made anew from its message alone before its fields are filled in.
+    Attributes:
+        key: name of the damaged file within the store. It has a default, because pickling
+            rebuilds an error from its message alone before it restores the attributes.
     """
 
     def __init__(self, message: str, *, key: str = "") -> None:
@@ -14,7 +15,7 @@ class DamagedStore(ValueError):
 
 
 class ServerFailed(OSError):
-    """A server did not do what it was asked, however often; its message names the object."""
+    """A server failed a request despite all retries; the message names the object."""
 
 
 class StoreBusy(ValueError):

@@ -1,4 +1,4 @@
-"""A block's records as a sealed Parquet file, with what they say of the block's shard."""
+"""Fragments: the records of one block as a Parquet file, with the facts that bind its shard."""
 
 import io
 import json
@@ -9,24 +9,31 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inrgen.store.digest import Digest, digest_of
-from inrgen.store.seal import BLANK_SEAL, read_seal, seal
+from inrgen.store.digests import (
+    BLANK_CHECKSUM,
+    Digest,
+    add_self_checksum,
+    digest_parts,
+    read_self_checksum,
+)
 
-_FACTS_KEY, _SEAL_KEY = b"inrgen.facts", b"inrgen.seal"
+_FACTS_KEY, _CHECKSUM_KEY = b"inrgen.facts", b"inrgen.seal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockFacts:
-    """Which block a fragment commits, and the shard that goes with it.
+    """Facts in a fragment's footer: the block that it commits, and the shard that goes with it.
 
-    store_seal: the digest of the store's root document, so that no other store's fragment passes.
-    digest: the kind of the two digests, which their names in the file end with.
-    shard_digest, shard_bytes: digest and length of the whole shard file.
-    records_digest: digest of the records less the time they took, so that a block fitted again has
-        the same; "" in the oldest stores.
+    Attributes:
+        store_checksum: self-checksum of the root document, so no other store's fragment passes.
+        digest: algorithm of the two digests; their stored names end with it.
+        shard_digest: digest of the whole shard file.
+        shard_bytes: length of the shard file.
+        records_digest: digest of the records without duration_s, so that a block fitted again
+            has the same one; "" in the oldest stores.
     """
 
-    store_seal: str
+    store_checksum: str
     spec_id: str
     block: int
     digest: Digest
@@ -35,9 +42,9 @@ class BlockFacts:
     records_digest: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the facts under their stored names."""
         return {
-            "store_seal": self.store_seal,
+            "store_seal": self.store_checksum,
             "spec_id": self.spec_id,
             "block": self.block,
             f"shard_{self.digest}": self.shard_digest,
@@ -46,33 +53,36 @@ class BlockFacts:
         }
 
     @staticmethod
-    def from_dict(said: dict[str, Any]) -> "BlockFacts":
-        """The inverse of to_dict."""
-        kind: Digest = "sha256" if "shard_sha256" in said else "blake3"
+    def from_dict(stored: dict[str, Any]) -> "BlockFacts":
+        """Read what to_dict wrote."""
+        kind: Digest = "sha256" if "shard_sha256" in stored else "blake3"
         return BlockFacts(
-            store_seal=said["store_seal"],
-            spec_id=said["spec_id"],
-            block=said["block"],
+            store_checksum=stored["store_seal"],
+            spec_id=stored["spec_id"],
+            block=stored["block"],
             digest=kind,
-            shard_digest=said[f"shard_{kind}"],
-            shard_bytes=said["shard_bytes"],
-            records_digest=said.get(f"records_{kind}", ""),
+            shard_digest=stored[f"shard_{kind}"],
+            shard_bytes=stored["shard_bytes"],
+            records_digest=stored.get(f"records_{kind}", ""),
         )
 
 
 def digest_records(kind: Digest, table: pa.Table) -> str:
-    """The digest of what records say, whichever columns they have, but for how long fits took."""
+    """Digest a table of records, whatever its columns, without the durations of fits.
+
+    The digest covers one Arrow IPC stream with one record batch.
+    """
     stream = pa.BufferOutputStream()
     lasting = table.drop_columns("duration_s").combine_chunks()
     with pa.ipc.new_stream(stream, lasting.schema) as writer:
         writer.write_table(lasting)
-    return digest_of(kind, memoryview(stream.getvalue()))
+    return digest_parts(kind, memoryview(stream.getvalue()))
 
 
-def seal_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str, Any]) -> bytes:
-    """Tables as the row groups of a Parquet file with page checksums, facts, and a seal."""
+def encode_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str, Any]) -> bytes:
+    """Write tables as the row groups of a Parquet file with page checksums and self-checksum."""
     out = io.BytesIO()
-    # texts repeat themselves; numbers and draws do so too seldom for a dictionary to pay
+    # dictionaries pay for repeated texts, hardly ever for numbers and draws
     texts: Any = [field.name for field in schema if pa.types.is_string(field.type)]
     with pq.ParquetWriter(
         out, schema, compression="zstd", use_dictionary=texts, write_page_checksum=True
@@ -80,34 +90,34 @@ def seal_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str,
         for table in tables:
             writer.write_table(table)
         writer.add_key_value_metadata(
-            {_FACTS_KEY: json.dumps(facts, sort_keys=True), _SEAL_KEY: BLANK_SEAL}
+            {_FACTS_KEY: json.dumps(facts, sort_keys=True), _CHECKSUM_KEY: BLANK_CHECKSUM}
         )
-    return seal(out.getvalue())
+    return add_self_checksum(out.getvalue())
 
 
-def footer_facts(metadata: pq.FileMetaData) -> dict[str, Any]:
-    """The facts that seal_parquet put in. Raises ValueError where there are none."""
-    named = metadata.metadata
-    if named is None or _FACTS_KEY not in named:
+def read_footer(metadata: pq.FileMetaData) -> dict[str, Any]:
+    """Return the facts of encode_parquet. Raises ValueError if there are none."""
+    found = metadata.metadata
+    if found is None or _FACTS_KEY not in found:
         raise ValueError("it does not say what it belongs to")
-    return json.loads(named[_FACTS_KEY])
+    return json.loads(found[_FACTS_KEY])
 
 
 def open_parquet(data: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
-    """The inverse of seal_parquet. Raises ValueError where the seal is broken."""
-    if read_seal(data) is None:
-        raise ValueError("it does not match its own digest")
+    """Open what encode_parquet wrote. Raises ValueError if its self-checksum is wrong."""
+    if read_self_checksum(data) is None:
+        raise ValueError("it does not match its self-checksum")
     file = pq.ParquetFile(io.BytesIO(data))
-    return file, footer_facts(file.metadata)
+    return file, read_footer(file.metadata)
 
 
 def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:
-    """The bytes of a fragment."""
-    return seal_parquet([table], table.schema, facts.to_dict())
+    """Return the bytes of a fragment."""
+    return encode_parquet([table], table.schema, facts.to_dict())
 
 
 def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:
-    """A fragment's table and facts. Raises ValueError where its seal is broken."""
+    """Return a fragment's table and facts. Raises ValueError if its self-checksum is wrong."""
     file, facts = open_parquet(data)
-    # blocks are what is worked on in parallel; threads for one of them only get in the way
+    # callers work on blocks in parallel; threads within one block would only add overhead
     return file.read(use_threads=False), BlockFacts.from_dict(facts)

@@ -1,17 +1,29 @@
-"""Which blocks are committed, and the records of many of them in one file.
+"""Committed blocks of a store: their list, their gathered records and their content digest.
 
-A fragment a block is what commits are made of, but opening 25,000 files takes a while. So past
-1,000 fragments the records of every 1,000 blocks are also kept together under index/. Fragments
-stay where they are and remain the truth; an index file goes before one of its fragments does.
+Each commit makes one fragment, but opening 25,000 files takes a while. Past 1,000 fragments, the
+records of every 1,000 blocks are therefore repeated in one file under index/. Fragments stay and
+remain the truth; an index file is removed before any of its fragments is.
 """
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from inrgen.store.digests import read_self_checksum
+from inrgen.store.errors import DamagedStore
+from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
-from inrgen.store.fragment import BlockFacts, decode_fragment, open_parquet, seal_parquet
+from inrgen.store.fragment import (
+    BlockFacts,
+    decode_fragment,
+    encode_parquet,
+    open_parquet,
+    read_footer,
+)
 from inrgen.store.layout import (
     INDEX,
     RECORDS,
@@ -20,19 +32,19 @@ from inrgen.store.layout import (
     parse_fragment_name,
     parse_index_name,
 )
-from inrgen.store.seal import read_seal
+from inrgen.store.metadata import StoreFacts, read_facts
 
 FRAGMENTS_PER_INDEX = 1000
 
 
 def committed_blocks(files: Files) -> set[tuple[str, int]]:
-    """The (spec_id, block) of every fragment there is: one listing, nothing opened."""
+    """Return the (spec_id, block) of every fragment; one listing, no file is opened."""
     parsed = map(parse_fragment_name, files.names(RECORDS))
     return {block for block in parsed if block is not None}
 
 
 def index_keys(files: Files, spec_id: str, block: int) -> list[str]:
-    """The index files that repeat a block's records."""
+    """Return the index files that repeat a block's records."""
     parsed = {name: parse_index_name(name) for name in files.names(INDEX)}
     return [
         f"{INDEX}/{name}"
@@ -42,7 +54,7 @@ def index_keys(files: Files, spec_id: str, block: int) -> list[str]:
 
 
 def record_keys(files: Files, committed: set[tuple[str, int]]) -> list[str]:
-    """The fewest files that hold the records of all committed blocks, in the order of rows."""
+    """Return the fewest files that hold the records of all committed blocks, in row order."""
     by_first: dict[tuple[str, int], str] = {block: fragment_key(*block) for block in committed}
     for name in files.names(INDEX):
         found = parse_index_name(name)
@@ -56,40 +68,42 @@ def record_keys(files: Files, committed: set[tuple[str, int]]) -> list[str]:
     return [by_first[block] for block in sorted(by_first)]
 
 
-def index_seals(files: Files, spec_id: str, blocks: range) -> str:
-    """One digest of the seals of the fragments that an index file is made of.
-
-    Raises FileNotFoundError or ValueError where a fragment is lost or damaged.
-    """
-    digest = hashlib.sha256()
-    for block in blocks:
-        key = fragment_key(spec_id, block)
-        found = read_seal(files.read(key))
-        if found is None:
-            raise ValueError(f"{key} does not match its own digest")
-        digest.update(found.encode())
-    return digest.hexdigest()
-
-
-def content_of_blocks(files: Files, spec_id: str, blocks: range) -> str:
-    """One digest of the weights and records of committed blocks, from what their fragments note.
-
-    Raises FileNotFoundError or ValueError where a fragment is lost or damaged.
-    """
+def _hash_fragments(
+    files: Files, spec_id: str, blocks: range, describe: Callable[[bytes], str]
+) -> str:
+    """Hash one text of each block's fragment. Raises as hash_checksums does."""
     digest = hashlib.sha256()
     for block in blocks:
         key = fragment_key(spec_id, block)
         try:
-            _, said = open_parquet(files.read(key))
+            digest.update(describe(files.read(key)).encode())
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from error
-        facts = BlockFacts.from_dict(said)
-        digest.update(f"{facts.shard_digest}{facts.records_digest}".encode())
     return digest.hexdigest()
 
 
-def write_index(files: Files, store_seal: str, spec_id: str, blocks: range) -> None:
-    """Gather the records of committed blocks into one file, unless it is there already."""
+def _checksum(fragment: bytes) -> str:
+    found = read_self_checksum(fragment)
+    if found is None:
+        raise ValueError("it does not match its self-checksum")
+    return found
+
+
+def _content(fragment: bytes) -> str:
+    facts = BlockFacts.from_dict(open_parquet(fragment)[1])
+    return f"{facts.shard_digest}{facts.records_digest}"
+
+
+def hash_checksums(files: Files, spec_id: str, blocks: range) -> str:
+    """Hash the self-checksums of the fragments that an index file repeats.
+
+    Raises FileNotFoundError or ValueError if a fragment is lost or damaged.
+    """
+    return _hash_fragments(files, spec_id, blocks, _checksum)
+
+
+def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) -> None:
+    """Gather the records of committed blocks in one file, unless it exists already."""
     key = index_key(spec_id, blocks)
     if files.size_bytes(key) is not None:
         return
@@ -100,8 +114,56 @@ def write_index(files: Files, store_seal: str, spec_id: str, blocks: range) -> N
             yield decode_fragment(files.read(fragment_key(spec_id, block)))[0]
 
     facts = {
-        "store_seal": store_seal,
-        "fragments": index_seals(files, spec_id, blocks),
-        "content": content_of_blocks(files, spec_id, blocks),
+        "store_seal": store_checksum,
+        "fragments": hash_checksums(files, spec_id, blocks),
+        "content": _hash_fragments(files, spec_id, blocks, _content),
     }
-    files.create(key, seal_parquet(tables(), first.schema, facts))
+    files.create(key, encode_parquet(tables(), first.schema, facts))
+
+
+def _recorded_content(files: Files, facts: StoreFacts, key: str) -> str | None:
+    """Return the content hash that an index file records, or None if it has none to trust."""
+    if files.size_bytes(key) is None:
+        return None
+    try:
+        with files.arrow().open_input_file(key) as file:
+            stored = read_footer(pq.read_metadata(file))
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    return stored.get("content") if stored.get("store_seal") == facts.self_checksum else None
+
+
+def content_sha256(path: str | Path) -> str:
+    """Digest what a store is, with all its weights and records.
+
+    The digest is made from the digests that commits recorded, so no weights are read. Past 1,000
+    blocks only the index files are opened. It does not depend on when a store was built, by which
+    version, how long its fits took, or how often it was interrupted or repaired.
+
+    Raises:
+        ValueError: the store is not finished, or is no store.
+        DamagedStore: records do not match their digests.
+    """
+    files = open_files(path)
+    facts = read_facts(files)
+    missing = sum(layout.num_blocks for layout in facts.layouts.values())
+    missing -= len(committed_blocks(files))
+    if missing > 0:
+        raise ValueError(
+            f"{path} is not finished: {missing:,} of its blocks are missing; run the command that "
+            "makes it again first"
+        )
+    arrays = {spec_id: [lay.rows, lay.views] for spec_id, lay in facts.layouts.items()}
+    named = json.dumps({"arrays": arrays, "identity": facts.identity}, sort_keys=True)
+    digest = hashlib.sha256(named.encode())
+    for spec_id in sorted(facts.layouts):
+        num_blocks = facts.layouts[spec_id].num_blocks
+        for start in range(0, num_blocks, FRAGMENTS_PER_INDEX):
+            blocks = range(start, min(start + FRAGMENTS_PER_INDEX, num_blocks))
+            found = _recorded_content(files, facts, index_key(spec_id, blocks))
+            try:
+                found = found or _hash_fragments(files, spec_id, blocks, _content)
+            except ValueError as error:
+                raise DamagedStore(f"{path} is damaged: {error}") from error
+            digest.update(found.encode())
+    return digest.hexdigest()

@@ -1,9 +1,9 @@
-"""Where things lie in a store, and how its rows are cut into chunks and shards."""
+"""Names of a store's files, and how its rows are cut into chunks and shards."""
 
 import re
 from dataclasses import dataclass
 
-# Stores of earlier ones are read and continued as they are; digest.py says what parts them.
+# New stores get this version; older ones are read and resumed as they are (see digests.py).
 FORMAT_VERSION = 2
 
 ROOT_DOCUMENT = "zarr.json"
@@ -22,17 +22,18 @@ _MIN_SHARDS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """How the rows of one spec's array are cut up; it depends on nothing but these numbers.
+    """Cut of one spec's array; all sizes follow from these three numbers.
 
-    A chunk is what one checksum covers, a shard (block) is a file and the unit of a commit. Views
-    of an item never straddle a chunk, and small stores still have shards enough to be filled in
-    parallel and resumed.
+    One checksum covers a chunk. A shard ("block") is a file and the unit of a commit. Views of an
+    item never straddle a chunk. Small stores still have enough shards to be filled in parallel
+    and resumed.
 
-    rows: rows of the finished array.
-    views: rows of each item, one after the other.
-    max_chunk_rows: rows of a chunk at most, unless an item alone has more. Rows that take long to
-        make lie in smaller chunks, and in shards smaller in proportion, so that less is lost with a
-        block that was not finished.
+    Attributes:
+        rows: rows of the finished array.
+        views: rows of each item, one after the other.
+        max_chunk_rows: most rows of a chunk, unless one item has more. Rows that take long to make
+            lie in smaller chunks, and in proportionally smaller shards, so that an unfinished
+            block loses less work.
     """
 
     rows: int
@@ -58,7 +59,7 @@ class Layout:
     def shard_rows(self) -> int:
         """Rows of a block: whole chunks, at least one.
 
-        At most a sixteenth of all rows, and 4,000 where chunks have up to 256, as they mostly do.
+        At most a sixteenth of all rows, and at most 4,000 for chunks of the default size.
         """
         most = _SHARD_ROWS * self.max_chunk_rows // _CHUNK_ROWS
         wanted = min(most, self.rows // _MIN_SHARDS)
@@ -66,10 +67,11 @@ class Layout:
 
     @property
     def num_blocks(self) -> int:
+        """Number of blocks, committed or not."""
         return -(-self.rows // self.shard_rows)
 
     def block_rows(self, block: int) -> range:
-        """The rows of a block; the last one may be short."""
+        """Return the rows of a block; the last block may be short."""
         if not 0 <= block < self.num_blocks:
             raise ValueError(f"block must be in 0..{self.num_blocks - 1}; got {block}")
         start = block * self.shard_rows
@@ -77,32 +79,32 @@ class Layout:
 
 
 def shard_key(spec_id: str, block: int) -> str:
-    """The name zarr gives a shard."""
+    """Return the name that zarr gives a shard."""
     return f"{spec_id}/params/c/{block}/0"
 
 
 def fragment_name(spec_id: str, block: int) -> str:
-    """The name of a block's records, within their folder."""
+    """Return the name of a block's records within their folder."""
     return f"{spec_id}.{block:08d}.parquet"
 
 
 def fragment_key(spec_id: str, block: int) -> str:
-    """The records of one block; that this file exists is what commits the block."""
+    """Return the key of a block's records; a block is committed if this file exists."""
     return f"{RECORDS}/{fragment_name(spec_id, block)}"
 
 
 def index_key(spec_id: str, blocks: range) -> str:
-    """The records of many blocks of one spec in one file."""
+    """Return the key of the file that repeats the records of many blocks of one spec."""
     return f"{INDEX}/{spec_id}.{blocks.start:08d}-{blocks.stop:08d}.parquet"
 
 
 def parse_index_name(name: str) -> tuple[str, range] | None:
-    """The spec and blocks of an index file's name; None for any other name."""
+    """Return the spec and blocks of an index file's name; None for any other name."""
     match = re.fullmatch(r"(.+)\.(\d{8,})-(\d{8,})\.parquet", name)
     return (match[1], range(int(match[2]), int(match[3]))) if match else None
 
 
 def parse_fragment_name(name: str) -> tuple[str, int] | None:
-    """The spec and block of a fragment's name; None for any other name."""
+    """Return the spec and block of a fragment's name; None for any other name."""
     match = re.fullmatch(r"(.+)\.(\d{8,})\.parquet", name)
     return (match[1], int(match[2])) if match else None

@@ -1,4 +1,4 @@
-"""The zarr documents of a store: what they say, made and read."""
+"""The Zarr documents of a store, which hold everything that is known of it as a whole."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,16 @@ from typing import Any
 
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import Derivation, read_derivation
-from inrgen.store.digest import DIGESTS, Digest
+from inrgen.store.digests import (
+    BLANK_CHECKSUM,
+    DIGESTS,
+    Digest,
+    add_self_checksum,
+    read_self_checksum,
+)
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.protocol import Files
 from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, Layout
-from inrgen.store.seal import BLANK_SEAL, read_seal, seal
 
 _FORMULA = (
     "h_0 = x; h_{l+1} = activation(omega[l] * (W_l h_l + b_l)) for every layer but the last; "
@@ -21,29 +26,38 @@ _FORMULA = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreFacts:
-    """What a store's root document says.
+    """Content of a store's root document.
 
-    identity: what a run that resumes the store is held to; plain JSON.
-    about: what is merely noted.
-    seal: the digest of the root document, which every fragment repeats.
-    digest: the kind of digest that fragments note of shards and records.
+    Attributes:
+        identity: plain JSON that a run must match to resume the store.
+        about: plain JSON that is recorded and never compared.
+        self_checksum: of the root document; every fragment repeats it.
+        digest: algorithm of the digests that fragments record.
     """
 
     specs: dict[str, InrSpec]
     layouts: dict[str, Layout]
     identity: dict[str, Any]
     about: dict[str, Any]
-    seal: str
+    self_checksum: str
     digest: Digest
 
     @property
     def derivation(self) -> Derivation | None:
-        """What the store was derived by; None for one that was not."""
+        """Operation that made the store from another one; None for a store that was built."""
         return read_derivation(self.identity)
+
+    def check_spec_id(self, spec_id: str | None) -> str:
+        """Return the spec_id, or that of the only spec for None. Raises ValueError otherwise."""
+        if spec_id is None and len(self.specs) == 1:
+            return next(iter(self.specs))
+        if spec_id not in self.specs:
+            raise ValueError(f"spec_id must be one of {sorted(self.specs)}; got {spec_id!r}")
+        return spec_id
 
 
 def plain_json(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """The value as JSON gives it back: tuples as lists. ValueError for what JSON cannot hold."""
+    """Return the value as JSON restores it, with tuples as lists; ValueError if it is not JSON."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -55,7 +69,7 @@ def _dump(document: dict[str, Any]) -> bytes:
 
 
 def _spec_attributes(spec: InrSpec, layout: Layout) -> dict[str, Any]:
-    """All that it takes to rebuild the networks from rows, without this package."""
+    """Return everything that rebuilds the networks from rows without this package."""
     layers = [
         {"name": slot.name, "shape": list(slot.shape), "offset": slot.offset}
         for slot in spec.layers
@@ -70,7 +84,7 @@ def _spec_attributes(spec: InrSpec, layout: Layout) -> dict[str, Any]:
 
 
 def _zarr_documents(arrays: Sequence[tuple[InrSpec, Layout]]) -> dict[str, dict[str, Any]]:
-    """The documents that zarr itself writes for the groups and arrays, by path."""
+    """Return the documents that zarr itself writes for the groups and arrays, by path."""
     import numpy as np
     import zarr
     from zarr.codecs import Crc32cCodec
@@ -88,6 +102,7 @@ def _zarr_documents(arrays: Sequence[tuple[InrSpec, Layout]]) -> dict[str, dict[
             shards=(layout.shard_rows, spec.num_params),
             compressors=Crc32cCodec(),
             filters=None,
+            # a missing shard must never pass for zeros
             fill_value=np.nan,
             dimension_names=("row", "parameter"),
         )
@@ -102,61 +117,56 @@ def _zarr_documents(arrays: Sequence[tuple[InrSpec, Layout]]) -> dict[str, dict[
 def root_document(
     arrays: Sequence[tuple[InrSpec, Layout]], identity: dict[str, Any], about: dict[str, Any]
 ) -> bytes:
-    """The sealed document of the root group; it repeats all others as consolidated metadata.
+    """Return the document of the root group, with its self-checksum.
 
-    Consolidated, so that zarr opens the store from this one file and takes no notice of the
-    folders beside its arrays.
+    It repeats all other documents as consolidated metadata. So zarr opens the store from this one
+    file and ignores the folders beside its arrays.
     """
-    return seal(
-        _dump(
-            {
-                "zarr_format": 3,
-                "node_type": "group",
-                "attributes": {
-                    "inrgen": {
-                        "format_version": FORMAT_VERSION,
-                        "specs": [spec.spec_id for spec, _ in arrays],
-                        "identity": identity,
-                        "about": about,
-                    },
-                    "seal": BLANK_SEAL,
-                },
-                "consolidated_metadata": {
-                    "kind": "inline",
-                    "must_understand": False,
-                    "metadata": _zarr_documents(arrays),
-                },
-            }
-        )
-    )
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "specs": [spec.spec_id for spec, _ in arrays],
+        "identity": identity,
+        "about": about,
+    }
+    document = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {"inrgen": facts, "seal": BLANK_CHECKSUM},
+        "consolidated_metadata": {
+            "kind": "inline",
+            "must_understand": False,
+            "metadata": _zarr_documents(arrays),
+        },
+    }
+    return add_self_checksum(_dump(document))
 
 
 def child_documents(root: bytes) -> dict[str, bytes]:
-    """The documents of a store's groups and arrays, by key, as its root document has them."""
+    """Return the documents of groups and arrays, by key, as the root document repeats them."""
     documents = json.loads(root)["consolidated_metadata"]["metadata"]
     return {f"{path}/{ROOT_DOCUMENT}": _dump(document) for path, document in documents.items()}
 
 
-def parse_root(root: bytes, where: object) -> StoreFacts:
+def parse_root(root: bytes, location: object) -> StoreFacts:
     """Read a root document.
 
     Raises:
-        DamagedStore: its seal is broken.
+        DamagedStore: its self-checksum is wrong.
         ValueError: it belongs to something else, or to a later version of the format.
     """
-    digest = read_seal(root)
-    if digest is None:
+    checksum = read_self_checksum(root)
+    if checksum is None:
         if b"inrgen" not in root:
-            raise ValueError(f"{where} is a zarr group, but not an inrgen store")
+            raise ValueError(f"{location} is a zarr group, but not an inrgen store")
         raise DamagedStore(
-            f"{where} is damaged: its {ROOT_DOCUMENT} does not match its own digest",
+            f"{location} is damaged: its {ROOT_DOCUMENT} does not match its self-checksum",
             key=ROOT_DOCUMENT,
         )
     document = json.loads(root)
     facts = document["attributes"]["inrgen"]
     if facts["format_version"] not in DIGESTS:
         raise ValueError(
-            f"{where} has format version {facts['format_version']}; "
+            f"{location} has format version {facts['format_version']}; "
             f"this inrgen reads versions up to {max(DIGESTS)}"
         )
     groups = document["consolidated_metadata"]["metadata"]
@@ -164,20 +174,21 @@ def parse_root(root: bytes, where: object) -> StoreFacts:
     for spec_id in facts["specs"]:
         attributes = groups[spec_id]["attributes"]
         specs[spec_id] = InrSpec.from_dict(attributes["spec"])
-        cut = [field.name for field in fields(Layout) if field.name in attributes]
-        layouts[spec_id] = Layout(**{name: attributes[name] for name in cut})
+        # older stores lack later fields of Layout, whose defaults describe them
+        known = [field.name for field in fields(Layout) if field.name in attributes]
+        layouts[spec_id] = Layout(**{name: attributes[name] for name in known})
     return StoreFacts(
         specs=specs,
         layouts=layouts,
         identity=facts["identity"],
         about=facts["about"],
-        seal=digest,
+        self_checksum=checksum,
         digest=DIGESTS[facts["format_version"]],
     )
 
 
-def read_facts(files: Files, where: object) -> StoreFacts:
-    """Read what the store in a folder is.
+def read_facts(files: Files) -> StoreFacts:
+    """Read what a store is.
 
     Raises:
         FileNotFoundError: there is no store.
@@ -186,5 +197,7 @@ def read_facts(files: Files, where: object) -> StoreFacts:
     try:
         root = files.read(ROOT_DOCUMENT)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{where} is not an inrgen store: it has no zarr.json") from error
-    return parse_root(root, where)
+        raise FileNotFoundError(
+            f"{files.location} is not an inrgen store: it has no zarr.json"
+        ) from error
+    return parse_root(root, files.location)

@@ -1,143 +1,140 @@
 """Open a store and read it: rows of weights, and their records."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import torch
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Int
 from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import PARENT, TEMPLATE, Derivation
 from inrgen.store.errors import DamagedStore, ServerFailed
-from inrgen.store.files.location import Location, absolute
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.cache import ShardCache
+from inrgen.store.files.location import Location, make_absolute
+from inrgen.store.files.opening import open_files
 from inrgen.store.index import committed_blocks, record_keys
-from inrgen.store.layout import RECORDS, Layout, shard_key
+from inrgen.store.layout import RECORDS, Layout
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
-from inrgen.store.shard import ShardShape, gather, good_chunks, shard_shape
-from inrgen.store.shard_file import bad_chunk, map_shard
+from inrgen.store.rows import RowReader
+from inrgen.store.shard_sources import DirectShards, open_source, spec_shards
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _OpenShard:
-    """A mapped shard. checked marks the chunks whose checksums were seen to be right."""
-
-    shape: ShardShape
-    data: UInt8[np.ndarray, " n"]
-    checked: Bool[np.ndarray, " c"]
-
-
 class Store:
-    """A store as it was when it was opened: blocks committed later are not seen.
+    """A store as it was when it was opened; blocks committed later do not appear.
 
-    Reading checks each chunk once and maps it from then on, so memory is the page cache's. A store
-    can be sent to other processes, which open it anew, and used from several threads.
+    len(store) is the number of rows of all specs once finished. Reading checks each chunk once
+    and maps it from then on, so the memory is the page cache's. A store can be sent to other
+    processes, which open it again, and used from several threads.
+
+    Attributes:
+        path: absolute location, which means the same in every process and working folder.
     """
 
     def __init__(self, path: Location) -> None:
-        # the same store from wherever this process, or the one that it is sent to, stands later
-        self.path = absolute(path)
+        self.path = make_absolute(path)
         self._files = open_files(path)
-        self._facts = read_facts(self._files, path)
+        self._facts = read_facts(self._files)
         self._committed = committed_blocks(self._files)
-        self._open_shard = lru_cache(maxsize=self._files.max_maps)(self._map_shard)
+        self._readers: dict[str, RowReader] = {}
+        for spec_id in self.specs:
+            shards = spec_shards(self.path, self._facts, spec_id)
+            source = DirectShards(self._files, shards)
+            self._readers[spec_id] = RowReader(shards, source, self._files.max_maps)
 
     def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
         return Store, (self.path,)
 
+    def __len__(self) -> int:
+        return sum(layout.rows for layout in self.layouts.values())
+
+    def __repr__(self) -> str:
+        specs = ", ".join(f"{spec_id}: {lay.rows:,} rows" for spec_id, lay in self.layouts.items())
+        return f"Store({self.path!r}, {specs})"
+
     @property
     def specs(self) -> dict[str, InrSpec]:
-        """The architectures, by spec_id."""
+        """Architectures, by spec_id."""
         return self._facts.specs
 
     @property
     def layouts(self) -> dict[str, Layout]:
-        """How the rows of each spec's array are cut into blocks, by spec_id."""
+        """Cut of each spec's rows into blocks, by spec_id."""
         return self._facts.layouts
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a run that resumes the store is held to."""
+        """Settings that a run must match to resume the store."""
         return self._facts.identity
 
     @property
     def about(self) -> dict[str, Any]:
-        """What was noted at creation, such as the code's version."""
-        noted = self._facts.about.items()
-        return {key: value for key, value in noted if key not in (PARENT, TEMPLATE)}
+        """Facts recorded at creation, such as the code's version."""
+        recorded = self._facts.about.items()
+        return {key: value for key, value in recorded if key not in (PARENT, TEMPLATE)}
 
     @property
     def parent_metadata(self) -> dict[str, Any] | None:
-        """What a derived store notes of its parent: path (from here), identity, about."""
+        """Path (from here), identity and about of a derived store's parent; otherwise None."""
         return self._facts.about.get(PARENT)
 
     @property
     def identities(self) -> list[dict[str, Any]]:
-        """What decided its result and that of each ancestor, the first one's last.
+        """Identities of this store and of each ancestor, the first ancestor last.
 
-        A derived store notes them, so no ancestor need be at hand.
+        A derived store records them all, so no ancestor has to be at hand.
         """
-        found, noted = [self.identity], self.parent_metadata
-        while noted is not None:
-            found, noted = [*found, noted["identity"]], noted["about"].get(PARENT)
+        found, parent = [self.identity], self.parent_metadata
+        while parent is not None:
+            found, parent = [*found, parent["identity"]], parent["about"].get(PARENT)
         return found
 
     @property
     def built_identity(self) -> dict[str, Any]:
-        """What decided the result of the first ancestor; its own identity where it has none."""
+        """Identity of the first ancestor; the store's own if it was built."""
         return self.identities[-1]
 
     @property
     def source_name(self) -> str:
-        """The source that it, or its first ancestor, was fitted to; "" where that is not noted."""
-        noted = self.built_identity.get("source")
-        return str(noted.get("name", "")) if isinstance(noted, dict) else ""
+        """Name of the source that was fitted; "" if it is not recorded."""
+        recorded = self.built_identity.get("source")
+        return str(recorded.get("name", "")) if isinstance(recorded, dict) else ""
 
     @property
     def derivation(self) -> Derivation | None:
-        """What made this store of another one; None where it was not derived."""
+        """Operation that made this store from another one; None if it was built."""
         return self._facts.derivation
 
     @property
-    def seal(self) -> str:
-        """The digest of the root document, which tells this store from all others."""
-        return self._facts.seal
+    def self_checksum(self) -> str:
+        """Self-checksum of the root document, which tells this store from all others."""
+        return self._facts.self_checksum
 
     @property
     def spec(self) -> InrSpec:
-        """The only architecture. Raises ValueError where there are several."""
-        return self.specs[self._spec_id(None)]
-
-    def _spec_id(self, spec_id: str | None) -> str:
-        if spec_id is None and len(self.specs) == 1:
-            return next(iter(self.specs))
-        if spec_id not in self.specs:
-            raise ValueError(f"spec_id must be one of {sorted(self.specs)}; got {spec_id!r}")
-        return spec_id
+        """The only architecture. Raises ValueError if there are several."""
+        return self.specs[self._facts.check_spec_id(None)]
 
     def committed(self, spec_id: str | None = None) -> list[int]:
-        """The blocks of a spec that are there, in order."""
-        spec_id = self._spec_id(spec_id)
-        return sorted(block for of, block in self._committed if of == spec_id)
+        """Return the committed blocks of a spec, in order."""
+        spec_id = self._facts.check_spec_id(spec_id)
+        return sorted(block for owner, block in self._committed if owner == spec_id)
 
     @property
     def records(self) -> ds.FileSystemDataset:
-        """The records of all committed blocks, one row each; none is read until it is asked for.
+        """Records of all committed blocks, one row each, as a lazy pyarrow data set.
 
-        Reading checks the checksum of every page, which pyarrow by itself leaves out: a flipped bit
-        would else give wrong labels without a word. A damaged page raises OSError. A column's name
-        stands outside of pages, and where it breaks pyarrow would read nulls; so the columns of
-        every file are looked at here.
+        Reading verifies the checksum of every page, which pyarrow skips by default; a flipped bit
+        could otherwise give wrong labels silently. A damaged page raises OSError. Column names lie
+        outside pages, and pyarrow would read nulls for a broken name, so the columns of every
+        file are checked here.
 
         Raises DamagedStore for a file with a column of another name.
         """
@@ -159,9 +156,9 @@ class Store:
         return records
 
     def read_records(self, columns: Sequence[str], where: ds.Expression | None = None) -> pa.Table:
-        """Some columns of the records that where selects, by default of all.
+        """Read some columns of the records that a condition selects, by default of all.
 
-        Raises DamagedStore where records do not match their checksums.
+        Raises DamagedStore if records do not match their checksums.
         """
         try:
             return self.records.to_table(columns=list(columns), filter=where)
@@ -175,16 +172,16 @@ class Store:
             ) from error
 
     def read(self, rows: Rows, spec_id: str | None = None) -> Params:
-        """Weights by row, in the order asked for, float32 on the CPU; rows may repeat.
+        """Read weights by row, in the order given, as float32 on the CPU; rows may repeat.
 
         Raises:
-            ValueError: a row is no whole number, does not exist, or its block is not committed yet.
+            ValueError: a row is not an integer, does not exist, or is not committed yet.
             DamagedStore: a shard is lost, or a chunk does not match its checksum.
         """
-        spec_id = self._spec_id(spec_id)
-        spec, layout = self.specs[spec_id], self.layouts[spec_id]
+        spec_id = self._facts.check_spec_id(spec_id)
+        layout = self.layouts[spec_id]
         wanted = np.asarray(rows).reshape(-1)
-        # a mask or fractions would else be taken for rows 0 and 1, or be cut off
+        # a mask would be taken for rows 0 and 1, and fractions would be cut off
         if len(wanted) and wanted.dtype.kind not in "iu":
             raise ValueError(f"rows must be whole numbers; got {wanted.dtype}")
         wanted = wanted.astype(np.int64)
@@ -192,44 +189,30 @@ class Store:
             raise ValueError(
                 f"rows must be in 0..{layout.rows - 1}; got {wanted.min()}..{wanted.max()}"
             )
-        blocks = wanted // layout.shard_rows
-        present = np.unique(blocks).tolist()
-        if len(present) == 1:
-            gathered = self._gather(spec_id, present[0], wanted)
-            return Params.from_flat(spec, torch.from_numpy(gathered))
-        flat = np.empty((len(wanted), spec.num_params), dtype=np.float32)
-        for block in present:
-            at = np.flatnonzero(blocks == block)
-            flat[at] = self._gather(spec_id, block, wanted[at])
-        return Params.from_flat(spec, torch.from_numpy(flat))
+        for block in np.unique(wanted // layout.shard_rows).tolist():
+            if (spec_id, block) not in self._committed:
+                span = layout.block_rows(block)
+                raise ValueError(
+                    f"rows {span.start}..{span.stop - 1} of {self.path} are not there yet: "
+                    f"block {block} of {spec_id} is not committed"
+                )
+        flat = self._readers[spec_id].read(wanted)
+        return Params.from_flat(self.specs[spec_id], torch.from_numpy(flat))
 
-    def _gather(
-        self, spec_id: str, block: int, rows: Int[np.ndarray, " r"]
-    ) -> Float32[np.ndarray, "r p"]:
-        """Rows of one block, once the chunks that hold them have been checked."""
-        shard = self._open_shard(spec_id, block)
-        first = self.layouts[spec_id].block_rows(block).start
-        rows = rows - first
-        chunks = np.unique(rows // shard.shape.chunk_rows)
-        unchecked = chunks[~shard.checked[chunks]]
-        shard.checked[unchecked] = good_chunks(shard.shape, shard.data, unchecked)
-        bad = chunks[~shard.checked[chunks]]
-        if len(bad):
-            key = shard_key(spec_id, block)
-            raise bad_chunk(self.path, key, shard.shape, int(bad[0]), first)
-        return gather(shard.shape, shard.data, rows)
+    def open_rows(
+        self, spec_id: str | None = None, cache: ShardCache | None = None, max_open: int = 128
+    ) -> RowReader:
+        """Return a reader for loaders, which fetches and checks whole shards ahead of time.
 
-    def _map_shard(self, spec_id: str, block: int) -> _OpenShard:
-        layout = self.layouts[spec_id]
-        if (spec_id, block) not in self._committed:
-            span = layout.block_rows(block)
-            raise ValueError(
-                f"rows {span.start}..{span.stop - 1} of {self.path} are not there yet: "
-                f"block {block} of {spec_id} is not committed"
-            )
-        shape = shard_shape(layout, self.specs[spec_id].num_params, block)
-        data = map_shard(self._files, self.path, shard_key(spec_id, block), shape)
-        return _OpenShard(shape=shape, data=data, checked=np.zeros(shape.num_chunks, dtype=bool))
+        It can be sent to other processes.
+
+        Args:
+            cache: keeps the shards of a server, by default among the temporary files. A local
+                store needs none.
+            max_open: most shards that stay mapped.
+        """
+        shards = spec_shards(self.path, self._facts, self._facts.check_spec_id(spec_id))
+        return RowReader(shards, open_source(shards, cache), max_open)
 
 
 def open_store(path: Location) -> Store:
@@ -238,6 +221,6 @@ def open_store(path: Location) -> Store:
     Raises:
         FileNotFoundError: there is no store.
         DamagedStore: its root document was altered.
-        ValueError: it is something else, or of a later format.
+        ValueError: it is something else, or has a later format.
     """
     return Store(path)

@@ -1,9 +1,9 @@
-"""The bytes of one shard: a zarr v3 sharding codec file with a checksum on every inner chunk.
+"""The bytes of one shard: a Zarr v3 sharding codec file with a checksum on every inner chunk.
 
-Chunks lie one after the other without gaps, each float32 little-endian and its CRC32C; then comes
-the index, (offset, length) of every chunk as uint64, and the index's own CRC32C. zarr reads any
-order of chunks; with this one order a shard's bytes depend on its rows alone, and any row's place
-is known without the index. Chunks wholly past the last row are absent, which zarr reads as NaN.
+Chunks follow one another without gaps, each float32 little-endian with its CRC32C. Then comes the
+index, (offset, length) of every chunk as uint64, and the CRC32C of the index. zarr reads chunks in
+any order. With this one order, a shard's bytes depend on its rows alone, and a row's place is
+known without the index. Chunks wholly past the last row are absent; zarr reads them as NaN.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float32, Int, UInt8
 from inrgen.store.layout import Layout
 
 _CRC_BYTES = 4
+# Offset and length of an absent chunk in the index.
 _ABSENT = 2**64 - 1
 
 
@@ -25,9 +26,13 @@ def _crc(data: UInt8[np.ndarray, " n"] | bytes) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardShape:
-    """How many rows of how many parameters a shard holds, in chunks of how many rows.
+    """Sizes of a shard.
 
-    num_chunks counts the chunks that hold rows, max_chunks those of a full shard.
+    Attributes:
+        rows: rows that the shard holds; fewer than a full shard's in the last block.
+        num_params: numbers of a row.
+        chunk_rows: rows under one checksum.
+        max_chunks: chunks of a full shard.
     """
 
     rows: int
@@ -37,36 +42,39 @@ class ShardShape:
 
     @property
     def num_chunks(self) -> int:
+        """Number of chunks that hold rows."""
         return -(-self.rows // self.chunk_rows)
 
     @property
     def chunk_bytes(self) -> int:
-        """From the start of one chunk to that of the next."""
+        """Distance from the start of one chunk to the next."""
         return self.chunk_rows * self.num_params * 4 + _CRC_BYTES
 
     @property
     def index_start(self) -> int:
+        """Offset of the index."""
         return self.num_chunks * self.chunk_bytes
 
     @property
     def size_bytes(self) -> int:
+        """Length of the file."""
         return self.index_start + self.max_chunks * 16 + _CRC_BYTES
 
     def index(self) -> bytes:
-        """The index that a whole shard of this shape ends with."""
+        """Return the index that ends a whole shard of this shape."""
         index = np.full((self.max_chunks, 2), _ABSENT, dtype="<u8")
         index[: self.num_chunks, 0] = np.arange(self.num_chunks) * self.chunk_bytes
         index[: self.num_chunks, 1] = self.chunk_bytes
         return index.tobytes() + _crc(index.tobytes())
 
     def chunk_range(self, chunk: int) -> range:
-        """The rows of a chunk, counted from the shard's first."""
+        """Return the rows of a chunk, counted from the shard's first."""
         start = chunk * self.chunk_rows
         return range(start, min(start + self.chunk_rows, self.rows))
 
 
 def shard_shape(layout: Layout, num_params: int, block: int) -> ShardShape:
-    """The shape of one block's shard."""
+    """Return the shape of one block's shard."""
     return ShardShape(
         rows=len(layout.block_rows(block)),
         num_params=num_params,
@@ -75,39 +83,54 @@ def shard_shape(layout: Layout, num_params: int, block: int) -> ShardShape:
     )
 
 
+def view_numbers(shape: ShardShape, data: UInt8[np.ndarray, " n"]) -> Float32[np.ndarray, " m"]:
+    """View all chunks as one array of numbers, with one number's width of checksum after each."""
+    return data[: shape.index_start].view("<f4")
+
+
+def view_chunks(
+    shape: ShardShape, data: UInt8[np.ndarray, " n"]
+) -> Float32[np.ndarray, "chunks rows p"]:
+    """View the rows of all chunks, with the NaN rows that fill up the last chunk."""
+    numbers = view_numbers(shape, data).reshape(shape.num_chunks, shape.chunk_bytes // 4)
+    values = numbers[:, : -_CRC_BYTES // 4]
+    return values.reshape(shape.num_chunks, shape.chunk_rows, shape.num_params)
+
+
 @final
 class ShardDraft:
-    """A shard's bytes while rows are put into them, chunk by chunk.
+    """Bytes of a shard under construction, filled chunk by chunk.
 
-    A chunk gets its checksum as soon as its rows are there, while they lie in the processor's
-    cache.
+    A chunk gets its checksum as soon as its rows are there, while the processor's cache still
+    holds them.
     """
 
     def __init__(self, shape: ShardShape) -> None:
         self.shape = shape
         self._data = np.empty(shape.size_bytes, np.uint8)
         self._data[shape.index_start :] = np.frombuffer(shape.index(), np.uint8)
+        self._chunks = view_chunks(shape, self._data)
 
     def rows(self, chunk: int) -> Float32[np.ndarray, "r p"]:
-        """Where the rows of a chunk go, to be filled."""
-        return view_chunk(self.shape, self._data, chunk)[: len(self.shape.chunk_range(chunk))]
+        """Return the memory for the rows of a chunk, to be filled."""
+        return self._chunks[chunk, : len(self.shape.chunk_range(chunk))]
 
     def close(self, chunk: int) -> None:
-        """Note the checksum of a chunk whose rows are there; the rest of the last one is NaN."""
+        """Write the checksum of a filled chunk; NaN fills up the last one."""
         shape = self.shape
-        view_chunk(shape, self._data, chunk)[len(shape.chunk_range(chunk)) :] = np.nan
+        self._chunks[chunk, len(shape.chunk_range(chunk)) :] = np.nan
         stop = (chunk + 1) * shape.chunk_bytes - _CRC_BYTES
         crc = _crc(self._data[chunk * shape.chunk_bytes : stop])
         self._data[stop : stop + _CRC_BYTES] = np.frombuffer(crc, np.uint8)
 
     @property
     def data(self) -> memoryview:
-        """The shard's bytes, once all chunks are closed."""
+        """Bytes of the shard, once all chunks are closed."""
         return self._data.data
 
 
 def draft_shard(shape: ShardShape, flat: Float32[np.ndarray, "r p"]) -> ShardDraft:
-    """A shard of rows that are all there."""
+    """Make a finished draft from all rows of a shard."""
     draft = ShardDraft(shape)
     for chunk in range(shape.num_chunks):
         rows = shape.chunk_range(chunk)
@@ -116,24 +139,10 @@ def draft_shard(shape: ShardShape, flat: Float32[np.ndarray, "r p"]) -> ShardDra
     return draft
 
 
-def encode_shard(shape: ShardShape, flat: Float32[np.ndarray, "r p"]) -> memoryview:
-    """A shard's bytes; the rest of its last chunk is NaN."""
-    return draft_shard(shape, flat).data
-
-
-def view_chunk(
-    shape: ShardShape, data: UInt8[np.ndarray, " n"], chunk: int
-) -> Float32[np.ndarray, "c p"]:
-    """The rows of a chunk, and what fills it up, as they lie in a shard's bytes."""
-    start = chunk * shape.chunk_bytes
-    body = data[start : start + shape.chunk_bytes - _CRC_BYTES]
-    return body.view("<f4").reshape(shape.chunk_rows, shape.num_params)
-
-
 def good_chunks(
     shape: ShardShape, data: UInt8[np.ndarray, " n"], chunks: Int[np.ndarray, " c"]
 ) -> Bool[np.ndarray, " c"]:
-    """Which of the chunks are there in full and match their checksums."""
+    """Mark the chunks that are complete and match their checksums."""
     good = np.zeros(len(chunks), dtype=bool)
     for at, chunk in enumerate(chunks):
         start = int(chunk) * shape.chunk_bytes
@@ -141,14 +150,3 @@ def good_chunks(
         if len(body) == shape.chunk_bytes:
             good[at] = _crc(body[:-_CRC_BYTES]) == bytes(body[-_CRC_BYTES:])
     return good
-
-
-def gather(
-    shape: ShardShape, data: UInt8[np.ndarray, " n"], rows: Int[np.ndarray, " r"]
-) -> Float32[np.ndarray, "r p"]:
-    """Rows by their place in the shard, in the order asked for; checksums are not looked at."""
-    per_chunk = shape.chunk_bytes // 4
-    numbers = data[: shape.index_start].view("<f4")
-    body = numbers.reshape(shape.num_chunks, per_chunk)[:, : -_CRC_BYTES // 4]
-    values = body.reshape(shape.num_chunks, shape.chunk_rows, shape.num_params)
-    return values[rows // shape.chunk_rows, rows % shape.chunk_rows]

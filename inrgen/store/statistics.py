@@ -1,4 +1,4 @@
-"""Elementwise mean and deviation of a split's weights, kept beside them as a sealed document."""
+"""Statistics of a split: mean and deviation of every parameter, kept in the store itself."""
 
 import json
 from collections.abc import Iterator
@@ -9,14 +9,15 @@ from typing import Any
 import torch
 
 from inrgen.core.params import Params
-from inrgen.store.content import content_sha256
+from inrgen.store.digests import BLANK_CHECKSUM, add_self_checksum, read_self_checksum
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files.protocol import Files, open_files
-from inrgen.store.findings import Finding
+from inrgen.store.files.opening import open_files
+from inrgen.store.files.protocol import Files
+from inrgen.store.index import content_sha256
+from inrgen.store.inspection import Finding
 from inrgen.store.layout import STATISTICS
 from inrgen.store.metadata import StoreFacts
 from inrgen.store.reader import Store
-from inrgen.store.seal import BLANK_SEAL, read_seal, seal
 
 _FORMAT = 1
 
@@ -25,10 +26,12 @@ _FORMAT = 1
 class Statistics:
     """Mean and unbiased standard deviation of every parameter over the rows that hold weights.
 
-    split: train, val, test or all.
-    count: how many rows they are over.
-    mean, std: P numbers each, in the order of a flat row.
-    store_seal, content_sha256: of the store that they are of.
+    Attributes:
+        split: train, val, test or all.
+        count: number of rows.
+        mean, std: P numbers each, in the order of a flat row.
+        store_seal: self-checksum of the store's root document, under its stored name.
+        content_sha256: content digest of the store.
     """
 
     spec_id: str
@@ -41,29 +44,29 @@ class Statistics:
 
 
 def statistics_key(spec_id: str, split: str) -> str:
-    """Where a store keeps them."""
+    """Return the key of a split's statistics."""
     return f"{STATISTICS}/{spec_id}.{split}.json"
 
 
 def encode_statistics(found: Statistics) -> bytes:
-    """The sealed document."""
-    facts = {"inrgen_statistics": _FORMAT, **asdict(found), "seal": BLANK_SEAL}
-    return seal(json.dumps(facts, indent=None, allow_nan=False).encode() + b"\n")
+    """Return the document, with its self-checksum."""
+    facts = {"inrgen_statistics": _FORMAT, **asdict(found), "seal": BLANK_CHECKSUM}
+    return add_self_checksum(json.dumps(facts, indent=None, allow_nan=False).encode() + b"\n")
 
 
 def decode_statistics(data: bytes) -> Statistics:
-    """The inverse. Raises ValueError for a document that is damaged, or another one."""
-    if read_seal(data) is None:
-        raise ValueError("it does not match its own digest")
+    """Read a document. Raises ValueError if it is damaged or something else."""
+    if read_self_checksum(data) is None:
+        raise ValueError("it does not match its self-checksum")
     facts: dict[str, Any] = json.loads(data)
     if facts.pop("inrgen_statistics", None) != _FORMAT:
-        raise ValueError("it is not of statistics, or of a later version of the format")
+        raise ValueError("it does not hold statistics, or has a later version of the format")
     del facts["seal"]
     return Statistics(**facts)
 
 
 def write_statistics(path: str | Path, found: Statistics) -> str:
-    """Keep statistics in their store, in the place of older ones; the key of the document."""
+    """Keep statistics in their store, replacing older ones; return the key of the document."""
     files, document = open_files(path), encode_statistics(found)
     key = statistics_key(found.spec_id, found.split)
     if not files.create(key, document) and files.read(key) != document:
@@ -73,11 +76,11 @@ def write_statistics(path: str | Path, found: Statistics) -> str:
 
 
 def read_statistics(store: Store, split: str, spec_id: str | None = None) -> tuple[Params, Params]:
-    """Mean and standard deviation that a store keeps of a split, each as one float32 INR.
+    """Return the mean and standard deviation of a split, each as one float32 INR.
 
     Raises:
         FileNotFoundError: there are none; `inrgen stats` makes them.
-        DamagedStore: they were altered, or are of another store.
+        DamagedStore: they were altered, or belong to another store.
     """
     spec_id = store.spec.spec_id if spec_id is None else spec_id
     key = statistics_key(spec_id, split)
@@ -90,7 +93,7 @@ def read_statistics(store: Store, split: str, spec_id: str | None = None) -> tup
         ) from error
     except ValueError as error:
         raise DamagedStore(f"{store.path} is damaged: {key}: {error}", key=key) from error
-    if found.store_seal != store.seal:
+    if found.store_seal != store.self_checksum:
         raise DamagedStore(f"{store.path} is damaged: {key} is of another store", key=key)
     numbers = torch.tensor([found.mean, found.std], dtype=torch.float32)
     both = Params.from_flat(store.specs[spec_id], numbers)
@@ -98,14 +101,14 @@ def read_statistics(store: Store, split: str, spec_id: str | None = None) -> tup
 
 
 def check_statistics(files: Files, facts: StoreFacts, path: str | Path) -> Iterator[Finding]:
-    """Every document of statistics that is altered or not of the store as it is."""
+    """Yield every document of statistics that is altered or does not match the store."""
     names = files.names(STATISTICS)
     if not names:
         return
     try:
         content = content_sha256(path)
     except ValueError:
-        # what is missing or damaged has findings of its own
+        # missing or damaged blocks have their own findings
         content = None
     for name in names:
         key = f"{STATISTICS}/{name}"
@@ -115,6 +118,6 @@ def check_statistics(files: Files, facts: StoreFacts, path: str | Path) -> Itera
             yield Finding(kind="statistics", key=key, message=str(error))
             continue
         same = found.content_sha256 == content or content is None
-        if found.store_seal != facts.seal or not same:
+        if found.store_seal != facts.self_checksum or not same:
             message = "it is of another store, or of this one before it changed"
             yield Finding(kind="statistics", key=key, message=message)

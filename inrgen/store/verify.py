@@ -1,55 +1,158 @@
-"""Check everything in a store: every byte, and that rows and records agree."""
+"""Verify a store: every byte of it, and that its documents, rows and records agree."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from inrgen.core.rng import hash_name
-from inrgen.store.check_block import BlockState, inspect_block
-from inrgen.store.documents import check_documents, check_index, sound_documents
-from inrgen.store.files.protocol import Files, open_files
-from inrgen.store.findings import Finding, VerifyReport
+from inrgen.store.digests import read_self_checksum
+from inrgen.store.errors import DamagedStore
+from inrgen.store.files.opening import open_files
+from inrgen.store.files.protocol import Files
+from inrgen.store.fragment import open_parquet
+from inrgen.store.index import hash_checksums
+from inrgen.store.inspection import BlockState, Finding, inspect_block, read_if_there
 from inrgen.store.layout import (
     INDEX,
     RECORDS,
+    ROOT_COPY,
     ROOT_DOCUMENT,
     fragment_key,
     parse_fragment_name,
     parse_index_name,
     shard_key,
 )
-from inrgen.store.metadata import StoreFacts, parse_root
+from inrgen.store.metadata import StoreFacts, child_documents, parse_root
 from inrgen.store.statistics import check_statistics
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyReport:
+    """Result of a verification; no findings means that every byte is as it was written.
+
+    Attributes:
+        num_blocks, num_rows, num_bytes: amounts that were checked.
+    """
+
+    num_blocks: int
+    num_rows: int
+    num_bytes: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def bad_blocks(self) -> dict[str, list[int]]:
+        """Blocks that must be written again, by spec_id, in order."""
+        found = sorted({(f.spec_id, f.block) for f in self.findings if f.block is not None})
+        return {spec: [b for s, b in found if s == spec] for spec in {s: 0 for s, _ in found}}
+
+
+def _sound_documents(files: Files) -> dict[str, bytes]:
+    """Return every document as it was written, by key, from an undamaged copy of the root.
+
+    The root document repeats all others. It is stored twice, each copy with a self-checksum.
+
+    Raises:
+        FileNotFoundError: there is no store.
+        DamagedStore: both copies are damaged.
+        ValueError: it is something else, or has a later format.
+    """
+    copies = [read_if_there(files, key) for key in (ROOT_DOCUMENT, ROOT_COPY)]
+    whole = [copy for copy in copies if copy is not None and read_self_checksum(copy) is not None]
+    if whole:
+        return {ROOT_DOCUMENT: whole[0], ROOT_COPY: whole[0], **child_documents(whole[0])}
+    if copies == [None, None]:
+        raise FileNotFoundError(
+            f"{files.location} is not an inrgen store: it has no {ROOT_DOCUMENT}"
+        )
+    if copies[1] is None and copies[0] is not None:
+        parse_root(copies[0], files.location)
+    raise DamagedStore(
+        f"{files.location} is damaged beyond repair: neither {ROOT_DOCUMENT} nor {ROOT_COPY} is "
+        "whole",
+        key=ROOT_DOCUMENT,
+    )
+
+
+def sound_facts(files: Files) -> StoreFacts:
+    """Read what a store is from an undamaged copy of the root.
+
+    Raises:
+        FileNotFoundError: there is no store.
+        DamagedStore: both copies are damaged.
+        ValueError: it is something else, or has a later format.
+    """
+    return parse_root(_sound_documents(files)[ROOT_DOCUMENT], files.location)
+
+
+def salvage_block(path: str | Path, spec_id: str, block: int) -> BlockState:
+    """Read the remains of a block that may be damaged or half there. Raises as sound_facts does."""
+    files = open_files(path)
+    return inspect_block(files, sound_facts(files), spec_id, block)
+
+
+def _check_documents(files: Files, sound: dict[str, bytes]) -> Iterator[Finding]:
+    """Yield every document that is not as it was written."""
+    for key, document in sound.items():
+        found = read_if_there(files, key)
+        if found is None:
+            yield Finding(kind="document", key=key, message="the document is lost")
+        elif found != document:
+            yield Finding(kind="document", key=key, message="the document was altered")
+
+
+def _check_index(files: Files, facts: StoreFacts) -> Iterator[Finding]:
+    """Yield every index file that does not match the fragments as they are now."""
+    for name in files.names(INDEX):
+        key = f"{INDEX}/{name}"
+        named = parse_index_name(name)
+        if named is None:
+            continue
+        try:
+            _, stored = open_parquet(files.read(key))
+        except ValueError as error:
+            yield Finding(kind="index", key=key, message=str(error))
+            continue
+        try:
+            expected = hash_checksums(files, *named)
+        except (FileNotFoundError, ValueError):
+            # a lost or damaged fragment has its own finding
+            continue
+        if (stored["store_seal"], stored["fragments"]) != (facts.self_checksum, expected):
+            yield Finding(kind="index", key=key, message="it does not match the records")
+
+
 def _is_ours(key: str, facts: StoreFacts, documents: dict[str, bytes]) -> bool:
-    """Whether a store of these facts has a file of this name."""
+    """Tell whether a store with these facts has a file of this name."""
     folder, _, name = key.rpartition("/")
     if key in documents:
         return True
     if folder == INDEX:
         parsed = parse_index_name(name)
         return parsed is not None and parsed[0] in facts.specs
-    block = parse_fragment_name(name) if folder == RECORDS else None
-    if block is not None:
-        in_spec = block[0] in facts.specs and block[1] < facts.layouts[block[0]].num_blocks
-        return in_spec and key == fragment_key(*block)
-    spec_id, _, rest = key.partition("/params/c/")
-    digits = rest.removesuffix("/0")
-    return (
-        spec_id in facts.specs
-        and digits.isdecimal()
-        and int(digits) < facts.layouts[spec_id].num_blocks
-        and key == shard_key(spec_id, int(digits))
-    )
+    if folder == RECORDS:
+        spec_id, block = parse_fragment_name(name) or ("", -1)
+        expected = fragment_key(spec_id, block)
+    else:
+        spec_id, _, rest = key.partition("/params/c/")
+        digits = rest.removesuffix("/0")
+        block = int(digits) if digits.isdecimal() else -1
+        expected = shard_key(spec_id, block)
+    in_spec = spec_id in facts.specs and 0 <= block < facts.layouts[spec_id].num_blocks
+    return in_spec and key == expected
 
 
 def _foreign_files(
     files: Files, facts: StoreFacts, documents: dict[str, bytes]
 ) -> Iterator[Finding]:
-    """Files among the store's own that a reader might take for them; beside them all is free."""
+    """Yield foreign files in the store's folders; readers ignore all others beside them."""
     for key in files.all_keys():
         ours = key.partition("/")[0] in {*facts.specs, RECORDS, INDEX}
         if ours and "/" in key and not _is_ours(key, facts, documents):
@@ -57,7 +160,7 @@ def _foreign_files(
 
 
 def _item_hashes(state: BlockState, views: int) -> Int[np.ndarray, " i"]:
-    """One number an item of a block; nothing where its records cannot be trusted."""
+    """Hash the items of a block; empty if its records cannot be trusted."""
     items = [] if state.table is None else state.table["item_id"].to_pylist()[::views]
     return np.array([hash_name(item) for item in items], dtype=np.int64)
 
@@ -65,11 +168,13 @@ def _item_hashes(state: BlockState, views: int) -> Int[np.ndarray, " i"]:
 def _duplicates(
     hashes: dict[int, Int[np.ndarray, " _i"]], facts: StoreFacts, spec_id: str
 ) -> Iterator[Finding]:
-    """Items that occur again, at the later place; hashes holds those of each block."""
+    """Yield items that occur twice, at their later place.
+
+    Args:
+        hashes: _item_hashes of each block.
+    """
     layout = facts.layouts[spec_id]
     first_rows = {block: layout.block_rows(block).start for block in hashes}
-    if not hashes:
-        return
     values = np.concatenate(list(hashes.values()))
     rows = np.concatenate(
         [first_rows[block] + layout.views * np.arange(len(h)) for block, h in hashes.items()]
@@ -91,24 +196,24 @@ def _duplicates(
 def verify_store(
     path: str | Path, on_block: Callable[[int], None] = lambda num_rows: None
 ) -> VerifyReport:
-    """Read everything and report whatever is not as it was written.
+    """Read everything and report all that is not as it was written.
 
-    Every byte counts: documents and records carry digests of themselves, and records that of
+    Every byte counts: documents and records have self-checksums, and records hold the digest of
     their shard. Weights are trusted by the chunk, so a damaged byte costs about 256 rows. Memory
-    grows with the number of items alone, by eight bytes each.
+    grows with the number of items only, by eight bytes each.
 
     Args:
-        on_block: told the number of rows of each block when it is done.
+        on_block: called after each block with its number of rows.
 
     Raises:
         FileNotFoundError: there is no store.
         DamagedStore: both copies of the root document are damaged, so nothing is known.
-        ValueError: it is something else, or of a later format.
+        ValueError: it is something else, or has a later format.
     """
     files = open_files(path)
-    documents = sound_documents(files, path)
-    facts = parse_root(documents[ROOT_DOCUMENT], path)
-    findings = list(check_documents(files, documents))
+    documents = _sound_documents(files)
+    facts = parse_root(documents[ROOT_DOCUMENT], files.location)
+    findings = list(_check_documents(files, documents))
     findings += _foreign_files(files, facts, documents)
     num_blocks, num_rows, num_bytes = 0, 0, sum(map(len, documents.values()))
     for spec_id, layout in facts.layouts.items():
@@ -121,7 +226,7 @@ def verify_store(
             num_bytes += state.num_bytes
             on_block(len(state.good))
         findings += _duplicates(hashes, facts, spec_id)
-    findings += check_index(files, facts)
+    findings += _check_index(files, facts)
     findings += check_statistics(files, facts, path)
     return VerifyReport(
         num_blocks=num_blocks,
@@ -129,3 +234,27 @@ def verify_store(
         num_bytes=num_bytes,
         findings=tuple(findings),
     )
+
+
+def restore_documents(path: str | Path) -> list[Finding]:
+    """Write damaged or lost documents again, and remove damaged derived files; return the faults.
+
+    Findings of kind document were written again; the others were removed. A removed index comes
+    back when a driver next finishes the store, statistics when `inrgen stats` runs again.
+
+    Raises:
+        DamagedStore: both copies of the root document are damaged.
+        StoreBusy: another process is writing to the store.
+    """
+    sound = _sound_documents(open_files(path))
+    mended = []
+    with open_files(path).lock() as files:
+        for finding in _check_documents(files, sound):
+            files.remove(finding.key)
+            files.create(finding.key, sound[finding.key])
+            mended.append(finding)
+        facts = parse_root(sound[ROOT_DOCUMENT], files.location)
+        for finding in [*_check_index(files, facts), *check_statistics(files, facts, path)]:
+            files.remove(finding.key)
+            mended.append(finding)
+    return mended

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
-from inrgen.store.digest import digest_of
+from inrgen.store.digests import digest_parts, read_self_checksum
 from inrgen.store.errors import DamagedStore, StoreBusy
-from inrgen.store.files.protocol import open_files, staging_key
+from inrgen.store.files.opening import open_files
+from inrgen.store.files.protocol import staging_key
 from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys, write_index
 from inrgen.store.layout import (
@@ -27,16 +28,16 @@ from inrgen.store.layout import (
 )
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, FitRecord, records_to_table
-from inrgen.store.seal import read_seal
 from inrgen.store.shard import ShardDraft, ShardShape, draft_shard, shard_shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedBlock:
-    """A block that is written but not yet part of the store; small enough to send anywhere.
+    """A block that is written but not committed; small enough to send to another process.
 
-    key: where its shard waits within the store.
-    fragment: the records' file, ready to be created.
+    Attributes:
+        key: staging key of its shard.
+        fragment: bytes of its records' file, ready to be created.
     """
 
     spec_id: str
@@ -46,15 +47,27 @@ class StagedBlock:
     fragment: bytes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagingBlock:
+    """A block whose shard is still being written, and its description once it is."""
+
+    written: Future[None]
+    staged: StagedBlock
+
+    def wait(self) -> StagedBlock:
+        """Wait for the shard. Raises OSError if it cannot be written."""
+        self.written.result()
+        return self.staged
+
+
 def block_shape(facts: StoreFacts, spec_id: str, block: int) -> ShardShape:
-    """The shape of a block's shard. Raises ValueError for one that the store does not have."""
-    if spec_id not in facts.specs:
-        raise ValueError(f"spec_id must be one of {sorted(facts.specs)}; got {spec_id!r}")
+    """Return the shape of a block's shard. Raises ValueError if the store has no such block."""
+    spec_id = facts.check_spec_id(spec_id)
     return shard_shape(facts.layouts[spec_id], facts.specs[spec_id].num_params, block)
 
 
 def _check_records(facts: StoreFacts, spec_id: str, block: int, table: pa.Table) -> None:
-    """Hold records to the block that they are said to be of."""
+    """Raise ValueError unless records describe exactly the rows of a block."""
     rows = facts.layouts[spec_id].block_rows(block)
     schema = FIT_SCHEMA if facts.derivation is None else DERIVED_SCHEMA
     if not table.schema.equals(schema):
@@ -73,17 +86,17 @@ def stage_block(
     flat: Float32[np.ndarray, "r p"],
     records: Sequence[FitRecord] | pa.Table,
 ) -> StagedBlock:
-    """Write a block where nobody reads it, from any process; committing it is the driver's.
+    """Write a block where no reader looks, from any process; the driver commits it later.
 
     Args:
-        flat: the weights of all rows of the block, in order; NaN rows where a record says so.
-        records: one a row, in order; those of a derived store as a table.
+        flat: weights of all rows of the block, in order; NaN in the rows whose record says so.
+        records: one for each row, in order; a table for a derived store.
 
     Raises:
-        ValueError: rows or records are not those of the block.
+        ValueError: rows or records do not fit the block.
         OSError: they cannot be written.
     """
-    facts = read_facts(open_files(path), path)
+    facts = read_facts(open_files(path))
     shape = block_shape(facts, spec_id, block)
     if flat.shape != (shape.rows, shape.num_params):
         raise ValueError(
@@ -94,19 +107,6 @@ def stage_block(
         return stage_shard(path, spec_id, block, draft_shard(shape, flat), table, aside).wait()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StagingBlock:
-    """A block that is on its way to the disk, and what it is once it is there."""
-
-    written: Future[None]
-    staged: StagedBlock
-
-    def wait(self) -> StagedBlock:
-        """The block when it is there. Raises OSError where it cannot be written."""
-        self.written.result()
-        return self.staged
-
-
 def stage_shard(
     path: str | Path,
     spec_id: str,
@@ -115,31 +115,34 @@ def stage_shard(
     table: pa.Table,
     aside: Executor,
 ) -> StagingBlock:
-    """stage_block for rows that were put where they go, in a draft of block_shape, all closed.
+    """Stage a block whose rows already lie in a draft, with every chunk closed.
 
-    Its digest and records are worked out while it is on its way to the disk.
+    The digest and the fragment are computed while the shard is written.
 
-    aside: threads that do nothing but write.
+    Args:
+        draft: made with block_shape.
+        aside: threads that only write.
     """
     files = open_files(path)
-    facts = read_facts(files, path)
+    facts = read_facts(files)
     _check_records(facts, spec_id, block, table)
     key, shard = staging_key(f"{spec_id}.{block}"), draft.data
     written = aside.submit(files.put, key, shard)
-    fragment = encode_fragment(
-        table,
-        BlockFacts(
-            store_seal=facts.seal,
-            spec_id=spec_id,
-            block=block,
-            digest=facts.digest,
-            shard_digest=digest_of(facts.digest, shard),
-            shard_bytes=len(shard),
-            records_digest=digest_records(facts.digest, table),
-        ),
+    block_facts = BlockFacts(
+        store_checksum=facts.self_checksum,
+        spec_id=spec_id,
+        block=block,
+        digest=facts.digest,
+        shard_digest=digest_parts(facts.digest, shard),
+        shard_bytes=len(shard),
+        records_digest=digest_records(facts.digest, table),
     )
     staged = StagedBlock(
-        spec_id=spec_id, block=block, key=key, shard_bytes=len(shard), fragment=fragment
+        spec_id=spec_id,
+        block=block,
+        key=key,
+        shard_bytes=len(shard),
+        fragment=encode_fragment(table, block_facts),
     )
     return StagingBlock(written=written, staged=staged)
 
@@ -153,7 +156,7 @@ def _replacing_fragment(spec_id: str, block: int) -> str:
 
 
 class StoreWriter:
-    """The one driver of a store, as a context manager: while it is open nobody else may write."""
+    """The only driver of a store, as a context manager; nobody else may write while it is open."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
@@ -163,7 +166,7 @@ class StoreWriter:
         self._committed: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Self:
-        self._facts = read_facts(self._files, self._path)
+        self._facts = read_facts(self._files)
         with ExitStack() as held:
             self._files = held.enter_context(self._unlocked.lock())
             self._sweep()
@@ -180,15 +183,15 @@ class StoreWriter:
         self._held.close()
 
     def pending(self, spec_id: str) -> list[int]:
-        """The blocks that are not committed, in order."""
+        """Return the blocks that are not committed, in order."""
         blocks = range(self._facts.layouts[spec_id].num_blocks)
         return [block for block in blocks if (spec_id, block) not in self._committed]
 
     def commit(self, staged: StagedBlock) -> bool:
-        """Make a block part of the store; harmless, and False, where it is one already.
+        """Make a block part of the store; if it already is, return False and change nothing.
 
-        The shard is moved into place, then its fragment is created: the fragment is the commit.
-        Killed in between, the block is still pending, and the shard is written over.
+        The shard is moved into place, then its fragment is created, which is the commit. If the
+        driver is killed in between, the block is still pending and its shard is overwritten.
         """
         block = (staged.spec_id, staged.block)
         if block in self._committed:
@@ -200,11 +203,11 @@ class StoreWriter:
         return True
 
     def replace(self, staged: StagedBlock) -> None:
-        """Put a block in the place of a committed one, as a repair does.
+        """Replace a committed block, as a repair does.
 
-        The new fragment is written down first, beside its shard: from then on the replacement is
-        sure to happen, now or when the next driver opens the store. The old fragment goes before
-        the new shard comes, so that it never speaks for rows that are not its own.
+        The new fragment is written down first, beside its shard. From then on the replacement is
+        certain: it happens now, or when the next driver opens the store. The old fragment goes
+        before the new shard comes, so it never speaks for rows of another shard.
         """
         block = (staged.spec_id, staged.block)
         if block not in self._committed:
@@ -216,13 +219,13 @@ class StoreWriter:
         self._replace_now(*block)
 
     def finish(self, fragments_per_index: int = FRAGMENTS_PER_INDEX) -> None:
-        """Tidy up after the last block, and gather the records where there are many fragments."""
+        """Tidy up after the last block, and gather the records of stores with many fragments."""
         self._sweep()
         for spec_id, layout in self._facts.layouts.items():
             if layout.num_blocks > fragments_per_index and not self.pending(spec_id):
                 for start in range(0, layout.num_blocks, fragments_per_index):
-                    stop = min(start + fragments_per_index, layout.num_blocks)
-                    write_index(self._files, self._facts.seal, spec_id, range(start, stop))
+                    blocks = range(start, min(start + fragments_per_index, layout.num_blocks))
+                    write_index(self._files, self._facts.self_checksum, spec_id, blocks)
 
     def _check_staged(self, staged: StagedBlock) -> None:
         if self._files.size_bytes(staged.key) != staged.shard_bytes:
@@ -241,22 +244,22 @@ class StoreWriter:
         self._committed.add(block)
 
     def _replace_now(self, spec_id: str, block: int) -> None:
-        """Carry out a replacement that is written down, from wherever an earlier try was cut."""
-        files, block_of = self._files, (spec_id, block)
+        """Carry out a replacement that is written down, from any point where it was cut short."""
+        files, owner = self._files, (spec_id, block)
         for key in index_keys(files, spec_id, block):
             files.remove(key)
-        files.remove(fragment_key(*block_of))
-        self._committed.discard(block_of)
-        if files.size_bytes(_replacing_shard(*block_of)) is not None:
-            files.move(_replacing_shard(*block_of), shard_key(*block_of))
-        self._publish(block_of, files.read(_replacing_fragment(*block_of)))
-        files.remove(_replacing_fragment(*block_of))
+        files.remove(fragment_key(*owner))
+        self._committed.discard(owner)
+        if files.size_bytes(_replacing_shard(*owner)) is not None:
+            files.move(_replacing_shard(*owner), shard_key(*owner))
+        self._publish(owner, files.read(_replacing_fragment(*owner)))
+        files.remove(_replacing_fragment(*owner))
 
     def _sweep(self) -> None:
-        """Finish what was written down, and remove what killed processes left half done."""
+        """Finish replacements that are written down, and remove leftovers of killed processes."""
         for name in self._files.names(REPLACING):
             block = parse_fragment_name(name)
-            if block is not None and read_seal(self._files.read(f"{REPLACING}/{name}")):
+            if block is not None and read_self_checksum(self._files.read(f"{REPLACING}/{name}")):
                 self._replace_now(*block)
         for folder in (STAGING, REPLACING):
             for name in self._files.names(folder):

@@ -11,7 +11,7 @@ from inrgen.core import rng
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.index import Stores
 from inrgen.loaders.stream import StreamLoader
-from inrgen.store.choice import is_among, split_items, split_labels
+from inrgen.store.queries import make_filter, read_items, read_labels
 from inrgen.store.reader import Store, open_store
 from inrgen.training.config import TrainConfig
 
@@ -64,7 +64,7 @@ def _chosen_items(
     """The first share of the training items in an order that the seed names; None for all."""
     if fraction == 1.0:
         return None
-    items = sorted({item for store in stores for item in split_items(store, spec_id, "train")})
+    items = sorted({item for store in stores for item in read_items(store, spec_id, "train")})
     keys = rng.keys(seed, "share of the items", rng.hash_items(items))
     order = torch.argsort(keys, stable=True).tolist()
     return tuple(items[at] for at in order[: max(1, round(fraction * len(items)))])
@@ -77,7 +77,7 @@ def _labels(stores: tuple[Store, ...], spec_id: str, split: str) -> dict[int, st
         there = {
             # a name that is but the number, as imports have it, tells nothing
             label: "" if name == str(label) else name
-            for label, name in split_labels(store, spec_id, split).items()
+            for label, name in read_labels(store, spec_id, split).items()
         }
         _agree(found, there, store.path)
         found |= {label: name or found.get(label, "") for label, name in there.items()}
@@ -168,7 +168,7 @@ def train_loader(config: TrainConfig, data: OpenData, place: Place, **more: Any)
         )
     loader = StreamLoader(
         data.train,
-        filter=is_among(data.items, options.pop("num_views", config.views)),
+        filter=make_filter(data.items, options.pop("num_views", config.views)),
         batch_size=size,
         rank=place.rank,
         world_size=place.world_size,

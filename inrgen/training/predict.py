@@ -6,8 +6,7 @@ import torch
 
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.stream import StreamLoader
-from inrgen.store.choice import split_labels
-from inrgen.store.lookup import served_records
+from inrgen.store.queries import read_labels, read_usable_records
 from inrgen.store.reader import Store
 from inrgen.training.checkpoint import TrainedModel
 from inrgen.training.data import eval_batch_size
@@ -55,7 +54,7 @@ def _means_the_same(model: TrainedModel, store: Store, split: str) -> bool:
     """Whether every label of the store is a class of the network's, of the same name."""
     splits = ("train", "val", "test") if split == "all" else (split,)
     for part in splits:
-        for label, name in split_labels(store, store.spec.spec_id, part).items():
+        for label, name in read_labels(store, store.spec.spec_id, part).items():
             if not 0 <= label < len(model.classes):
                 return False
             if (name or str(label)) != model.classes[label]:
@@ -65,7 +64,7 @@ def _means_the_same(model: TrainedModel, store: Store, split: str) -> bool:
 
 def _columns(store: Store, found: Answers, classes: tuple[str, ...]) -> dict[str, list[object]]:
     wanted = ("item_id", "view", "row", "split", "label")
-    records = served_records(store, found.rows.tolist(), store.spec.spec_id, wanted)
+    records = read_usable_records(store, found.rows.tolist(), store.spec.spec_id, wanted)
     said = {name: [record[name] for record in records] for name in wanted}
     predicted = found.predicted.tolist()
     return {

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from inrgen.store.lookup import served_records
+from inrgen.store.queries import read_usable_records
 from inrgen.store.reader import Store
 from inrgen.training.result import EpochLog, TrainResult
 from inrgen.training.step import Answers
@@ -25,7 +25,7 @@ def item_ids(stores: tuple[Store, ...], spec_id: str, answers: Answers) -> tuple
     found: list[str] = []
     for number, store in enumerate(stores):
         rows = answers.rows[answers.stores == number].tolist()
-        found += [str(r["item_id"]) for r in served_records(store, rows, spec_id, ["item_id"])]
+        found += [str(r["item_id"]) for r in read_usable_records(store, rows, spec_id, ["item_id"])]
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ import torch
 
 from inrgen.probes.config import ProbeRecipesConfig
 from inrgen.probes.recipes import compare_recipes
-from inrgen.store.choice import split_items
+from inrgen.store.queries import read_items
 from inrgen.store.reader import open_store
 from inrgen.training.config import TrainConfig
 from inrgen.training.data import TrainData
@@ -84,7 +84,7 @@ def _device_name(device: str) -> str:
 def _num_rows(data: TrainData, fraction: float) -> int:
     """Rows of an epoch: one view of each training item."""
     store = open_store(data.train)  # pyright: ignore[reportArgumentType]
-    return max(1, round(fraction * len(split_items(store, store.spec.spec_id, "train"))))
+    return max(1, round(fraction * len(read_items(store, store.spec.spec_id, "train"))))
 
 
 def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[str, Any]]:

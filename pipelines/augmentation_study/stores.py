@@ -18,11 +18,11 @@ from inrgen.fit.build_config import BuildConfig
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation
 from inrgen.jobs.operations import ALIGN, align_parameters, read_template, record_templates
 from inrgen.sources.config import SourceConfig
-from inrgen.store.content import content_sha256
 from inrgen.store.errors import StoreBusy
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
+from inrgen.store.index import content_sha256
 from inrgen.store.metadata import read_facts
-from inrgen.store.quality import served_values
+from inrgen.store.queries import usable_values
 from inrgen.store.reader import open_store
 from inrgen.training.data import TrainData
 from pipelines.augmentation_study.rows import Row
@@ -114,7 +114,7 @@ def shapes_words(places: Places) -> list[str]:
         store = open_store(path)
         # Early stores recorded the facts of a build as "given", without a parent.
         given, spec = store.about.get("given", store.built_identity), store.spec
-        overlap = served_values(store.records.to_table(columns=["status", "iou"]), "iou")
+        overlap = usable_values(store.records.to_table(columns=["status", "iou"]), "iou")
         widths = "-".join(map(str, spec.widths))
         said.append(
             f"{corpus}: recipe {given.get('recipe', 'unknown')} on {spec.value_kind}, {widths}, "
@@ -183,7 +183,7 @@ def align_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path]:
         ensure_store(plan_derivation(asked.store, asked.out, ALIGN, 1, noted), dict)
     else:
         align(asked)
-    made, facts = open_store(found["train"]), read_facts(open_files(found["train"]), found["train"])
+    made, facts = open_store(found["train"]), read_facts(open_files(found["train"]))
     template = read_template(facts.about, made.spec)
     assert template is not None, "an alignment to a mean notes its template"
     parameters = align_parameters(

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from inrgen.core.matching import MatchConfig
 from inrgen.core.spec import InrSpec
 from inrgen.executors.config import ExecutorConfig
@@ -15,15 +13,14 @@ from inrgen.jobs.derive import derive_blocks
 from inrgen.jobs.operations import align_parameters, augment_parameters, record_templates
 from inrgen.jobs.plan import DeriveTask, derive_cost
 from inrgen.jobs.stats import StatsTask, measure_moments
-from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.derivation import Derivation
-from inrgen.store.files.protocol import open_files
-from inrgen.store.layout import shard_key
+from inrgen.store.files.opening import open_files
+from inrgen.store.index import content_sha256
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
-from inrgen.store.shard import ShardDraft, good_chunks, shard_shape, view_chunk
-from inrgen.store.shard_file import map_shard
+from inrgen.store.shard import ShardDraft
+from inrgen.store.shard_sources import DirectShards, spec_shards
 from inrgen.store.writer import StoreWriter
 from inrgen.transforms.named import parse_links
 
@@ -61,19 +58,13 @@ class _Copy:
 
 def _copy_shard(task: _Copy) -> None:
     source = open_files(task.parent)
-    facts = read_facts(source, task.parent)
-    layout, spec = facts.layouts[task.spec_id], facts.specs[task.spec_id]
-    shape, key = (
-        shard_shape(layout, spec.num_params, task.block),
-        shard_key(task.spec_id, task.block),
-    )
-    data, draft = map_shard(source, task.parent, key, shape), ShardDraft(shape)
-    for chunk in range(shape.num_chunks):
-        assert good_chunks(shape, data, np.array([chunk])).all(), "the bench wrote this shard"
-        rows = draft.rows(chunk)
-        rows[:] = view_chunk(shape, data, chunk)[: len(rows)]
+    shards = spec_shards(task.parent, read_facts(source), task.spec_id)
+    shard = DirectShards(source, shards).open(task.block)
+    draft = ShardDraft(shards.shape(task.block))
+    for chunk in range(draft.shape.num_chunks):
+        draft.rows(chunk)[:] = shard.view(draft.shape.chunk_range(chunk))
         draft.close(chunk)
-    open_files(task.out).put(key, draft.data)
+    open_files(task.out).put(shards.key(task.block), draft.data)
 
 
 def _blocks(paths: JobPaths) -> range:

@@ -17,7 +17,7 @@ from inrgen.executors.config import ExecutorConfig
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation
 from inrgen.jobs.operations import read_search, read_template, record_templates
 from inrgen.jobs.repair import replay
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
 from inrgen.store.lineage import walk_back
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
@@ -66,7 +66,7 @@ def test_functions_stay_what_they_were(made_up, parent, aligned):
 
 
 def test_a_row_is_its_parent_matched_to_the_stored_template(made_up, parent, aligned):
-    facts = read_facts(open_files(aligned), aligned)
+    facts = read_facts(open_files(aligned))
     template = read_template(facts.about, made_up.spec)
     rows = served(made_up)[::7]
     params, names = open_store(parent).read(rows), names_of(made_up, rows)
@@ -107,7 +107,7 @@ def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, aligned):
 def test_what_is_reported_is_what_lies_there(made_up, parent, aligned):
     said = align(config(parent, aligned))
     assert (said.rows_made, said.rows_found) == (0, made_up.rows)
-    facts = read_facts(open_files(aligned), aligned)
+    facts = read_facts(open_files(aligned))
     template = read_template(facts.about, made_up.spec)
     for path, figure in ((parent, said.before), (aligned, said.after)):
         distances = squared_distance(template, open_store(path).read(served(made_up)))
@@ -132,7 +132,7 @@ def test_a_row_may_be_the_template(made_up, parent, tmp_path, kind):
     out = tmp_path / "store"
     how = ExecutorConfig(workers=1)
     align(config(parent, out, template=kind, match="permutation", restarts=0, how=how))
-    facts = read_facts(open_files(out), out)
+    facts = read_facts(open_files(out))
     template = read_template(facts.about, made_up.spec).flat()
     rows = served(made_up)
     same = (open_store(parent).read(rows).flat() == template).all(dim=1).nonzero()[:, 0].tolist()

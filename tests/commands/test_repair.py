@@ -14,7 +14,7 @@ from inrgen.fit.build_config import BuildConfig
 from inrgen.sources.config import SourceConfig
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
-from inrgen.store.salvage import salvage_block
+from inrgen.store.verify import salvage_block
 from inrgen.store.writer import StoreWriter, stage_block
 
 

@@ -7,11 +7,10 @@ import torch
 from inrgen.commands.stats import StatsConfig, stats
 from inrgen.executors.config import ExecutorConfig
 from inrgen.loaders.stream import StreamLoader
-from inrgen.store.documents import restore_documents
 from inrgen.store.errors import DamagedStore
 from inrgen.store.reader import open_store
 from inrgen.store.statistics import decode_statistics, read_statistics
-from inrgen.store.verify import verify_store
+from inrgen.store.verify import restore_documents, verify_store
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from inrgen.store.errors import StoreBusy
-from inrgen.store.files.protocol import open_files
-from inrgen.store.fragment import seal_parquet
+from inrgen.store.files.opening import open_files
+from inrgen.store.fragment import encode_parquet
 from inrgen.store.layout import LOCK, STAGING
 from inrgen.store.records import FIT_SCHEMA
 
@@ -106,7 +106,7 @@ def test_one_driver_at_a_time(location, files, monkeypatch):
 
 def test_pyarrow_reads_them(files):
     table = FIT_SCHEMA.empty_table()
-    files.put("records/x.parquet", seal_parquet([table], FIT_SCHEMA, {"a": 1}))
+    files.put("records/x.parquet", encode_parquet([table], FIT_SCHEMA, {"a": 1}))
     with files.arrow().open_input_file("records/x.parquet") as file:
         assert pq.read_table(file).equals(table)
     infos = files.arrow().get_file_info(["records/x.parquet", "records/y.parquet"])

@@ -9,9 +9,8 @@ import pytest
 import inrgen
 from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.cache import ShardCache
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import shard_key
-from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
 from inrgen.store.shard import shard_shape
 from tests.object_server import Fault
@@ -119,11 +118,11 @@ def test_a_replaced_shard_is_fetched_anew(url, sample, tmp_path):
     store, key = open_store(url), shard_key(sample.spec.spec_id, 0)
     target, rows = np.zeros((2, sample.spec.num_params), np.float32), np.arange(2)
     cache = ShardCache(tmp_path, 10**6)
-    shards = pickle.loads(pickle.dumps(MappedShards(store, sample.spec.spec_id, cache)))
+    shards = pickle.loads(pickle.dumps(store.open_rows(cache=cache)))
     shards.copy(0, rows, target, rows)
     files, other = open_files(url), shard_key(sample.spec.spec_id, 1)
     files.put(key, files.read(other))
-    MappedShards(store, sample.spec.spec_id, cache).copy(0, rows, target, rows)
+    store.open_rows(cache=cache).copy(0, rows, target, rows)
     assert target[:, 0].tolist() == [256, 257]
 
 

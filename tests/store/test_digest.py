@@ -9,14 +9,20 @@ import pytest
 from blake3 import blake3
 
 from inrgen.store import metadata
-from inrgen.store.content import content_sha256
-from inrgen.store.digest import DIGESTS, Digest, digest_of
-from inrgen.store.files.protocol import open_files
+from inrgen.store.digests import (
+    BLANK_CHECKSUM,
+    DIGESTS,
+    Digest,
+    add_self_checksum,
+    digest_parts,
+    read_self_checksum,
+)
+from inrgen.store.files.opening import open_files
 from inrgen.store.fragment import decode_fragment
+from inrgen.store.index import content_sha256
 from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.records import records_to_table
-from inrgen.store.seal import BLANK_SEAL, read_seal, seal
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
 
@@ -44,7 +50,7 @@ def test_parts_count_as_one(sample):
     data = sample.flat.tobytes()
     for kind, reference in REFERENCES.items():
         parts = (data[:10], memoryview(data)[10:5000], b"", data[5000:])
-        assert digest_of(kind, *parts) == digest_of(kind, data) == reference(data).hexdigest()
+        assert digest_parts(kind, *parts) == digest_parts(kind, data) == reference(data).hexdigest()
 
 
 def test_a_store_keeps_to_the_digest_it_was_created_with(sample, tmp_path, version, monkeypatch):
@@ -86,11 +92,11 @@ def test_what_a_store_holds_has_one_digest_a_version(sample, tmp_path, version):
 def test_stores_of_later_versions_are_refused(sample, tmp_path):
     sample.build(tmp_path)
     root = tmp_path / ROOT_DOCUMENT
-    there = read_seal(root.read_bytes())
+    there = read_self_checksum(root.read_bytes())
     document = json.loads(root.read_bytes())
     document["attributes"]["inrgen"]["format_version"] = FORMAT_VERSION + 1
-    document["attributes"]["seal"] = BLANK_SEAL
-    root.write_bytes(seal(json.dumps(document).encode()))
-    assert read_seal(root.read_bytes()) != there
+    document["attributes"]["seal"] = BLANK_CHECKSUM
+    root.write_bytes(add_self_checksum(json.dumps(document).encode()))
+    assert read_self_checksum(root.read_bytes()) != there
     with pytest.raises(ValueError, match=r"has format version 3; this inrgen reads .* up to 2"):
         open_store(tmp_path)

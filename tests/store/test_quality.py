@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inrgen.store.quality import count_by_split, count_rows, measure_quality, served_values, spread
+from inrgen.store.queries import (
+    count_by_split,
+    count_rows,
+    measure_quality,
+    summarize,
+    usable_values,
+)
 from inrgen.store.reader import open_store
 from inrgen.store.records import records_to_table
 
@@ -22,7 +28,7 @@ def test_rows_are_counted_and_the_psnr_is_of_those_with_weights(table):
     assert (counts.rows, counts.items) == (10, 1)
     assert counts.by_status == {"bad_input": 1, "ok": 9}
     assert counts.psnr_db.tolist() == [20.0 + row / 100 for row in (1, 2, 3, 4, 6, 7, 8, 9)]
-    assert served_values(table, "iou").tolist() == [0.5]
+    assert usable_values(table, "iou").tolist() == [0.5]
 
 
 def test_the_splits_share_the_rows_out(table):
@@ -35,8 +41,8 @@ def test_the_splits_share_the_rows_out(table):
 def test_a_spread_is_named_by_its_quantiles():
     values = np.arange(101.0)
     figures = {"mean": 50.0, "p5": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0}
-    assert spread(values) == pytest.approx(figures)
-    assert spread(values[:0]) == {}
+    assert summarize(values) == pytest.approx(figures)
+    assert summarize(values[:0]) == {}
 
 
 def test_a_store_is_summed_up_in_words(sample, store):
@@ -47,6 +53,6 @@ def test_a_store_is_summed_up_in_words(sample, store):
     text = "\n".join(quality.lines())
     assert "4,257 INRs of 33 items (4,257 train): 2 bad_input, 4,255 ok" in text
     assert "IoU" not in text
-    solid = replace(quality, iou=spread(np.array([0.9])), chamfer=spread(np.array([0.0123])))
+    solid = replace(quality, iou=summarize(np.array([0.9])), chamfer=summarize(np.array([0.0123])))
     assert "IoU: median 0.900" in "\n".join(solid.lines())
     assert "median 1.23%" in "\n".join(solid.lines())

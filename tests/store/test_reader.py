@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from inrgen.core.params import Params
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import fragment_key
-from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
 from inrgen.store.records import table_to_records
 
@@ -100,7 +99,7 @@ def test_a_store_opened_by_a_relative_path_stays_the_same_one_elsewhere(
     opened = open_store(shared_store.name)
     # where another store has that name
     monkeypatch.chdir(tmp_path)
-    shards = MappedShards(opened, sample.spec_id)
+    shards = opened.open_rows()
     found = np.zeros((1, sample.spec.num_params), dtype=np.float32)
     shards.copy(16, np.array([16 * 258]), found, np.array([0]))
     np.testing.assert_array_equal(found, sample.flat[[16 * 258]])

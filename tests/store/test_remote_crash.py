@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 import pytest
 
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import LOCK
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("quickly")
 
 
 def _drive(sample, url: str) -> None:
-    from inrgen.store.files.protocol import lease
+    from inrgen.store.files import lease
 
     lease.LEASE_S = LEASE_S
     sample.build(url)

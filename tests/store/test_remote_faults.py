@@ -5,9 +5,8 @@ import pytest
 
 from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.cache import ShardCache
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import fragment_key, shard_key
-from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
 from tests.object_server import ANOTHER, Fault
 
@@ -28,7 +27,7 @@ def through(small_sample, bucket_url, object_endpoint, proxy) -> str:
 def read_all(sample, url, tmp_path):
     """All rows, by the reader and by mapped shards."""
     store, rows = open_store(url), np.arange(sample.layout.rows)
-    shards = MappedShards(store, sample.spec_id, ShardCache(tmp_path / "cache", 10**6))
+    shards = store.open_rows(cache=ShardCache(tmp_path / "cache", 10**6))
     target = np.zeros((len(rows), sample.spec.num_params), dtype=np.float32)
     for block in range(sample.layout.num_blocks):
         shards.prefetch(block)
@@ -120,7 +119,7 @@ def test_writes_are_repeated_until_they_are_heard_of(bucket_url, object_endpoint
 def test_a_server_that_overlooks_conditions_is_not_written_to(through, proxy, kind, header):
     proxy.fault = Fault(kind, method="PUT")
     with (
-        pytest.raises(OSError, match=rf"overlooks {header}: stores can be read"),
+        pytest.raises(OSError, match=rf"ignores {header}: stores can be read"),
         open_files(through).lock(),
     ):
         pytest.fail("locked")
@@ -143,8 +142,8 @@ def test_a_server_that_holds_tags_without_quotation_marks_is_written_to(through,
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("mismatch", "refuses If-Match with the tag that it gives itself"),
-        ("unknown", "lacks what stores are written by; they can be read"),
+        ("mismatch", "refuses If-Match with its own tag"),
+        ("unknown", "lacks a request that writing needs; stores can be read"),
     ],
 )
 def test_a_server_that_refuses_right_tags_is_not_written_to(through, proxy, name, kind, what):

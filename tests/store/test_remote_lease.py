@@ -1,17 +1,17 @@
 """A lease is one process's, runs out when that is killed, and keeps out who lost it."""
 
+import copy
 import json
 import time
 
 import pytest
 
-from inrgen.store.documents import restore_documents
 from inrgen.store.errors import StoreBusy
 from inrgen.store.files import lease
 from inrgen.store.files.lease import Lease
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import LOCK, ROOT_COPY
-from inrgen.store.verify import verify_store
+from inrgen.store.verify import restore_documents, verify_store
 from inrgen.store.writer import StoreWriter
 
 LEASE_S = 1.5
@@ -40,7 +40,8 @@ def test_it_is_kept_while_its_holder_lives(bucket_url):
 def test_who_lost_it_writes_no_more(bucket_url):
     files = open_files(bucket_url)
     lost = Lease(files)
-    fenced = lease.FencedFiles(files, lost)
+    fenced = copy.copy(files)
+    fenced._lease = lost
     fenced.put("a", b"1")
     silence(lost)
     began = time.monotonic()
@@ -65,7 +66,9 @@ def test_who_was_only_slow_goes_on(bucket_url):
     held = Lease(files)
     silence(held)
     time.sleep(1.2 * LEASE_S)
-    lease.FencedFiles(files, held).put("a", b"1")
+    fenced = copy.copy(files)
+    fenced._lease = held
+    fenced.put("a", b"1")
     assert files.read("a") == b"1"
     held.release()
 
@@ -101,6 +104,6 @@ def test_a_store_copied_from_a_folder_is_written_there(small_sample, bucket_url,
 def test_what_is_no_lease_is_named(bucket_url, text):
     files = open_files(bucket_url)
     files.put(LOCK, text)
-    with pytest.raises(ValueError, match=rf"{LOCK} of s3://.* must be a lease, or empty"):
+    with pytest.raises(ValueError, match=rf"{LOCK} of s3://.* must be a lease or empty"):
         files.lock().__enter__()
     assert files.read(LOCK) == text

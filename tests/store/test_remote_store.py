@@ -7,14 +7,13 @@ import pytest
 import zarr
 from zarr.storage import ObjectStore
 
-from inrgen.store.files.location import absolute, followed, parse_bucket, seen_from
-from inrgen.store.files.protocol import open_files
+from inrgen.store.files.location import make_absolute, make_relative, parse_bucket, resolve_relative
+from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3_client import make_client
 from inrgen.store.layout import LOCK, fragment_key, shard_key
-from inrgen.store.quality import measure_quality
+from inrgen.store.queries import measure_quality
 from inrgen.store.reader import open_store
-from inrgen.store.salvage import salvage_block
-from inrgen.store.verify import verify_store
+from inrgen.store.verify import salvage_block, verify_store
 from inrgen.store.writer import StoreWriter, stage_block
 
 
@@ -72,7 +71,7 @@ def test_another_store_is_refused_and_a_foreign_prefix_too(small_sample, url, bu
         ("s3://bucket", "a store is a folder or s3://BUCKET/PREFIX"),
         ("https://host/store", "a store is a folder or s3://BUCKET/PREFIX"),
         ("s3://key:secret@bucket/x", "must hold no credentials"),
-        ("s3://bucket/x?secret_access_key=k", "may say endpoint, region, anonymous; got secret"),
+        ("s3://bucket/x?secret_access_key=k", "may set endpoint, region, anonymous; got secret"),
         ("s3://bucket/x?anonymous=perhaps", "anonymous must be true or false"),
         (Path("s3://bucket/x"), "must be text"),
     ],
@@ -84,16 +83,16 @@ def test_locations_that_are_none(location, what):
 
 def test_a_location_is_the_same_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert absolute("a/b") == absolute(Path("a/b")) == str(tmp_path / "a" / "b")
+    assert make_absolute("a/b") == make_absolute(Path("a/b")) == str(tmp_path / "a" / "b")
     url = "s3://bucket/x/y?endpoint=http://127.0.0.1:1"
-    assert absolute(url) == url
+    assert make_absolute(url) == url
 
 
 @pytest.mark.parametrize("start", ["/a/b/store", "s3://bucket/x"])
 @pytest.mark.parametrize("location", ["/a/c", "/a/b/store/in", "s3://other/y?region=r"])
 def test_a_noted_location_is_found_again(start, location):
-    assert followed(start, seen_from(start, location)) == location
+    assert resolve_relative(start, make_relative(start, location)) == location
 
 
 def test_folders_that_move_together_find_each_other():
-    assert followed("/new/b", seen_from("/old/b", "/old/a")) == "/new/a"
+    assert resolve_relative("/new/b", make_relative("/old/b", "/old/a")) == "/new/a"

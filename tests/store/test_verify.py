@@ -9,12 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrgen.store.create import create_store
-from inrgen.store.documents import restore_documents
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import ROOT_COPY, ROOT_DOCUMENT, fragment_key, shard_key
 from inrgen.store.reader import open_store
-from inrgen.store.salvage import salvage_block
-from inrgen.store.verify import verify_store
+from inrgen.store.verify import restore_documents, salvage_block, verify_store
 from inrgen.store.writer import StoreWriter, stage_block
 
 pytestmark = pytest.mark.usefixtures("quickly")

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from inrgen.core.spec import InrSpec
 from inrgen.core.splits import SPLITS
-from inrgen.store.quality import COUNTED, RowCounts, count_by_split
+from inrgen.store.queries import COUNT_COLUMNS, RowCounts, count_by_split
 from inrgen.store.reader import Store
 
-_COLUMNS = [*COUNTED, "split", "label", "label_name", "engine", "seed"]
+_COLUMNS = [*COUNT_COLUMNS, "split", "label", "label_name", "engine", "seed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

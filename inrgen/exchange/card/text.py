@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from inrgen.exchange.card.facts import CardFacts
 from inrgen.exchange.card.snippets import build_command, loading_example
-from inrgen.store.quality import QUANTILES, spread
+from inrgen.store.queries import QUANTILES, summarize
 
 MARK = "<!-- Written by inrgen card, which writes it anew each time. -->"
 # Size classes of the hub, each below a number of rows.
@@ -111,7 +111,7 @@ def _contents(facts: CardFacts) -> list[str]:
 
 def _quality(facts: CardFacts) -> list[str]:
     lines = ["## How good they are", ""]
-    spreads = {split: spread(counts.psnr_db) for split, counts in facts.splits.items()}
+    spreads = {split: summarize(counts.psnr_db) for split, counts in facts.splits.items()}
     rows = [(k, *(f"{x:.2f}" for x in found.values())) for k, found in spreads.items() if found]
     if not rows:
         return [*lines, "No PSNR was measured.", ""]

@@ -10,7 +10,8 @@ from inrgen.exchange.card.facts import read_card_facts
 from inrgen.exchange.card.text import MARK, Wording, card_text, card_title, summarise
 from inrgen.store.files.local import LocalFiles
 from inrgen.store.files.location import Location, is_remote
-from inrgen.store.files.protocol import Files, open_files
+from inrgen.store.files.opening import open_files
+from inrgen.store.files.protocol import Files
 from inrgen.store.layout import ROOT_DOCUMENT
 from inrgen.store.reader import Store
 
@@ -34,7 +35,7 @@ def write_card(
     """
     wording, (files, inside) = wording or Wording(), _find_place(store, out)
     # a location's options follow "?", and a card names none
-    where = files.where.partition("?")[0].rstrip("/")
+    where = files.location.partition("?")[0].rstrip("/")
     if files.size_bytes(_CARD) is not None and MARK.encode() not in files.read(_CARD):
         raise FileExistsError(
             f"{where}/{_CARD} is no card of inrgen's; move it before a card is written"

@@ -1,8 +1,8 @@
-"""Files of a server kept in a folder of this machine, never more than so many bytes of them.
+"""Cache of a server's files in a local folder, limited to a number of bytes.
 
-Processes may share the folder, and be killed at any moment: a file is written under a name of its
-own and renamed, changes of what is kept are made under a lock of the kernel's, and what killed
-processes left half written is removed. Whoever reads a kept file checks it as one from elsewhere.
+Processes may share the folder and be killed at any moment. A file is written under a unique name
+and renamed; a kernel lock guards every change; leftovers of killed processes are removed. Readers
+check a cached file's checksums as they would check a downloaded one.
 """
 
 import fcntl
@@ -13,8 +13,8 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedWriter
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,13 +22,13 @@ from jaxtyping import UInt8
 DEFAULT_CACHE_BYTES = 16 * 2**30
 
 _LOCK = ".lock"
-# The names that are the cache's own: it removes no others.
-_KEPT = re.compile(r"[0-9a-f]{40}\.shard")
+# The cache removes no files with other names: the folder may hold more.
+_CACHED = re.compile(r"[0-9a-f]{40}\.shard")
 _PARTIAL = re.compile(r"[0-9a-f]{40}\.shard\.[0-9a-f]{32}")
 
 
-def _own_folder() -> Path:
-    """A folder for temporary files that nobody else may write to."""
+def _private_folder() -> Path:
+    """Make a folder among the temporary files that no other user may write to."""
     folder = Path(tempfile.gettempdir()) / f"inrgen-shards-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
@@ -40,22 +40,23 @@ def _own_folder() -> Path:
 
 
 class ShardCache:
-    """A folder of files by name, of which the least recently used go first.
+    """A folder of files by name; the least recently used are removed first.
 
-    folder: made where it is missing; by default one of this user's among the temporary files.
-    max_bytes: what all that is kept takes at most. Files that are mapped take their space until
-        they are let go, also those that were removed meanwhile.
+    Args:
+        folder: made if it is missing; None takes a private folder among the temporary files.
+        max_bytes: total size of the cached files. A file that is still mapped takes its space
+            until it is unmapped, even if it was removed from the cache.
     """
 
     def __init__(self, folder: str | Path | None, max_bytes: int) -> None:
         if max_bytes < 0:
             raise ValueError(f"cache_bytes must not be negative; got {max_bytes}")
-        self.folder = _own_folder() if folder is None else Path(folder).absolute()
+        self.folder = _private_folder() if folder is None else Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.max_bytes = max_bytes
 
     def find(self, name: str) -> UInt8[np.ndarray, " n"] | None:
-        """A file's bytes, mapped; None where it is not kept. Now it is the most recently used."""
+        """Map a file and mark it as used; None if it is not in the cache."""
         path = self.folder / name
         try:
             with path.open("rb") as file:
@@ -68,8 +69,8 @@ class ShardCache:
         return np.frombuffer(mapped, np.uint8)
 
     def add(self, name: str, data: bytes) -> UInt8[np.ndarray, " n"]:
-        """Keep a file, and give its bytes; one that is larger than all that may be kept is not."""
-        assert _KEPT.fullmatch(name), name
+        """Cache a file and return its bytes; a file larger than the whole cache is not cached."""
+        assert _CACHED.fullmatch(name), name
         if len(data) > self.max_bytes:
             return np.frombuffer(data, np.uint8)
         partial = self.folder / f"{name}.{uuid.uuid4().hex}"
@@ -77,7 +78,7 @@ class ShardCache:
             try:
                 file.write(data)
                 file.flush()
-                with self._changing():
+                with self._lock():
                     self._make_room(len(data))
                     partial.replace(self.folder / name)
             except OSError:
@@ -87,46 +88,46 @@ class ShardCache:
         return np.frombuffer(data, np.uint8) if found is None else found
 
     def drop(self, name: str) -> None:
-        """Keep a file no longer."""
+        """Remove a file from the cache."""
         (self.folder / name).unlink(missing_ok=True)
 
-    def _begin(self, partial: Path) -> BinaryIO:
-        """A new file, locked while it is open: nobody takes it for one that a killed process left.
+    def _begin(self, partial: Path) -> BufferedWriter:
+        """Create a file that is locked while it is open, so that no sweep takes it for a leftover.
 
-        Leftovers are swept under the same lock that this holds, so none is between open and lock.
+        Sweeps hold the same folder lock, so none can run between the open and the file's lock.
         """
-        with self._changing():
+        with self._lock():
             file = partial.open("xb")
             fcntl.flock(file, fcntl.LOCK_EX)
             return file
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         with (self.folder / _LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _make_room(self, num_bytes: int) -> None:
-        """Remove leftovers, and the least recently used until so many bytes more may be kept."""
-        kept: list[tuple[int, int, Path]] = []
+        """Remove leftovers, then the least recently used files until num_bytes more fit."""
+        cached: list[tuple[int, int, Path]] = []
         for path in self.folder.iterdir():
             if _PARTIAL.fullmatch(path.name):
                 self._sweep(path)
-            elif _KEPT.fullmatch(path.name):
+            elif _CACHED.fullmatch(path.name):
                 try:
                     facts = path.stat()
                 except FileNotFoundError:
                     continue
-                kept.append((facts.st_mtime_ns, facts.st_size, path))
-        total = sum(size for _, size, _ in kept)
-        for _, size, path in sorted(kept):
+                cached.append((facts.st_mtime_ns, facts.st_size, path))
+        total = sum(size for _, size, _ in cached)
+        for _, size, path in sorted(cached):
             if total + num_bytes <= self.max_bytes:
                 return
             path.unlink(missing_ok=True)
             total -= size
 
     def _sweep(self, partial: Path) -> None:
-        """Remove a half-written file if the process that wrote it is gone."""
+        """Remove a partial file if the process that wrote it is gone."""
         try:
             with partial.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

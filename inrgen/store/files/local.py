@@ -1,10 +1,9 @@
-"""A store's files in a folder of this machine."""
+"""Files of a store in a local folder."""
 
 import fcntl
 import mmap
 import os
 import resource
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,12 @@ import pyarrow.fs
 from jaxtyping import UInt8
 
 from inrgen.store.errors import StoreBusy
+from inrgen.store.files.protocol import Bytes, staging_key
 from inrgen.store.layout import LOCK, STAGING
-
-Bytes = bytes | bytearray | memoryview
 
 
 def _sync_folders(folders: Sequence[Path]) -> None:
-    """Make the names in folders durable, which syncing the files alone does not."""
+    """Make the names in folders durable; syncing the files alone does not."""
     for folder in folders:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -29,20 +27,19 @@ def _sync_folders(folders: Sequence[Path]) -> None:
             os.close(fd)
 
 
-def _is_passing(key: str) -> bool:
-    """Whether a file waits in staging, where no name needs to outlast the machine.
+def _in_staging(key: str) -> bool:
+    """Tell whether a file is staged, so that its name need not outlive the machine.
 
-    What is found there after a crash is swept, and what is lost there is made again; so that a
-    commit waits for five syncs instead of eight.
+    A crash sweeps staging, and lost blocks are made again. So a commit waits for five syncs
+    instead of eight.
     """
     return key.startswith(f"{STAGING}/")
 
 
 def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder where there is none, and those that it lies in.
+    """Make a folder and its missing parents; return the folders that got a new entry.
 
-    Gives the folders that have got new names in them: to be synced, which is best done once all
-    else is there, as the first sync then mostly does the work of the others.
+    The caller syncs them last: after one sync, the file system has mostly done the others' work.
     """
     if folder.is_dir():
         return []
@@ -58,18 +55,18 @@ def _write_all(fd: int, data: Bytes) -> None:
 
 
 class LocalFiles:
-    """A store in a folder of a POSIX file system, which must know hard links and flock."""
+    """A store in a folder. The file system must be POSIX, with hard links and flock."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @property
-    def where(self) -> str:
+    def location(self) -> str:
         return str(self.root)
 
     @property
     def max_maps(self) -> int:
-        # each keeps a file descriptor, of which others need some
+        # each keeps a file descriptor open, and other code needs some, too
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return 1024 if limit == resource.RLIM_INFINITY else max(8, min(1024, limit // 4))
 
@@ -78,10 +75,9 @@ class LocalFiles:
 
     @contextmanager
     def lock(self) -> Iterator["LocalFiles"]:
-        """As Files has it.
+        """Hold the kernel's lock (flock) on the lock file; it ends with a killed driver.
 
-        The lock is the kernel's (flock), so a killed driver leaves none behind; the empty lock file
-        stays, since removing it could hand the same lock to two.
+        The empty file stays: if drivers removed it, two of them could hold locks on two files.
         """
         fd = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -135,16 +131,16 @@ class LocalFiles:
             os.fsync(fd)
         except OSError as error:
             target.unlink()
-            # os.write does not say which file it was that found the disk full
+            # os.write does not name the file when the disk is full
             raise OSError(error.errno, error.strerror, str(target)) from error
         finally:
             os.close(fd)
-        if not _is_passing(key):
+        if not _in_staging(key):
             _sync_folders(changed)
 
     def create(self, key: str, data: Bytes) -> bool:
         target = self.root / key
-        staged = f"{STAGING}/new.{uuid.uuid4().hex}"
+        staged = staging_key("new")
         self.put(staged, data)
         try:
             changed = [target.parent, *_make_folder(target.parent)]
@@ -165,7 +161,7 @@ class LocalFiles:
     def remove(self, key: str) -> None:
         path = self.root / key
         path.unlink(missing_ok=True)
-        if not _is_passing(key) and path.parent.is_dir():
+        if not _in_staging(key) and path.parent.is_dir():
             _sync_folders([path.parent])
 
     def arrow(self) -> pyarrow.fs.FileSystem:

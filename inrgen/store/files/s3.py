@@ -1,77 +1,92 @@
-"""A store's files below a prefix of a bucket, on any server that speaks S3.
+"""Files of a store below a prefix of a bucket, on any server that speaks S3.
 
-Uploads are single requests, so an object is there whole or not at all; those that must be the
-first or the next of their name carry the condition with them (If-None-Match, If-Match).
+Each upload is one request, so an object is there whole or not at all. Uploads that must be the
+first of their name, or the next version of it, carry that condition (If-None-Match, If-Match).
 """
 
+import copy
 import hashlib
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import obstore
+import pyarrow as pa
 import pyarrow.fs
 from jaxtyping import UInt8
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
 
-from inrgen.store.files.lease import hold_lease
-from inrgen.store.files.local import Bytes
+from inrgen.store.digests import read_self_checksum
+from inrgen.store.errors import DamagedStore
+from inrgen.store.files.lease import Lease
 from inrgen.store.files.location import Bucket
-from inrgen.store.files.protocol import Files
-from inrgen.store.files.s3_arrow import arrow_files
-from inrgen.store.files.s3_client import ask, make_client
+from inrgen.store.files.protocol import Bytes
+from inrgen.store.files.s3_client import make_client, request
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutMode
 
-# Transfers of one object, at most, that differ from each other.
+# Transfers of one object that may all differ before the transfer counts as broken.
 _MAX_TRANSFERS = 4
+# Fetches of a file with a wrong self-checksum; one damaged in transit is whole the next time.
+_MAX_FETCHES = 2
 # Objects that one reader keeps in memory.
 _MAX_MAPS = 8
 
 
 class ObjectFiles:
-    """The objects below a prefix, as a store's files."""
+    """A store below a prefix of a bucket."""
 
-    def __init__(self, where: str, place: Bucket) -> None:
-        self._where = where
-        self._reader = make_client(place, writes=False)
-        self._writer = make_client(place, writes=True)
+    def __init__(self, location: str, bucket: Bucket) -> None:
+        self._location = location
+        self._reader = make_client(bucket, writes=False)
+        self._writer = make_client(bucket, writes=True)
         self._digests_in_tags = True
+        self._lease: Lease | None = None
 
     @property
-    def where(self) -> str:
-        return self._where
+    def location(self) -> str:
+        return self._location
 
     @property
     def max_maps(self) -> int:
         return _MAX_MAPS
 
     def prepare(self) -> None:
-        """Nothing: prefixes come with the first object."""
+        """Do nothing: a prefix appears with its first object."""
 
-    def lock(self) -> AbstractContextManager[Files]:
-        return hold_lease(self)
+    @contextmanager
+    def lock(self) -> Iterator["ObjectFiles"]:
+        """Hold the lease; the files that the block gets check it before every write."""
+        if self._lease is not None:
+            yield self
+            return
+        held = copy.copy(self)
+        held._lease = Lease(self)
+        try:
+            yield held
+        finally:
+            held._lease.release()
 
     def read(self, key: str) -> bytes:
         return self.read_tagged(key)[0]
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """An object and the tag (ETag) of the version it is.
+        """Return the content of an object and the tag (ETag) of its version.
 
-        Most servers tag an object with its MD5. Where what came does not match it, the object is
-        fetched again, until it does or two transfers agree: a fault on the way is not the same
-        twice, and then it is the server whose tags mean something else. What was stored wrong
-        shows by the store's own checksums.
+        Most servers tag an object with its MD5. If the content does not match, it is fetched
+        again until it does or two transfers agree. Two transfers with the same fault are
+        unlikely, so agreement means that this server's tags are not MD5. The store's own
+        checksums reveal an object that was stored wrong.
         """
         seen: set[str] = set()
         for _ in range(_MAX_TRANSFERS):
-            data, tag = ask(self._name(key), lambda: self._get(key))
+            data, tag = request(self._name(key), lambda: self._get(key))
             claimed = re.fullmatch('"([0-9a-f]{32})"', tag)
             if claimed is None or not self._digests_in_tags:
                 return data, tag
@@ -90,12 +105,12 @@ class ObjectFiles:
 
     def _head(self, key: str) -> "ObjectMeta | None":
         try:
-            return ask(self._name(key), lambda: obstore.head(self._reader, key))
+            return request(self._name(key), lambda: obstore.head(self._reader, key))
         except FileNotFoundError:
             return None
 
     def tag(self, key: str) -> str | None:
-        """The tag of an object's version; None where there is no object."""
+        """Return the tag of an object's version, or None if there is no object."""
         found = self._head(key)
         return None if found is None else found["e_tag"] or ""
 
@@ -107,41 +122,45 @@ class ObjectFiles:
         return np.frombuffer(self.read(key), np.uint8)
 
     def top_names(self) -> set[str]:
-        found = ask(self._where, lambda: obstore.list_with_delimiter(self._reader))
+        found = request(self._location, lambda: obstore.list_with_delimiter(self._reader))
         return {*found["common_prefixes"], *(meta["path"] for meta in found["objects"])}
 
     def names(self, folder: str) -> list[str]:
-        found = ask(self._name(folder), lambda: obstore.list_with_delimiter(self._reader, folder))
+        found = request(
+            self._name(folder), lambda: obstore.list_with_delimiter(self._reader, folder)
+        )
         return sorted(meta["path"].rpartition("/")[2] for meta in found["objects"])
 
     def all_keys(self) -> Iterator[str]:
-        # all at once, since a listing that breaks off begins again: 100 bytes or so a file
-        found = ask(self._where, lambda: obstore.list(self._reader).collect())
+        # collected at once, since a broken listing starts over: about 100 bytes a file
+        found = request(self._location, lambda: obstore.list(self._reader).collect())
         return (meta["path"] for meta in found if not meta["path"].startswith("_"))
 
     def put(self, key: str, data: Bytes) -> None:
+        self._check_lease()
         self._put(key, bytes(data), {}, "overwrite")
 
     def create(self, key: str, data: Bytes) -> bool:
-        # A client that did not hear that it succeeded tries again, and finds its own object: the
-        # mark tells it from another's.
+        self._check_lease()
+        # A client that misses the answer of its own success tries again, and finds its own
+        # object. The mark tells it from another process's.
         mark = uuid.uuid4().hex
         try:
             self._put(key, bytes(data), {"inrgen-mark": mark}, "create")
         except (AlreadyExistsError, PreconditionError):
-            found = ask(self._name(key), lambda: obstore.get(self._reader, key).attributes)
+            found = request(self._name(key), lambda: obstore.get(self._reader, key).attributes)
             return found.get("inrgen-mark") == mark
         return True
 
     def swap(self, key: str, data: bytes, tag: str | None) -> str | None:
-        """Write an object in the place of the version of a tag, or of none; its new tag.
+        """Replace the version with this tag, or no object, and return the new tag.
 
-        None, and nothing is written, where another version is there by now. No two callers may
-        write the same data. Raises OSError where the server refuses the tag that it gives itself.
+        Returns None, and writes nothing, if another version is there by now. No two callers may
+        write equal data. Raises OSError if the server refuses its own tag.
 
-        Ceph's gateway, before a fix of 2025, holds the condition against its tags without their
-        quotation marks, and so refuses every tag as it was given. Where a refusal leaves the
-        version that was to be replaced, the condition is sent once more without the marks.
+        Ceph's gateway, before a fix of 2025, compares the condition with its tags without their
+        quotation marks, so it refuses every tag as it gave it. If a refusal leaves the version
+        that was to be replaced, the condition is sent again without the marks.
         """
         modes: list[PutMode] = ["create"]
         if tag is not None:
@@ -156,28 +175,86 @@ class ObjectFiles:
                 if found_tag != tag:
                     return None
         raise OSError(
-            f"{self._name(key)}: the server refuses If-Match with the tag that it gives itself, as "
-            "Ceph does where a bucket keeps versions: stores can be read there, but not written"
+            f"{self._name(key)}: the server refuses If-Match with its own tag, as Ceph does in a "
+            "bucket that keeps versions: stores can be read there, but not written"
         )
 
     def _put(self, key: str, data: bytes, marks: dict[str, str], mode: "PutMode") -> str | None:
         put = partial(obstore.put, self._writer, key, data, attributes=marks, mode=mode)
-        return ask(self._name(key), lambda: put(use_multipart=False))["e_tag"]
+        return request(self._name(key), lambda: put(use_multipart=False))["e_tag"]
 
     def move(self, source: str, target: str) -> None:
-        ask(self._name(source), lambda: obstore.copy(self._writer, source, target))
+        self._check_lease()
+        request(self._name(source), lambda: obstore.copy(self._writer, source, target))
         self.remove(source)
 
     def remove(self, key: str) -> None:
+        self._check_lease()
         with suppress(FileNotFoundError):
-            ask(self._name(key), lambda: obstore.delete(self._writer, key))
+            request(self._name(key), lambda: obstore.delete(self._writer, key))
 
     def arrow(self) -> pyarrow.fs.FileSystem:
-        return arrow_files(self)
+        return pyarrow.fs.PyFileSystem(_ArrowHandler(self))
 
     def client(self) -> S3Store:
-        """The client that reads, for other readers of the same objects such as zarr's."""
+        """Return the client that reads, for other readers of the same objects such as zarr."""
         return self._reader
 
+    def _check_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
     def _name(self, key: str) -> str:
-        return f"{self._where.partition('?')[0]}/{key}"
+        return f"{self._location.partition('?')[0]}/{key}"
+
+
+class _ArrowHandler(pyarrow.fs.FileSystemHandler):
+    """Read-only access for pyarrow, which gets whole files with verified self-checksums.
+
+    Fetching parts would move fewer bytes, but the footer of a Parquet file has no checksum, and a
+    wrong footer can drop rows silently. The largest files are index files of 1,000 blocks.
+    """
+
+    def __init__(self, files: ObjectFiles) -> None:
+        self._files = files
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ArrowHandler) and other._files.location == self._files.location
+
+    def __hash__(self) -> int:
+        return hash(self._files.location)
+
+    def get_type_name(self) -> str:
+        return "inrgen-objects"
+
+    def normalize_path(self, path: str) -> str:
+        return path
+
+    def get_file_info(self, paths: list[str]) -> list[pyarrow.fs.FileInfo]:
+        found = [(path, self._files.size_bytes(path)) for path in paths]
+        kinds = pyarrow.fs.FileType
+        return [
+            pyarrow.fs.FileInfo(path, kinds.NotFound)
+            if size is None
+            else pyarrow.fs.FileInfo(path, kinds.File, size=size)
+            for path, size in found
+        ]
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        for _ in range(_MAX_FETCHES):
+            data = self._files.read(path)
+            if read_self_checksum(data) is not None:
+                return pa.BufferReader(data)
+        raise DamagedStore(
+            f"{self._files.location} is damaged: {path} does not match its self-checksum", key=path
+        )
+
+    def open_input_stream(self, path: str) -> pa.NativeFile:
+        return self.open_input_file(path)
+
+    def _refuse(self, *arguments: Any, **named: Any) -> Any:
+        raise NotImplementedError("pyarrow only reads the files of a store")
+
+    get_file_info_selector = _refuse
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
+    delete_file = move = copy_file = open_output_stream = open_append_stream = _refuse

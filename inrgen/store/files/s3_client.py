@@ -1,4 +1,4 @@
-"""Clients of a server that speaks S3: how long they try, and what their errors become."""
+"""Clients of S3 servers: how long they retry, and how their errors read."""
 
 import errno
 import os
@@ -27,52 +27,53 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# A request that fails is sent again, after a random share of a time that doubles, until it has
-# been tried for so long: servers are started anew within it. One that never answered is more likely
-# named wrong, and is tried so often alone, which takes seconds.
+# A failed request is sent again after a random share of a doubling wait, for _PATIENCE_S in all:
+# a server can restart within that time. A server that never answered is more likely misnamed, so
+# it gets the client's own retries only, which take seconds.
 _PATIENCE_S = 60.0
 _MAX_RETRIES = 12
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 8.0
-# One request: the whole of it, and how long a read may go without a byte.
+# Limits for one request: its whole duration, and the time that a read may go without a byte.
 _REQUEST_S = 60.0
 _STALL_S = 10.0
 
-# Who has no credentials is sent to the machine's role, which only machines of a cloud have.
+# Clients without credentials ask for the machine's role here; only cloud machines have one.
 _ROLE_SERVER = "169.254.169.254"
 
-# What a client says when its own tries are over though another may do better: the body of a listing
-# or a refusal broke off, or no answer came at all, or the server had enough to do. And what it says
-# of a server that knows no such request, mostly one on condition.
+# Texts of errors that another try may avoid once the client's own retries are used up: the body of
+# a listing or refusal broke off, no answer came, or the server was overloaded.
 _BROKEN_OFF = "HTTP error: request or response body"
 _UNANSWERED = "HTTP error: error sending request"
+_OVERLOADED = re.compile(r"status code: (429|500|502|503|504)\b")
+# The server does not implement a request, mostly a conditional one.
 _UNKNOWN = "status code: 501"
-_OVERBURDENED = re.compile(r"status code: (429|500|502|503|504)\b")
 
 _user: int | None = None
-# Whether any server answered this process.
+# Whether any server has answered this process.
 _answered = False
 
 
-def make_client(place: Bucket, *, writes: bool) -> S3Store:
-    """A client of a bucket's prefix.
+def make_client(bucket: Bucket, *, writes: bool) -> S3Store:
+    """Make a client for the prefix of a bucket.
 
-    writes: whether it is to upload, when a long time without a byte from the server is as it
-        should be.
+    Args:
+        writes: whether it will upload. An upload waits long without a byte from the server, so
+            such a client has no limit on stalls.
     """
     config: S3Config = {}
-    if place.endpoint:
-        config["endpoint"] = place.endpoint
-    if place.region:
-        config["region"] = place.region
-    if place.anonymous:
+    if bucket.endpoint:
+        config["endpoint"] = bucket.endpoint
+    if bucket.region:
+        config["region"] = bucket.region
+    if bucket.anonymous:
         config["skip_signature"] = True
-    # plain HTTP is used where the endpoint says so, and nowhere else
+    # plain HTTP is used only if the endpoint's URL says http
     options: ClientConfig = {"allow_http": True, "timeout": timedelta(seconds=_REQUEST_S)}
     if not writes:
         options["read_timeout"] = timedelta(seconds=_STALL_S)
     return S3Store(
-        place.bucket,
-        prefix=place.prefix,
+        bucket.bucket,
+        prefix=bucket.prefix,
         config=config,
         client_options=options,
         retry_config={
@@ -88,7 +89,7 @@ def make_client(place: Bucket, *, writes: bool) -> S3Store:
 
 
 def _check_process() -> None:
-    """Refuse a process forked from one that used a client: its requests would wait for ever."""
+    """Refuse a process forked from one that used a client; its requests would hang forever."""
     global _user
     if _user is None:
         _user = os.getpid()
@@ -99,47 +100,47 @@ def _check_process() -> None:
         )
 
 
-def _first_lines(error: Exception) -> str:
-    """What a client's error says, less its own data structures."""
+def _shorten(error: Exception) -> str:
+    """Return the text of a client's error without its dump of internal structures."""
     return " ".join(str(error).partition("\n\nDebug source")[0].split())
 
 
-def _is_passing(error: Exception) -> bool:
-    """Whether an error is one that another try may do without, some time later."""
-    said = str(error)
+def _may_pass(error: Exception) -> bool:
+    """Tell whether the same request may succeed some time later."""
+    text = str(error)
     return isinstance(error, GenericError) and (
-        _BROKEN_OFF in said
-        or (_UNANSWERED in said and _answered)
-        or _OVERBURDENED.search(said) is not None
+        _BROKEN_OFF in text
+        or (_UNANSWERED in text and _answered)
+        or _OVERLOADED.search(text) is not None
     )
 
 
-def _translated(name: str, error: Exception, tried_s: float) -> OSError:
-    """What a client's error is to whoever uses the store."""
-    said = str(error)
-    if "<Code>NoSuchBucket</Code>" in said:
+def _translate(name: str, error: Exception, tried_s: float) -> OSError:
+    """Turn a client's error into one that tells the user what to do."""
+    text = str(error)
+    if "<Code>NoSuchBucket</Code>" in text:
         return OSError(f"{name}: there is no such bucket on the server")
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "no such object, or no such bucket", name)
-    if _ROLE_SERVER in said:
+    if _ROLE_SERVER in text:
         return PermissionError(
             f"{name}: there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or say ?anonymous=true for a public bucket"
+            "or add ?anonymous=true for a public bucket"
         )
-    if _UNKNOWN in said:
+    if _UNKNOWN in text:
         return OSError(
-            f"{name}: the server lacks what stores are written by; they can be read there at "
-            f"most: {_first_lines(error)}"
+            f"{name}: the server lacks a request that writing needs; stores can be read there at "
+            f"most: {_shorten(error)}"
         )
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return PermissionError(f"{name}: the server refuses it: {_first_lines(error)}")
-    return ServerFailed(f"{name}: {_first_lines(error)} (tried for {tried_s:.0f} s in all)")
+        return PermissionError(f"{name}: the server refuses access: {_shorten(error)}")
+    return ServerFailed(f"{name}: {_shorten(error)} (tried for {tried_s:.0f} s in all)")
 
 
-def ask(name: str, call: Callable[[], Answer]) -> Answer:
-    """What a client's call gives, its errors as OSError that say the name.
+def request(name: str, call: Callable[[], Answer]) -> Answer:
+    """Return the result of a client's call; raise its errors as OSError that name the object.
 
-    AlreadyExistsError and PreconditionError pass, as they are answers.
+    AlreadyExistsError and PreconditionError pass through, because they are answers.
     """
     global _answered
     _check_process()
@@ -151,11 +152,11 @@ def ask(name: str, call: Callable[[], Answer]) -> Answer:
             raise
         except (BaseError, FileNotFoundError) as error:
             tried_s = time.monotonic() - began
-            if tried_s + wait > _PATIENCE_S or not _is_passing(error):
-                raise _translated(name, error, tried_s) from error
+            if tried_s + wait > _PATIENCE_S or not _may_pass(error):
+                raise _translate(name, error, tried_s) from error
         else:
             _answered = True
             return answer
-        # waits need not be the same again, and must not be the same for all
+        # random, so that many clients do not all retry at the same moment
         time.sleep(random.uniform(0, wait))
         wait = min(2 * wait, _LONGEST_WAIT_S)

@@ -1,4 +1,4 @@
-"""Mapped shards give the rows that the reader gives."""
+"""Readers of shard rows give the rows that were written, and check each chunk once."""
 
 import pickle
 import threading
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from inrgen.store import shard_sources
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import shard_key
-from inrgen.store.mapped import MappedShards
 from inrgen.store.reader import open_store
+from inrgen.store.rows import RowRun
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def copied(shards, sample, rows):
 @settings(deadline=None, max_examples=30)
 @given(rows=st.lists(st.integers(0, 10**6), max_size=40), max_open=st.integers(1, 3))
 def test_any_rows_with_few_or_many_shards_open(sample, mapped_store, rows, max_open):
-    shards = MappedShards(open_store(mapped_store), sample.spec_id, max_open=max_open)
+    shards = open_store(mapped_store).open_rows(max_open=max_open)
     rows = [row % sample.layout.rows for row in rows]
     for _ in range(2):
         np.testing.assert_array_equal(copied(shards, sample, rows), sample.flat[rows])
@@ -42,7 +42,7 @@ def test_any_rows_with_few_or_many_shards_open(sample, mapped_store, rows, max_o
 
 
 def test_another_process_can_have_a_copy(sample, mapped_store):
-    shards = MappedShards(open_store(mapped_store), sample.spec_id)
+    shards = open_store(mapped_store).open_rows()
     copied(shards, sample, [3, sample.layout.rows - 2])
     data = pickle.dumps(shards)
     assert len(data) < 5_000
@@ -50,7 +50,7 @@ def test_another_process_can_have_a_copy(sample, mapped_store):
 
 
 def test_a_shard_is_checked_again_after_its_file_has_changed(sample, store):
-    shards = MappedShards(open_store(store), sample.spec_id, max_open=1)
+    shards = open_store(store).open_rows(max_open=1)
     copied(shards, sample, [0, 300])
     path = store / shard_key(sample.spec_id, 0)
     data = bytearray(path.read_bytes())
@@ -74,7 +74,7 @@ def test_a_shard_that_was_asked_for_early_is_checked_once_by_then(sample, store,
         return real(shape, data, chunks)
 
     monkeypatch.setattr(shard_sources, "good_chunks", noting)
-    shards = MappedShards(open_store(store), sample.spec_id)
+    shards = open_store(store).open_rows()
     shards.prefetch(1)
     rows = sample.layout.block_rows(1)
     np.testing.assert_array_equal(copied(shards, sample, rows), sample.flat[rows.start : rows.stop])
@@ -84,3 +84,37 @@ def test_a_shard_that_was_asked_for_early_is_checked_once_by_then(sample, store,
     np.testing.assert_array_equal(
         copied(pickle.loads(pickle.dumps(shards)), sample, rows)[0], sample.flat[rows.start]
     )
+
+
+def test_any_rows_of_a_run_in_any_order(sample, store, monkeypatch):
+    looked_at = []
+    real = shard_sources.good_chunks
+
+    def noting(shape, data, chunks):
+        looked_at.extend((data.ctypes.data, chunk) for chunk in chunks.tolist())
+        return real(shape, data, chunks)
+
+    monkeypatch.setattr(shard_sources, "good_chunks", noting)
+    first, last = sample.layout.block_rows(1).start - 5, sample.layout.block_rows(2).stop
+    run = RowRun(store, sample.spec_id, range(first, last))
+    mixed = np.random.default_rng(0).integers(first, last, 50)
+    runs = (range(first, last), range(first + 3, first + 9), range(first + 9, first + 30))
+    for rows in (*runs, mixed, mixed[:0]):
+        np.testing.assert_array_equal(run.read(rows), sample.flat[np.asarray(rows, dtype=int)])
+    for rows in runs:
+        np.testing.assert_array_equal(run.view(rows), sample.flat[rows.start : rows.stop])
+    assert not run.view(runs[2]).flags.writeable
+    assert len(looked_at) == len(set(looked_at))
+    assert run.table["row"].to_pylist() == list(range(first, last))
+
+
+def test_a_damaged_chunk_is_named_when_its_rows_are_read(sample, store):
+    path = store / shard_key(sample.spec_id, 0)
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+    run = RowRun(store, sample.spec_id, range(sample.layout.block_rows(1).stop))
+    run.read(sample.layout.block_rows(1))
+    with pytest.raises(DamagedStore, match=r"rows 0\.\.\d+ in .* do not match"):
+        run.read(range(3, 4))

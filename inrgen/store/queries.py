@@ -1,0 +1,187 @@
+"""Questions to the records of a store: rows by number, items of a split, counts and quality."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from jaxtyping import Float
+
+from inrgen.store.reader import Store
+from inrgen.store.records import USABLE_STATUSES, usable_rows
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# Columns that count_rows needs.
+COUNT_COLUMNS = ("item_id", "status", "psnr_db")
+_SHAPE_COLUMNS = ("iou", "chamfer", "sign_trust")
+
+
+def read_items(store: Store, spec_id: str, split: str) -> list[str]:
+    """Return the items of a split with at least one row that holds weights, sorted by id."""
+    wanted = (ds.field("spec_id") == spec_id) & (ds.field("split") == split)
+    table = store.read_records(["item_id"], wanted & usable_rows())
+    return sorted(table["item_id"].unique().to_pylist())
+
+
+def read_labels(store: Store, spec_id: str, split: str) -> dict[int, str]:
+    """Return the labels of a split's rows that hold weights, with names; -1 means no label."""
+    wanted = (ds.field("spec_id") == spec_id) & (ds.field("split") == split)
+    table = store.read_records(["label", "label_name"], wanted & usable_rows())
+    named = table.group_by(["label", "label_name"]).aggregate([])
+    return dict(zip(named["label"].to_pylist(), named["label_name"].to_pylist(), strict=True))
+
+
+def make_filter(
+    items: Sequence[str] | None = None, num_views: int | None = None
+) -> ds.Expression | None:
+    """Return the condition that selects some items and each item's first views.
+
+    It serves rooms that may not import Arrow. None stands for no restriction.
+    """
+    wanted = None if num_views is None else ds.field("view") < num_views
+    if items is None:
+        return wanted
+    among = ds.field("item_id").isin(list(items))
+    return among if wanted is None else among & wanted
+
+
+def read_usable_records(
+    store: Store, rows: Sequence[int], spec_id: str, columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Read the records of a few rows that hold weights, in the order given; rows may repeat.
+
+    Raises ValueError for a row that the store does not hold, or whose weights are NaN.
+    """
+    wanted = (ds.field("spec_id") == spec_id) & ds.field("row").isin(list(rows))
+    needed = list(dict.fromkeys([*columns, "row", "status", "reason"]))
+    by_row = {record["row"]: record for record in store.read_records(needed, wanted).to_pylist()}
+    for row in rows:
+        if row not in by_row:
+            raise ValueError(f"row must be one that the store holds; got {row}")
+        found = by_row[row]
+        if found["status"] not in USABLE_STATUSES:
+            raise ValueError(f"row {row} holds no weights: {found['status']}, {found['reason']}")
+    return [by_row[row] for row in rows]
+
+
+def usable_values(table: pa.Table, column: str) -> Float[np.ndarray, " n"]:
+    """Return a column of the rows that hold weights, without values that were not measured.
+
+    Args:
+        table: records with the columns status and column.
+    """
+    values = table.filter(usable_rows())[column].to_numpy().astype(np.float64)
+    return values[~np.isnan(values)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowCounts:
+    """Counts of some rows.
+
+    Attributes:
+        psnr_db: PSNR in dB of the rows that hold weights, if measured; inf for an exact fit.
+    """
+
+    rows: int
+    items: int
+    by_status: dict[str, int]
+    psnr_db: Float[np.ndarray, " _n"]
+
+
+def count_rows(table: pa.Table) -> RowCounts:
+    """Count the rows that records describe. The table needs COUNT_COLUMNS."""
+    statuses = table["status"].value_counts().to_pylist()
+    return RowCounts(
+        rows=table.num_rows,
+        items=len(table["item_id"].unique()),
+        by_status=dict(sorted((of["values"], of["counts"]) for of in statuses)),
+        psnr_db=usable_values(table, "psnr_db"),
+    )
+
+
+def count_by_split(table: pa.Table) -> dict[str, RowCounts]:
+    """Count the rows of each split. The table needs COUNT_COLUMNS and split."""
+    splits = sorted(table["split"].unique().to_pylist())
+    return {split: count_rows(table.filter(pc.field("split") == split)) for split in splits}
+
+
+def summarize(values: Float[np.ndarray, " n"]) -> dict[str, float]:
+    """Return mean and QUANTILES as "mean", "p5", "p25", "p50", "p75", "p95"; {} for no values."""
+    if not len(values):
+        return {}
+    quantiles = np.quantile(values, QUANTILES)
+    named = {f"p{100 * share:g}": float(v) for share, v in zip(QUANTILES, quantiles, strict=True)}
+    return {"mean": float(values.mean()), **named}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quality:
+    """Counts of a store's rows, and the quality of those that hold weights.
+
+    Attributes:
+        psnr_db, iou, chamfer, sign_trust: summaries of the records' columns of these names; empty
+            if nothing was measured. The last three exist for shapes only.
+        mean_steps: mean of num_steps over rows with weights.
+        fit_core_s: core-seconds that all fits took.
+    """
+
+    rows: int
+    items: int
+    by_status: dict[str, int]
+    by_split: dict[str, int]
+    psnr_db: dict[str, float]
+    iou: dict[str, float]
+    chamfer: dict[str, float]
+    sign_trust: dict[str, float]
+    mean_steps: float | None
+    fit_core_s: float
+
+    def lines(self) -> list[str]:
+        """Return the same in words, as separate lines."""
+        kinds = ", ".join(f"{count:,} {status}" for status, count in self.by_status.items())
+        splits = ", ".join(f"{count:,} {split}" for split, count in self.by_split.items())
+        lines = [f"{self.rows:,} INRs of {self.items:,} items ({splits}): {kinds}"]
+        if self.psnr_db:
+            lines.append(
+                f"PSNR {self.psnr_db['mean']:.2f} dB on average, {_range(self.psnr_db, '.2f')}; "
+                f"{self.mean_steps:.0f} steps on average"
+            )
+        if self.iou:
+            lines.append(f"IoU: {_range(self.iou, '.3f')}")
+        if self.chamfer:
+            text = _range(self.chamfer, ".2%")
+            lines.append(f"Chamfer distance, as a share of the mesh's diagonal: {text}")
+        if self.sign_trust:
+            text = _range(self.sign_trust, ".0%")
+            lines.append(f"share of the mesh where inside and outside are certain: {text}")
+        return lines
+
+
+def _range(figures: dict[str, float], form: str) -> str:
+    p5, p50, p95 = (format(figures[key], form) for key in ("p5", "p50", "p95"))
+    return f"median {p50}, 5th to 95th percentile {p5} to {p95}"
+
+
+def measure_quality(store: Store) -> Quality:
+    """Read a few columns of all records once and summarize them."""
+    table = store.read_records(
+        [*COUNT_COLUMNS, "split", "num_steps", "duration_s", *_SHAPE_COLUMNS]
+    )
+    counts, splits = count_rows(table), count_by_split(table)
+    steps = usable_values(table, "num_steps")
+    iou, chamfer, sign_trust = (summarize(usable_values(table, name)) for name in _SHAPE_COLUMNS)
+    return Quality(
+        rows=counts.rows,
+        items=counts.items,
+        by_status=counts.by_status,
+        by_split={split: counted.rows for split, counted in splits.items()},
+        psnr_db=summarize(counts.psnr_db),
+        iou=iou,
+        chamfer=chamfer,
+        sign_trust=sign_trust,
+        mean_steps=float(steps.mean()) if len(steps) else None,
+        fit_core_s=float(table["duration_s"].to_numpy().sum()),
+    )
