@@ -66,7 +66,7 @@ def test_altered_statistics_are_found_and_taken_away(made_up, store):
         document.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         (finding,) = verify_store(store).findings
         assert (finding.kind, store / finding.key) == ("statistics", document)
-        with pytest.raises(DamagedStore, match=r"statistics/.*does not match its own digest"):
+        with pytest.raises(DamagedStore, match=r"statistics/.*does not match its self-checksum"):
             read_statistics(open_store(store), "train")
     assert [f.key for f in restore_documents(store)] == [document.relative_to(store).as_posix()]
     assert made_up.content(store) == before
