@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 
 import psutil
@@ -33,10 +32,6 @@ def ray_config(workers: int | None = None, address: str | None = None) -> Execut
 
 def square(number: int) -> int:
     return number * number
-
-
-def refuse(number: int) -> int:
-    raise ValueError(f"number must be even; got {number}")
 
 
 def die_once(mark: str) -> int:
@@ -85,18 +80,6 @@ def test_a_process_is_titled_by_the_function_that_it_runs():
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_no_tasks_give_no_results():
-    assert list(run_tasks(square, [], ray_config())) == []
-
-
-@pytest.mark.usefixtures("two_cores")
-def test_a_workers_error_reaches_the_caller_as_it_was_raised():
-    with pytest.raises(ValueError, match="number must be even; got 1") as caught:
-        list(run_tasks(refuse, [1], ray_config()))
-    assert "in refuse" in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.usefixtures("two_cores")
 def test_a_killed_worker_costs_a_retry(tmp_path):
     marks = [str(tmp_path / str(n)) for n in range(4)]
     assert list(run_tasks(die_once, marks, ray_config())) == [1, 1, 1, 1]
@@ -107,21 +90,6 @@ def test_a_task_that_always_loses_its_worker_ends_in_an_error(monkeypatch):
     monkeypatch.setattr("inrgen.executors.ray_cluster._RETRIES", 1)
     with pytest.raises(ChildProcessError, match="lost its worker more than 1 times"):
         list(run_tasks(die_always, [0], ray_config()))
-
-
-@pytest.mark.usefixtures("two_cores")
-def test_submission_is_bounded():
-    taken = []
-
-    def tasks():
-        for number in range(1000):
-            taken.append(number)
-            yield number
-
-    results = run_tasks(square, tasks(), ray_config())
-    next(results)
-    assert len(taken) <= 6
-    results.close()
 
 
 @pytest.mark.usefixtures("two_cores")
