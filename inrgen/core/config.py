@@ -23,6 +23,7 @@ Opening = Literal["identity", "ends", "both"]
 
 def hash_name(name: str) -> int:
     """64 bits of BLAKE2b of a text, as a signed integer."""
+    # BLAKE2b, not hash(): Python salts hash() in every process.
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") - (
         1 << 63
     )
@@ -50,6 +51,7 @@ class InitConfig:
     shared: bool = False
 
     def __post_init__(self) -> None:
+        # The comparison also refuses NaN.
         share = self.first_layer
         known = share in get_args(FirstLayer) if isinstance(share, str) else 0 < share < math.inf
         if not known:

@@ -23,10 +23,20 @@ def _padded(
     layers: tuple[Int[Tensor, "b _h"], ...], spec: InrSpec, filling: Int[Tensor, " w"]
 ) -> np.ndarray:
     """Stack layers to (b, layers, units); entries for coordinates and outputs keep the filling."""
+    # The kernel indexes coordinates and outputs like hidden layers, which saves it branches.
     table = filling.repeat(len(layers[0]), len(spec.widths), 1)
     for layer, choice in enumerate(layers):
         table[:, layer + 1, : choice.shape[1]] = choice
     return table.numpy()
+
+
+def _unpadded(
+    table: np.ndarray, spec: InrSpec, device: torch.device
+) -> tuple[Int[Tensor, "b _h"], ...]:
+    """The inverse of _padded, on a device."""
+    hidden = enumerate(spec.widths[1:-1], start=1)
+    # Copied, because views would keep the padded table in memory.
+    return tuple(torch.from_numpy(table[:, l, :h].copy()).to(device) for l, h in hidden)
 
 
 def descend(
@@ -51,6 +61,7 @@ def descend(
 
     kinds = {"permutation": kernel.PERMUTATION, "signed": kernel.SIGNED, "phase": kernel.PHASE}
     one, two = reference.flat().cpu().numpy(), params.flat().cpu().numpy()
+    # No comparison with NaN holds, so the search would not end for such a pair.
     finite = np.isfinite(two).all(axis=1) & np.isfinite(one).all(axis=1)
     widths = np.array(spec.widths)
     steps = np.array([math.pi / omega for omega in spec.omega])
@@ -67,17 +78,11 @@ def descend(
             one, two, finite, widths, steps, order, kinds[kind], opening, *chosen, low, high
         )
 
-    # A pair takes about ten assignments.
+    # A pair takes about ten assignments, each of the order of its gain matrix.
     share_out(work, len(params), 10 * max(spec.widths) ** 2)
-
-    def unpadded(table: np.ndarray) -> tuple[Int[Tensor, "b _h"], ...]:
-        hidden = enumerate(spec.widths[1:-1], start=1)
-        # Copied, because views would keep the padded table in memory.
-        return tuple(torch.from_numpy(table[:, l, :h].copy()).to(params.device) for l, h in hidden)
-
     return Symmetry(
-        permutations=unpadded(orders),
-        signs=unpadded(signs),
-        phases=unpadded(phases),
+        permutations=_unpadded(orders, spec, params.device),
+        signs=_unpadded(signs, spec, params.device),
+        phases=_unpadded(phases, spec, params.device),
         omega=spec.omega,
     )

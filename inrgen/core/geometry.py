@@ -128,6 +128,7 @@ def scaling(
         raise ValueError(
             f"scale_values needs value_kind among {_DISTANCES}; got {spec.value_kind!r}"
         )
+    # Negated, so that NaN is refused, too.
     if not bool((factor > 0).all()):
         raise ValueError(f"factor must be positive; got {float(factor.min())}")
     eye = torch.eye(spec.d_in, dtype=factor.dtype, device=factor.device)
@@ -151,6 +152,7 @@ def affine(
     Raises ValueError for a matrix that cannot be inverted.
     """
     _check_coords(spec, "matrix", matrix)
+    # inv would raise a LinAlgError, which is no ValueError.
     inverted, info = torch.linalg.inv_ex(matrix)
     if bool((info != 0).any()):
         raise ValueError(f"matrix must be invertible; row {int(info.nonzero()[0])} is not")
@@ -165,6 +167,7 @@ def apply(params: Params, motion: Motion) -> Params:
     """
     weights, biases = list(params.weights), list(params.biases)
     matrix, shift = motion.matrix.to(params.dtype), motion.shift.to(params.dtype)
+    # The bias below needs W_0 from before this change, hence params.weights.
     weights[0] = _times(params.weights[0], matrix)
     biases[0] = biases[0] + _times(params.weights[0], shift[:, :, None])[:, :, 0]
     scale = motion.value_scale.to(params.dtype)
@@ -211,7 +214,8 @@ def rotation_2d(angle_rad: Float[Tensor, " b"]) -> Float[Tensor, "b 2 2"]:
 def rotation_3d(
     axis: Float[Tensor, "b 3"], angle_rad: Float[Tensor, " b"]
 ) -> Float[Tensor, "b 3 3"]:
-    """Right-handed rotations about axes of any length: I + sin K + (1 - cos) K^2 (Rodrigues)."""
+    """Right-handed rotations about axes of any length: I + sin K + (1 - cos) K^2."""
+    # Rodrigues' formula, with K the cross-product matrix of the unit axis.
     x, y, z = (axis / axis.norm(dim=1, keepdim=True)).unbind(1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
@@ -250,12 +254,14 @@ def grid_coords(
             f"shape needs {spec.d_in} positive sides for {spec.architecture}; got {shape}"
         )
     low, high = spec.coord_range
+    # A side of one sample sits at the middle of the range.
     spacing = (high - low) / max(max(shape) - 1, 1)
     axes = [
         (low + high) / 2 + (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
         for side in shape
     ]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
+    # Grids are row-major, while coordinate 0 of "xy" is the column.
     if spec.coord_order == "xy":
         points = points.flip(-1)
     return points.to(dtype)

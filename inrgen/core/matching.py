@@ -193,6 +193,7 @@ def _check(
 
 
 def _nearer(a: Matching, b: Matching) -> Matching:
+    # Strict: b wins ties and NaN.
     wins = a.after < b.after
     return Matching(
         symmetry=symmetry.select(wins, a.symmetry, b.symmetry),
@@ -210,7 +211,7 @@ def _match_from(
     start: Symmetry | None,
     ends: Float[Tensor, "b k h"] | None,
 ) -> Matching:
-    """One descent for each pair, from the part of start that the search may use.
+    """Descend once for each pair, from the part of start that the search may use.
 
     ends: opens the descent with the result of _ends, unless it is None.
     """
@@ -221,6 +222,7 @@ def _match_from(
     if config.kind != "phase":
         start = replace(start, phases=still.phases)
     sweeps = _sweeps(spec, config)
+    # Gradients flow through aligned, not through the discrete search; autocast would round it.
     with torch.no_grad(), torch.autocast(params.device.type, enabled=False):
         element = descend(spec, reference, params, config.kind, sweeps, start, ends)
     aligned = symmetry.apply(params, element)

@@ -78,6 +78,7 @@ def _errors_compiled(
     from inrgen.kernels.rows import mean_squares
 
     found = np.empty(len(params))
+    # The kernel computes in half turns, so sines need no multiplication by pi.
     shared = (
         np.array(spec.widths),
         np.array([omega / math.pi for omega in spec.omega] + [1.0]),
@@ -99,6 +100,7 @@ def _errors_compiled(
 def iou(prediction: Float[Tensor, "b n"], target: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
     """Intersection over union of the insides, where values are negative; 1 if both are empty."""
     inside_a, inside_b = prediction < 0, target < 0
+    # Signed distances are negative inside a shape.
     union = (inside_a | inside_b).sum(dim=1)
     both = (inside_a & inside_b).sum(dim=1)
     return torch.where(union > 0, both / union.clamp(min=1), torch.ones_like(both / 1))
@@ -193,6 +195,7 @@ def measure_diversity(
         raise ValueError(f"items needs {len(params)} entries; got {len(items)}")
     if num_pairs < 1:
         raise ValueError(f"num_pairs must be positive; got {num_pairs}")
+    # One bad INR would turn every mean into NaN.
     good = params.flat().isfinite().all(dim=1)
     params, items = params[good], items.to(params.device)[good]
     rows = []
@@ -201,9 +204,10 @@ def measure_diversity(
             continue
         one, two = params[first], params[second]
         apart = function_distance(spec, one, two, coords)
-        found = [(c.kind, match(spec, one, two, c)) for c in alignments]
         trials = [("none", two, squared_distance(one, two))]
-        trials += [(kind, matched.aligned, matched.after) for kind, matched in found]
+        for config in alignments:
+            found = match(spec, one, two, config)
+            trials.append((config.kind, found.aligned, found.after))
         for name, moved, distance in trials:
             halfway = midpoint_error(spec, one, moved, coords)
             rows.append(

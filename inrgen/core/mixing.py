@@ -44,13 +44,14 @@ def mix_labels(
 def add_noise(params: Params, normal: Params, scale: float) -> Params:
     """Add scale * std * normal to each tensor; std is that of the INR's own tensor.
 
-    std is the unbiased one. Its gradient is cut, because it is infinite where a tensor is
-    constant, as zero biases are. A tensor with one element has no std and gets no noise.
+    std is the unbiased one, and no gradient flows through it. A tensor with one element has no
+    std and gets no noise.
     """
 
     def noisy(tensor: Tensor, noise: Tensor) -> Tensor:
         if tensor[0].numel() < 2:
             return tensor
+        # The gradient of a std is infinite where a tensor is constant, as zero biases are.
         std = tensor.detach().flatten(1).std(dim=1)
         return tensor + scale * per_inr(std, tensor) * noise.to(tensor.dtype)
 
@@ -71,6 +72,7 @@ def drop(params: Params, keep: tuple[Bool[Tensor, "b ..."], ...], rescale: float
         raise ValueError(f"keep needs {2 * len(params.weights)} tensors; got {len(keep)}")
 
     def dropped(tensor: Tensor, mask: Tensor) -> Tensor:
+        # where keeps a dropped entry at zero even if it is not finite.
         return torch.where(mask, tensor * rescale, torch.zeros_like(tensor))
 
     return Params(

@@ -42,6 +42,7 @@ class Moments(Generic[Array]):
         """
         if len(rows) == 0:
             raise ValueError("moments need at least 1 row; got 0")
+        # float32 sums over millions of rows would lose the digits that deviations need.
         wide = rows.astype(np.float64) if isinstance(rows, np.ndarray) else rows.double()
         mean = wide.mean(0)
         return Moments(count=len(rows), mean=mean, squares=((wide - mean) ** 2).sum(0))
@@ -50,11 +51,13 @@ class Moments(Generic[Array]):
         """The moments of both parts together, by the update of Chan, Golub and LeVeque (1979)."""
         if not self.count or not other.count:
             return self if self.count else other
+        # A sum of squares less a squared mean would cancel; deviations from the mean do not.
         count = self.count + other.count
         delta = other.mean - self.mean
         return Moments(
             count=count,
             mean=self.mean + delta * (other.count / count),
+            # Integers are multiplied first, so the factor is rounded only once.
             squares=self.squares + other.squares + delta**2 * (self.count * other.count / count),
         )
 

@@ -46,7 +46,7 @@ class Params:
         return self.map(lambda tensor: tensor.to(device=device, dtype=dtype))
 
     def flat(self, out: Float[Tensor, "b p"] | None = None) -> Float[Tensor, "b p"]:
-        """One row for each INR: for each layer W row-major as (out, in), then b, as in the store.
+        """Flat rows, as in the store: for each layer W row-major as (out, in), then b.
 
         Args:
             out: tensor to fill and return, instead of a new one.
@@ -64,6 +64,7 @@ class Params:
                 f"flat needs {spec.num_params} parameters a row for {spec.architecture}; "
                 f"got {flat.shape[1]}"
             )
+        # Views share memory with the rows, so reading a store copies nothing here.
         cuts = [
             flat[:, slot.offset : slot.offset + slot.size].unflatten(1, slot.shape)
             for slot in spec.layers
@@ -80,7 +81,7 @@ class Params:
 
 
 def per_inr(values: Tensor, tensor: Tensor) -> Tensor:
-    """One value an INR, reshaped to broadcast over a tensor of those INRs."""
+    """Values of b INRs, reshaped to broadcast over a tensor (b, ...) of them."""
     return values.reshape(-1, *[1] * (tensor.ndim - 1))
 
 
@@ -88,6 +89,7 @@ def select(mask: Bool[Tensor, " b"], yes: Params, no: Params) -> Params:
     """The INRs of yes where mask is true and those of no elsewhere."""
 
     def chosen(a: Tensor, b: Tensor) -> Tensor:
+        # where, not a product with the mask: 0 * NaN would be NaN.
         return torch.where(per_inr(mask, a), a, b)
 
     return Params(

@@ -52,6 +52,7 @@ def hash_items(item_ids: Iterable[str]) -> Int[Tensor, " b"]:
 
 def fold(keys: Int[Tensor, " b"], data: int | Int[Tensor, " b"]) -> Int[Tensor, " b"]:
     """Extend the name of each key by one more part, such as the number of a layer."""
+    # Mixing data first keeps small numbers such as layers from colliding with nearby keys.
     data = torch.as_tensor(data, dtype=torch.int64, device=keys.device)
     return _mix(keys ^ _mix(data + _GOLDEN))
 
@@ -63,7 +64,7 @@ def keys(
     views: int | Int[Tensor, " b"] = 0,
     epoch: int = 0,
 ) -> Int[Tensor, " b"]:
-    """One key an INR, on the device of items.
+    """Keys for a batch, one an INR, on the device of items.
 
     Args:
         seed: seed of the run, any integer.
@@ -78,12 +79,14 @@ def keys(
 
 def bits(keys: Int[Tensor, " b"], num: int, start: int = 0) -> Int[Tensor, "b num"]:
     """64 random bits for each of num positions of each key, from position start on."""
+    # SplitMix64's stream: output i of a seed is mix(seed + (i + 1) * golden).
     positions = torch.arange(start + 1, start + num + 1, dtype=torch.int64, device=keys.device)
     return _mix(keys[:, None] + positions * _GOLDEN)
 
 
 def _is_compiled_for(keys: Int[Tensor, " b"], num: int) -> bool:
     """Whether a compiled pass is available and pays for num numbers of each key."""
+    # Tracers of torch.compile cannot see into compiled code.
     if keys.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     enough = _SOME if "numba" in sys.modules else _MANY
@@ -99,6 +102,7 @@ def _unit(
     keys: Int[Tensor, " b"], num: int, dtype: torch.dtype, compiled: bool
 ) -> Float[Tensor, "b num"]:
     """Uniform numbers in [0, 1): the leading bits, as many as the dtype holds."""
+    # The digits of a mantissa, so that every result is exact and below 1.
     digits = 53 if dtype == torch.float64 else 24
     if not compiled:
         return _shift_right(bits(keys, num), 64 - digits).to(dtype) * 2.0**-digits
@@ -131,6 +135,7 @@ def uniform(
 def _box_muller(keys: Int[Tensor, " b"], num: int, compiled: bool) -> Float[Tensor, "b num"]:
     """Standard normal numbers in float64. In-place steps write only to tensors made here."""
     unit = _unit(keys, 2 * num, torch.float64, compiled)
+    # log1p of -u is finite, because u < 1.
     radius = unit[:, :num].neg().log1p_().mul_(-2.0).sqrt_()
     return radius.mul_(unit[:, num:].mul(2.0 * math.pi).cos_())
 
@@ -177,5 +182,6 @@ def integers(
     """Integers from low to high - 1 with equal chances (to within 2^-53)."""
     if not low < high:
         raise ValueError(f"integers needs low < high; got low={low}, high={high}")
+    # 53 bits: a float32 draw would never reach most values of a wide range.
     unit = uniform(keys, shape, dtype=torch.float64)
     return low + (unit * (high - low)).floor().to(torch.int64)

@@ -18,6 +18,7 @@ def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
     fan_in = spec.widths[layer]
     torch_bound = 1.0 / math.sqrt(fan_in)
     is_last = layer == spec.num_hidden
+    # The linear last layer has no omega; SIREN's code bounds it by that of the layer below.
     omega = spec.omega[layer - 1 if is_last else layer]
     weight = math.sqrt(6.0 / fan_in) / omega
     if layer == 0 and init.first_layer != "small":
@@ -40,6 +41,7 @@ def initialise(spec: InrSpec, init: InitConfig, keys: Int[Tensor, " b"]) -> Para
     """Draw the starting weights of a batch, float32, on the device of keys."""
     weights, biases = [], []
     for layer, (fan_in, fan_out) in enumerate(pairwise(spec.widths)):
+        # Each tensor folds its number into the key, so changing one width moves no other draw.
         weight, bias = _bounds(spec, init, layer)
         weights.append(rng.uniform(rng.fold(keys, 2 * layer), (fan_out, fan_in), -weight, weight))
         biases.append(rng.uniform(rng.fold(keys, 2 * layer + 1), (fan_out,), -bias, bias))
@@ -65,6 +67,7 @@ def evaluate(
     Args:
         coords: (n, d_in), the same points for every INR, or (b, n, d_in).
     """
+    # expand shares the points among INRs without copying them.
     hidden = coords if coords.ndim == 3 else coords.expand(len(params), *coords.shape)
     for layer, (weight, bias) in enumerate(zip(params.weights, params.biases, strict=True)):
         hidden = torch.baddbmm(bias[:, None, :], hidden, weight.mT)

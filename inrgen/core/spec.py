@@ -91,6 +91,7 @@ class InrSpec:
             )
         if len(self.omega) != self.num_hidden:
             raise ValueError(f"omega needs {self.num_hidden} hidden layers; got {self.omega}")
+        # Half periods divide by omega, and a negative one would only flip signs.
         if not all(math.isfinite(w) and w > 0 for w in self.omega):
             raise ValueError(f"omega must be positive and finite; got {self.omega}")
         if self.activation not in get_args(Activation):
@@ -149,16 +150,19 @@ class InrSpec:
     @property
     def spec_id(self) -> str:
         """Name of this spec: its widths and eight digits of a hash of all its fields."""
+        # Sorted keys: the id must not depend on the order of fields in this file.
         text = json.dumps(self.to_dict(), sort_keys=True)
         return f"{self.architecture}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; from_dict is the inverse."""
+        # JSON has no tuples; from_dict turns lists back.
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @staticmethod
     def from_dict(facts: dict[str, Any]) -> "InrSpec":
         """Rebuild a spec from to_dict's values. Raises ValueError for a missing or foreign key."""
+        # Strict, because a default for a missing convention would silently misread weights.
         known = set(InrSpec.__dataclass_fields__)
         if set(facts) != known:
             raise ValueError(f"a spec needs exactly the keys {sorted(known)}; got {sorted(facts)}")

@@ -22,7 +22,7 @@ from inrgen.core.spec import InrSpec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Symmetry:
-    """One element of each INR's symmetry group: permutation, sign and phase of hidden units.
+    """Element of each INR's symmetry group: permutation, sign and phase of hidden units.
 
     It moves (W, b, U) of unit permutations[l][i] to position i as
     (s W, s b + k pi / omega[l], (-1)^k s U), with s = signs[l][i] and k = phases[l][i]. The group
@@ -81,11 +81,6 @@ def take(symmetry: Symmetry, index: slice | Int[Tensor, " r"]) -> Symmetry:
     return _map(lambda layer: layer[index], [symmetry])
 
 
-def cat(symmetries: Sequence[Symmetry]) -> Symmetry:
-    """The elements of several batches as one batch, in order."""
-    return _map(lambda *layers: torch.cat(layers), symmetries)
-
-
 def select(mask: Bool[Tensor, " b"], yes: Symmetry, no: Symmetry) -> Symmetry:
     """The elements of yes where mask is true and those of no elsewhere."""
     return _map(lambda a, b: torch.where(mask[:, None], a, b), [yes, no])
@@ -111,6 +106,7 @@ def permute(params: Params, permutations: Sequence[Int[Tensor, "b _h"]]) -> Para
     _check_layers("permutations", permutations, params)
     weights, biases = list(params.weights), list(params.biases)
     for l, order in enumerate(permutations):
+        # Indexing moves numbers without arithmetic, so every bit survives.
         weights[l] = torch.take_along_dim(weights[l], order[:, :, None], dim=1)
         biases[l] = torch.take_along_dim(biases[l], order, dim=1)
         weights[l + 1] = torch.take_along_dim(weights[l + 1], order[:, None, :], dim=2)
@@ -128,6 +124,7 @@ def negate(params: Params, signs: Sequence[Int[Tensor, "b _h"] | Float[Tensor, "
     _check_layers("signs", signs, params)
     weights, biases = list(params.weights), list(params.biases)
     for l, sign in enumerate(signs):
+        # Products with +1 and -1 are exact in any dtype.
         sign = sign.to(params.dtype)
         weights[l] = sign[:, :, None] * weights[l]
         biases[l] = sign * biases[l]
@@ -151,6 +148,7 @@ def shift_phase(
     _check_layers("phases", phases, params)
     weights, biases = list(params.weights), list(params.biases)
     for l, (phase, frequency) in enumerate(zip(phases, omega, strict=True)):
+        # In float64, because float32 would lose digits of large k.
         shift = (phase.to(torch.float64) * (math.pi / frequency)).to(params.dtype)
         biases[l] = biases[l] + shift
         weights[l + 1] = weights[l + 1] * parity(phase)[:, None, :].to(params.dtype)
@@ -165,6 +163,7 @@ def wrap_phase(params: Params, omega: Sequence[float]) -> Params:
     biases = list(params.biases)
     for l, frequency in enumerate(omega):
         period = 2.0 * math.pi / frequency
+        # Detached: the number of periods is constant, and round has no useful gradient.
         biases[l] = biases[l] - period * torch.round(biases[l].detach() / period)
     return Params(weights=params.weights, biases=tuple(biases))
 
@@ -186,6 +185,7 @@ def scale_units(params: Params, factors: Sequence[Float[Tensor, "b _h"]]) -> Par
 
 def parity(phases: Int[Tensor, "b h"]) -> Int[Tensor, "b h"]:
     """(-1)^k, also for negative k."""
+    # In two's complement, & 1 gives the parity of negative numbers, too.
     return 1 - 2 * (phases & 1)
 
 
@@ -215,6 +215,7 @@ def compose(second: Symmetry, first: Symmetry) -> Symmetry:
     ):
         permutations.append(below.gather(1, order))
         signs.append(sign * sign_1.gather(1, order))
+        # The second sign also flips the shift that the first element made.
         phases.append((phase + sign * phase_1.gather(1, order)) & 1)
     return Symmetry(
         permutations=tuple(permutations),
@@ -226,6 +227,7 @@ def compose(second: Symmetry, first: Symmetry) -> Symmetry:
 
 def inverse(symmetry: Symmetry) -> Symmetry:
     """The inverse element; its phases are not wrapped."""
+    # argsort of a permutation is its inverse.
     back = tuple(order.argsort(dim=1) for order in symmetry.permutations)
     signs = tuple(s.gather(1, order) for s, order in zip(symmetry.signs, back, strict=True))
     phases = tuple(

@@ -65,6 +65,7 @@ def aligned_sum(
     names: names of INRs, as in match; they make the result independent of the parts.
     """
     found = match(spec, template, params, config, names=names)
+    # A single NaN would spoil the whole mean.
     good = found.after.isfinite()
     return AlignedSum(
         total=found.aligned.map(lambda tensor: tensor[good].double().sum(dim=0, keepdim=True)),
@@ -138,6 +139,7 @@ def medoid(
     finite = params.flat().isfinite().all(dim=1).nonzero()[:, 0]
     if len(finite) == 0:
         raise ValueError(f"params needs at least 1 INR that is finite; got 0 of {len(params)}")
+    # Names must follow their INRs through the selection.
     called = None if names is None else names.cpu()[finite.cpu()]
     sums = _pairwise_distances(spec, params[finite], config, called).sum(dim=1)
     return finite[sums.argmin()]

@@ -29,15 +29,17 @@ _ENTRIES_A_THREAD = 32_768
 
 @cache
 def has_numba() -> bool:
-    """Whether numba is installed, without the second that importing it takes."""
+    """Return whether numba is installed, without the second that importing it takes."""
     return find_spec("numba") is not None
 
 
 def sources_digest(*files: str | Path) -> int:
     """A number that changes when any of these source files changes."""
     digest = hashlib.sha256()
+    # Sorted, so that the order of arguments does not matter.
     for file in sorted(map(Path, files)):
         digest.update(file.read_bytes())
+    # Seven bytes fit into the int64 that kernels return.
     return int.from_bytes(digest.digest()[:7], "little")
 
 

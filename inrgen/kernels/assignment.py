@@ -57,6 +57,7 @@ def _bid(gain, stride, price, row_of, col_of, free, waiting):
         i = free[k]
         k += 1
         best, second, j = best_two(gain, i * stride, price, stride)
+        # At this price the row is indifferent between its best and second best column.
         raised = price[j] + (best - second)
         rises = raised > price[j]
         price[j] = raised
@@ -93,8 +94,10 @@ def _make_room(gain, stride, price, row_of, col_of, start, reach, held, before, 
         base = gain[i * stride + end] - price[end] - high
         high, end = relax(gain, i * stride, held, base, i, end, reach, before, stride)
         i = row_of[end]
+    # Prices of settled columns rise by their slack, so assigned rows keep their best columns.
     for k in range(num_done):
         price[done[k]] += length[k] - high
+    # Walk the chain back from the free column, and give each row its next column.
     j = end
     while True:
         i = before[j]
@@ -131,6 +134,7 @@ def improve(gain, price, current, scratch):
     free, row_of, before, done = scratch[0][:4, :stride]
     col_of = scratch[0][4, :n]
     reach, held, length = scratch[1][:, :stride]
+    # Greedy claim, two rounds of bids (as published), then shortest chains for the rest.
     waiting = _claim(gain, stride, price, row_of, col_of, free)
     for _ in range(2):
         waiting = _bid(gain, stride, price, row_of, col_of, free, waiting)
@@ -141,6 +145,7 @@ def improve(gain, price, current, scratch):
     for i in range(n):
         old += gain[i * stride + current[i]]
         new += gain[i * stride + col_of[i]]
+    # The margin covers rounding of the sums, which would otherwise flip ties back and forth.
     if new > old + 1e-12 * abs(old):
         current[:] = col_of
         return True

@@ -37,6 +37,7 @@ class _FitEmitter(Workspace):
         b = self.builder
         halves = self.call("rint", half_turns)
         rest = b.fsub(half_turns, halves)
+        # The parity of k, moved to the sign bit.
         odd = b.shl(b.fptosi(halves, BITS), ir.Constant(BITS, [31] * LANES))
         square = b.fmul(rest, rest)
 
@@ -126,6 +127,7 @@ class WeightPlaces(NamedTuple):
 
 def _fields(builder, kind, places, value):
     """The numbers of a named tuple, by the same names."""
+    # Offsets are added to each other, so all need one width.
     assert all(field == types.int64 for field in kind), f"{kind} is not all int64"
     return places(*cgutils.unpack_tuple(builder, value))
 
@@ -163,6 +165,7 @@ def backward_block(typingctx, work, vectors, places, p, j):
         sums = e.points_by_features([[e.constant(0.0)] * num] * ROWS, f, p, j)
         for v in range(num):
             bias = e.step(e.place(f.bias, j), v * LANES)
+            # The bias gradient is summed here, while the products are in registers.
             total = e.load(bias)
             for r in range(ROWS):
                 pointer = e.cell(f.slope, f.width, p, j, r, v)
@@ -248,7 +251,7 @@ def transpose_block(typingctx, work, source, source_step, target, target_step):
 def adam_block(
     typingctx, work, theta, stride, scale, size, epsilon, decay, beta1, new1, beta2, new2
 ):
-    """One Adam update of LANES parameters; moments and gradient lie 1, 2 and 3 strides on.
+    """Update LANES parameters by Adam; moments and gradient lie 1, 2 and 3 strides on.
 
     new1 and new2 are 1 - beta1 and 1 - beta2. The caller rounds them from float64, because
     subtracting a float32 beta2 from 1 would lose digits.
@@ -266,6 +269,7 @@ def adam_block(
         first = e.fma(beta1, first, builder.fmul(new1, gradient))
         square = builder.fmul(gradient, gradient)
         second = e.fma(beta2, second, builder.fmul(new2, square))
+        # The schedule folds the bias corrections of Adam into size and epsilon.
         root = builder.fadd(e.call("sqrt", second), epsilon)
         moved = builder.fsub(
             builder.fmul(decay, value), builder.fdiv(builder.fmul(size, first), root)

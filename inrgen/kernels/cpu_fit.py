@@ -109,6 +109,7 @@ _inner_weight_gradient = _weight_gradient_by(ROWS)
 _last_weight_gradient = _weight_gradient_by(1)
 
 
+# Reassociation lets the compiler sum squares in vectors.
 @njit(fastmath={"reassoc"})
 @no_type_check
 def _residuals(work, layout, values, points, real, offset, scale):
@@ -163,6 +164,7 @@ def _tile_backward(work, layout, hidden, coords, points):
     depth, out = layout.d_out, gradient + layout.last_weight
     places = WeightPlaces(points, a, a_step, last.sine, last.width, out)
     _last_weight_gradient(work, layout.d_out, places)
+    # The last layer's input gradient is formed inside the first _backward below.
     for l in range(len(hidden) - 1, -1, -1):
         h = hidden[l]
         out = gradient + h.weight
@@ -202,6 +204,7 @@ def _update(work, layout, hidden, half_turns, scalars, adam):
     beta1, new1, beta2, new2 = adam
     begin = 0
     for l in range(len(hidden) + 1):
+        # Gradients are of half turns, so sine layers scale them by omega / pi.
         end, scale = layout.num_state, np.float32(1.0)
         if l < len(hidden):
             h = hidden[l]
@@ -239,6 +242,7 @@ def _take_drawn(work, drawn, layout, coords, values, key, step):
     """Copy a step's points: those of rng.integers(rng.fold(key, step), (num_points,), 0, n)."""
     golden = np.uint64(0x9E3779B97F4A7C15)
     step_key = _mix(key ^ _mix(np.uint64(step) + golden))
+    # Indices first, then copies: the hash vectorises, gathering does not.
     for p in range(layout.num_points):
         bits = _mix(step_key + np.uint64(p + 1) * golden)
         drawn[p] = np.int64(bits >> np.uint64(11)) * 2.0**-53 * len(values)
@@ -258,6 +262,7 @@ def _loss_and_gradient(work, layout, hidden, half_turns, offset):
     work[gradient : gradient + layout.num_state] = 0.0
     _scale_weights(work, hidden, half_turns)
     count = layout.num_points * layout.d_out
+    # The gradient of the mean of squares: 2 / count times the residual.
     total, scale = 0.0, np.float32(2.0 / count)
     for begin in range(0, layout.num_rows, layout.tile_points):
         points = min(layout.tile_points, layout.num_rows - begin)
@@ -278,6 +283,7 @@ def _fit_one(work, job, coords, values, key):
     drawn = np.empty(layout.num_points if job.draws else 0, dtype=np.int64)
     if not job.draws:
         _take_all(work, layout, coords, values)
+    # A fit of no steps still reports its loss.
     for step in range(max(num_steps, 1)):
         if job.draws:
             _take_drawn(work, drawn, layout, coords, values, key, step)
@@ -294,8 +300,10 @@ def _compile_for(digest):
     @kept_on_disk
     @no_type_check
     def fit_rows(work, job, signals, theta, final_loss, num_steps, begin, end):
+        # The mode belongs to the thread, and threads of the pool are new.
         flush_denormals()
         for row in range(begin, end):
+            # Padding must start at zero, and NaN of the last fit must not survive.
             work[:] = 0.0
             for i in range(len(job.places)):
                 work[job.places[i]] = theta[row, i]

@@ -28,6 +28,7 @@ class Tile:
 def host_tile() -> Tile:
     """The register block for this processor: one accumulator for each of rows x 2 vectors."""
     features = llvm.get_host_cpu_features()
+    # 32 registers hold 8 x 2 sums and their operands; 16 registers hold 4 x 2.
     if features.get("avx512f"):
         return Tile(lanes=16, rows=8)
     if features.get("avx"):
@@ -58,6 +59,7 @@ class Emitter:
         self.context, self.builder = context, builder
         self.element, self.lanes = element, lanes
         self.vector = ir.VectorType(element, lanes)
+        # Vectors start at any number, so only the alignment of one number is known.
         self.align = 4 if element == FLOAT else 8
 
     def data(self, array_type, array):
@@ -93,6 +95,7 @@ class Emitter:
 
     def constant(self, value):
         """A vector with a number known now in every lane."""
+        # LLVM accepts only float constants that float32 holds exactly.
         rounded = float(np.float32(value)) if self.element == FLOAT else float(value)
         return ir.Constant(self.vector, [rounded] * self.lanes)
 
@@ -152,6 +155,7 @@ class Emitter:
         """
         distance = self.lanes // 2
         while distance:
+            # A butterfly: after distance 1, every lane has met every other.
             order = [i ^ distance for i in range(self.lanes)]
             vectors = combine(vectors, [self.shuffle(v, v, order) for v in vectors])
             distance //= 2

@@ -40,6 +40,7 @@ def _best_turn(incoming, outgoing, bias_1, bias_2, step):
     for sign in (1, -1):
         for odd in (0, 1):
             gain, phase = _turned(float(sign), float(odd), incoming, outgoing, bias_1, bias_2, step)
+            # Strict, so the first of equal ways wins in every batch.
             if gain > best:
                 best, best_sign, best_phase = gain, sign, int(phase)
     return best_sign, best_phase
@@ -70,6 +71,7 @@ def _lay_out(row, at, sizes, width, table):
     bias = at + n * m
     table[:] = 0.0
     for i in range(n):
+        # Within a tile, the columns of one table row are adjacent.
         place = i // width * width * depth + i % width
         for k in range(m):
             table[place + k * width] = row[at + i * m + k]
@@ -102,7 +104,7 @@ def _move(table, layer, sizes, choice, moved):
     for k in range(depth):
         source, factor = m, 1.0
         if k < m:
-            # Coordinates, below the first hidden layer, have the identity.
+            # Coordinates have the identity. Parity of a phase acts on outgoing weights only.
             source = order[layer, k]
             factor = float(sign[layer, k] * (1 - 2 * (phase[layer, k] & 1)))
         elif k > m:
@@ -124,6 +126,7 @@ def _multiply(left, right, skip, stop, sizes, total):
             tile(left, first, right, place, stop - skip, total, i * padded(n) + j, padded(n))
 
 
+# Reassociation vectorises the sum; its last digits do not matter.
 @njit(fastmath={"reassoc"})
 @no_type_check
 def _total(gains):
@@ -205,6 +208,7 @@ def _improve_layer(kind, step, layer, skip, sizes, tables, choice, price, room, 
     rooms = room[:, : n * padded(n)]
     _move(right, layer, sizes, choice, moved)
     _fill_gains(kind, step, left, moved, skip, sizes, rooms)
+    # Overflow of huge weights gives gains on which the search would not end.
     if not np.isfinite(_total(rooms[2])):
         return False
     order, sign, phase = choice
@@ -284,6 +288,7 @@ def _descend(
                 _lay_out(one[b if one.shape[0] > 1 else 0], at, sizes, TILE_ROWS, left[part])
             _lay_out(two[b], at, sizes, padded(sizes[1]), right[part])
             at += sizes[1] * (sizes[0] + 1)
+            # Prices of infinity keep padding columns out of every assignment.
             prices[l, : sizes[1]] = 0.0
             prices[l, sizes[1] :] = np.inf
         # A reference shared by all pairs needs its table only once.

@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 
 from inrgen.kernels.emitter import DOUBLE, INT, Emitter
 
+# One AVX-512 register, or two of AVX; LLVM splits vectors that a machine lacks.
 _LANES = 8
 # Tile of a matrix product: this many rows and columns are held in registers.
 TILE_ROWS, TILE_COLUMNS = 4, 2 * _LANES
@@ -54,6 +55,7 @@ class _Greatest:
     def place_of(self, top):
         """The first column of the greatest value, which every lane of top holds."""
         builder = self.e.builder
+        # Lanes keep their first maximum, so the smallest of their columns is the first of all.
         ties = builder.fcmp_ordered("==", builder.load(self.held), top)
         candidates = builder.select(ties, builder.load(self.places), self.e.never)
         (least,) = self.e.reduce_lanes(lambda a, b: [self.e.less(a[0], b[0])], candidates)
@@ -72,6 +74,7 @@ def best_two(typingctx, gains, at, prices, num):
         greatest, second = _Greatest(e), cgutils.alloca_once_value(builder, e.least)
         with e.starts(args[3]) as (start, _):
             value = builder.fsub(e.load(e.at(row, start)), e.load(e.at(price, start)))
+            # The loser of each comparison competes for second place.
             behind = e.less(value, greatest.take(value, e.columns(start)))
             builder.store(e.greater(builder.load(second), behind), second)
 
@@ -101,6 +104,7 @@ def relax(typingctx, gains, at, held, base, row, done, reach, before, num):
         e = _Rows(context, builder)
         gain, prices, reached, origin = (e.data(signature.args[k], args[k]) for k in (0, 2, 6, 7))
         gain, away, here = e.at(gain, args[1]), e.splat(args[3]), e.splat(args[4])
+        # Column numbers are float64, so that their masks select float64 vectors directly.
         closing = e.splat(builder.sitofp(args[5], DOUBLE))
         greatest = _Greatest(e)
         with e.starts(args[8]) as (start, _):
@@ -142,7 +146,7 @@ def scaled(typingctx, source, source_at, factor, target, target_at):
 
 @intrinsic
 def tile(typingctx, left, left_at, right, right_at, depth, total, at, stride):
-    """One tile of a matrix product; entry (r, c) goes to total[at + r * stride + c].
+    """Tile of a matrix product; entry (r, c) goes to total[at + r * stride + c].
 
     The entry is the sum over k < depth of left[left_at + k * TILE_ROWS + r] times
     right[right_at + k * TILE_COLUMNS + c].

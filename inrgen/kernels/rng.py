@@ -77,6 +77,7 @@ def fill_unit(keys, constants, digits, found):
     """
     golden, mix_1, mix_2 = constants[0], constants[1], constants[2]
     drop, unit = np.uint64(64 - digits), 2.0**-digits
+    # numba would turn uint64 with a plain integer into float64.
     s_1, s_2, s_3 = np.uint64(30), np.uint64(27), np.uint64(31)
     for row in range(found.shape[0]):
         key, numbers = keys[row], found[row]
@@ -120,6 +121,7 @@ def _pairs_to_normal(chances, turns, found):
     """
     doubts = 0
     for place in range(len(found)):
+        # Shifting by sqrt(1/2) centres mantissas on 1, where the series in s is shortest.
         shifted = _bits_of(chances[place]) + (_ONE_BITS - _ROOT_BITS)
         exponent = (shifted >> 52) - 1023
         mantissa = _number_of((shifted & _MANTISSA) + _ROOT_BITS)
@@ -140,6 +142,7 @@ def _pairs_to_normal(chances, turns, found):
         value = math.sqrt(-2.0 * log) * (r * series)
         margin = abs(value) * _DOUBT
         low, high = np.float32(value - margin), np.float32(value + margin)
+        # Rounding at both ends of the error interval must agree, else the number is in doubt.
         found[place] = low
         doubts += (low != high) | (abs(r) < 2.0**-30) | (log > -(2.0**-30))
     return doubts

@@ -19,6 +19,7 @@ _SINE = tuple((-1.0) ** k * math.pi ** (2 * k + 1) / math.factorial(2 * k + 1) f
 @no_type_check
 def note_finite(flat, found):
     """Set found[r] to whether every number of row r is finite; compares absolute values as bits."""
+    # Integer maxima vectorise, while a float maximum must treat NaN apart.
     bits = flat.view(np.int32)
     for row in range(flat.shape[0]):
         numbers, most = bits[row], np.int32(0)
@@ -46,6 +47,7 @@ def negate_rows(flat, signs, widths, found):
             old_bias, new_bias = flat[row, stop : stop + num_out], found[row, stop : stop + num_out]
             is_last = layer == num_layers - 1
             for unit in range(num_out):
+                # Outputs have no sign.
                 sign = np.float32(1.0) if is_last else above[unit]
                 new_bias[unit] = old_bias[unit] * sign
                 if layer == 0:
@@ -91,6 +93,7 @@ def move_rows(flat, matrix, shift, scale, offset, widths, found):
             new[place] = scale[row] * old[place] + raised
 
 
+# Reassociation vectorises the sums; deviations flags results that could depend on it.
 @njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 @no_type_check
 def _variance(values):
@@ -123,6 +126,7 @@ def deviations(flat, cuts, found, doubtful):
                 continue
             variance, square = _variance(values)
             deviation = math.sqrt(variance)
+            # Bounds the rounding of a sum of that many float64 terms in any order.
             margin = len(values) * 2.0**-50 * deviation
             low, high = np.float32(deviation - margin), np.float32(deviation + margin)
             found[row, t] = low
@@ -172,6 +176,7 @@ def _sine(half_turns):
 @no_type_check
 def _affine(theta, at, fan_in, fan_out, scale, inputs, outputs):
     """Fill outputs with scale * (W x + b) for a tile; W and b start at theta[at]."""
+    # Four inputs a pass: each output tile is loaded and stored a quarter as often.
     fours = fan_in // 4 * 4
     for o in range(fan_out):
         out, row = outputs[o], at + o * fan_in
