@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from inrgen.core import rng
-from inrgen.core.splits import SPLITS
+from inrgen.core.config import SPLITS
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 
 

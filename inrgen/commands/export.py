@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.exchange.conventions import ExportOptions, FormatName
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
-from inrgen.core.splits import Split
+from inrgen.core.config import Split
 from inrgen.exchange.table_file import check_table_path, write_table
 from inrgen.store.reader import open_store
 from inrgen.training.checkpoint import load_model

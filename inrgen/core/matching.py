@@ -26,9 +26,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng, symmetry
-from inrgen.core.config import MatchConfig as MatchConfig
-from inrgen.core.config import Opening as Opening
-from inrgen.core.config import thorough as thorough
+from inrgen.core.config import MatchConfig
 from inrgen.core.descent import descend
 from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inrgen.core.params import Params, per_inr
-from inrgen.core.params import select as select
 
 
 def mix(first: Params, second: Params, lam: Float[Tensor, " b"]) -> Params:

@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.config import Kind as Kind
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from jaxtyping import Bool, Int
 
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.exchange.conventions import ExportOptions, FormatName
 from inrgen.exchange.formats.base import ExportContext, Format, load_format
 from inrgen.store.reader import Store, open_store

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inrgen.core.config import SPLITS
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import SPLITS
 from inrgen.exchange.conventions import Conventions, FormatName
 from inrgen.exchange.conversion import standardisation
 from inrgen.exchange.files import BadEntry, read_json

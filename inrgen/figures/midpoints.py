@@ -8,13 +8,13 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from inrgen.core.grid import grid_coords
-from inrgen.core.matching import match, thorough
+from inrgen.core.config import Kind, thorough
+from inrgen.core.geometry import grid_coords
+from inrgen.core.matching import match
 from inrgen.core.mixing import mix
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
-from inrgen.core.symmetry import Kind
 from inrgen.figures.pictures import as_intensity, bare, show_picture
 from inrgen.figures.style import INK, set_heading
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from inrgen.core.grid import grid_coords, noted_grid
+from inrgen.core.geometry import grid_coords, noted_grid
 from inrgen.core.siren import evaluate
 from inrgen.figures.meshes import solid_pairs, solids_figure
 from inrgen.figures.pictures import PicturePair, as_intensity, reconstructions_figure

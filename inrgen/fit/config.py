@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from inrgen.core.siren import InitConfig
+from inrgen.core.config import InitConfig
 from inrgen.core.spec import InrSpec
 
 Schedule = Literal["constant", "cosine"]

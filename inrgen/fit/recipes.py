@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from inrgen.core.siren import InitConfig
+from inrgen.core.config import InitConfig
 from inrgen.core.spec import SOLID_KINDS, InrSpec
 from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import FitConfig

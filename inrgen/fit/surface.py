@@ -9,7 +9,7 @@ from jaxtyping import Float
 from skimage.measure import marching_cubes
 from torch import Tensor
 
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.metrics import iou
 from inrgen.core.params import Params
 from inrgen.core.rng import hash_items

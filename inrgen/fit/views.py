@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.metrics import reconstruction_psnr_db
 from inrgen.core.params import Params
 from inrgen.core.siren import init_keys, initialise

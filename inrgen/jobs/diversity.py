@@ -8,8 +8,8 @@ from jaxtyping import Int
 
 from inrgen.core import rng
 from inrgen.core.config import Kind, thorough
-from inrgen.core.diversity import DiversityRow, measure_diversity
 from inrgen.core.geometry import grid_coords
+from inrgen.core.metrics import DiversityRow, measure_diversity
 from inrgen.store.reader import Store
 from inrgen.store.records import is_usable
 

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from inrgen.core.grid import grid_coords
-from inrgen.core.matching import MatchConfig, match
+from inrgen.core.config import MatchConfig
+from inrgen.core.geometry import grid_coords
+from inrgen.core.matching import match
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inrgen.core.splits import Split
+from inrgen.core.config import Split
 from inrgen.figures.trade import Measured, TradePoint
 from inrgen.fit.variants import parse_variant
 from inrgen.probes.catalog import (

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.probes.catalog import HEADS, Accuracy, accuracy, accuracy_text, judged_shares
 from inrgen.probes.config import Learners, ProbeConfig, ProbeName
 from inrgen.probes.report import columns_text, ignore_progress

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
 
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import ItemRun, NumberedItems, bucket_split

@@ -8,8 +8,8 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from inrgen.core.config import Split
 from inrgen.core.spec import ValueKind
-from inrgen.core.splits import Split
 from inrgen.sources.mesh import ShapeReference
 
 

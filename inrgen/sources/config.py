@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
 SplitChoice = Literal["all", "train", "val", "test"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.folders import Parts, item_id_of, list_files, real_file

@@ -10,8 +10,7 @@ from typing import overload
 import numpy as np
 from jaxtyping import Int
 
-from inrgen.core.rng import hash_name
-from inrgen.core.splits import Split
+from inrgen.core.config import Split, hash_name
 from inrgen.sources.base import Item
 
 

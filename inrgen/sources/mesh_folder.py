@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.folders import Parts, item_id_of, list_files, real_file

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inrgen.core.splits import Split
+from inrgen.core.config import Split
 from inrgen.sources.base import Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import ItemRun, NumberedItems, bucket_split

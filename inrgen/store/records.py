@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from jaxtyping import Bool
 
-from inrgen.core.splits import Split
+from inrgen.core.config import Split
 
 FitStatus = Literal["ok", "below_target", "non_finite", "bad_input"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from inrgen.core.rng import hash_name
+from inrgen.core.config import hash_name
 from inrgen.store.digests import read_self_checksum
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files

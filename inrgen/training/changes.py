@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from inrgen.core.matching import MatchConfig
+from inrgen.core.config import MatchConfig
 from inrgen.transforms import named
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.mix import MixUp

@@ -8,8 +8,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.mixing import select
-from inrgen.core.params import Params
+from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from inrgen.core import rng, symmetry
 from inrgen.core.config import MatchConfig
 from inrgen.core.matching import match
-from inrgen.core.mixing import mix, select
-from inrgen.core.params import Params
+from inrgen.core.mixing import mix
+from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Symmetry
 from inrgen.transforms.base import Transform

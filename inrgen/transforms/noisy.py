@@ -9,7 +9,7 @@ from typing import final
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from inrgen.core import noise, rng
+from inrgen.core import mixing, rng
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 
@@ -34,7 +34,7 @@ class GaussianNoise:
         return Params.from_flat(spec, rng.normal(keys, (spec.num_params,)))
 
     def apply(self, params: Params, draw: Params) -> Params:
-        return noise.add_noise(params, draw, self.scale)
+        return mixing.add_noise(params, draw, self.scale)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ class Dropout:
 
     def apply(self, params: Params, draw: Masks) -> Params:
         rescale = 1.0 / (1.0 - self.probability) if self.rescale else 1.0
-        return noise.drop(params, draw.keep, rescale)
+        return mixing.drop(params, draw.keep, rescale)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,4 +101,4 @@ class QuantileDropout:
         return Quantiles(quantile=rng.uniform(keys, (), 0.0, self.max_quantile))
 
     def apply(self, params: Params, draw: Quantiles) -> Params:
-        return noise.drop_below_quantile(params, draw.quantile)
+        return mixing.drop_below_quantile(params, draw.quantile)

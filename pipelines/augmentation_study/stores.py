@@ -11,8 +11,7 @@ import numpy as np
 
 from inrgen.commands.align import AlignConfig, align
 from inrgen.commands.build import build
-from inrgen.core.splits import SPLITS, Split
-from inrgen.core.symmetry import Kind
+from inrgen.core.config import SPLITS, Kind, Split
 from inrgen.executors.config import ExecutorConfig
 from inrgen.fit.build_config import BuildConfig
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation

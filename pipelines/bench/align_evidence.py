@@ -3,13 +3,12 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from inrgen.core.grid import grid_coords
-from inrgen.core.matching import MatchConfig, match, squared_distance, thorough
+from inrgen.core.config import Kind, MatchConfig, Split, thorough
+from inrgen.core.geometry import grid_coords
+from inrgen.core.matching import match, squared_distance
 from inrgen.core.metrics import function_distance, midpoint_error
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import Split
-from inrgen.core.symmetry import Kind
 from inrgen.core.template import iterated_mean
 from inrgen.probes.classifiers import LabelledRows, mlp_hits
 from inrgen.probes.config import ProbeTraining

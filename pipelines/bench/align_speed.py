@@ -9,11 +9,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from inrgen.core import rng
-from inrgen.core.matching import MatchConfig, match, thorough
+from inrgen.core.config import InitConfig, Kind, MatchConfig, thorough
+from inrgen.core.matching import match
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
-from inrgen.core.symmetry import Kind
 from inrgen.transforms.mix import MixUp
 from pipelines.bench.fitted import FittedViews
 

@@ -104,7 +104,7 @@ def make_batch(job: FitJob, num: int, first: int = 0) -> "FitBatch":
     import torch
 
     from inrgen.core import rng
-    from inrgen.core.grid import grid_coords
+    from inrgen.core.geometry import grid_coords
     from inrgen.core.siren import initialise
     from inrgen.fit.engine import FitBatch
 

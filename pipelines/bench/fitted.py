@@ -8,12 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
+from inrgen.core.config import Split
+from inrgen.core.geometry import grid_coords
 from inrgen.core.metrics import reconstruction_psnr_db
 from inrgen.core.params import Params
 from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import Split
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.engines import make_engine, resolve_engine
 from inrgen.fit.recipes import Recipe, recipe

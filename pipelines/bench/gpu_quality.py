@@ -2,7 +2,7 @@
 
 import torch
 
-from inrgen.core.siren import InitConfig
+from inrgen.core.config import InitConfig
 from inrgen.fit.config import FitConfig
 from inrgen.fit.gpu_engine import GpuEngine, Precision
 from inrgen.fit.torch_engine import TorchEngine

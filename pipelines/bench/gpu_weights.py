@@ -6,11 +6,11 @@ from typing import Any, get_args
 import torch
 
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
-from inrgen.core.matching import MatchConfig, match
+from inrgen.core.config import InitConfig, Kind, MatchConfig
+from inrgen.core.geometry import grid_coords
+from inrgen.core.matching import match
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, evaluate, initialise
-from inrgen.core.symmetry import Kind
+from inrgen.core.siren import evaluate, initialise
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
 from inrgen.transforms.named import PUBLISHED, make_transform

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from inrgen.core.matching import MatchConfig
+from inrgen.core.config import MatchConfig
 from inrgen.core.spec import InrSpec
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.runner import run_tasks

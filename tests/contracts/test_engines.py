@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
+from inrgen.core.config import InitConfig
+from inrgen.core.geometry import grid_coords
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.cpu_engine import CpuEngine

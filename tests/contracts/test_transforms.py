@@ -7,8 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from inrgen.core import geometry, rng, symmetry
+from inrgen.core.config import InitConfig
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.transforms import rows
 from inrgen.transforms.base import draw_rows, draw_tensors, rebuild_draw

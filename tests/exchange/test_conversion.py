@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec

@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from inrgen.core.splits import SPLITS
+from inrgen.core.config import SPLITS
 from inrgen.exchange.conventions import FAMILIES, ExportOptions
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.export_run import run_export

@@ -12,10 +12,10 @@ import torch
 from safetensors import safe_open
 from torch.testing import assert_close
 
-from inrgen.core.grid import grid_coords
+from inrgen.core.config import SPLITS
+from inrgen.core.geometry import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
-from inrgen.core.splits import SPLITS
 from inrgen.exchange.conventions import ExportOptions
 from inrgen.exchange.export_plan import plan_export
 from inrgen.exchange.export_run import run_export

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from inrgen.core import rng, symmetry
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.config import InitConfig
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.figures.midpoints import MidpointColumn, midpoint_pictures, midpoints_figure
 

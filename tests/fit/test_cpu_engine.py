@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
@@ -135,7 +135,7 @@ _PROGRAM = """
 import sys
 import torch
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig

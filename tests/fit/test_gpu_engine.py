@@ -14,8 +14,9 @@ triton = pytest.importorskip("triton", reason="triton is not installed")
 import triton.language as tl  # noqa: E402
 
 from inrgen.core import rng  # noqa: E402
+from inrgen.core.config import InitConfig  # noqa: E402
 from inrgen.core.params import Params  # noqa: E402
-from inrgen.core.siren import InitConfig, evaluate, initialise  # noqa: E402
+from inrgen.core.siren import evaluate, initialise  # noqa: E402
 from inrgen.core.spec import InrSpec  # noqa: E402
 from inrgen.fit import gpu_portable  # noqa: E402
 from inrgen.fit.config import FitConfig, update_scalars  # noqa: E402

@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 import torch
 
-from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.config import InitConfig
+from inrgen.core.siren import evaluate, initialise
 from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import FitConfig
 from inrgen.fit.recipes import recipe

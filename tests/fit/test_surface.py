@@ -9,9 +9,10 @@ import pytest
 import torch
 import trimesh
 
-from inrgen.core.grid import grid_coords
+from inrgen.core.config import InitConfig
+from inrgen.core.geometry import grid_coords
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.siren import initialise
 from inrgen.fit.config import FitPlan
 from inrgen.fit.engines import make_engine
 from inrgen.fit.recipes import recipe

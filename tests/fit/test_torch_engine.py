@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from inrgen.core import rng
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import Activation, InrSpec

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrgen.core.grid import grid_coords
+from inrgen.core.geometry import grid_coords
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from inrgen.core import rng, symmetry
+from inrgen.core.config import InitConfig, Split
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import Split
 from inrgen.probes.catalog import accuracy, differences, judged_shares
 from inrgen.probes.classifiers import LabelledRows, kernel_hits
 from inrgen.probes.config import PROBES, Learners, ProbeName, ProbeTraining

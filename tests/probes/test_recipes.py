@@ -8,7 +8,8 @@ import torch
 
 from inrgen.commands.probe_recipes import probe_recipes
 from inrgen.core import rng, symmetry
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.config import InitConfig
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.recipes import recipe
 from inrgen.fit.variants import KEYS, parse_variant

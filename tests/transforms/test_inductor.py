@@ -17,7 +17,8 @@ from torch.testing import assert_close
 from inrgen.core import rng
 from inrgen.core.mixing import mix
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.config import InitConfig
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.exact import RandomSymmetry

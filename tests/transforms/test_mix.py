@@ -7,11 +7,11 @@ import torch
 from torch.testing import assert_close
 
 from inrgen.core import rng, symmetry
-from inrgen.core.config import MatchConfig
+from inrgen.core.config import InitConfig, MatchConfig
 from inrgen.core.matching import match, squared_distance
 from inrgen.core.mixing import mix, mix_labels, one_hot
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, evaluate, initialise
+from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import draw_tensors, rebuild_draw
 from inrgen.transforms.exact import Permute

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from inrgen.core.config import SPLITS
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import SPLITS
 from inrgen.store.queries import COUNT_COLUMNS, RowCounts, count_by_split
 from inrgen.store.reader import Store
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from inrgen.core.config import Split
 from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import Split
 from inrgen.exchange.conventions import Conventions, ExportOptions, FormatName
 from inrgen.exchange.files import BadEntry
 

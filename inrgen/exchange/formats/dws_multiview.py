@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
+from inrgen.core.config import Split
 from inrgen.core.moments import Moments
-from inrgen.core.splits import Split
 from inrgen.exchange.formats import splits, state_dicts
 from inrgen.exchange.formats.base import Entry, ExportContext, Listing, Row
 

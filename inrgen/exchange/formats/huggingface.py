@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from inrgen.core.atomic import write_whole
+from inrgen.core.config import SPLITS
 from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import SPLITS
 from inrgen.exchange.card.croissant import croissant_document
 from inrgen.exchange.files import BadEntry, inside, write_json
 from inrgen.exchange.formats.base import ExportContext, Format, Row

@@ -24,9 +24,9 @@ from jaxtyping import Float32, Shaped
 
 from inrgen.core import rng
 from inrgen.core.atomic import write_whole
+from inrgen.core.config import SPLITS
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import SPLITS
 from inrgen.exchange.conventions import ExportOptions
 from inrgen.exchange.files import MAX_PARAMS, BadEntry, find_files, open_hdf5, plain_dataset
 from inrgen.exchange.formats.base import (

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float32
 from numpy import ndarray
 
+from inrgen.core.config import SPLITS
 from inrgen.core.spec import InrSpec
-from inrgen.core.splits import SPLITS
 from inrgen.exchange.conventions import Conventions, ExportOptions
 from inrgen.exchange.files import find_files
 from inrgen.exchange.formats.base import Entry, Listing, Loaded, Target

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from inrgen.core.splits import SPLITS, Split
+from inrgen.core.config import SPLITS, Split
 from inrgen.exchange.files import read_json, write_json
 from inrgen.exchange.formats.base import ExportContext, PathOf, Row
 

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from inrgen.core import rng
-from inrgen.core.matching import MatchConfig, match
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.config import InitConfig, MatchConfig
+from inrgen.core.matching import match
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.probes import classifiers
 from inrgen.probes.classifiers import LabelledRows

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from inrgen.core import rng
+from inrgen.core.config import InitConfig
 from inrgen.core.params import Params
-from inrgen.core.siren import InitConfig, initialise
+from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 
 
