@@ -4,9 +4,7 @@ from .conventions import FAMILIES as FAMILIES
 from .conventions import Conventions as Conventions
 from .conventions import ExportOptions as ExportOptions
 from .conventions import FormatName as FormatName
-from .export_plan import ExportPlan as ExportPlan
 from .export_plan import plan_export as plan_export
 from .export_run import run_export as run_export
-from .import_plan import ImportPlan as ImportPlan
 from .import_plan import plan_import as plan_import
 from .import_run import run_import as run_import

@@ -17,7 +17,7 @@ from inrgen.core.config import SPLITS, Split
 from inrgen.exchange.conventions import ExportOptions, FormatName
 from inrgen.exchange.formats.base import ExportContext, Format, load_format
 from inrgen.store.reader import Store, open_store
-from inrgen.store.records import usable_rows
+from inrgen.store.records import encode_texts, usable_rows
 
 _COLUMNS = ("row", "item_id", "view", "split", "label", "label_name", "status")
 
@@ -30,7 +30,7 @@ class Selection:
         rows: table with the columns row, item_id, view, split, label, label_name, item (0, 1, ...
             over all items) and number. number names an item's file: it is the number in the item
             id if those numbers differ within training and within test items, else a count.
-        left_out: number of rows asked for that hold no weights or whose item lacks a view.
+        left_out: number of requested rows without weights, or whose item lacks a view.
     """
 
     rows: pa.Table
@@ -198,19 +198,15 @@ def select_rows(
 
 def _split_codes(table: pa.Table) -> Int[np.ndarray, " r"]:
     """The index of each row's split within SPLITS."""
-    order = {split: code for code, split in enumerate(SPLITS)}
-    encoded = table["split"].combine_chunks().dictionary_encode()
-    names = [order[name] for name in encoded.dictionary.to_pylist()]
+    texts, codes = encode_texts(table["split"])
     # one more code, so that a table without rows can be indexed
-    return np.array([*names, 0])[encoded.indices.to_numpy()]
+    return np.array([*map(SPLITS.index, texts), 0])[codes]
 
 
 def _items(table: pa.Table) -> Int[np.ndarray, " r"]:
     """The ordinal of each row's item; the rows of an item are neighbours."""
-    if not table.num_rows:
-        return np.zeros(0, dtype=np.int64)
-    encoded = table["item_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    return np.cumsum(np.diff(encoded, prepend=encoded[:1]) != 0)
+    _, codes = encode_texts(table["item_id"])
+    return np.cumsum(np.diff(codes, prepend=codes[:1]) != 0)
 
 
 def _numbers(table: pa.Table, items: Int[np.ndarray, " r"]) -> Int[np.ndarray, " r"]:

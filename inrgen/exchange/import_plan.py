@@ -81,7 +81,7 @@ def plan_import(
     Args:
         conventions: conventions that the user states; they override what the files say.
         widths: sizes of all layers; None reads them from the files.
-        family: conventions that fill in whatever neither the user nor the files say.
+        family: conventions to assume if neither the user nor the files state them.
         grid: samples along each side of the signals; () if unknown.
 
     Raises:

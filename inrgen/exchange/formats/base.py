@@ -81,7 +81,7 @@ class Loaded:
 
     Attributes:
         widths: sizes of all layers, input and output included.
-        flat: (p,) parameters in the store's order; None if widths are not those asked for.
+        flat: (p,) parameters in the store's order; None if the caller wanted other widths.
         label: class of the item; -1 if there is none.
     """
 
@@ -112,7 +112,7 @@ def _write_nothing(context: ExportContext, rows: pa.Table, moments: Moments) -> 
 class Format:
     """One layout of files: five functions and the limits that the exporter must respect.
 
-    The functions may trust their arguments. They must check whatever they read from files.
+    The functions may trust their arguments. They must check everything they read from files.
 
     Attributes:
         target: (spec, source, options) gives the conventions to convert weights to. Raises

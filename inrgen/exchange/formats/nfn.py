@@ -27,7 +27,7 @@ def _path(context: ExportContext, row: Row) -> str:
     if row["label"] > 9:
         raise ValueError(f"nfn's loader knows ten classes, 0 to 9; got {row['label']}")
     folder = _FOLDERS.get(context.options.like or context.source, _CIFAR)
-    # the first exported view has the plain prefix, whatever its number
+    # the first exported view has the plain prefix, even if its number is not 0
     place = context.views.index(row["view"])
     prefix = f"{_PREFIX}_aug{place}" if place else _PREFIX
     return f"{folder}/{prefix}_{row['label']}s/net{row['item']}.pth"
