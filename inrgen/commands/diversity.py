@@ -96,9 +96,9 @@ def _draw(store: "Store", config: DiversityConfig, out: Path) -> Path:
     spec = store.spec
     if spec.value_kind != "intensity" or spec.d_in != 2 or spec.d_out not in (1, 3):
         raise ValueError(f"out draws pictures, so it needs a store of them; got {spec.spec_id}")
-    sample = sample_views(store, spec.spec_id, config.split, config.pairs, config.seed)
-    twins = np.flatnonzero(sample.items[1:] == sample.items[:-1])
-    pairs = np.stack([sample.rows[twins], sample.rows[twins + 1]], axis=1)
+    rows, items = sample_views(store, spec.spec_id, config.split, config.pairs, config.seed)
+    twins = np.flatnonzero(items[1:] == items[:-1])
+    pairs = np.stack([rows[twins], rows[twins + 1]], axis=1)
     columns = ["item_id", "label_name", "grid"]
     records = read_usable_records(store, pairs[:, 0].tolist(), spec.spec_id, columns)
     # One figure shows one size of picture.

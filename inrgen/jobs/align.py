@@ -1,5 +1,6 @@
 """Align a store: make its template, derive the aligned store, and measure the distances."""
 
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -25,7 +26,6 @@ from inrgen.jobs.derive import (
     fill,
     limit_executor,
     plan_derivation,
-    summarise,
 )
 from inrgen.jobs.operations import ALIGN, align_parameters, record_templates
 from inrgen.jobs.plan import PAIRS, TemplateChoice
@@ -71,9 +71,9 @@ def align_store(
             require_activation(spec, f"match {search.kind}", allowed)
     limited = limit_executor(plan.block_costs(), executor)
     ensure_store(plan, lambda: _make_templates(plan, template, search, executor.memory_mb))
-    filled = fill(plan, executor, limited)
-    distances = _measure(plan, limited[0].rows_at_once, limited[1])
-    return summarise(plan, out, filled, distances)
+    summary = fill(plan, executor, limited)
+    before, after = _measure(plan, limited[0].rows_at_once, limited[1])
+    return replace(summary, store=str(out), before=before, after=after)
 
 
 def make_template(spec: InrSpec, params: Params, kind: str, search: MatchConfig) -> Params:

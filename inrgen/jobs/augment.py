@@ -6,14 +6,7 @@ from dataclasses import replace
 import torch
 
 from inrgen.executors.config import ExecutorConfig
-from inrgen.jobs.derive import (
-    DerivePlan,
-    DeriveSummary,
-    ensure_store,
-    fill,
-    plan_derivation,
-    summarise,
-)
+from inrgen.jobs.derive import DerivePlan, DeriveSummary, ensure_store, fill, plan_derivation
 from inrgen.jobs.operations import AUGMENT, augment_parameters
 from inrgen.store.derivation import read_derivation
 from inrgen.store.files.location import Location
@@ -53,7 +46,7 @@ def augment_store(
         # A transform without meaning for these networks is refused before anything is written.
         make_chain(links).draw(spec, torch.zeros(0, dtype=torch.int64))
     ensure_store(plan, dict)
-    return summarise(plan, out, fill(plan, executor or ExecutorConfig()))
+    return replace(fill(plan, executor or ExecutorConfig()), store=str(out))
 
 
 def _plan(

@@ -191,22 +191,12 @@ def derive_blocks(
             yield staging.wait()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Filled:
-    """Rows that one run made and found, and the concurrency it ran with."""
-
-    rows_made: int
-    rows_found: int
-    seconds: float
-    concurrency: Concurrency
-
-
 def fill(
     plan: DerivePlan,
     executor: ExecutorConfig,
     limited: tuple[Concurrency, ExecutorConfig] | None = None,
-) -> Filled:
-    """Make and commit the blocks that are missing.
+) -> DeriveSummary:
+    """Make and commit the blocks that are missing, and sum up the finished store.
 
     Args:
         limited: the result of limit_executor from before other work of the same job; by default
@@ -222,38 +212,23 @@ def fill(
         tasks, name = plan.tasks(blocks, concurrency.rows_at_once), plan.derivation.operation
         with show_progress(name, total, total - missing, "INRs") as progress:
             for staged in derive_blocks(tasks, executor, progress.tick):
+                # One process commits, so that a store has one writer of fragments.
                 writer.commit(staged)
                 done = len(layouts[staged.spec_id].block_rows(staged.block))
                 made += done
                 progress.advance(done)
         writer.finish()
-    return Filled(
+    seconds = time.perf_counter() - began
+    return DeriveSummary(
+        store=plan.out,
+        operation=name,
         rows_made=made,
         rows_found=total - missing,
-        seconds=time.perf_counter() - began,
-        concurrency=concurrency,
-    )
-
-
-def summarise(
-    plan: DerivePlan, out: Location, filled: Filled, distances: tuple[float, float] | None = None
-) -> DeriveSummary:
-    """Sum up a finished store.
-
-    Args:
-        distances: mean squared distances from the reference before and after an alignment.
-    """
-    before, after = distances or (None, None)
-    return DeriveSummary(
-        store=str(out),
-        operation=plan.derivation.operation,
-        rows_made=filled.rows_made,
-        rows_found=filled.rows_found,
-        seconds=filled.seconds,
-        rows_per_s=filled.rows_made / filled.seconds,
-        blocks_at_once=filled.concurrency.blocks,
-        rows_at_once=filled.concurrency.rows_at_once,
-        before=before,
-        after=after,
+        seconds=seconds,
+        rows_per_s=made / seconds,
+        blocks_at_once=concurrency.blocks,
+        rows_at_once=concurrency.rows_at_once,
+        before=None,
+        after=None,
         quality=measure_quality(open_store(plan.out)),
     )

@@ -18,19 +18,6 @@ _SIDES = {1: 256, 2: 28, 3: 12}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ViewSample:
-    """A sample of the items of one architecture: two views of each, or its only one.
-
-    Attributes:
-        rows: (r,) rows of the store.
-        items: (r,) number of each row's item; the rows of an item follow one another.
-    """
-
-    rows: Int[np.ndarray, " r"]
-    items: Int[np.ndarray, " r"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SpecDiversity:
     """Diversity of one architecture, measured on a sample of num_items items."""
 
@@ -39,8 +26,13 @@ class SpecDiversity:
     rows: tuple[DiversityRow, ...]
 
 
-def sample_views(store: Store, spec_id: str, split: str, num_items: int, seed: int) -> ViewSample:
+def sample_views(
+    store: Store, spec_id: str, split: str, num_items: int, seed: int
+) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " r"]]:
     """Sample items of a split ("all" for every split) by their ids and the seed alone.
+
+    Returns:
+        The rows of two views of each item, or of its only one, and the number of each row's item.
 
     Raises ValueError for a split without rows that hold weights.
     """
@@ -64,7 +56,7 @@ def sample_views(store: Store, spec_id: str, split: str, num_items: int, seed: i
     chosen = np.isin(items, draws[:, 0].argsort().numpy()[:num_items])
     rows, items = rows[chosen], items[chosen]
     taken = _two_of_each(items, rng.keys(seed, "diversity views", torch.from_numpy(rows)))
-    return ViewSample(rows=rows[taken], items=items[taken])
+    return rows[taken], items[taken]
 
 
 def _two_of_each(
@@ -85,14 +77,15 @@ def measure_store_diversity(
     Args:
         kinds: the kinds of matching by which pairs are aligned, each with the thorough search.
     """
-    spec, sample = store.specs[spec_id], sample_views(store, spec_id, split, num_pairs, seed)
+    spec = store.specs[spec_id]
+    rows, items = sample_views(store, spec_id, split, num_pairs, seed)
     found = measure_diversity(
         spec,
-        store.read(sample.rows, spec_id),
-        torch.from_numpy(sample.items),
+        store.read(rows, spec_id),
+        torch.from_numpy(items),
         grid_coords(spec, (_SIDES[spec.d_in],) * spec.d_in),
         tuple(thorough(kind) for kind in kinds),
         num_pairs,
         seed,
     )
-    return SpecDiversity(spec_id=spec_id, num_items=len(np.unique(sample.items)), rows=found)
+    return SpecDiversity(spec_id=spec_id, num_items=len(np.unique(items)), rows=found)

@@ -33,16 +33,8 @@ class StatsTask:
     rows_at_once: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BlockMoments:
-    """Moments of the rows of one block."""
-
-    block: int
-    moments: Moments[np.ndarray]
-
-
-def measure_moments(task: StatsTask) -> BlockMoments:
-    """Sum the rows of a block that hold weights and belong to the split."""
+def measure_moments(task: StatsTask) -> tuple[int, Moments[np.ndarray]]:
+    """Sum the rows of a block that hold weights and belong to the split; returns its number too."""
     run = RowRun(task.store, task.spec_id, task.rows)
     wanted = run.usable_in(task.split)
     total = None
@@ -53,7 +45,7 @@ def measure_moments(task: StatsTask) -> BlockMoments:
         moments = Moments.from_rows(kept) if len(kept) else Moments.empty(rows.shape[1])
         total = moments if total is None else total + moments
     assert total is not None, "blocks hold rows"
-    return BlockMoments(block=task.block, moments=total)
+    return task.block, total
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,9 +166,10 @@ def _sum_store(
     total, following = Moments.empty(spec.num_params), 0
     early: dict[int, Moments[np.ndarray]] = {}
     with show_progress("stats", layout.rows, 0, "INRs") as progress:
-        for found in run_tasks(measure_moments, tasks, executor, progress.tick):
-            early[found.block] = found.moments
-            progress.advance(len(layout.block_rows(found.block)))
+        for block, moments in run_tasks(measure_moments, tasks, executor, progress.tick):
+            early[block] = moments
+            progress.advance(len(layout.block_rows(block)))
+            # A sum in another order would differ in its last digits.
             while following in early:
                 total, following = total + early.pop(following), following + 1
     return total

@@ -3,7 +3,6 @@
 The result equals apply to the bit. Common transforms have a compiled pass; others go by apply.
 """
 
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,13 +13,12 @@ from torch import Tensor
 from inrgen.core.geometry import Motion
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+from inrgen.kernels import has_numba
 from inrgen.transforms.base import Transform, draw_rows
 from inrgen.transforms.chain import Chain, ChainDraw
 from inrgen.transforms.exact import SirenNegation
 from inrgen.transforms.geometric import Affine, Reflect, Rotate, Scale, Translate
 from inrgen.transforms.noisy import GaussianNoise
-
-_HAS_NUMBA = find_spec("numba") is not None
 
 
 class BoundTransform(Protocol):
@@ -46,7 +44,7 @@ def to_tensor(flat: Float32[np.ndarray, "b p"]) -> Tensor:
 
 def finite_rows(flat: Float32[np.ndarray, "b p"]) -> Bool[np.ndarray, " b"]:
     """Mark the rows that are finite throughout."""
-    if not _HAS_NUMBA:
+    if not has_numba():
         return np.asarray(np.isfinite(flat).all(axis=1))
     from inrgen.kernels.rows import note_finite
 
@@ -59,11 +57,11 @@ def bind(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTransform:
     """Bind a transform to a draw, and do the work that does not depend on rows once."""
     if isinstance(transform, Chain):
         return _bind_chain(transform, spec, draw)
-    if _HAS_NUMBA and isinstance(transform, SirenNegation):
+    if has_numba() and isinstance(transform, SirenNegation):
         return _bind_negation(spec, draw.signs)
-    if _HAS_NUMBA and isinstance(transform, GaussianNoise):
+    if has_numba() and isinstance(transform, GaussianNoise):
         return _bind_noise(spec, draw, transform.scale)
-    if _HAS_NUMBA and isinstance(transform, Affine | Reflect | Rotate | Scale | Translate):
+    if has_numba() and isinstance(transform, Affine | Reflect | Rotate | Scale | Translate):
         return _bind_motion(spec, draw)
     return _bind_apply(transform, spec, draw)
 

@@ -81,7 +81,7 @@ def each(cases):
 @pytest.mark.parametrize("compiled", [True, False])
 @each(ALL)
 def test_flat_rows_are_changed_to_the_same_bits(spec, transform, compiled, monkeypatch):
-    monkeypatch.setattr(rows, "_HAS_NUMBA", compiled)
+    monkeypatch.setattr(rows, "has_numba", lambda: compiled)
     flat = torch.randn(60, spec.num_params, generator=torch.Generator().manual_seed(1))
     flat[0], flat[1], flat[2, ::2], flat[3, 5] = 0.0, -0.0, -0.0, torch.inf
     flat[4] = 0.1
