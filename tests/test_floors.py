@@ -1,7 +1,10 @@
-"""The tree tells the story: imports go down the floors, and neighbours leave each other alone."""
+"""The tree tells the story: imports go down the floors, neighbours leave each other alone, and no
+modules of a package import each other in a circle.
+"""
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,8 +32,8 @@ def room_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path: Path) -> Iterator[str]:
-    """The rooms of inrgen that a file imports, wherever in the file it does so."""
+def imported_names(path: Path) -> Iterator[str]:
+    """The full names that a file imports from inrgen, wherever in the file it does so."""
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.Import):
@@ -38,10 +41,24 @@ def imported_rooms(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports from the package's root"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "inrgen" and len(parts) > 1:
-                yield parts[1]
+        yield from (name for name in names if name.startswith("inrgen."))
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    """The rooms of inrgen that a file imports."""
+    return (name.split(".")[1] for name in imported_names(path))
+
+
+def imported_modules(path: Path, root: Path) -> set[Path]:
+    """The modules below root, a folder named inrgen, that a file imports."""
+    found = set()
+    for name in imported_names(path):
+        parts = name.split(".")[1:]
+        # the last part is a module or a name within one
+        candidates = [root.joinpath(*parts).with_suffix(".py")]
+        candidates += [root.joinpath(*parts[:-1]).with_suffix(".py")] if len(parts) > 1 else []
+        found |= {module for module in candidates if module.is_file()}
+    return found - {path}
 
 
 MODULES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py" or p.parent != ROOT)
@@ -59,3 +76,29 @@ def test_floors_notice_an_import_that_goes_up(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("def late():\n    from inrgen.fit.engine import Engine\n    return Engine\n")
     assert list(imported_rooms(wrong)) == ["fit"]
+
+
+def circle(modules: list[Path], root: Path) -> list[Path]:
+    """Modules that import each other in a circle; [] if there is none."""
+    known = set(modules)
+    graph = {module: imported_modules(module, root) & known for module in modules}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+@pytest.mark.parametrize("room", sorted(FLOOR_OF))
+def test_no_circle_of_imports_inside_a_package(room):
+    inside = [module for module in MODULES if room_of(module) == room]
+    assert not circle(inside, ROOT)
+
+
+def test_a_circle_is_noticed_even_behind_a_late_import(tmp_path):
+    root = tmp_path / "inrgen"
+    root.mkdir()
+    one, two = root / "one.py", root / "two.py"
+    one.write_text("from inrgen.two import b\n")
+    two.write_text("def late():\n    from inrgen import one\n    return one\n")
+    assert set(circle([one, two], root)) == {one, two}
