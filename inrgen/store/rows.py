@@ -102,6 +102,9 @@ class RowReader:
         wanted = np.asarray(rows, dtype=np.int64)
         blocks = wanted // self._shard_rows
         present = np.unique(blocks).tolist()
+        if len(present) == 1 and _as_slice(wanted) is None:
+            # without a second array of this size, which would cost more than the rows
+            return self._shard(present[0]).gather(wanted - present[0] * self._shard_rows)
         found = np.empty((len(wanted), self._num_params), dtype=np.float32)
         for block in present:
             at = np.flatnonzero(blocks == block)
@@ -109,8 +112,6 @@ class RowReader:
             places, run = _as_slice(at), _as_slice(within)
             if places is not None and run is not None:
                 self._copy_run(block, range(run.start, run.stop), found[places])
-            elif len(present) == 1:
-                return self._shard(block).gather(within)
             else:
                 found[at] = self._shard(block).gather(within)
         return found
