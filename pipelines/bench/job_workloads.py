@@ -1,27 +1,29 @@
 """Workloads of the jobs bench: whole jobs, from opening the parent to the last commit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from inrgen.core.config import MatchConfig
 from inrgen.core.spec import InrSpec
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.runner import run_tasks
-from inrgen.jobs.derive import derive_blocks
-from inrgen.jobs.operations import align_parameters, augment_parameters, record_templates
-from inrgen.jobs.plan import DeriveTask, derive_cost
-from inrgen.jobs.stats import StatsTask, measure_moments
-from inrgen.store.create import create_store
-from inrgen.store.derivation import Derivation
+from inrgen.jobs.derive import ensure_store, fill, plan_derivation
+from inrgen.jobs.operations import (
+    ALIGN,
+    AUGMENT,
+    align_parameters,
+    augment_parameters,
+    record_templates,
+)
+from inrgen.jobs.stats import measure_statistics
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import content_sha256
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
 from inrgen.store.shard import ShardDraft
 from inrgen.store.shard_sources import DirectShards, spec_shards
-from inrgen.store.writer import StoreWriter
 from inrgen.transforms.named import parse_links
 
 
@@ -40,10 +42,6 @@ class JobPaths:
     out: str
     spec: InrSpec
     workers: int
-
-    @property
-    def spec_id(self) -> str:
-        return self.spec.spec_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,20 +65,12 @@ def _copy_shard(task: _Copy) -> None:
     open_files(task.out).put(shards.key(task.block), draft.data)
 
 
-def _blocks(paths: JobPaths) -> range:
-    return range(open_store(paths.parent).layouts[paths.spec_id].num_blocks)
-
-
-def _run(paths: JobPaths, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-    return run_tasks(function, tasks, ExecutorConfig(workers=paths.workers))
-
-
 def shards_alone(paths: JobPaths) -> None:
     """Read, check, copy and write every shard, on all the threads that a job has."""
-    blocks = _blocks(paths)
+    spec_id = paths.spec.spec_id
+    blocks = range(open_store(paths.parent).layouts[spec_id].num_blocks)
     tasks = [
-        _Copy(parent=paths.parent, out=paths.out, spec_id=paths.spec_id, block=block)
-        for block in blocks
+        _Copy(parent=paths.parent, out=paths.out, spec_id=spec_id, block=block) for block in blocks
     ]
     # A worker of a job writes its shard in a second thread.
     list(run_tasks(_copy_shard, tasks, ExecutorConfig(workers=2 * paths.workers)))
@@ -89,62 +79,32 @@ def shards_alone(paths: JobPaths) -> None:
 def _derive(
     paths: JobPaths, operation: str, parameters: dict[str, Any], about: dict[str, Any]
 ) -> None:
-    """Derive a store as the commands do, from opening the parent to the last commit."""
-    layout = open_store(paths.parent).layouts[paths.spec_id]
-    derivation = Derivation(
-        operation=operation,
-        copies=1,
-        parent_sha256=content_sha256(paths.parent),
-        parameters=parameters,
-    )
-    create_store(paths.out, [(paths.spec, layout)], derivation.identity, about)
-    tasks = [
-        DeriveTask(
-            parent=paths.parent,
-            out=paths.out,
-            spec_id=paths.spec_id,
-            block=block,
-            rows_at_once=derive_cost(paths.spec, layout, 1).most_rows,
-        )
-        for block in _blocks(paths)
-    ]
-    with StoreWriter(paths.out) as writer:
-        for staged in derive_blocks(tasks, ExecutorConfig(workers=paths.workers)):
-            writer.commit(staged)
-        writer.finish()
+    """Derive a store as the commands do, without the summary that follows the last commit."""
+    plan = plan_derivation(paths.parent, paths.out, operation, 1, parameters)
+    ensure_store(plan, lambda: about)
+    fill(plan, ExecutorConfig(workers=paths.workers))
 
 
-def _augment(paths: JobPaths, chain: str) -> None:
-    _derive(paths, "augment", augment_parameters(parse_links(chain), seed=0), {})
+def _augment(paths: JobPaths, augment: str) -> None:
+    _derive(paths, AUGMENT, augment_parameters(parse_links(augment), seed=0), {})
 
 
 def _align(paths: JobPaths) -> None:
+    # One descent from the identity, without the extra pass that measures distances.
     template = open_store(paths.parent).read([0])
     parameters = align_parameters("0", MatchConfig(), {})
-    _derive(paths, "align", parameters, record_templates({paths.spec_id: template}))
+    _derive(paths, ALIGN, parameters, record_templates({paths.spec.spec_id: template}))
 
 
 def _stats(paths: JobPaths) -> None:
-    layout = open_store(paths.parent).layouts[paths.spec_id]
-    step = derive_cost(paths.spec, layout, 1).most_rows
-    tasks = [
-        StatsTask(
-            store=paths.parent,
-            spec_id=paths.spec_id,
-            block=block,
-            rows=layout.block_rows(block),
-            split="train",
-            rows_at_once=step,
-        )
-        for block in _blocks(paths)
-    ]
-    list(_run(paths, measure_moments, tasks))
+    executor = ExecutorConfig(workers=paths.workers)
+    measure_statistics(paths.parent, "train", Path(f"{paths.out}.json"), executor)
 
 
 WORKLOADS: dict[str, Callable[[JobPaths], None]] = {
     "stats": _stats,
-    "augment siren-negation": partial(_augment, chain="siren-negation"),
-    "augment rotation": partial(_augment, chain="rotation"),
-    "augment gaussian-noise": partial(_augment, chain="gaussian-noise"),
+    "augment siren-negation": partial(_augment, augment="siren-negation"),
+    "augment rotation": partial(_augment, augment="rotation"),
+    "augment gaussian-noise": partial(_augment, augment="gaussian-noise"),
     "align to a row": _align,
 }
