@@ -56,6 +56,7 @@ def build_align_train(
         )
     )
     store = open_store(out / "fitted")
+    # An epoch must never be chosen by the test items.
     has_val = bool(read_items(store, store.spec.spec_id, "val"))
     fitted = out / "fitted" if has_val else with_val(out / "fitted", out / "with-val")
     align(AlignConfig(store=fitted, out=out / "aligned"))

@@ -14,6 +14,7 @@ from inrgen.store.rows import RowRun
 from inrgen.store.writer import StagedBlock, StoreWriter, stage_block
 
 OPERATION = "val-split"
+# One training item in this many becomes validation.
 _VAL_SHARE = 6
 
 
@@ -107,6 +108,7 @@ def _moved_block(plan: DerivePlan, spec_id: str, block: int, chosen: Set[str]) -
         "val" if split == "train" and item in chosen else split
         for item, split in zip(items, splits, strict=True)
     ]
+    # In place of the old column, so that the schema of records stays the same.
     at = table.schema.get_field_index("split")
     table = table.set_column(at, table.schema.field(at), [moved])
     return stage_block(plan.out, spec_id, block, run.read(run.rows), table)

@@ -45,7 +45,7 @@ HEADS: dict[ProbeName, str] = {
     "kernel_set": "kernel set",
     "kernel_values": "kernel values",
 }
-# Points of the regular grid on which the values probe compares functions.
+# Points of the values probe's grid, about: 12 a side in three dimensions, 42 in two.
 _NUM_VALUES = 1728
 
 
@@ -95,6 +95,7 @@ def judged_shares(
         views: dict[View, Float[Tensor, "b f"]] = {"raw": flat, "values": values}
         for name in probes:
             learner, view = PARTS[name]
+            # A template is fitted once per division, for all probes that share the view.
             if view not in views:
                 views[view] = _fitted_view(spec, params, division.train, view, learners.seed)
             train, val, test = (
@@ -109,6 +110,7 @@ def _values(spec: InrSpec, params: Params) -> Float[Tensor, "b n"]:
     """Values of the INRs' functions on a coarse grid, clipped to the range of their targets."""
     resolution = round(_NUM_VALUES ** (1 / spec.d_in))
     at = grid_coords(spec, (resolution,) * spec.d_in)
+    # One INR at a time: the activations of thousands on the grid would take gigabytes.
     values = torch.cat([evaluate(spec, params[[i]], at) for i in range(len(params))])
     return values.clamp(*spec.value_range).flatten(1)
 
@@ -120,6 +122,7 @@ def _fitted_view(
     if view == "units":
         return unit_features(spec, params[train].flat(), params.flat(), seed)
     assert view in ("permutation", "signed"), "the other views need no training INRs"
+    # Test INRs must not shape the template that they are aligned to.
     search = MatchConfig(kind=view)
     template = iterated_mean(spec, params[train], config=search)
     return match(spec, template, params, search).aligned.flat()

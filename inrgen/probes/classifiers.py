@@ -41,6 +41,7 @@ def mlp_hits(
             between INRs stay small; else divide each by its own standard deviation. On 7,000
             aligned INRs one number gains two to three points.
     """
+    # A weight that is the same in all INRs, such as a bias left at zero, has no deviation.
     center, spread = train.flat.mean(dim=0), train.flat.std(dim=0) + 1e-8
     if one_scale:
         spread = spread.square().mean().sqrt()
@@ -56,6 +57,7 @@ def mlp_hits(
             nn.Linear(config.hidden, config.hidden),
             nn.GELU(),
             nn.Dropout(config.dropout),
+            # A class that train lacks is never predicted, so its test rows count as errors.
             nn.Linear(config.hidden, int(train.labels.max()) + 1),
         )
 
@@ -86,6 +88,7 @@ def trained_hits(
             logits = torch.cat([model(part) for part in rows.flat.split(1024)])
         return logits.argmax(dim=1) == rows.labels
 
+    # Without devices=[], fork_rng would initialise CUDA on every GPU.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = make()
@@ -101,6 +104,7 @@ def trained_hits(
                 loss.backward()
                 optimiser.step()
             share = float(hits(val).double().mean())
+            # Strictly greater keeps the earliest of equally good epochs.
             if share > best:
                 best, found = share, hits(test)
     return found
@@ -117,6 +121,7 @@ def kernel_hits(train: LabelledRows, val: LabelledRows, test: LabelledRows) -> B
     rows, choose, judge = ((part.flat - center) / spread for part in (train, val, test))
     goal = nn.functional.one_hot(train.labels).to(rows.dtype) * 2 - 1
     distances = [torch.cdist(rows, part).square() for part in (rows, choose, judge)]
+    # Identical rows have a median distance of zero.
     median, eye = distances[0].median().clamp(min=1e-8), torch.eye(len(rows), dtype=rows.dtype)
     best, found = -1.0, torch.zeros_like(test.labels, dtype=torch.bool)
     for width in _WIDTHS:

@@ -46,6 +46,7 @@ class ProbeTraining:
         seed: names all randomness of the training.
     """
 
+    # An MLP on weights overfits within a few passes, hence dropout, decay and few epochs.
     hidden: int = 512
     dropout: float = 0.5
     lr: float = 1e-3
@@ -113,6 +114,7 @@ class ProbeConfig:
     store: tyro.conf.Positional[StoreArgument]
     probes: tuple[ProbeName, ...] = TRAINED
     views: int = 1
+    # A kernel probe holds matrices of the training rows squared: 5,000 rows take 100 MB each.
     limit: int | None = 5000
     folds: int = 5
     epochs: int | None = None
@@ -187,6 +189,7 @@ class ProbeRecipesConfig:
         _check_probes(self.probes)
         if self.plot is not None:
             self._check_plot(self.plot)
+        # A recipe's text needs torch to be checked, which a help text must not wait for.
         from inrgen.fit.variants import parse_variant
 
         for text in self.recipes:

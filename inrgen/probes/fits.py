@@ -65,6 +65,7 @@ def fit_recipes(
     }
     of_images = subjects.source.facts.value_kind == "intensity"
     step = _IMAGES_AT_ONCE if of_images else _SHAPES_AT_ONCE
+    # All recipes fit a group of signals before the next group is loaded.
     parts: dict[str, list[FittedRows]] = {text: [] for text in plans}
     for first in range(0, len(subjects), step):
         items = subjects.items[first : first + step]
@@ -87,6 +88,7 @@ def _joined(plan: Recipe, engine: str, parts: list[FittedRows]) -> RecipeFits:
     def column(read: Callable[[FitRecord], float]) -> Float[Tensor, " b"]:
         return torch.tensor([read(record) for record in records]).double()
 
+    # Failed fits keep their NaN rows, so that the rows of two recipes pair up item by item.
     flat = torch.from_numpy(np.concatenate([part.flat for part in parts]))
     return RecipeFits(
         plan=plan,

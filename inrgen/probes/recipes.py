@@ -101,6 +101,7 @@ def _row(
     gains: dict[ProbeName, Accuracy],
 ) -> RecipeRow:
     """Sum up the figures of a recipe."""
+    # Failed fits have no PSNR, IoU or Chamfer distance: NaN, which all summaries skip.
     psnr = spread(fits.psnr_db)
     return RecipeRow(
         recipe=text,
@@ -161,6 +162,7 @@ def recipe_table(rows: Sequence[RecipeRow]) -> str:
         columns[HEADS[probe]] = lambda row, probe=probe: accuracy_text(row.accuracy[probe])
     columns["failed"] = lambda row: str(row.num_failed)
     lines = [about, "", columns_text(columns, rows, 1)]
+    # Paired differences resolve more than the accuracies above them.
     if len(rows) > 1:
         gains = {f"points on {first.recipe}": lambda row: row.recipe}
         for probe in first.accuracy:

@@ -63,6 +63,7 @@ def probe_store(
     params, item_of = store.read([row for row, _ in rows]), torch.tensor([at for _, at in rows])
     labels = torch.tensor([item.label for item in items])
     counts = {split: sum(item.split == split for item in items) for split in SPLITS}
+    # Without train, val or test there is nothing to learn from, to choose by or to judge.
     folds = 0 if all(counts.values()) else config.folds
     if folds:
         check_folds(labels, folds)
@@ -104,13 +105,14 @@ class _StoredItem:
 def _choose_items(store: Store, config: ProbeConfig) -> list[_StoredItem]:
     """Choose the first items of each split, with the rows of their first views."""
     columns = ["row", "item_id", "split", "label", "status"]
+    # By row: the order of record files must not decide which items are first.
     table = store.read_records(columns, make_filter(num_views=config.views)).sort_by("row")
     found: dict[str, _StoredItem] = {}
     counts = Counter()
     for row, item_id, split, label, status in zip(
         *(table[name].to_pylist() for name in columns), strict=True
     ):
-        if status not in USABLE_STATUSES:
+        if status not in USABLE_STATUSES:  # the row is NaN
             continue
         if item_id not in found and (config.limit is None or counts[split] < config.limit):
             if label < 0:
@@ -141,6 +143,7 @@ def _item_means(
     shares: Float[Tensor, " b"], item_of: Int[Tensor, " b"], num_items: int
 ) -> Float[Tensor, " i"]:
     """Mean of the known shares of each item's INRs; NaN where none is known."""
+    # Views of an item tend to be right or wrong together, so an item counts once.
     known = ~shares.isnan()
     total, num = torch.zeros(2, num_items, dtype=shares.dtype)
     total = total.index_add(0, item_of[known], shares[known])

@@ -40,6 +40,7 @@ class Division:
         Args:
             item_of: each INR's position among the items; (b,).
         """
+        # Two views of an item in two parts would leak the answer.
         train, val, test = (
             torch.isin(item_of, part).nonzero()[:, 0] for part in (self.train, self.val, self.test)
         )
@@ -74,6 +75,7 @@ def divide_by_folds(
         num_folds: folds, from 2 on.
         seed: names the order.
     """
+    # Names and not positions order the items, so folds do not depend on the source's order.
     key = rng.keys(seed, "fold", hashes, torch.zeros_like(hashes))
     place = torch.zeros_like(labels)
     for label in labels.unique():
@@ -83,6 +85,7 @@ def divide_by_folds(
     divisions = []
     for number in range(num_folds):
         test = fold == number
+        # Half of a fold suffices to choose an epoch.
         val = (fold == (number + 1) % num_folds) & (turn % 2 == 0)
         parts = (~test & ~val, val, test)
         train_at, val_at, test_at = (part.nonzero()[:, 0] for part in parts)

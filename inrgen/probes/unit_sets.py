@@ -64,6 +64,7 @@ class SetModel(nn.Module):
         weights = [w / size for w, size in zip(params.weights, self.scales[0], strict=True)]
         biases = [b / size for b, size in zip(params.biases, self.scales[1], strict=True)]
         outgoing = weights[-1].mT[:, :, :, None]
+        # Coordinates are told apart: each starts with a feature that the others lack.
         x = torch.eye(self.spec.d_in, dtype=flat.dtype).expand(len(flat), -1, -1)
         pooled = []
         for layer, (units, even) in enumerate(zip(self.units, self.even, strict=True)):
@@ -72,6 +73,7 @@ class SetModel(nn.Module):
             x = units(torch.cat([incoming, biases[layer][:, :, None]], dim=2))
             given = [x.abs()]
             if layer == self.spec.num_hidden - 1:
+                # Outgoing weights carry their unit's sign, so products with odd features are even.
                 given.append((outgoing * x[:, :, None, :]).flatten(2))
             pooled.append(even(torch.cat(given, dim=2)).mean(dim=1))
         return torch.cat([*pooled, biases[-1]], dim=1)
@@ -81,6 +83,7 @@ def _layer_scales(params: Params) -> tuple[list[float], list[float]]:
     """Root mean square of each layer's weights and of its biases, over all INRs."""
 
     def sizes(tensors: tuple[Tensor, ...]) -> list[float]:
+        # Biases that all start and stay at zero have no scale.
         return [max(float(t.double().square().mean().sqrt()), 1e-8) for t in tensors]
 
     return sizes(params.weights), sizes(params.biases)

@@ -155,6 +155,7 @@ def _run(config: StudyConfig, setting: Setting, rows: Sequence[Row]) -> Tally:
     # Find results of another scale before hours are spent.
     read_outcomes(setting.places.out, setting.scale)
     if any(row.corpus == "images" and not row.recipe for row in rows):
+        # A study of one job keeps to this process; otherwise fits may use every core.
         workers = None if config.jobs > 1 else 0
         wait_for_store(lambda: build_images(setting.places, setting.scale, workers))
     reasons = {row: obstacle(setting.places, row) for row in rows}

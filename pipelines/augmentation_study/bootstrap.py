@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inrgen.core import rng
 
+# Bounds the memory of the drawn indices.
 _DRAWS_AT_ONCE = 250
 Hits = Mapping[int, Bool[Tensor, " items"]]
 
@@ -53,6 +54,7 @@ def paired_interval(first: Hits, second: Hits, draws: int = 2000) -> Interval:
 
 def accuracy_interval(hits: Hits, draws: int = 2000) -> Interval:
     """Estimate a row's accuracy in %, with the same draws."""
+    # Against a row that is never right, the difference is the accuracy.
     none = {seed: torch.zeros_like(rows) for seed, rows in hits.items()}
     return paired_interval(hits, none, draws)
 

@@ -156,6 +156,7 @@ def _pretrained(setting: Setting, run: Run, data: TrainData, own: Path) -> Path:
     making, tell = own / "pretraining", _progress_teller(f"{name}, pre-training", config.epochs)
     train(config, data, out=making, device=setting.device, on_epoch=tell)
     try:
+        # Renamed when whole; another run may have made the same network meanwhile.
         making.rename(folder / name)
     except OSError:
         if not (folder / name).exists():
@@ -177,6 +178,7 @@ def _probe(setting: Setting, run: Run) -> dict[str, Any]:
         test=num_test,
         mlp=mlp,
         set_model=set_model,
+        # One training per seed of the study; Run.seed names it.
         repeats=1,
         seed=run.seed,
     )

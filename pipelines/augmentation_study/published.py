@@ -30,6 +30,7 @@ class PublishedRow:
 # Data set and views of the four columns, in their order.
 COLUMNS = (("modelnet40", 1), ("modelnet40", 10), ("fashion-mnist", 1), ("fashion-mnist", 10))
 
+# Mean and spread in the order of COLUMNS; "-" where the paper has no figure.
 _TABLE = """
 No augmentation      | dws | 16.17 0.25 | 30.25 0.95 | 68.30 0.62 | 76.01 1.20
 No augmentation      | gnn |  8.82 1.08 | 34.51 1.24 | 68.84 0.41 | 79.58 3.01

@@ -38,6 +38,7 @@ def write_report(
     pages = {".html": to_html(_TITLE, sections), ".md": to_markdown(_TITLE, sections)}
     paths = []
     for suffix, page in pages.items():
+        # Renamed into place, so that a reader never sees half a page.
         half = out / f"_{os.getpid()}.{name}{suffix}"
         half.write_text(page, encoding="utf-8")
         paths.append(half.replace(out / f"{name}{suffix}"))

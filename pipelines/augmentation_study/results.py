@@ -122,6 +122,7 @@ def write_outcome(out: Path, scale: Scale, outcome: Outcome) -> None:
     if not _is_kept(folder / name):
         (folder / name).unlink(missing_ok=True)
     try:
+        # A link fails where the name exists, so two processes cannot replace each other's result.
         os.link(half, folder / name)
     except FileExistsError:
         pass  # another process wrote the same run first
@@ -153,6 +154,7 @@ def _read(path: Path, scale: Scale) -> Outcome:
     if facts.get("augmentation_study") != _FORMAT:
         raise ValueError(f"{path} is not a result of this version of the study")
     there, here = (_deciding(s, facts["row"]["model"]) for s in (facts["scale"], asdict(scale)))
+    # A fact that an earlier version did not record reads as None, the default of lr.
     differing = [name for name in here if there.get(name) != here[name]]
     if differing:
         raise ValueError(

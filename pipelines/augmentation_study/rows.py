@@ -231,6 +231,7 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
         *(table_row(a, "gnn", v) for v in (1, views) for a in AUGMENTATIONS),
         *(leaky_rows("gnn") if views > 1 else ()),
     )
+    # The paper has no three-dimensional rotations.
     solid = [a for a in AUGMENTATIONS if a != "Rotation"]
     real = [
         table_row(a, model, v, "modelnet40")
@@ -238,6 +239,7 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
         for model in ("dws", "gnn")
         for a in solid
     ]
+    # A row named twice keeps its first place.
     return tuple(dict.fromkeys((*first, *rest, *(real if modelnet40 else ()))))
 
 

@@ -172,6 +172,7 @@ def _full() -> Scale:
         contrast_steps=10_000,
         batch=256,
         seeds=3,
+        # The published networks as they are.
         models={},
         probes=(7000, 1000, 2000),
     )

@@ -64,6 +64,7 @@ def _best(findings: Findings, views: int, published: int) -> str:
     Networks that evaluate INRs, unlike those of the paper, are named separately.
     """
     ours = [f for r, f in findings.items() if r.corpus == "images" and r.views == views]
+    # Leaky partners see other views, and shares of the images are another question.
     ours = [f for f in ours if f.row.fraction == 1.0 and f.row.partners == "clean"]
     evaluating = [f for f in ours if f.row.reads_values]
     reading = [f for f in ours if not f.row.reads_values]

@@ -47,6 +47,7 @@ def _template_searches() -> list[tuple[str, MatchConfig]]:
 def _evidence(
     spec: InrSpec, coords: Float[Tensor, "n d_in"], name: str, one: Params, two: Params
 ) -> EvidenceRow:
+    # Views of one image compute nearly the same, so what lies halfway should, too.
     halfway = midpoint_error(spec, one, two, coords)
     return EvidenceRow(
         alignment=name,

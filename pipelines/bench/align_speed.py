@@ -75,6 +75,7 @@ def _sample(views: FittedViews, width: int) -> tuple[InrSpec, Params, Params]:
         return views.spec, *pairs_of(views)
     spec = InrSpec(widths=(2, width, width, 1), omega=(30.0, 30.0))
     num = max(4, len(views) // 2 * 32 * 32 // width**2)
+    # Matching cost does not depend on what weights mean, so no wide networks are fitted.
     both = (rng.keys(seed, "bench", torch.arange(num)) for seed in (0, 1))
     one, two = (initialise(spec, InitConfig(hidden_bias="torch"), keys) for keys in both)
     return spec, one, two
@@ -84,6 +85,7 @@ def measure_speed(views: FittedViews, width: int, batch: int, repeats: int) -> l
     """Time pair-by-pair matching, ours in one call, and alignment with MixUp of a batch."""
     spec, one, two = _sample(views, width)
     few = slice(0, min(len(one), _FEW))
+    # scipy solves in float64; its contender gets such weights, so that no conversion is timed.
     wide = [p.to(dtype=torch.float64) for p in (one[few], two[few])]
     trials: list[tuple[str, int, Callable[[], object]]] = [
         ("published style", len(wide[0]), lambda: match_as_published(one[few], two[few])),

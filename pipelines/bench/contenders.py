@@ -104,6 +104,7 @@ def compiled(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
     update = _compiled_update(spec, config.lr)
     fitted, size = [], batch_size(spec, config, batch.values.shape[1])
     for low in range(0, len(batch.start), size):
+        # The compiled shape is fixed, so copies of the last INR fill up the batch.
         rows = torch.arange(low, low + size).clamp(max=len(batch.start) - 1)
         theta, values = batch.start[rows].flat(), batch.values[batch.signal_of[rows]]
         x, y = batch.coords[0].expand(len(rows), -1, -1).contiguous(), values
@@ -120,6 +121,7 @@ def compiled(spec: InrSpec, config: FitConfig, batch: FitBatch) -> Params:
 
 
 def _engine(name: str) -> Contender:
+    # One thread each: the workers of a group share the cores.
     engine = make_engine(name, threads=1)
     return lambda spec, config, batch: engine.fit(spec, config, batch).params
 

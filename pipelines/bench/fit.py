@@ -107,6 +107,7 @@ class FitRate:
 
 
 def _can_run(engine: str) -> bool:
+    # Optional contenders: JAX is no dependency, and torch.compile needs a C++ compiler.
     if engine in _JAX:
         return find_spec("jax") is not None
     return engine != "compiled" or any(which(name) for name in ("c++", "g++", "clang++"))
@@ -132,6 +133,7 @@ def _row(
     rates = [_rate(turn) for turn in turns]
     rate = statistics.median(rates)
     gflop_s = rate * JOBS[group.job].flop_per_step / 1e9
+    # Ratios within a turn: both contenders then met the same machine.
     ratios = [a / b for a, b in zip(rates, sequential, strict=False)]
     return FitRate(
         job=group.job,
@@ -183,6 +185,7 @@ def run(config: FitBench, progress: Callable[[str], None] = ignore_progress) -> 
             if _can_run(engine) and (engine not in _COMPILED or job in config.compiled_jobs)
         ]
         progress(f"{job}: {', '.join(group.engine for group in groups)}")
+        # The peak is measured beside each job, because a shared machine's clock drifts.
         rows += _compare(groups, config.repeats, measure_peak_gflop_s(workers) / workers)
     return rows
 

@@ -37,6 +37,7 @@ def growth(job: str, repeats: int, engine: str = "cpu", num_inrs: int = 1024) ->
         WorkerGroup(job=job, engine=engine, workers=1, seconds=1.0, fits=num_inrs * times)
         for times in (1, 2, 4)
     ]
+    # All three groups are alive at once and take turns, so a slow moment hits all of them.
     with ExitStack() as stack:
         running = [stack.enter_context(start_workers(group)) for group in groups]
         rounds = [[group.turn()[0].seconds for group in running] for _ in range(repeats)]

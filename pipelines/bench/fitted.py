@@ -97,6 +97,7 @@ def fit_images(images: Images, plan: Recipe, engine: Engine, views: int, seed: i
     hashes = images.hashes.repeat_interleave(views)
     view = torch.arange(views).repeat(len(images))
     signal_of = torch.arange(len(images)).repeat_interleave(views)
+    # Drawing the starting weights is timed, too, as it is part of every fit.
     began = time.perf_counter()
     batch = FitBatch(
         coords=grid_coords(plan.spec, images.grid)[None],

@@ -125,6 +125,7 @@ def result_psnr(setting: Setting, batch: FitBatch, result: FitResult) -> Float[T
 def seconds(setting: Setting, work: Callable[[], object], repeats: int = 3) -> float:
     """Median time of some work after one warm-up, until the device has finished."""
 
+    # A GPU works on after a call returns, so the clock waits for it.
     def settle() -> None:
         if setting.device != "cpu":
             torch.cuda.synchronize(setting.device)

@@ -40,6 +40,7 @@ def _row(setting: Setting, name: str, precision: str, *, graphs: bool) -> Row:
     num = setting.size(256, 4)
     text = _MODELS[name] if setting.dry else name
     model = make_model(parse_model(text), REFERENCE, _NUM_CLASSES, seed=0)
+    # Copied before the model moves, so that both start from the same weights.
     reference = copy.deepcopy(model).double().eval()
     params = _inrs(num)
     model = model.to(setting.device)

@@ -36,6 +36,7 @@ def _polynomial_sine() -> Callable[[Any], Any]:
         return value
 
     def reduced(half_turns: Any) -> tuple[Any, Any]:
+        # The parity of the half turns becomes a sign bit.
         halves = jnp.round(half_turns)
         return half_turns - halves, lax.shift_left(halves.astype(jnp.int32), jnp.int32(31))
 
@@ -137,6 +138,7 @@ def _stepwise(spec: InrSpec, config: FitConfig) -> Callable[..., Any]:
     import jax
     from jax import numpy as jnp
 
+    # The gradient of a sum of independent losses is the gradient of each.
     losses = jax.vmap(_loss(spec, tuned=False), in_axes=(0, None, 0))
     gradient_of = jax.grad(lambda theta, x, y: losses(theta, x, y).sum())
 

@@ -128,10 +128,12 @@ def run(config: JobsBench, progress: Callable[[str], None] = ignore_progress) ->
         write_rows(files)
         workers = config.workers or os.cpu_count() or 1
         paths = JobPaths(parent=str(files.store), out=temporary, spec=spec, workers=workers)
+        # Untimed: loads code and fills the page cache.
         _timed(shards_alone, paths)
         for turn in range(config.repeats):
             progress(f"turn {turn + 1} of {config.repeats}")
             for way, work in WORKLOADS.items():
+                # The baseline runs first, so that both write to memory that was just in use.
                 alone[way].append(_timed(shards_alone, paths))
                 turns[way].append(_timed(work, paths))
     every = [turn for some in alone.values() for turn in some]

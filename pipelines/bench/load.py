@@ -111,6 +111,7 @@ def run(config: LoadBench, progress: Callable[[str], None] = ignore_progress) ->
         readers = _prepare(files, progress)
         rates: dict[str, list[float]] = {name: [] for name in readers}
         for turn in range(config.repeats + 1):
+            # Readers alternate within a turn, so that a slow moment of the machine hits all.
             progress(f"turn {turn} of {config.repeats}" if turn else "an untimed turn")
             for name, make in readers.items():
                 read = make(files, turn)

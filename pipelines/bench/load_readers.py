@@ -97,6 +97,7 @@ def write_rows(files: RowFiles) -> None:
             records = [_record(files, row) for row in rows]
             writer.commit(stage_block(files.store, spec.spec_id, block, flat, records))
             array.write(flat.tobytes())
+    # Only some rows, because a file per INR is slow to write, too.
     files.file(0).parent.mkdir()
     params = open_store(files.store).read(range(files.num_files))
     for row in range(files.num_files):
@@ -107,6 +108,7 @@ def _state_dict(params: Params) -> dict[str, torch.Tensor]:
     """State dict of one INR, as people save it, with tensors that share no memory."""
     named = {}
     for layer, (weight, bias) in enumerate(zip(params.weights, params.biases, strict=True)):
+        # torch.save writes the whole storage behind a view, here the whole batch.
         named[f"layers.{layer}.weight"] = weight[0].clone()
         named[f"layers.{layer}.bias"] = bias[0].clone()
     return named

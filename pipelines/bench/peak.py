@@ -56,7 +56,7 @@ def measure_peak_gflop_s(threads: int, repeats: int = 5) -> float:
 
     The best repeat counts: other programs only ever lower the rate.
     """
-    _burn(1, 0.5)
+    _burn(1, 0.5)  # compiles
     operations = 2.0 * LANES * _SUMS * _ROUNDS * threads
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:

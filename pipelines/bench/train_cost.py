@@ -45,11 +45,13 @@ class _Meter(TorchDispatchMode):
         return result
 
     def _hold(self, storage: torch.UntypedStorage) -> None:
+        # An in-place or view result has a storage that is counted already.
         if storage._cdata in self.live:
             return
         self.live.add(storage._cdata)
         self.held += storage.nbytes()
         self.peak = max(self.peak, self.held)
+        # A freed address may be used again, so it is forgotten with its storage.
         weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
 
     def _free(self, address: int, num_bytes: int) -> None:

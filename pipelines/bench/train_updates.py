@@ -30,6 +30,7 @@ def run(config: TrainBench, progress: Callable[[str], None] = ignore_progress) -
     params = Params.from_flat(spec, rng.normal(keys, (spec.num_params,))).to(device)
     labels = rng.integers(keys, (), 0, NUM_CLASSES).to(device)
     rows, threads = [], torch.get_num_threads()
+    # The thread count belongs to the process, so it is restored below.
     torch.set_num_threads(config.threads)
     for text in config.models:
         model = make_model(parse_model(text), spec, NUM_CLASSES, config.seed).to(device)
@@ -76,6 +77,7 @@ def _measured(
         optimiser.step()
 
     time = measure_time(update, device, config.repeats)
+    # Counted on the plain network: torch.compile hides operations from the counter.
     optimiser.zero_grad()
     work = measure_work(lambda: learn(model))
     return TrainRate(

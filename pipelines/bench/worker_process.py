@@ -97,6 +97,7 @@ class RunningGroup:
 @contextmanager
 def start_workers(group: WorkerGroup) -> Iterator[RunningGroup]:
     """Start a group, compiled and warm; its processes end with the block."""
+    # Spawn: the threads of torch, numba and JAX do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         pipes = []
@@ -104,6 +105,7 @@ def start_workers(group: WorkerGroup) -> Iterator[RunningGroup]:
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, group, core), daemon=True)
             process.start()
+            # With our copy open, a dead worker would block us instead of raising EOFError.
             theirs.close()
             stack.callback(process.join)
             stack.callback(process.terminate)
@@ -117,6 +119,7 @@ def _work(pipe: Connection, group: WorkerGroup, core: int) -> None:
     """Run a worker: compile, warm up, then a timed turn for each message until None."""
     _pin(core)
     job, fit = JOBS[group.job], contender(group.engine)
+    # The first turn compiles, and the second one tells how many INRs fill a turn.
     _turn(fit, job, job.num_compared)
     brief, compared = _turn(fit, job, job.num_compared)
     whole = round(group.seconds / brief.seconds) * job.num_compared
@@ -125,6 +128,7 @@ def _work(pipe: Connection, group: WorkerGroup, core: int) -> None:
     while pipe.recv() is not None:
         turn, compared = _turn(fit, job, num)
         pipe.send(turn)
+    # Read before the PSNR, whose memory does not belong to the fits.
     peak = _peak_memory_bytes()
     batch = make_batch(job, job.num_compared)
     values = evaluate(job.spec, compared, batch.coords[0])
