@@ -8,23 +8,18 @@ import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
 from inrgen.core.config import Split
-from inrgen.exchange.table_file import check_table_path, write_table
-from inrgen.store.reader import open_store
-from inrgen.training.checkpoint import load_model
-from inrgen.training.device import choose_device
-from inrgen.training.predict import predict as predict_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictConfig:
-    """Classify the INRs of a store with a trained network, and write a table of the answers.
+    """Classify the INRs of a store with a trained network, and write a table of predictions.
 
     Attributes:
         run: the folder that train wrote.
         store: a store of the same networks.
-        out: the table to write, .parquet or .csv; one that is there is replaced.
+        out: the table to write, .parquet or .csv; an existing one is replaced.
         split: train, val, test or all.
-        device: cpu or cuda; auto takes a GPU where there is one.
+        device: cpu, cuda, cuda:N, or auto for a GPU if there is one.
     """
 
     run: tyro.conf.Positional[LocalPath]
@@ -36,7 +31,7 @@ class PredictConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictSummary:
-    """How many INRs were classified, and how many rightly, where that can be said."""
+    """The number of INRs classified, and the share that is right; None where labels differ."""
 
     out: Path
     rows: int
@@ -44,28 +39,34 @@ class PredictSummary:
 
     @property
     def failed(self) -> bool:
+        """False: errors are raised."""
         return False
 
     def text(self) -> str:
-        """The same in a line or two."""
+        """The summary in two lines."""
         right = (
-            "they have no labels that the run learned, so none is right or wrong"
+            "accuracy is unknown, because they have no labels that the run learned"
             if self.accuracy is None
             else f"{100 * self.accuracy:.2f} % of them as labelled"
         )
         return f"classified {self.rows:,} INRs: {right}\npredictions: {self.out}"
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The summary as plain values."""
         return asdict(self)
 
 
 def predict(config: PredictConfig) -> PredictSummary:
-    """Classify and write. Raises ValueError for a store of other networks, naming what differs."""
+    """Classify and write. Raises ValueError for a store of networks that the run cannot read."""
+    from inrgen.exchange.table_file import check_table_path, write_table
+    from inrgen.store.reader import open_store
+    from inrgen.training import run
+    from inrgen.training.distributed import choose_device
+    from inrgen.training.model_file import load_model
+
     check_table_path(config.out)
     device = choose_device(config.device)
-    found = predict_rows(
-        load_model(config.run, device), open_store(config.store), config.split, device
-    )
+    model, store = load_model(config.run, device), open_store(config.store)
+    found = run.predict(model, store, config.split, device)
     write_table(found.columns, config.out)
     return PredictSummary(out=config.out, rows=len(found.columns["row"]), accuracy=found.accuracy)

@@ -1,33 +1,22 @@
 """Train a network on the INRs of a store."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import tyro
-from torch import distributed
 
 from inrgen.core.arguments import LocalPath, OptionalLocalPath, StoreArgument
-from inrgen.executors.progress import show_progress
-from inrgen.figures.style import save_figure
-from inrgen.figures.training import confusion_figure, loss_figure
-from inrgen.training.checkpoint import epochs_done
 from inrgen.training.config import TrainConfig
-from inrgen.training.data import TrainData
-from inrgen.training.device import choose_device
-from inrgen.training.loop import train as train_network
 from inrgen.training.result import EpochLog, TrainResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainCommand:
-    """Train a network that reads weights, on the INRs of a store, and test its best epoch.
+    """Train a network that reads weights on the INRs of a store, and test its best epoch.
 
-    Run again it goes on after the last whole epoch. On several GPUs: torchrun --nproc-per-node N
-    --local-ranks-filter 0 --no-python inrgen train ...
+    The same command, run again, resumes after the last whole epoch. On several GPUs: torchrun
+    --nproc-per-node N --local-ranks-filter 0 --no-python inrgen train ...
 
     Attributes:
         store: the store to learn from.
@@ -35,9 +24,9 @@ class TrainCommand:
         val: the store of validation rows; by default the same.
         test: the store of test rows; by default the same.
         init: a finished run whose features to start from, as after contrastive training.
-        device: cpu or cuda; auto takes a GPU where there is one.
-        threads: threads of this process on the CPU; by default torch's own choice.
-        training: how the network is trained.
+        device: cpu, cuda, cuda:N, or auto for a GPU if there is one.
+        threads: CPU threads of this process; by default torch decides.
+        training: config of the training.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -52,7 +41,7 @@ class TrainCommand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSummary:
-    """The run's result, and where it is kept."""
+    """The result of a run, its folder and its figures."""
 
     out: Path
     result: TrainResult
@@ -60,30 +49,31 @@ class TrainSummary:
 
     @property
     def failed(self) -> bool:
+        """Whether training stopped early."""
         return self.result.status != "ok"
 
     def text(self) -> str:
-        """What came of it, in a few lines."""
+        """The result in a few lines."""
         result = self.result
         lines = [f"stopped: {result.reason}"] if self.failed else []
         done = f"{len(result.history)} epochs of {result.train_rows:,} rows, {result.seconds:.0f} s"
         lines.append(f"{self.out}: {result.num_params:,} parameters, {done}")
         if result.best_epoch >= 0:
-            lines.append(_best(result))
+            lines.append(_describe_best(result))
         if result.labels:
             most = max(map(result.labels.count, set(result.labels))) / len(result.labels)
             lines.append(
                 f"test accuracy {100 * result.test_accuracy:.2f} % of {len(result.labels):,} INRs; "
-                f"always the commonest class: {100 * most:.2f} %"
+                f"always the most frequent class: {100 * most:.2f} %"
             )
         return "\n".join([*lines, *(f"figure: {path}" for path in self.figures)])
 
     def document(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The result as plain values."""
         return {"out": self.out, "figures": list(self.figures), **self.result.to_dict()}
 
 
-def _best(result: TrainResult) -> str:
+def _describe_best(result: TrainResult) -> str:
     log = result.history[result.best_epoch]
     if log.val_accuracy != log.val_accuracy:
         return (
@@ -93,22 +83,11 @@ def _best(result: TrainResult) -> str:
     return f"best epoch {log.epoch + 1}: validation accuracy {100 * log.val_accuracy:.2f} %"
 
 
-@contextmanager
-def _processes(device: str) -> Iterator[None]:
-    """Be one of the processes that torchrun started, if it did."""
-    if not distributed.is_torchelastic_launched() or distributed.is_initialized():
-        yield
-        return
-    on_gpus = device != "cpu" and torch.cuda.is_available()
-    distributed.init_process_group("nccl" if on_gpus else "gloo")
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
-
-
 def draw_run(result: TrainResult, out: Path) -> tuple[Path, ...]:
-    """Write the run's curves and, where something was tested, its confusion matrix."""
+    """Draw the loss curves and, where rows were tested, the confusion matrix."""
+    from inrgen.figures.style import save_figure
+    from inrgen.figures.training import confusion_figure, loss_figure
+
     losses = {
         split: [getattr(log, f"{split}_loss") for log in result.history]
         for split in ("train", "val", "test")
@@ -123,7 +102,15 @@ def draw_run(result: TrainResult, out: Path) -> tuple[Path, ...]:
 
 
 def train(command: TrainCommand) -> TrainSummary:
-    """Train, test, draw. Raises ValueError for what does not fit together."""
+    """Train, test and draw. Raises ValueError for options that do not fit together."""
+    import torch
+
+    from inrgen.executors.progress import show_progress
+    from inrgen.training.data import TrainData
+    from inrgen.training.distributed import choose_device, is_first, join_torchrun
+    from inrgen.training.folder import count_epochs
+    from inrgen.training.loop import run_training
+
     config = command.training
     if command.threads is not None:
         if command.threads < 1:
@@ -132,9 +119,9 @@ def train(command: TrainCommand) -> TrainSummary:
     data = TrainData(
         train=command.store, val=command.val or command.store, test=command.test or command.store
     )
-    before = epochs_done(command.out)
+    before = count_epochs(command.out)
     with (
-        _processes(command.device),
+        join_torchrun(command.device),
         show_progress("train", config.epochs, before, "epochs") as progress,
     ):
 
@@ -143,7 +130,7 @@ def train(command: TrainCommand) -> TrainSummary:
                 progress.advance(1)
 
         device = choose_device(command.device)
-        result = train_network(config, data, command.out, device, command.init, advance)
-        first = not distributed.is_initialized() or distributed.get_rank() == 0
-    figures = draw_run(result, command.out) if first else ()
+        result = run_training(config, data, command.out, device, command.init, advance)
+        draws = is_first()
+    figures = draw_run(result, command.out) if draws else ()
     return TrainSummary(out=command.out, result=result, figures=figures)

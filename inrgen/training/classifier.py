@@ -1,4 +1,4 @@
-"""A network together with what its inputs are normalised by: from weights as stored to logits."""
+"""Classifiers: a network with the statistics of its inputs, from stored weights to logits."""
 
 from typing import Self
 
@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.stream import StreamLoader
@@ -17,7 +18,7 @@ class Classifier(nn.Module):
     """Normalises INRs as the network's symmetries allow, then classifies them.
 
     Args:
-        moments: mean and deviation of every parameter over the training rows.
+        moments: mean and standard deviation of every parameter over the training rows.
     """
 
     mean: Tensor
@@ -34,7 +35,7 @@ class Classifier(nn.Module):
 
     @classmethod
     def blank(cls, network: WeightSpaceNetwork, spec: InrSpec) -> Self:
-        """One that normalises nothing, until its state is loaded."""
+        """A classifier that normalises nothing, for a state to be loaded into."""
         zeros = torch.zeros(1, spec.num_params)
         return cls(network, spec, (Params.from_flat(spec, zeros), Params.from_flat(spec, zeros)))
 
@@ -49,9 +50,9 @@ class Classifier(nn.Module):
 
 
 class Projected(nn.Module):
-    """Features through a projector of two layers, which contrastive training compares.
+    """Features through a projector of two layers, for contrastive training.
 
-    What lies behind the features is thrown away later (SimCLR, arXiv 2002.05709, section 4.2).
+    The projector is thrown away afterwards (SimCLR, arXiv 2002.05709, section 4.2).
     """
 
     def __init__(self, classifier: Classifier, num_out: int) -> None:
@@ -69,21 +70,12 @@ class Projected(nn.Module):
 def measure_moments(loader: StreamLoader) -> tuple[Params, Params]:
     """Mean and standard deviation of every parameter over a pass, each as one INR.
 
-    Chan, Golub and LeVeque's update (1979) in float64, batch by batch, so neither memory nor
-    cancellation grows with the number of rows. The variance is over the number of rows.
+    The variance is divided by the number of rows.
     """
-    count, mean, moment = 0, torch.zeros(()), torch.zeros(())
-    for batch in loader:
-        flat = batch.params.flat().double()
-        center = flat.mean(dim=0, keepdim=True)
-        shift = center - mean.to(center)
-        total = count + len(flat)
-        within = (flat - center).square().sum(dim=0, keepdim=True)
-        moment = moment.to(within) + within + shift.square() * (count * len(flat) / total)
-        mean = mean.to(center) + shift * (len(flat) / total)
-        count = total
-    deviation = (moment / max(count, 1)).sqrt()
-    return (
-        Params.from_flat(loader.spec, mean.float().cpu()),
-        Params.from_flat(loader.spec, deviation.float().cpu()),
+    parts = (Moments.from_rows(batch.params.flat()) for batch in loader)
+    total = sum(parts, next(parts))
+    mean, deviation = (
+        Params.from_flat(loader.spec, numbers.float().cpu()[None])
+        for numbers in (total.mean, total.std(ddof=0))
     )
+    return mean, deviation

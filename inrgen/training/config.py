@@ -1,13 +1,17 @@
-"""How a network is trained: everything that decides the result, but for the data and the device."""
+"""Config of a training run: everything that decides its result, except the data and the device.
+
+This module imports no torch, so that command lines stay quick.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from inrgen.training.changes import MixName, make_chain
-from inrgen.training.models.catalog import ModelConfig, parse_model, to_dict
+from inrgen.training.models.catalog import parse_model, to_dict
+from inrgen.training.models.config import ModelConfig
 
 Objective = Literal["classify", "contrastive"]
 ViewMode = Literal["all", "random"]
+MixName = Literal["none", "direct", "permuted", "aligned", "signed"]
 Partners = Literal["clean", "leaky"]
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "cosine"]
@@ -20,42 +24,40 @@ class TrainConfig:
     """Train a network on weights.
 
     Attributes:
-        model: NAME or NAME,KEY=VALUE,...: dws, gnn, mlp, signed or values, and what they are made
-            with.
-        objective: classify by labels, or contrastive pre-training, which needs none.
-        views: fits of each training item to learn from: the first so many. Validation and test
-            use the first alone.
-        view_mode: an epoch serves all of those views, or one random view of each item.
-        fraction: share of the training items to learn from; a smaller share lies in a larger one.
-        augment: random changes, one after another, as inrgen augment takes them; such as
-            negation,rotation:bound_deg=20. Also by short names: negation, bias, noise.
-        published: take augmentations in the parametrisation of the published code.
-        mixup: mix each INR, and its label, with another one: as it is (direct), under a random
-            permutation (permuted), or carried nearest by permutation (aligned), by permutation and
-            sign (signed).
-        mixup_beta: draw the share from Beta(b, b), b at most 1, which is even.
-        partners: clean draws whom to mix with among the rows in use; leaky among all views that
-            the store holds of the items in use, as published code does.
+        model: NAME or NAME,FIELD=VALUE,... of a network: dws, gnn, mlp, signed or values.
+        objective: classify by labels, or contrastive pre-training, which needs no labels.
+        views: number of fits of each training item to learn from, the first ones. Validation and
+            test use the first alone.
+        view_mode: all serves those views in every epoch; random serves one of them for each item.
+        fraction: share of the training items to learn from; a larger share contains a smaller one.
+        augment: random changes, applied in order, as inrgen augment takes them; such as
+            negation,rotation:bound_deg=20.
+        published: use the parametrisation of the published code for augmentations.
+        mixup: mix each INR, and its label, with another one: as it is (direct), randomly permuted
+            (permuted), aligned by permutation (aligned), or by permutation and sign (signed).
+        mixup_beta: draw the mixing share from Beta(b, b), b at most 1, which is uniform.
+        partners: clean draws MixUp partners among the rows in use; leaky draws them among all
+            views that the store holds of the items in use, as published code does.
         epochs: passes over the training rows.
-        batch_size: INRs of an update, on all devices together.
+        batch_size: INRs in an update, on all devices together.
         lr: learning rate of AdamW, after warm-up.
-        weight_decay: of AdamW, as torch has it.
+        weight_decay: weight decay of AdamW, as torch defines it.
         warmup: updates over which the learning rate rises from near 0.
-        schedule: constant, or cosine falls to 0 at the last update.
+        schedule: constant, or cosine, which falls to 0 at the last update.
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: scale gradients down to this norm; 0 leaves them.
-        precision: bfloat16 multiplies matrices in it and keeps weights in float32. On a CPU with
-            such products (AVX-512 BF16) gnn took a quarter less time, dws a little more.
-        compile: have torch.compile make the network faster, after a minute or two; on a CPU dws
-            has compiled parts of its own and gets a quarter slower by it.
+        precision: bfloat16 multiplies matrices in that type and keeps weights in float32. On a CPU
+            with such products (AVX-512 BF16) gnn took a quarter less time, dws a little more.
+        compile: run the network through torch.compile, after a minute or more of compilation. On
+            a CPU dws gains nothing, because its attention is compiled already.
         freeze: train the last layer alone, on fixed features: a linear read-out.
-        test_curve: evaluate test rows after every epoch, too; they choose nothing.
-        statistics: what inputs are normalised by: measured on the rows in use, or those that the
-            store keeps (inrgen stats).
-        pairs: of contrastive training: two views of an item, or one INR changed in two ways.
-        temperature: of contrastive training.
-        projection: numbers an INR that contrastive training compares.
-        seed: names all randomness of the training.
+        test_curve: also evaluate test rows after every epoch; they never choose the epoch.
+        statistics: source of the statistics that inputs are normalised by: measured on the rows in
+            use, or kept in the store (inrgen stats).
+        pairs: pairs of contrastive training: two views of an item, or one INR changed in two ways.
+        temperature: temperature of contrastive training.
+        projection: numbers for each INR that contrastive training compares.
+        seed: seed of all randomness in the training.
     """
 
     model: str = "dws"
@@ -88,7 +90,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         parse_model(self.model)
-        make_chain(self.augment, self.published)
+        if self.augment.strip():
+            # Transforms need torch, which a command line without them should not wait for.
+            from inrgen.transforms import named
+
+            try:
+                named.parse_links(self.augment, self.published)
+            except ValueError as error:
+                raise ValueError(f"augment {self.augment!r}: {error}") from error
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
@@ -112,19 +121,19 @@ class TrainConfig:
 
     def _check_contrastive(self) -> None:
         if self.mixup != "none" or self.freeze:
-            raise ValueError("objective contrastive goes with neither mixup nor freeze")
+            raise ValueError("objective contrastive excludes mixup and freeze")
         if self.pairs == "views" and self.views < 2:
             raise ValueError(f"pairs of views need views of at least 2; got {self.views}")
         if self.pairs == "augment" and not self.augment:
-            raise ValueError("pairs augment needs augment: else both of a pair are the same")
+            raise ValueError("pairs augment needs augment, or the INRs of a pair would be equal")
 
     @property
     def model_config(self) -> ModelConfig:
-        """The network's config, from its text."""
+        """The config of the network."""
         return parse_model(self.model)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values, with the network's config in full: what a run is held to."""
+        """Plain JSON values, with the network's config in full, which a resumed run must match."""
         return {**asdict(self), "model": to_dict(self.model_config)}
 
 

@@ -1,46 +1,139 @@
-"""A run's folder: what it is held to, how far it has come, and what it found."""
+"""Folder of a run: its identity, its checkpoint, its logs and its result."""
 
+import csv
+import io
 import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from inrgen.training.checkpoint import CHECKPOINT, RESULT, RUN, read_json, write_json
-from inrgen.training.result import TrainResult
+import torch
 
+from inrgen.core.atomic import write_whole
+from inrgen.training.model_file import State, read_json, write_json
+from inrgen.training.result import EpochLog, TrainResult
+
+RUN, CHECKPOINT, RESULT = "run.json", "checkpoint.pt", "result.json"
+EPOCHS, BOARD = "epochs.csv", "tensorboard"
 _FORMAT = 1
 
 
-def claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Make the folder that of a run, or go on in it.
+def claim_folder(folder: Path, identity: dict[str, Any]) -> None:
+    """Start a run in the folder, or continue the one that is there.
 
     Raises ValueError where it holds something else, or a run of another config, data or start.
     """
     path = folder / RUN
-    facts = {"inrgen_run": _FORMAT, **json.loads(json.dumps(identity))}
+    wanted = {"inrgen_run": _FORMAT, **json.loads(json.dumps(identity))}
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         strangers = sorted(p.name for p in folder.iterdir() if not p.name.startswith("_"))
         if strangers:
             raise ValueError(f"out {folder} is not empty and holds no run, but {strangers[0]}")
-        write_json(path, facts)
+        write_json(path, wanted)
         return
     there = read_json(path)
     differing = [
-        f"{name} (there {there.get(name)!r}, here {facts.get(name)!r})"
-        for name in dict.fromkeys([*there, *facts])
-        if there.get(name) != facts.get(name)
+        f"{name} (there {there.get(name)!r}, here {wanted.get(name)!r})"
+        for name in dict.fromkeys([*there, *wanted])
+        if there.get(name) != wanted.get(name)
     ]
     if differing:
         raise ValueError(f"out {folder} holds another run, which differs in {', '.join(differing)}")
 
 
-def finished(folder: Path) -> TrainResult | None:
-    """The result of a run that came to its end; None where it has not."""
+def read_result(folder: Path) -> TrainResult | None:
+    """The result of a finished run; None before its end."""
     path = folder / RESULT
     return TrainResult.from_dict(read_json(path)) if path.exists() else None
 
 
-def finish(folder: Path, result: TrainResult) -> None:
-    """Note the result, after which the run is over and its checkpoint is not needed."""
+def write_result(folder: Path, result: TrainResult) -> None:
+    """Write the result, which ends the run, and remove its checkpoint."""
     write_json(folder / RESULT, result.to_dict())
     (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """Everything that the remaining epochs of a run depend on. Fields are keys of the file.
+
+    Attributes:
+        module, optimiser: their states.
+        best: the classifier's state at the best epoch so far; {} before it.
+        history: the log of each epoch, as plain values.
+    """
+
+    module: State
+    optimiser: dict[str, Any]
+    best: State
+    best_epoch: int
+    history: list[dict[str, Any]]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Save a checkpoint over the last one."""
+    values = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__}
+    write_whole(folder / CHECKPOINT, lambda staged: torch.save(values, staged))
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint | None:
+    """The run's checkpoint, or None before the first. Raises ValueError for a damaged one."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        values = torch.load(path, map_location=device, weights_only=True)
+        return Checkpoint(**values)
+    except Exception as error:  # torch raises many kinds for a truncated or altered file
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}); remove it to train from the start"
+        ) from error
+
+
+def count_epochs(folder: Path) -> int:
+    """Number of epochs in a run's checkpoint."""
+    found = load_checkpoint(folder, torch.device("cpu"))
+    return 0 if found is None else len(found.history)
+
+
+class RunLog:
+    """Logs epochs to epochs.csv, one line each, and the same curves to tensorboard/.
+
+    A resumed run leaves the logs of an uninterrupted one: the table is rewritten each time, and
+    curves after the checkpoint are purged.
+
+    Args:
+        done: the history of epochs that were done before.
+    """
+
+    def __init__(self, folder: Path, done: Sequence[EpochLog]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._folder = folder
+        self._board = SummaryWriter(str(folder / BOARD), purge_step=max(0, len(done) - 1) or None)
+        if done:
+            # The run may have been killed between its last checkpoint and the log of that epoch.
+            self.write(done)
+
+    def write(self, history: Sequence[EpochLog]) -> None:
+        """Log the last epoch of a history."""
+        table = io.StringIO()
+        rows = csv.DictWriter(table, [field.name for field in fields(EpochLog)])
+        rows.writeheader()
+        for log in history:
+            rows.writerow({k: "" if v != v else v for k, v in asdict(log).items()})
+        text = table.getvalue()
+        write_whole(self._folder / EPOCHS, lambda staged: staged.write_text(text))
+        last = asdict(history[-1])
+        for name, value in last.items():
+            is_curve = "_loss" in name or "_accuracy" in name or name == "lr"
+            if is_curve and math.isfinite(value):
+                self._board.add_scalar(name.replace("_", "/", 1), value, last["epoch"])
+        self._board.flush()
+
+    def close(self) -> None:
+        """Close the TensorBoard file."""
+        self._board.close()

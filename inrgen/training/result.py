@@ -1,4 +1,4 @@
-"""What a training run found, as plain values."""
+"""Result of a training run, as plain values: the log of its epochs and the test of the best one."""
 
 import math
 from dataclasses import asdict, dataclass, fields
@@ -9,12 +9,15 @@ RunStatus = Literal["ok", "non_finite"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochLog:
-    """One pass over the training rows; NaN where something was not measured.
+    """Metrics of one epoch; NaN where something was not measured.
 
-    Losses are means over rows: the training loss as it was trained on, changed and mixed, by the
-    weights of the moment; the others on rows as they are, by the weights at the epoch's end.
-    Accuracies are shares; the training one counts the label that has the larger share.
-    lr: of the last update; wait_s: how long updates waited for data, out of seconds.
+    Losses are means over rows. The training loss is on changed and mixed rows, during the epoch;
+    the others are on unchanged rows, at its end. Accuracies are shares; on mixed rows, the label
+    with the larger share counts.
+
+    Attributes:
+        lr: learning rate of the last update.
+        seconds, wait_s: duration, and the part of it in which updates waited for data.
     """
 
     epoch: int
@@ -29,18 +32,46 @@ class EpochLog:
     seconds: float
     wait_s: float
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the losses that were measured are finite."""
+        validated = not math.isnan(self.val_accuracy)
+        return math.isfinite(self.train_loss) and (math.isfinite(self.val_loss) or not validated)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, NaN as None."""
+        return {name: _encode(value) for name, value in asdict(self).items()}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "EpochLog":
+        """The inverse of to_dict."""
+        return EpochLog(**{name: _decode(value) for name, value in values.items()})
+
+
+def find_best_epoch(history: tuple[EpochLog, ...]) -> int:
+    """The epoch to keep: the highest validation accuracy, and the lowest loss among equals.
+
+    Without validation it is the last epoch, and without epochs -1.
+    """
+    if not history or math.isnan(history[-1].val_accuracy):
+        return len(history) - 1
+    return max(history, key=lambda log: (log.val_accuracy, -log.val_loss, -log.epoch)).epoch
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """A run's best epoch on validation rows, and what the network of that epoch says of test rows.
+    """The best epoch of a run on validation rows, and the test of its network.
 
-    status, reason: "ok", or why training stopped before its end.
-    best_epoch: counted from 0; -1 where no epoch was whole. Of contrastive training the last.
-    val_accuracy, test_accuracy: shares; NaN where there was nothing to classify.
-    classes: their names; class c is label c.
-    confusion: confusion[t][p] test rows of class t were taken for class p.
-    items, labels, predicted: one for each test row, by item id: what a bootstrap draws from.
-    seconds: of training, all sittings of a resumed run together, less what was lost.
+    Attributes:
+        status, reason: "ok", or the reason why training stopped early.
+        best_epoch: counted from 0; -1 where no epoch was completed. Contrastive training keeps
+            the last one.
+        val_accuracy, test_accuracy: shares; NaN where there was nothing to classify.
+        history: the log of each epoch.
+        classes: names of the classes; class c is label c.
+        confusion: confusion[t][p] test rows of class t were predicted as class p.
+        items, labels, predicted: one for each test row, by item id, for a bootstrap to draw from.
+        seconds: duration of training. A resumed run sums its sessions, without lost epochs.
     """
 
     status: RunStatus
@@ -59,35 +90,25 @@ class TrainResult:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values, NaN as None; from_dict is its inverse."""
-        facts = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-        return {**facts, "history": [log_to_dict(log) for log in self.history]}
+        """Plain JSON values, NaN as None; from_dict is the inverse."""
+        values = {f.name: _encode(getattr(self, f.name)) for f in fields(self)}
+        return {**values, "history": [log.to_dict() for log in self.history]}
 
     @staticmethod
-    def from_dict(facts: dict[str, Any]) -> "TrainResult":
+    def from_dict(values: dict[str, Any]) -> "TrainResult":
         """Rebuild a result from to_dict's values."""
-        values = {name: _back(value) for name, value in facts.items()}
-        values["history"] = tuple(log_from_dict(log) for log in facts["history"])
-        return TrainResult(**values)
+        decoded = {name: _decode(value) for name, value in values.items()}
+        decoded["history"] = tuple(EpochLog.from_dict(log) for log in values["history"])
+        return TrainResult(**decoded)
 
 
-def log_to_dict(log: EpochLog) -> dict[str, Any]:
-    """An epoch as plain JSON values, NaN as None."""
-    return {name: _plain(value) for name, value in asdict(log).items()}
-
-
-def log_from_dict(facts: dict[str, Any]) -> EpochLog:
-    """The inverse of log_to_dict."""
-    return EpochLog(**{name: _back(value) for name, value in facts.items()})
-
-
-def _plain(value: Any) -> Any:
+def _encode(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+    return [_encode(part) for part in value] if isinstance(value, tuple) else value
 
 
-def _back(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     if value is None:
         return math.nan
-    return tuple(_back(part) for part in value) if isinstance(value, list) else value
+    return tuple(_decode(part) for part in value) if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from typing import Annotated
 import tyro
 
 from inrgen.fit.build_config import RecipeName
-from inrgen.training.device import choose_device
+from inrgen.training.distributed import choose_device
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.report import write_report
 from pipelines.augmentation_study.results import read_outcomes

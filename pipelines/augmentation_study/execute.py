@@ -19,7 +19,7 @@ from inrgen.store.queries import read_items
 from inrgen.store.reader import open_store
 from inrgen.training.config import TrainConfig
 from inrgen.training.data import TrainData
-from inrgen.training.loop import OnEpoch, train
+from inrgen.training.loop import OnEpoch, run_training
 from inrgen.training.result import EpochLog, TrainResult
 from pipelines.augmentation_study.results import Outcome, Run, error_text, is_final
 from pipelines.augmentation_study.rows import Row, curve_rows
@@ -111,7 +111,7 @@ def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[
     # One folder per config, so that a training that an older version began is not resumed.
     kept = folder / hashlib.sha256(json.dumps(config.to_dict()).encode()).hexdigest()[:16]
     tell = _progress_teller(run.run_id, config.epochs)
-    result = train(config, data, out=kept, device=setting.device, init=init, on_epoch=tell)
+    result = run_training(config, data, out=kept, device=setting.device, init=init, on_epoch=tell)
     return result, config.to_dict()
 
 
@@ -154,7 +154,7 @@ def _pretrained(setting: Setting, run: Run, data: TrainData, own: Path) -> Path:
         views=row.views,
     )
     making, tell = own / "pretraining", _progress_teller(f"{name}, pre-training", config.epochs)
-    train(config, data, out=making, device=setting.device, on_epoch=tell)
+    run_training(config, data, out=making, device=setting.device, on_epoch=tell)
     try:
         # Renamed when whole; another run may have made the same network meanwhile.
         making.rename(folder / name)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from inrgen.training.changes import MixName
-from inrgen.training.config import Partners
+from inrgen.training.config import MixName, Partners
 from inrgen.training.models.catalog import parse_model
 
 Corpus = Literal["images", "modelnet_like", "watertight_shapes", "modelnet40"]

@@ -1,4 +1,4 @@
-"""Predictions on stores of the same networks, and refusals that name what differs."""
+"""Predictions on stores of the same networks, and refusals that name the difference."""
 
 import csv
 from pathlib import Path
@@ -7,10 +7,10 @@ import polars
 import pytest
 
 from inrgen.cli import main
-from inrgen.training.checkpoint import load_model
 from inrgen.training.config import TrainConfig
 from inrgen.training.data import TrainData
-from inrgen.training.loop import train
+from inrgen.training.loop import run_training
+from inrgen.training.model_file import load_model
 from tests.labelled import LabelledRows
 
 CONFIG = TrainConfig(model="mlp,hidden=16,layers=1,dropout=0", views=2, batch_size=24, epochs=3)
@@ -24,7 +24,7 @@ def store(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(store, tmp_path_factory):
     out = tmp_path_factory.mktemp("predict") / "run"
-    return out, train(CONFIG, TrainData(train=store, val=store, test=store), out)
+    return out, run_training(CONFIG, TrainData(train=store, val=store, test=store), out)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -45,7 +45,7 @@ def test_labels_of_other_names_are_neither_right_nor_wrong(run, tmp_path, capsys
     other = LabelledRows(label_names=("ant", "bee", "cow")).build(tmp_path / "other")
     out = tmp_path / "answers.csv"
     assert main(["predict", str(run[0]), str(other), "--out", str(out)]) == 0
-    assert "none is right or wrong" in capsys.readouterr().out
+    assert "accuracy is unknown" in capsys.readouterr().out
     with out.open() as file:
         assert len(list(csv.DictReader(file))) == 240
 

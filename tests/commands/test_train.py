@@ -1,4 +1,4 @@
-"""Training as a user runs it: from the command line, killed and gone on with, refused by name."""
+"""Training from the command line: complete, killed and resumed, or refused in one sentence."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from inrgen.cli import main
-from inrgen.training.log import RunLog
+from inrgen.training.folder import RunLog
 from tests.labelled import LabelledRows
 
 INRGEN = str(Path(sys.executable).with_name("inrgen"))
@@ -28,7 +28,7 @@ def store(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def same_threads():
-    """What --threads sets is set back."""
+    """Restore the number of threads that --threads changes."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -138,10 +138,10 @@ def test_a_run_that_cannot_be_is_refused_in_one_sentence(store, tmp_path, capsys
     assert not (tmp_path / "run").exists()
 
 
-def test_losses_that_are_no_numbers_end_a_run_with_status_one(store, tmp_path, capsys):
+def test_losses_that_are_not_finite_end_a_run_with_status_one(store, tmp_path, capsys):
     argv = ["train", str(store), "--out", str(tmp_path / "run"), *QUICK, "--lr", "1e30"]
     assert main([*argv, "--epochs", "5"]) == 1
-    assert "stopped: the loss of epoch" in capsys.readouterr().out
+    assert "stopped: The loss is NaN or infinite at epoch" in capsys.readouterr().out
 
 
 def test_statistics_that_the_store_keeps_are_used(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Small stores to train on, and one thread to do it with."""
+"""Small stores to train on, and a limit of one thread."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.labelled import LabelledRows
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Batches are small here, and tests run side by side."""
+    """Use one thread: batches are small, and tests run side by side."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -20,11 +20,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def labelled_rows() -> type[LabelledRows]:
-    """How a small store to train on is made."""
+    """The class that makes a small store to train on."""
     return LabelledRows
 
 
 @pytest.fixture(scope="session")
 def labelled_store(tmp_path_factory) -> Path:
-    """A small store to train on: 36 items of three classes to learn from, 12 and 12 to look at."""
+    """A small store: 36 training items of three classes, and 12 each to validate and test."""
     return LabelledRows().build(tmp_path_factory.mktemp("labelled") / "store")

@@ -1,4 +1,4 @@
-"""Features learned without labels are read out with a frozen network, or trained further."""
+"""Features learned without labels serve a linear read-out, or are trained further."""
 
 from dataclasses import replace
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from inrgen.training.checkpoint import WEIGHTS
 from inrgen.training.config import TrainConfig
 from inrgen.training.data import TrainData
-from inrgen.training.loop import train
+from inrgen.training.loop import run_training
+from inrgen.training.model_file import WEIGHTS
 
 PRETRAIN = TrainConfig(
     model="mlp,hidden=32,layers=1,dropout=0.1",
@@ -34,7 +34,7 @@ def data(labelled_store) -> TrainData:
 @pytest.fixture(scope="module")
 def pretrained(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("contrastive") / "run"
-    return out, train(PRETRAIN, data, out)
+    return out, run_training(PRETRAIN, data, out)
 
 
 def test_pairs_are_found_ever_better(pretrained):
@@ -49,7 +49,7 @@ def test_pairs_are_found_ever_better(pretrained):
 
 def test_a_frozen_read_out_trains_the_last_layer_alone(pretrained, data, tmp_path):
     source, _ = pretrained
-    result = train(READ_OUT, data, tmp_path / "run", init=source)
+    result = run_training(READ_OUT, data, tmp_path / "run", init=source)
     before, after = load_file(source / WEIGHTS), load_file(tmp_path / "run" / WEIGHTS)
     features = [name for name in before if not name.startswith("network.head.")]
     assert len(features) == len(before) - 2
@@ -60,19 +60,19 @@ def test_a_frozen_read_out_trains_the_last_layer_alone(pretrained, data, tmp_pat
 def test_fine_tuning_starts_from_the_features_and_moves_them(pretrained, data, tmp_path):
     source, _ = pretrained
     config = replace(READ_OUT, freeze=False, lr=1e-4, epochs=1)
-    train(config, data, tmp_path / "run", init=source)
+    run_training(config, data, tmp_path / "run", init=source)
     before, after = load_file(source / WEIGHTS), load_file(tmp_path / "run" / WEIGHTS)
     moved = (before["network.body.0.weight"] - after["network.body.0.weight"]).abs()
     assert 0 < moved.max() < 1e-3
-    assert torch.equal(before["mean"], after["mean"]), "features mean what they meant"
+    assert torch.equal(before["mean"], after["mean"]), "normalisation stays with the features"
 
 
 def test_a_start_that_does_not_fit_is_refused(pretrained, data, labelled_rows, tmp_path):
     source, _ = pretrained
     with pytest.raises(ValueError, match=r"init .* is a network .*model asks for"):
-        train(replace(READ_OUT, model="mlp"), data, init=source)
+        run_training(replace(READ_OUT, model="mlp"), data, init=source)
     wide = labelled_rows(widths=(2, 5, 4, 1)).build(tmp_path / "wide")
     with pytest.raises(ValueError, match=r"reads networks 2-4-4-1_.*; the stores hold 2-5-4-1_"):
-        train(READ_OUT, TrainData(train=wide, val=wide), init=source)
+        run_training(READ_OUT, TrainData(train=wide, val=wide), init=source)
     with pytest.raises(FileNotFoundError, match="holds no trained network"):
-        train(READ_OUT, data, tmp_path / "run", init=tmp_path)
+        run_training(READ_OUT, data, tmp_path / "run", init=tmp_path)

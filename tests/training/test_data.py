@@ -1,4 +1,4 @@
-"""What a run learns from is held to its config, and shares of it are nested and whole items."""
+"""Training data is checked against the config, and its shares are nested and of whole items."""
 
 from dataclasses import replace
 
@@ -7,10 +7,12 @@ import torch
 
 from inrgen.store.reader import open_store
 from inrgen.training.config import TrainConfig
-from inrgen.training.data import Place, TrainData, open_data, train_loader
+from inrgen.training.data import TrainData, open_data
+from inrgen.training.distributed import DistributedContext
+from inrgen.training.feed import train_loader
 
 CONFIG = TrainConfig(model="mlp", views=2, batch_size=16)
-CPU = Place(device=torch.device("cpu"))
+CPU = DistributedContext(device=torch.device("cpu"))
 
 
 def served(config: TrainConfig, data: TrainData) -> list[int]:
@@ -52,13 +54,13 @@ def test_a_number_that_is_another_class_elsewhere_is_refused(
     labelled_store, labelled_rows, tmp_path
 ):
     other = labelled_rows(label_names=("dog", "eel", "cat")).build(tmp_path / "other")
-    said = r"0 is 'dog' in .*other, and 'cat' in other rows"
+    message = r"0 is 'dog' in .*other, and 'cat' in other rows"
     for data in (
         TrainData(train=labelled_store, val=other, test=labelled_store),
         TrainData(train=labelled_store, val=labelled_store, test=other),
         TrainData(train=[labelled_store, other], val=labelled_store),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             open_data(CONFIG, data)
     for nameless in (("", "", ""), ("0", "1", "2")):
         path = labelled_rows(label_names=nameless).build(tmp_path / f"nameless{nameless[0]}")
@@ -75,22 +77,22 @@ def test_stores_may_be_paths_or_open_or_several(labelled_store, labelled_rows, t
 
 
 @pytest.mark.parametrize(
-    ("made", "words"),
+    ("rows", "words"),
     [
         ({"classes": -1}, "its training rows have no label; only contrastive"),
         ({"classes": 1}, "all training rows are of one class, {0: 'cat'}"),
     ],
 )
-def test_rows_that_cannot_be_classified_are_refused(labelled_rows, tmp_path, made, words):
-    store = labelled_rows(**made).build(tmp_path / "store")
+def test_rows_that_cannot_be_classified_are_refused(labelled_rows, tmp_path, rows, words):
+    store = labelled_rows(**rows).build(tmp_path / "store")
     with pytest.raises(ValueError, match=words.split(",")[0].replace("(", r"\(")):
         open_data(CONFIG, TrainData(train=store, val=store))
-    if made["classes"] < 0:
+    if rows["classes"] < 0:
         contrastive = replace(CONFIG, objective="contrastive", augment="negation")
         assert open_data(contrastive, TrainData(train=store, val=store)).classes == ()
 
 
-def test_what_does_not_fit_is_refused_by_name(labelled_store, labelled_rows, tmp_path):
+def test_data_that_does_not_fit_is_refused_by_name(labelled_store, labelled_rows, tmp_path):
     few = labelled_rows(classes=2, splits=("train", "val")).build(tmp_path / "few")
     wide = labelled_rows(widths=(2, 5, 4, 1)).build(tmp_path / "wide")
     with pytest.raises(ValueError, match=r"val rows have the labels \[2\], which no training row"):
@@ -100,7 +102,7 @@ def test_what_does_not_fit_is_refused_by_name(labelled_store, labelled_rows, tmp
     with pytest.raises(ValueError, match=r"views must be at most 4 for .*; got 5"):
         open_data(replace(CONFIG, views=5), TrainData(train=labelled_store, val=labelled_store))
     opened = open_data(CONFIG, TrainData(train=labelled_store, val=labelled_store))
-    three = Place(device=torch.device("cpu"), rank=0, world_size=3)
+    three = DistributedContext(device=torch.device("cpu"), rank=0, world_size=3)
     with pytest.raises(
         ValueError, match="batch_size must be a multiple of the 3 processes; got 16"
     ):
@@ -125,6 +127,6 @@ def test_what_does_not_fit_is_refused_by_name(labelled_store, labelled_rows, tmp
     ],
     ids=str,
 )
-def test_a_config_refuses_what_has_no_meaning(wrong):
+def test_a_config_refuses_values_without_meaning(wrong):
     with pytest.raises(ValueError, match="|".join([*wrong, "pairs"])):
         TrainConfig(**wrong)

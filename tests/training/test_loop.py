@@ -1,4 +1,4 @@
-"""A run learns, is named by its seed, resumes exactly and stops where losses are no numbers."""
+"""A run learns, depends on its seed, resumes exactly and stops at losses that are not finite."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from inrgen.training.checkpoint import CHECKPOINT, WEIGHTS
 from inrgen.training.config import TrainConfig
 from inrgen.training.data import TrainData
-from inrgen.training.loop import train
+from inrgen.training.folder import CHECKPOINT
+from inrgen.training.loop import run_training
+from inrgen.training.model_file import WEIGHTS
 from inrgen.training.result import EpochLog, TrainResult
 
 QUICK = TrainConfig(
@@ -34,27 +35,27 @@ def data(labelled_store) -> TrainData:
 
 
 def timeless(result: TrainResult) -> TrainResult:
-    """A result but for what a clock said."""
+    """A result without its durations."""
     history = tuple(replace(log, **TIMES) for log in result.history)
     return replace(result, history=history, seconds=0.0)
 
 
 class Interrupted(Exception):
-    """What ends a run early."""
+    """Ends a run early."""
 
 
 def stop_after(epoch: int):
-    def told(done: EpochLog) -> None:
+    def report(done: EpochLog) -> None:
         if done.epoch == epoch:
             raise Interrupted
 
-    return told
+    return report
 
 
-def test_a_network_learns_what_lies_in_the_weights(data):
+def test_a_network_learns_from_weights(data):
     model = "mlp,hidden=32,layers=1,dropout=0"
     config = replace(QUICK, model=model, mixup="none", augment="", lr=0.03, epochs=12)
-    result = train(config, data)
+    result = run_training(config, data)
     assert result.status == "ok"
     assert result.test_accuracy == 1.0
     assert result.confusion == ((4, 0, 0), (0, 4, 0), (0, 0, 4))
@@ -65,7 +66,7 @@ def test_a_network_learns_what_lies_in_the_weights(data):
 
 
 def test_the_best_validation_epoch_is_kept_and_tested(data):
-    result = train(replace(QUICK, epochs=2), data)
+    result = run_training(replace(QUICK, epochs=2), data)
     best = max(log.val_accuracy for log in result.history)
     kept = result.history[result.best_epoch]
     assert result.val_accuracy == kept.val_accuracy == best
@@ -75,7 +76,7 @@ def test_the_best_validation_epoch_is_kept_and_tested(data):
 def test_the_seed_decides_the_result(data):
     short = replace(QUICK, epochs=2)
     first, again, other = (
-        timeless(train(config, data)) for config in (short, short, replace(short, seed=1))
+        timeless(run_training(config, data)) for config in (short, short, replace(short, seed=1))
     )
     assert first == again
     assert first.history[0].train_loss != other.history[0].train_loss
@@ -86,11 +87,11 @@ def test_the_seed_decides_the_result(data):
 )
 def test_an_interrupted_run_ends_as_if_it_never_stopped(data, tmp_path, model):
     config = replace(QUICK, model=model, views=2, epochs=3)
-    whole = train(config, data, tmp_path / "whole")
+    whole = run_training(config, data, tmp_path / "whole")
     for epoch in (0, 1):
         with pytest.raises(Interrupted):
-            train(config, data, tmp_path / "cut", on_epoch=stop_after(epoch))
-    resumed = train(config, data, tmp_path / "cut")
+            run_training(config, data, tmp_path / "cut", on_epoch=stop_after(epoch))
+    resumed = run_training(config, data, tmp_path / "cut")
     assert timeless(resumed) == timeless(whole)
     one, other = (load_file(tmp_path / name / WEIGHTS) for name in ("whole", "cut"))
     assert one.keys() == other.keys()
@@ -99,45 +100,45 @@ def test_an_interrupted_run_ends_as_if_it_never_stopped(data, tmp_path, model):
 
 def test_a_finished_run_is_not_run_again(data, tmp_path):
     config = replace(QUICK, epochs=1)
-    result = train(config, data, tmp_path / "run")
+    result = run_training(config, data, tmp_path / "run")
     told: list[EpochLog] = []
-    assert train(config, data, tmp_path / "run", on_epoch=told.append) == result
+    assert run_training(config, data, tmp_path / "run", on_epoch=told.append) == result
     assert told == []
     assert not (tmp_path / "run" / CHECKPOINT).exists()
     assert TrainResult.from_dict(result.to_dict()) == result
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(data, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(data, tmp_path):
     config = replace(QUICK, lr=1e30, warmup=0, clip_norm=0.0, augment="", mixup="none", epochs=9)
-    result = train(config, data, tmp_path / "run")
+    result = run_training(config, data, tmp_path / "run")
     assert result.status == "non_finite"
     assert len(result.history) < 9
-    assert "is no number; try a smaller lr" in result.reason
-    assert train(config, data, tmp_path / "run").status == "non_finite"
+    assert "The loss is NaN or infinite at epoch" in result.reason
+    assert run_training(config, data, tmp_path / "run").status == "non_finite"
 
 
 def test_another_run_in_the_same_folder_is_refused_with_what_differs(data, tmp_path):
-    train(replace(QUICK, epochs=1), data, tmp_path / "run")
+    run_training(replace(QUICK, epochs=1), data, tmp_path / "run")
     with pytest.raises(ValueError, match=r"another run, which differs in lr \(there 0.01, here 0."):
-        train(replace(QUICK, epochs=1, lr=0.5), data, tmp_path / "run")
+        run_training(replace(QUICK, epochs=1, lr=0.5), data, tmp_path / "run")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(ValueError, match=r"not empty and holds no run, but thesis\.tex"):
-        train(QUICK, data, tmp_path / "mine")
+        run_training(QUICK, data, tmp_path / "mine")
 
 
 def test_a_damaged_checkpoint_is_named(data, tmp_path):
     with pytest.raises(Interrupted):
-        train(QUICK, data, tmp_path, on_epoch=stop_after(1))
+        run_training(QUICK, data, tmp_path, on_epoch=stop_after(1))
     path: Path = tmp_path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged .* remove it"):
-        train(QUICK, data, tmp_path)
+        run_training(QUICK, data, tmp_path)
 
 
 def test_training_leaves_torchs_randomness_as_it_was(data):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    train(replace(QUICK, epochs=1), data)
+    run_training(replace(QUICK, epochs=1), data)
     assert torch.equal(torch.rand(1), expected)

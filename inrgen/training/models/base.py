@@ -1,4 +1,4 @@
-"""What every weight-space network is: features of INRs from their weights, and a linear head."""
+"""The interface of every weight-space network: features of INRs, and a linear head."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -13,9 +13,14 @@ from inrgen.training.models.normalisation import Normalisation
 class WeightSpaceNetwork(nn.Module, ABC):
     """Classifies INRs of one spec by their weights.
 
-    A family says how its inputs are to be normalised, `normalisation`: whoever feeds it divides by
-    statistics of that kind and no finer, or the symmetries that it respects are lost on the way.
-    `encode` gives features for a linear read-out, a projector or `head`, which has a row a class.
+    Names of parameters and sub-modules are keys of stored networks, so they must not change.
+
+    Attributes:
+        normalisation: the statistics that inputs are normalised by. Finer ones would break the
+            symmetries that the family respects.
+        num_features: length of the features that encode returns, for a linear read-out or a
+            projector.
+        head: linear map from features to logits, with a row for each class.
     """
 
     normalisation: ClassVar[Normalisation]
@@ -24,15 +29,15 @@ class WeightSpaceNetwork(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, params: Params) -> Float[Tensor, "b f"]:
-        """num_features numbers an INR, from normalised weights."""
+        """Features of each INR, num_features of them, from normalised weights."""
 
     def forward(self, params: Params) -> Float[Tensor, "b c"]:
-        """The logits of each INR."""
+        """Logits of each INR."""
         return self.head(self.encode(params))
 
 
 def hidden_layer(num_in: int, num_out: int, dropout: float) -> nn.Sequential:
-    """What features are made by from numbers of any size: scaled, then one layer with GELU."""
+    """A layer with GELU behind a LayerNorm, which takes inputs of any scale."""
     return nn.Sequential(
         nn.LayerNorm(num_in),
         nn.Dropout(dropout),

@@ -1,73 +1,87 @@
-"""The network families by name, and how one is made."""
+"""Network families by name: configs from text or JSON, and networks from configs.
 
-from collections.abc import Callable
+Networks are imported when one is made, so reading a config needs no torch.
+"""
+
+import importlib
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from inrgen.core.config_text import check_name, read_config, split_one_name
 from inrgen.core.spec import InrSpec
-from inrgen.training.models.base import WeightSpaceNetwork
-from inrgen.training.models.dws import Dws, DwsConfig
-from inrgen.training.models.gnn import Gnn, GnnConfig
-from inrgen.training.models.mlp import Mlp, MlpConfig
-from inrgen.training.models.signed import Signed, SignedConfig
-from inrgen.training.models.values import Values, ValuesConfig
+from inrgen.training.models.config import (
+    DwsConfig,
+    GnnConfig,
+    MlpConfig,
+    ModelConfig,
+    SignedConfig,
+    ValuesConfig,
+)
 
-ModelName = Literal["dws", "gnn", "mlp", "signed", "values"]
-ModelConfig = DwsConfig | GnnConfig | MlpConfig | SignedConfig | ValuesConfig
+if TYPE_CHECKING:
+    from inrgen.training.models.base import WeightSpaceNetwork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
-    """A network family: the class of its configs, and what builds a network from one."""
+    """A network family.
+
+    Attributes:
+        config: the class of its configs.
+        network: the name of its network class, in the module that has the family's name.
+    """
 
     config: type[ModelConfig]
-    network: Callable[[Any, InrSpec, int], WeightSpaceNetwork]
+    network: str
 
 
 FAMILIES: dict[str, Family] = {
-    "dws": Family(config=DwsConfig, network=Dws),
-    "gnn": Family(config=GnnConfig, network=Gnn),
-    "mlp": Family(config=MlpConfig, network=Mlp),
-    "signed": Family(config=SignedConfig, network=Signed),
-    "values": Family(config=ValuesConfig, network=Values),
+    "dws": Family(config=DwsConfig, network="Dws"),
+    "gnn": Family(config=GnnConfig, network="Gnn"),
+    "mlp": Family(config=MlpConfig, network="Mlp"),
+    "signed": Family(config=SignedConfig, network="Signed"),
+    "values": Family(config=ValuesConfig, network="Values"),
 }
 
 
 def name_of(config: ModelConfig) -> str:
-    """The family that a config belongs to."""
+    """The family of a config."""
     return next(name for name, family in FAMILIES.items() if type(config) is family.config)
 
 
 def make_model(
     config: ModelConfig, spec: InrSpec, num_classes: int, seed: int
-) -> WeightSpaceNetwork:
-    """A network for INRs of one spec, on the CPU, with weights that depend on the seed alone.
+) -> "WeightSpaceNetwork":
+    """A network for INRs of one spec, on the CPU, whose first weights depend on the seed alone.
 
     torch's global generators are left as they were.
     """
+    import torch
+
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2; got {num_classes}")
+    name = name_of(config)
+    network = getattr(
+        importlib.import_module(f"inrgen.training.models.{name}"), FAMILIES[name].network
+    )
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would seed the generators of GPUs as well.
+        # torch.manual_seed would also seed the generators of GPUs.
         torch.default_generator.manual_seed(seed)
-        return FAMILIES[name_of(config)].network(config, spec, num_classes)
+        return network(config, spec, num_classes)
 
 
 def to_dict(config: ModelConfig) -> dict[str, Any]:
-    """A config as plain JSON values, with its family as "name"; from_dict is its inverse."""
+    """A config as plain JSON values, with its family as "name"; from_dict is the inverse."""
     return {"name": name_of(config), **asdict(config)}
 
 
-def from_dict(facts: dict[str, Any]) -> ModelConfig:
+def from_dict(values: dict[str, Any]) -> ModelConfig:
     """Rebuild a config from to_dict's values. Raises ValueError for an unknown family or key."""
-    rest = dict(facts)
+    rest = dict(values)
     family = _family(rest.pop("name", None))
     known = set(family.config.__dataclass_fields__)
     if not set(rest) <= known:
-        raise ValueError(f"a {facts['name']} config has the keys {sorted(known)}; got {facts}")
+        raise ValueError(f"a {values['name']} config has the keys {sorted(known)}; got {values}")
     return family.config(**rest)
 
 

@@ -1,7 +1,7 @@
-"""Attention along edges, and how edges change, without a tensor over all pairs of units.
+"""Attention along edges and updates of edges, without a tensor over all pairs of units.
 
-An edge leads from the unit that asks to one that it is joined to by a weight. The edges of a
-layer's units are one tensor: first those to the layer below, then those to the layer above.
+An edge leads from the querying unit to a unit that a weight joins it to. The edges of a layer's
+units are one tensor: first those to the layer below, then those to the layer above.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def xavier_linear(num_in: int, num_out: int, bias: bool = True) -> nn.Linear:
-    """A linear map that starts by Xavier's rule, with a bias that starts at zero."""
+    """A linear map with Xavier initialisation and a zero bias."""
     linear = nn.Linear(num_in, num_out, bias=bias)
     nn.init.xavier_uniform_(linear.weight)
     if bias:
@@ -20,8 +20,8 @@ def xavier_linear(num_in: int, num_out: int, bias: bool = True) -> nn.Linear:
     return linear
 
 
-def beside(units: Sequence[Tensor]) -> list[Tensor]:
-    """For each layer the units of the layers below and above it, as its edges list them."""
+def neighbours(units: Sequence[Tensor]) -> list[Tensor]:
+    """For each layer the units of the layers below and above, in the order of its edges."""
     num = len(units)
     return [
         torch.cat([units[m] for m in (layer - 1, layer + 1) if 0 <= m < num], dim=1)
@@ -29,13 +29,13 @@ def beside(units: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def turned(edges: Sequence[Tensor]) -> list[Tensor]:
-    """For each edge the one that leads back along the same weight."""
+def reversed_edges(edges: Sequence[Tensor]) -> list[Tensor]:
+    """For each edge the one in the opposite direction along the same weight."""
     found = []
     for layer, own in enumerate(edges):
         num, parts = own.shape[1], []
         if layer > 0:
-            # Of the layer below, edges to this layer come last; of the layer above, first.
+            # Edges to this layer come last in the layer below, and first in the layer above.
             parts.append(edges[layer - 1][:, :, -num:].transpose(1, 2))
         if layer + 1 < len(edges):
             parts.append(edges[layer + 1][:, :, :num].transpose(1, 2))
@@ -44,16 +44,16 @@ def turned(edges: Sequence[Tensor]) -> list[Tensor]:
 
 
 class EdgeAttention(nn.Module):
-    """What each unit i draws from the units j that its edges lead to.
+    """Relational attention of each unit i over the units j at the ends of its edges.
 
-    Queries, keys and values are sums of a unit's part and an edge's part, and the other unit's
-    part of a value is scaled by the edge:
+    Queries, keys and values are sums of a part from the unit and a part from the edge, and the
+    edge scales the other unit's part of a value:
 
         score_ij = (q_i + Q e_ij) . (k_j + K e_ij),    out_i = sum_j a_ij (v_j * M e_ij + V e_ij)
 
-    (relational attention, arXiv 2210.05062, as used for neural graphs). Multiplied out, q.k, q.K e
-    and k.Q e are small products of units' vectors with edges, and V and M come after the sum; so
-    neither queries nor keys nor values are ever made for each edge, only Q e and K e.
+    (arXiv 2210.05062, as used for neural graphs). Multiplied out, q.k, q.K e and k.Q e are small
+    products of the units' vectors with edges, and V and M can be applied after the sum. So no
+    query, key or value is made for each edge, only Q e and K e.
     """
 
     def __init__(self, node: int, edge: int, attention: int, heads: int) -> None:
@@ -66,18 +66,18 @@ class EdgeAttention(nn.Module):
     def forward(
         self, units: Sequence[Float[Tensor, "b _n c"]], edges: Sequence[Float[Tensor, "b _n _j e"]]
     ) -> Float[Tensor, "b total c"]:
-        """New features of the units of all layers, one layer after the other."""
+        """New features of the units of all layers, layer by layer."""
         counts = [x.shape[1] for x in units]
         q, k, v = (
             self.of_node(torch.cat(list(units), dim=1)).unflatten(2, (3, self.heads, -1)).unbind(2)
         )
         of_query, of_key, plain, scaling = self.of_edge.weight.unflatten(0, (4, self.heads, -1))
         wide = torch.cat([of_query, of_key]).flatten(0, 1)
-        # What a query finds in an edge's key, q . K e = (K^T q) . e, and a key in its query.
+        # A query with an edge's key is q . K e = (K^T q) . e; likewise a key with an edge's query.
         q_at = torch.einsum("bnhd,hde->bnhe", q, of_key)
         k_at = torch.einsum("bnhd,hde->bnhe", k, of_query)
         asking = [part.split(counts, dim=1) for part in (q, q_at)]
-        asked = [beside(part.split(counts, dim=1)) for part in (k, k_at, v)]
+        asked = [neighbours(part.split(counts, dim=1)) for part in (k, k_at, v)]
         drawn = [
             self._drawn(e, wide, plain, scaling, *parts)
             for e, *parts in zip(edges, *asking, *asked, strict=True)
@@ -96,7 +96,7 @@ class EdgeAttention(nn.Module):
         k_at: Float[Tensor, "b j h e"],
         v: Float[Tensor, "b j h d"],
     ) -> Float[Tensor, "b i h d"]:
-        """What the units of one layer draw."""
+        """Attention output for the units of one layer."""
         e_query, e_key = (e @ wide.mT).unflatten(3, (2, self.heads, -1)).unbind(3)
         scores = (
             (e_query * e_key).sum(dim=4)
@@ -113,10 +113,10 @@ class EdgeAttention(nn.Module):
 
 
 class EdgeUpdate(nn.Module):
-    """New edges from an edge, the one that leads back, and the units at both ends.
+    """New edges from each edge, the one in the opposite direction, and the units at both ends.
 
-    The first linear map of all these together is a sum of maps of each, so those of the units are
-    worked out once a unit and not once an edge.
+    The first linear map of these inputs together is a sum of maps of each, so the maps of units
+    are computed once a unit instead of once an edge.
     """
 
     def __init__(self, node: int, edge: int, hidden: int, dropout: float) -> None:
@@ -141,9 +141,9 @@ class EdgeUpdate(nn.Module):
         counts = [x.shape[1] for x in units]
         x = torch.cat(list(units), dim=1)
         asking = self.of_asking(x).split(counts, dim=1)
-        asked = beside(self.of_asked(x).split(counts, dim=1))
+        asked = neighbours(self.of_asked(x).split(counts, dim=1))
         moved = []
-        for e, back, ours, theirs in zip(edges, turned(edges), asking, asked, strict=True):
+        for e, back, ours, theirs in zip(edges, reversed_edges(edges), asking, asked, strict=True):
             known = self.of_edge(torch.cat([e, back], dim=3)) + ours[:, :, None] + theirs[:, None]
             e = self.norm_0(e + self.close(known))
             moved.append(self.norm_1(e + self.update(e)))

@@ -1,18 +1,18 @@
 """A relational transformer over an INR's graph: units are nodes, weights are edges.
 
 Neural graphs, arXiv 2403.12143, with the relational attention of arXiv 2210.05062. Every weight is
-two edges, one a direction, and a unit attends to the units that a weight joins it to. Only such
-edges are kept, a block for each weight matrix, not one tensor over all pairs of units.
+two edges, one in each direction, and a unit attends to the units that a weight joins it to. Only
+such edges are kept, a block for each weight matrix, instead of a tensor over all pairs of units.
 
-A unit draws from its neighbours alone, so what is known of a weight goes one layer a round. An edge
-starts from its weight in the lower unit's view and from zero in the upper unit's, which learns of
-it when edges are first updated. So the values' units have seen the weights next to the coordinates
-after two rounds more than there are hidden layers, and of fewer rounds nothing that is said of an
-INR would depend on them.
+A unit draws from its neighbours alone, so knowledge of a weight travels one layer a round. An edge
+starts from its weight in the lower unit's view and from zero in the upper unit's, which learns the
+weight when edges are first updated. So the value units see the weights next to the coordinates
+after two rounds more than there are hidden layers. With fewer rounds the logits would be constant
+in some weights.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -23,56 +23,27 @@ from torch.utils.checkpoint import checkpoint
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.base import WeightSpaceNetwork
+from inrgen.training.models.config import GnnConfig
 from inrgen.training.models.edge_attention import EdgeAttention, EdgeUpdate, xavier_linear
-from inrgen.training.models.fourier import FourierFeatures
 from inrgen.training.models.normalisation import Normalisation
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GnnConfig:
-    """A relational transformer; by default the augmentation study's, 377 thousand parameters.
+class FourierFeatures(nn.Module):
+    """cos(2 pi f x) and sin(2 pi f x) for fixed, normally distributed frequencies f.
 
-    Attributes:
-        layers: rounds of attention; after each but the last the edges are updated too. 0 is two
-            more than an INR's hidden layers, the fewest that see every weight: the study's 4 for
-            two hidden layers.
-        heads: attention heads.
-        node: features of a unit.
-        edge: features of an edge.
-        attention: width of queries, keys and values, all heads together.
-        node_hidden: hidden width of the network that updates units.
-        edge_hidden: hidden width of the networks that update edges.
-        features: width of the hidden layer that the logits are read from.
-        frequencies: random Fourier frequencies that weights and biases enter by.
-        dropout: share of updates dropped in training.
-        recompute: work each round out again when gradients are taken: a third more time, and a
-            third of the memory.
+    They let a network resolve small differences of a number (arXiv 2006.10739).
     """
 
-    layers: int = 0
-    heads: int = 8
-    node: int = 64
-    edge: int = 32
-    attention: int = 128
-    node_hidden: int = 128
-    edge_hidden: int = 64
-    features: int = 128
-    frequencies: int = 128
-    dropout: float = 0.2
-    recompute: bool = False
+    frequencies: Tensor
 
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if name not in ("layers", "dropout", "recompute") and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
-        if self.attention % self.heads:
-            raise ValueError(
-                f"attention must be a multiple of heads={self.heads}; got {self.attention}"
-            )
-        if self.layers < 0:
-            raise ValueError(f"layers must not be negative; got {self.layers}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1); got {self.dropout}")
+    def __init__(self, num: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.randn(num))
+
+    def forward(self, x: Float[Tensor, "*s"]) -> Float[Tensor, "*s wide"]:
+        """All cosines, then all sines, on a new last axis."""
+        angle = x[..., None] * (2.0 * math.pi * self.frequencies)
+        return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
 class GraphInput(nn.Module):
@@ -88,22 +59,22 @@ class GraphInput(nn.Module):
         self.bias = nn.Sequential(nn.Linear(wide, config.node), nn.Linear(config.node, config.node))
         self.weight_0 = nn.Linear(wide, config.edge)
         self.weight_1 = nn.Linear(config.edge, config.edge)
-        # Coordinates and values are each their own; the units of a hidden layer are alike.
+        # Each coordinate and value has an embedding; the units of a hidden layer share one.
         alike = [1] * spec.d_in + list(spec.widths[1:-1]) + [1] * spec.d_out
         self.places = nn.Parameter(torch.randn(len(alike), config.node))
         place = torch.arange(len(alike)).repeat_interleave(torch.tensor(alike))
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, params: Params) -> tuple[list[Tensor], list[Tensor]]:
-        """Units (b, n, c) and edges (b, n, j, e) of each layer, that of the coordinates first."""
+        """Units (b, n, c) and edges (b, n, j, e) of each layer, starting at the coordinates."""
         start = torch.zeros_like(params.biases[0][:, :1]).expand(-1, self.widths[0])
         values = torch.cat([start, *params.biases], dim=1)
         units = self.bias(self.fourier(values)) + self.places[self.place]
         return list(units.split(list(self.widths), dim=1)), self._edges(params)
 
     def _edges(self, params: Params) -> list[Tensor]:
-        """An edge to the layer above starts from its weight, one to the layer below from zero."""
-        # Two linear maps in a row are one, which spares a pass over all edges.
+        """Edges to the layer above start from their weights, those to the layer below from zero."""
+        # Merging the two linear maps saves a pass over all edges.
         matrix = self.weight_1.weight @ self.weight_0.weight
         offset = self.weight_1(self.weight_0.bias)
         zero = nn.functional.linear(self.fourier(params.biases[0].new_zeros(())), matrix, offset)
@@ -120,7 +91,7 @@ class GraphInput(nn.Module):
 
 
 class RelationalLayer(nn.Module):
-    """Attention along edges and a network for each unit, then, if asked, new edges."""
+    """Attention along edges, an MLP on each unit and, unless it is the last round, new edges."""
 
     def __init__(self, config: GnnConfig, moves_edges: bool) -> None:
         super().__init__()
@@ -155,7 +126,7 @@ class RelationalLayer(nn.Module):
 
 
 class Gnn(WeightSpaceNetwork):
-    """Rounds of relational attention; the values' own units are what is read at the end."""
+    """Rounds of relational attention, read from the units of the INR's values."""
 
     normalisation: ClassVar[Normalisation] = "tensor"
 
@@ -165,8 +136,8 @@ class Gnn(WeightSpaceNetwork):
         rounds = config.layers or fewest
         if rounds < fewest:
             raise ValueError(
-                f"layers must be at least {fewest} for INRs of {spec.num_hidden} hidden layers, or "
-                f"weights next to the coordinates would not be seen; got {rounds}"
+                f"layers must be at least {fewest} for INRs of {spec.num_hidden} hidden layers, "
+                f"to see the weights next to the coordinates; got {rounds}"
             )
         self.graph = GraphInput(config, spec)
         self.recompute = config.recompute
@@ -178,7 +149,7 @@ class Gnn(WeightSpaceNetwork):
         self.head = nn.Linear(config.features, num_classes)
 
     def encode(self, params: Params) -> Float[Tensor, "b f"]:
-        """A hidden layer on the units that are the INR's values, one after the other."""
+        """A hidden layer on the units of the INR's values, one after the other."""
         units, edges = self.graph(params)
         for layer in self.layers:
             if self.recompute and self.training:

@@ -1,6 +1,5 @@
-"""The floor: a plain MLP on flat weights, which knows nothing of their symmetries."""
+"""A plain MLP on flat weights, blind to their symmetries: the baseline of the other families."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -10,36 +9,14 @@ from torch import Tensor, nn
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.base import WeightSpaceNetwork
+from inrgen.training.models.config import MlpConfig
 from inrgen.training.models.normalisation import Normalisation
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MlpConfig:
-    """A plain MLP with GELU on flat weights.
-
-    Attributes:
-        hidden: width of its hidden layers.
-        layers: how many hidden layers it has.
-        dropout: share of hidden units dropped in training.
-    """
-
-    hidden: int = 512
-    layers: int = 2
-    dropout: float = 0.5
-
-    def __post_init__(self) -> None:
-        if min(self.hidden, self.layers) < 1:
-            raise ValueError(
-                f"hidden and layers must be positive; got {self.hidden} and {self.layers}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1); got {self.dropout}")
-
-
 class Mlp(WeightSpaceNetwork):
-    """Reads weights as one long vector: what it learns of one order of units it forgets in another.
+    """Reads weights as one long vector, and must learn every order of units anew.
 
-    So it is a floor on raw weights, and a measure of how well an alignment removes symmetries.
+    So it is a floor on raw weights, and it measures how well an alignment removes symmetries.
     """
 
     normalisation: ClassVar[Normalisation] = "element"

@@ -12,16 +12,18 @@ Normalisation = Literal["element", "tensor", "none"]
 
 
 def coarsen(kind: Normalisation, mean: Params, deviation: Params) -> tuple[Params, Params]:
-    """Mean and deviation by which inputs of a network are normalised, as Params of one INR.
+    """Mean and deviation for the inputs of a network, as Params of one INR.
 
-    "element" keeps one number a parameter. It tells units of a layer apart, so a network that
-    shall not see their order needs "tensor": one mean and one deviation for all of a tensor's
-    entries in all INRs. A network that shall not see signs either bears no mean, which they do not
-    turn: "none" is for one that takes weights as they are. What never varies is divided by 1.
+    "element" keeps one number a parameter. Such statistics distinguish the units of a layer, so a
+    network that is blind to their order needs "tensor": one mean and one deviation for all entries
+    of a tensor in all INRs. A network that is blind to signs can have no mean, because means do not
+    change sign with the units: "none" is for networks that take weights as they are. A parameter
+    that never varies is divided by 1.
 
     Args:
-        kind: what the network names as its `normalisation`.
-        mean, deviation: of every parameter over the training rows (variance over their number).
+        kind: the network's `normalisation`.
+        mean, deviation: statistics of every parameter over the training rows, the variance
+            divided by their number.
     """
     if kind == "none":
         return mean.map(torch.zeros_like), deviation.map(torch.ones_like)
@@ -36,13 +38,13 @@ def coarsen(kind: Normalisation, mean: Params, deviation: Params) -> tuple[Param
 def _coarse(
     kind: Normalisation, mean: Float[Tensor, "1 ..."], deviation: Float[Tensor, "1 ..."]
 ) -> tuple[Float[Tensor, "1 ..."], Float[Tensor, "1 ..."]]:
-    """The statistics of one tensor, each number at every place that it holds for."""
+    """The statistics of one tensor, expanded to its shape."""
     center, spread = mean.double(), deviation.double()
     if kind == "tensor":
         power = (center.square() + spread.square()).mean()
         center = center.mean().expand(mean.shape)
         spread = (power - center.square()).clamp(min=0).sqrt()
-    # Below a float's rounding of the mean a deviation is noise, and dividing by it would blow up.
+    # Below the rounding of a float mean, a deviation is noise, and dividing by it would explode.
     tiny = spread <= 1e-6 * center.abs()
     spread = torch.where(tiny, torch.ones_like(spread), spread)
     return center.to(mean.dtype).clone(), spread.to(mean.dtype).clone()

@@ -1,28 +1,117 @@
-"""Set functions between tensors that share a hidden layer, as one attention over its units."""
+"""Set functions between tensors that share a hidden layer, as one attention over its units.
+
+The attention has many narrow heads over few units. torch's attention is made for heads of 64
+channels and thousands of units, and on a CPU takes several times as long as a kernel compiled for
+heads of two channels: inrgen/training/README.md has the figures. Without numba, or on a GPU, the
+layer uses torch's attention.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
-from inrgen.training.models.head_attention import attend, attend_compiled, is_compiled_for
+from inrgen.kernels import has_numba, share_out
+
+# Evaluated at import, because torch.compile cannot trace the search for a module.
+_HAS_NUMBA = has_numba()
+# Each width of heads has its own kernel, which holds the channels side by side in registers.
+_MAX_WIDTH = 32
+
+
+def is_compiled_for(device: torch.device, dtype: torch.dtype, width: int) -> bool:
+    """Whether the compiled kernel takes these numbers; it computes half precision in float32."""
+    fits = dtype in (torch.float32, torch.bfloat16) and width <= _MAX_WIDTH
+    return device.type == "cpu" and fits and _HAS_NUMBA
+
+
+def attend(
+    query: Float[Tensor, "b h c"],
+    key: Float[Tensor, "b h c"],
+    value: Float[Tensor, "b h c"],
+    width: int,
+    scale: float,
+) -> Float[Tensor, "b h c"]:
+    """q + softmax(scale q k) v in each head of `width` channels, by torch's own attention."""
+    q, k, v = (part.unflatten(2, (-1, width)).transpose(1, 2) for part in (query, key, value))
+    drawn = functional.scaled_dot_product_attention(q, k, v, scale=scale)
+    return (q + drawn).transpose(1, 2).flatten(2)
+
+
+def attend_compiled(
+    joined: Float[Tensor, "b h c3"], width: int, scale: float
+) -> Float[Tensor, "b h c"]:
+    """The same, where is_compiled_for, from queries, keys and values joined in this order."""
+    return _attend(joined.float(), width, scale)
+
+
+@torch.library.custom_op("inrgen::attend", mutates_args=())
+def _attend(joined: Tensor, width: int, scale: float) -> Tensor:
+    from inrgen.kernels.attention import kernels
+
+    joined = joined.contiguous()
+    out = joined.new_empty(*joined.shape[:2], joined.shape[2] // 3)
+    forward, arrays = kernels(width)[0], (joined.numpy(), out.numpy(), np.float32(scale))
+    share_out(lambda low, high: forward(*arrays, low, high), len(joined), _work(joined, width))
+    return out
+
+
+@torch.library.custom_op("inrgen::attend_backward", mutates_args=())
+def _attend_backward(joined: Tensor, grad: Tensor, width: int, scale: float) -> Tensor:
+    from inrgen.kernels.attention import kernels
+
+    joined, grad = joined.contiguous(), grad.contiguous()
+    out = torch.empty_like(joined)
+    backward = kernels(width)[1]
+    arrays = (joined.numpy(), grad.numpy(), out.numpy(), np.float32(scale))
+    share_out(lambda low, high: backward(*arrays, low, high), len(joined), _work(joined, width))
+    return out
+
+
+def _work(joined: Tensor, width: int) -> int:
+    """Number of pairs of units in all heads of an INR."""
+    return joined.shape[2] // (3 * width) * joined.shape[1] ** 2
+
+
+@_attend.register_fake
+def _(joined: Tensor, width: int, scale: float) -> Tensor:
+    return joined.new_empty(joined.shape[0], joined.shape[1], joined.shape[2] // 3)
+
+
+@_attend_backward.register_fake
+def _(joined: Tensor, grad: Tensor, width: int, scale: float) -> Tensor:
+    return torch.empty_like(joined, memory_format=torch.contiguous_format)
+
+
+def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+    joined, ctx.width, ctx.scale = inputs
+    ctx.save_for_backward(joined)
+
+
+def _backward(ctx, grad: Tensor) -> tuple:
+    return _attend_backward(*ctx.saved_tensors, grad, ctx.width, ctx.scale), None, None
+
+
+_attend.register_autograd(_backward, setup_context=_setup_context)
 
 
 def start_weight(weight: Tensor, num_in: int, num_out: int) -> None:
-    """DWSNets' start: normal, with variance 4 num_in / (num_out (num_in + num_out))."""
+    """DWSNets' initialisation: normal, with variance 4 num_in / (num_out (num_in + num_out))."""
     nn.init.normal_(weight, std=2.0 * math.sqrt(num_in / (num_out * (num_in + num_out))))
 
 
 def start_bias(bias: Tensor) -> None:
-    """DWSNets' start: next to zero."""
+    """DWSNets' initialisation: uniform, near zero."""
     nn.init.uniform_(bias, -1e-4, 1e-4)
 
 
 def stacked_linear(num_in: Sequence[int], num_out: int) -> nn.Linear:
-    """The sum of linear maps of several inputs as one of all of them, each started on its own."""
+    """The sum of linear maps of several inputs as one map, with each part initialised alone."""
     linear = nn.Linear(sum(num_in), num_out)
     with torch.no_grad():
         for block, num in zip(linear.weight.split(list(num_in), dim=1), num_in, strict=True):
@@ -33,7 +122,7 @@ def stacked_linear(num_in: Sequence[int], num_out: int) -> nn.Linear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """One set function: from num_in channels of the units of source to groups of features."""
+    """A set function from a source tensor with num_in channels to `groups` feature groups."""
 
     source: int
     target: int
@@ -45,9 +134,9 @@ class SetAttention(nn.Module):
     """All set functions over the units of one hidden layer: set attention blocks, side by side.
 
     A block (arXiv 1810.00825, section 3.1, with inputs as both queries and keys) maps units x to
-    o + relu(A o) with o = q + softmax(q k / sqrt(c)) v in each head, so it reorders its answers
-    with its inputs. Heads of all blocks are as wide, so that they are one attention: a tensor with
-    groups of features has heads for each.
+    o + relu(A o) with o = q + softmax(q k / sqrt(c)) v in each head, so its outputs are reordered
+    with its inputs. Heads of all blocks have one width, so that they form a single attention. A
+    tensor with several groups of features has heads for each.
     """
 
     def __init__(self, routes: Sequence[Route], channels: int, heads: int) -> None:
@@ -56,7 +145,7 @@ class SetAttention(nn.Module):
         self.sources = sorted({r.source for r in routes})
         self.targets = sorted({r.target for r in routes})
         self.channels, self.width = channels, channels // heads
-        self.asks = nn.ModuleList(self._asks(source) for source in self.sources)
+        self.asks = nn.ModuleList(self._queries_keys_values(source) for source in self.sources)
         self.answers = nn.ParameterList()
         self.offsets = nn.ParameterList()
         for target in self.targets:
@@ -67,8 +156,8 @@ class SetAttention(nn.Module):
             start_weight(self.answers[-1], size, size)
             start_bias(self.offsets[-1])
 
-    def _asks(self, source: int) -> nn.Linear:
-        """Queries, keys and values of a source's units for each of its routes, in three parts."""
+    def _queries_keys_values(self, source: int) -> nn.Linear:
+        """The map from a source's units to queries, keys and values for each of its routes."""
         num_in = next(r.num_in for r in self.routes if r.source == source)
         sizes = 3 * self._sizes([source])
         linear = nn.Linear(num_in, sum(sizes))
@@ -79,12 +168,12 @@ class SetAttention(nn.Module):
         return linear
 
     def forward(self, units: Mapping[int, Tensor]) -> dict[int, Float[Tensor, "b h _o"]]:
-        """The sum of its routes' answers for each target.
+        """For each target, the sum of the blocks that lead to it.
 
         Args:
-            units: for each source its channels of every unit, (b, h, num_in).
+            units: the channels of every unit of each source, (b, h, num_in).
         """
-        parts, shape = self._said(units), units[self.sources[0]].shape[:2]
+        parts, shape = self._attention(units), units[self.sources[0]].shape[:2]
         found = {}
         for target, answer, offset in zip(self.targets, self.answers, self.offsets, strict=True):
             mine = [p for p, r in zip(parts, self.routes, strict=True) if r.target == target]
@@ -93,23 +182,23 @@ class SetAttention(nn.Module):
             found[target] = total.unflatten(0, shape)
         return found
 
-    def _said(self, units: Mapping[int, Tensor]) -> list[Float[Tensor, "b h _o"]]:
-        """What the attention of each route says, before its answer is mapped."""
-        asked = [ask(units[s]) for s, ask in zip(self.sources, self.asks, strict=True)]
+    def _attention(self, units: Mapping[int, Tensor]) -> list[Float[Tensor, "b h _o"]]:
+        """The attention output o of each route."""
+        joined = [ask(units[s]) for s, ask in zip(self.sources, self.asks, strict=True)]
         scale = 1.0 / math.sqrt(self.channels)
-        if is_compiled_for(asked[0].device, asked[0].dtype, self.width):
-            said = [attend_compiled(x, self.width, scale) for x in asked]
+        if is_compiled_for(joined[0].device, joined[0].dtype, self.width):
+            out = [attend_compiled(x, self.width, scale) for x in joined]
             cuts = [self._sizes([s]) for s in self.sources]
         else:
             # One launch for all sources.
             query, key, value = (
                 torch.cat(part, dim=2)
-                for part in zip(*(x.chunk(3, dim=2) for x in asked), strict=True)
+                for part in zip(*(x.chunk(3, dim=2) for x in joined), strict=True)
             )
-            said = [attend(query, key, value, self.width, scale)]
+            out = [attend(query, key, value, self.width, scale)]
             cuts = [self._sizes(self.sources)]
-        return [part for x, sizes in zip(said, cuts, strict=True) for part in x.split(sizes, dim=2)]
+        return [part for x, sizes in zip(out, cuts, strict=True) for part in x.split(sizes, dim=2)]
 
     def _sizes(self, sources: Sequence[int]) -> list[int]:
-        """How many features each route of these sources has."""
+        """Number of features of each route from these sources."""
         return [r.groups * self.channels for r in self.routes if r.source in sources]

@@ -1,10 +1,9 @@
-"""A network that asks an INR for its values and reads no weight.
+"""A network that evaluates an INR at learned points and reads no weight.
 
-What it reaches is what the function alone gives, whatever form its weights have: beside it stands
-what a network on weights makes of them.
+It measures the accuracy that the function alone allows, in whatever form its weights are. The
+networks that read weights are compared with it.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -15,33 +14,12 @@ from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.base import WeightSpaceNetwork, hidden_layer
+from inrgen.training.models.config import ValuesConfig
 from inrgen.training.models.normalisation import Normalisation
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ValuesConfig:
-    """A hidden layer on an INR's values at points that are learned (compare arXiv 2410.10811).
-
-    Attributes:
-        points: how many points an INR is asked at.
-        features: width of the hidden layer that the logits are read from.
-        dropout: share of values and of the hidden layer that is dropped in training.
-    """
-
-    points: int = 256
-    features: int = 128
-    dropout: float = 0.2
-
-    def __post_init__(self) -> None:
-        for name in ("points", "features"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1); got {self.dropout}")
-
-
 def random_points(spec: InrSpec, num: int) -> nn.Parameter:
-    """Points to learn, (num, d_in), even over the spec's coordinates at first."""
+    """Points to learn, (num, d_in), initially uniform over the spec's coordinates."""
     low, high = spec.coord_range
     return nn.Parameter(low + (high - low) * torch.rand(num, spec.d_in))
 
@@ -49,16 +27,16 @@ def random_points(spec: InrSpec, num: int) -> nn.Parameter:
 def centred_values(
     spec: InrSpec, params: Params, points: Float[Tensor, "p d_in"]
 ) -> Float[Tensor, "b v"]:
-    """What INRs compute at the points, -1 to 1 over the spec's range, point after point."""
+    """Values of INRs at the points, scaled to -1..1 over the spec's range, point after point."""
     low, high = spec.value_range
-    # Phases of tens of radians mean nothing in half precision.
+    # Half precision cannot resolve phases of tens of radians.
     with torch.autocast(params.device.type, enabled=False):
         values = evaluate(spec, params.to(dtype=points.dtype), points)
     return (2.0 * values.flatten(1) - (low + high)) / (high - low)
 
 
 class Values(WeightSpaceNetwork):
-    """No symmetry of weights, not even half periods of sine, changes what it sees."""
+    """Invariant to every symmetry of weights, half periods of sine included."""
 
     normalisation: ClassVar[Normalisation] = "none"
 

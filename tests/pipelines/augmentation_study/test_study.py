@@ -10,7 +10,7 @@ import torch
 
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.writer import StoreWriter
-from inrgen.training.checkpoint import epochs_done
+from inrgen.training.folder import count_epochs
 from pipelines.augmentation_study import execute, stores
 from pipelines.augmentation_study.__main__ import StudyConfig, main, study
 from pipelines.augmentation_study.execute import Setting
@@ -78,7 +78,7 @@ def test_a_training_cut_off_ends_as_if_it_had_not_been(out, tmp_path, monkeypatc
         with pytest.raises(KeyboardInterrupt):
             execute.execute(setting, run, tmp_path)
     (kept,) = tmp_path.iterdir()
-    assert epochs_done(kept) == 2
+    assert count_epochs(kept) == 2
     ended = execute.execute(setting, run, tmp_path)
     torch.set_num_threads(threads)
     assert ended.result.predicted == whole.result.predicted

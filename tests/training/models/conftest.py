@@ -1,4 +1,4 @@
-"""Weights that networks are tried on."""
+"""Weights to test networks on."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from inrgen.core.spec import InrSpec
 
 @pytest.fixture(scope="session")
 def make_params():
-    """Weights of a batch at the size that networks expect, with biases that are not zero."""
+    """A batch of weights at the scale that networks expect, with biases other than zero."""
 
     def make(spec: InrSpec, num: int = 3, seed: int = 0, dtype=torch.float64) -> Params:
         keys = rng.keys(seed, "network inputs", torch.arange(num))
@@ -24,7 +24,7 @@ def make_params():
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """On tensors this small, threads only wait for each other."""
+    """Use one thread: on tensors this small, more wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

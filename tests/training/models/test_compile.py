@@ -1,6 +1,6 @@
-"""torch.compile takes each network in one graph, with the same logits and gradients.
+"""torch.compile traces each network as one graph, with the same logits and gradients.
 
-In a process of its own: the run-time checks of shapes that tests switch on cannot be traced.
+This runs in another process, because the shape checks of tests cannot be traced.
 """
 
 import subprocess

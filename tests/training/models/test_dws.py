@@ -1,4 +1,4 @@
-"""The fast equivariant layer is the sum of the paper's blocks, one tensor to one tensor each."""
+"""The fast equivariant layer is the sum of the paper's blocks from one tensor to another."""
 
 import math
 
@@ -21,7 +21,7 @@ WIDE = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
 
 
 def random_features(spec, make_params, channels: int) -> list[torch.Tensor]:
-    """What a layer takes, each channel other weights."""
+    """Inputs of a layer, with other weights in each channel."""
     parts = [lift(make_params(spec, 3, seed=c)) for c in range(channels)]
     return [torch.stack(xs, dim=-1).flatten(-2) for xs in zip(*parts, strict=True)]
 
@@ -39,24 +39,24 @@ def attention_block(layer: DwsLayer, axis: int, s: int, t: int, x: torch.Tensor)
     block = layer.sets[axis]
     ask = block.asks[block.sources.index(s)]
     mine = [r for r in block.routes if r.source == s]
-    size = layer.places[t].fixed * block.channels
+    size = layer.tensors[t].fixed * block.channels
     start = sum(r.groups * block.channels for r in mine if r.target < t)
     queries, keys, values = (
         x @ w[start : start + size].T + b[start : start + size]
         for w, b in zip(ask.weight.chunk(3), ask.bias.chunk(3), strict=True)
     )
-    said = []
+    outputs = []
     for head in range(0, size, block.width):
         q, k, v = (part[:, head : head + block.width] for part in (queries, keys, values))
-        said.append(q + torch.softmax(q @ k.T / math.sqrt(block.channels), dim=1) @ v)
-    o = torch.cat(said, dim=1)
+        outputs.append(q + torch.softmax(q @ k.T / math.sqrt(block.channels), dim=1) @ v)
+    o = torch.cat(outputs, dim=1)
     turn = sorted(r.source for r in block.routes if r.target == t).index(s)
     target = block.targets.index(t)
     return o + torch.relu(o @ block.answers[target][turn] + block.offsets[target][turn])
 
 
 def exchange_block(layer: DwsLayer, t: int, x: torch.Tensor) -> torch.Tensor:
-    """An inner weight (out, in, c) to itself: entry, row, column and whole, a quarter each."""
+    """From an inner weight (out, in, c) to itself: entry, row, column and whole, a quarter each."""
     own = layer.own[str(t)]
     entry, row, column, whole = (part.T for part in own.weight.chunk(4, dim=1))
     pooled_row, pooled_column = x.amax(dim=1), x.amax(dim=0)
@@ -65,22 +65,22 @@ def exchange_block(layer: DwsLayer, t: int, x: torch.Tensor) -> torch.Tensor:
 
 
 def through_block(layer: DwsLayer, s: int, t: int, x: torch.Tensor) -> torch.Tensor:
-    """The maximum over all units, sent to all units; the shared bias is added once elsewhere."""
+    """From the maximum over units to all units; the caller adds the shared bias once."""
     far, linear = layer.far[t], layer.through[t]
-    sizes = [layer.places[o].fixed * linear.in_features for o in far]
-    total = sum(layer.places[o].fixed for o in far)
+    sizes = [layer.tensors[o].fixed * linear.in_features for o in far]
+    total = sum(layer.tensors[o].fixed for o in far)
     cuts = linear.weight.split([size // total for size in sizes], dim=1)
     pooled = x if x.ndim == 1 else x.flatten(0, -2).amax(dim=0)
     return pooled @ cuts[far.index(s)].T
 
 
 def literal(layer: DwsLayer, features: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Every pair of tensors of one INR in turn."""
+    """A layer on one INR, block by block over all pairs of tensors."""
     moved = []
-    for t, taken in enumerate(layer.places):
+    for t, taken in enumerate(layer.tensors):
         shape = features[t].shape[:-1]
         total = layer.through[t].bias.expand(*shape, -1)
-        for s, given in enumerate(layer.places):
+        for s, given in enumerate(layer.tensors):
             x = features[s]
             shared = [axis for axis in taken.axes if axis in given.axes]
             if s == t and len(taken.axes) == 2:
@@ -119,30 +119,15 @@ def test_a_layer_moves_with_the_units(spec, make_params):
     before, after = lift(params), lift(symmetry.permute(params, orders))
     for layer in model.layers:
         before, after = layer(before), layer(after)
-        for place, x, moved in zip(layer.places, before, after, strict=True):
-            for turn, axis in enumerate(place.axes):
+        for tensor, x, moved in zip(layer.tensors, before, after, strict=True):
+            for turn, axis in enumerate(tensor.axes):
                 index = orders[axis].reshape(3, *(1,) * turn, -1, *(1,) * (x.ndim - 2 - turn))
                 x = torch.take_along_dim(x, index, dim=1 + turn)
             assert_close(x, moved)
 
 
-@pytest.mark.parametrize("kind", ["dws,layers=1", "dws,channels=8,layers=1"])
-def test_a_rectified_layer_is_the_layer_and_relu_with_its_maxima(kind, make_params):
-    layer = make_model(parse_model(kind), WIDE, 10, 0).layers[0]
-    assert isinstance(layer, DwsLayer)
-    features = lift(make_params(WIDE, 3, dtype=torch.float32))
-    moved, tops = layer.rectified(features, {})
-    expected = [torch.relu(x) for x in layer(features)]
-    for a, b in zip(moved, expected, strict=True):
-        assert_close(a, b, rtol=1e-5, atol=1e-5)
-    assert set(tops) == ({2} if "=8" not in kind else set()), "eight channels fill no vector"
-    for t, (over_inner, over_outer) in tops.items():
-        assert_close(over_inner, moved[t].amax(dim=2), rtol=0, atol=0)
-        assert_close(over_outer, moved[t].amax(dim=1), rtol=0, atol=0)
-
-
 def test_sizes_are_those_of_the_published_networks():
-    """76,970 and 552,650 there; here a sum of linear maps has one bias instead of one each."""
+    """They have 76,970 and 552,650; here a sum of linear maps shares one bias."""
     sizes = []
     for text in ("dws", "dws,channels=32,layers=4,batch_norm=yes"):
         model = make_model(parse_model(text), WIDE, 10, 0)

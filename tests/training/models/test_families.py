@@ -28,7 +28,7 @@ EVERY = [
     f"{SIGNED},points=3",
     "values,points=3,features=9",
 ]
-# Of whom signs of hidden units do not change what is seen.
+# Families whose logits do not depend on the signs of hidden units.
 SIGNLESS = ("signed", "values")
 UNORDERED = [text for text in EVERY if not text.startswith("mlp")]
 NUM = 4
@@ -51,7 +51,7 @@ def turned(spec: InrSpec, params):
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.architecture)
 @pytest.mark.parametrize("text", EVERY)
-def test_a_network_sees_what_its_family_says_and_no_more(text, spec, make_params):
+def test_a_network_respects_the_symmetries_of_its_family(text, spec, make_params):
     model, params = made(text, spec), make_params(spec, NUM)
     logits = model(params)
     assert logits.shape == (NUM, 5)
@@ -77,7 +77,7 @@ def test_no_weight_of_an_inr_is_overlooked(text, spec, make_params):
 
 
 @pytest.mark.parametrize("text", EVERY)
-def test_logits_are_the_head_of_as_many_features_as_said(text, make_params):
+def test_logits_are_the_head_of_num_features_features(text, make_params):
     model, params = made(text, SPECS[0]), make_params(SPECS[0], NUM)
     features = model.encode(params)
     assert features.shape == (NUM, model.num_features)
@@ -93,7 +93,7 @@ def test_the_order_of_hidden_units_does_not_show_in_float32(text, make_params):
         assert_close(model(turned(spec, params)), model(params), rtol=0, atol=1e-5)
 
 
-# Of an INR's values float32 knows less, as weights of this size turn phases of hundreds of radians.
+# Values are less exact in float32, because weights of this size make phases of hundreds of radians.
 @pytest.mark.parametrize("text", [text for text in EVERY if "points" not in text])
 def test_float32_gives_the_logits_and_gradients_of_float64(text, make_params):
     spec, found = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0)), []

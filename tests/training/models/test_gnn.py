@@ -1,4 +1,4 @@
-"""The factored graph network says what the one over all pairs of units says."""
+"""The factored graph network equals the one over all pairs of units."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.catalog import make_model, parse_model
-from inrgen.training.models.edge_attention import beside, turned
+from inrgen.training.models.edge_attention import neighbours, reversed_edges
 from inrgen.training.models.gnn import Gnn
 from pipelines.bench.train_cost import measure_work
 from pipelines.bench.train_literal import LiteralGnn
@@ -44,12 +44,12 @@ def test_factored_and_literal_agree_in_logits_and_gradients(spec, make_params):
         assert_close(gradient, gradients[1][name], msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_working_rounds_out_again_saves_memory_and_changes_nothing(make_params):
+def test_recomputing_rounds_saves_memory_and_changes_nothing(make_params):
     params = make_params(SPECS[0], 20)
     found, peaks = [], []
     for text in (SMALL, f"{SMALL},recompute=yes"):
         model = make_model(parse_model(text), SPECS[0], 3, 0).double().train()
-        torch.manual_seed(5)  # of dropout, which must fall alike both times
+        torch.manual_seed(5)  # seeds dropout, which must be the same both times
         work = measure_work(lambda model=model: model(params).square().sum().backward())
         peaks.append(work.peak_bytes)
         found.append([weight.grad for weight in model.parameters()])
@@ -60,13 +60,13 @@ def test_working_rounds_out_again_saves_memory_and_changes_nothing(make_params):
 def test_every_edge_leads_back():
     counts = (2, 4, 3, 1)
     units = [torch.tensor([[m * 10 + i for i in range(n)]]) for m, n in enumerate(counts)]
-    asked = beside([u[..., None] for u in units])
-    # Each edge says who asks whom.
+    asked = neighbours([u[..., None] for u in units])
+    # Each edge is the pair (querying unit, other unit).
     edges = [
         torch.stack(torch.broadcast_tensors(own[:, :, None], other[:, None, :, 0]), dim=-1)
         for own, other in zip(units, asked, strict=True)
     ]
-    for edge, back in zip(edges, turned(edges), strict=True):
+    for edge, back in zip(edges, reversed_edges(edges), strict=True):
         assert torch.equal(edge, back.flip(-1))
 
 

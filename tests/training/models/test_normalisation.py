@@ -1,4 +1,4 @@
-"""Coarser statistics are those of all entries together, and symmetries leave them alone."""
+"""Coarser statistics are those of all entries together, and symmetries do not change them."""
 
 import torch
 from torch.testing import assert_close

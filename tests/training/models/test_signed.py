@@ -1,4 +1,4 @@
-"""Features turn round with their units, and what an INR computes is all that its points see."""
+"""Features change sign with their units, and points depend on the function alone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Rates, contrastive losses, normalisation and answers are what their definitions say."""
+"""Learning rates, contrastive losses, normalisation and evaluation follow their definitions."""
 
 import math
 from dataclasses import replace
@@ -11,8 +11,9 @@ from inrgen.core import rng
 from inrgen.loaders.stream import StreamLoader
 from inrgen.training.classifier import Classifier, measure_moments
 from inrgen.training.config import TrainConfig
+from inrgen.training.epoch import info_nce, learning_rate
+from inrgen.training.evaluation import evaluate
 from inrgen.training.models.catalog import make_model, parse_model
-from inrgen.training.step import evaluate, info_nce, learning_rate
 
 
 def test_the_rate_rises_then_stays_or_falls_to_zero():
@@ -75,7 +76,7 @@ def test_a_classifier_normalises_as_its_network_allows(loader):
     assert_close(classifier(params), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_answers_come_in_the_order_of_rows_with_each_rows_loss(loader):
+def test_evaluation_follows_the_order_of_rows_with_each_rows_loss(loader):
     network = make_model(parse_model("mlp"), loader.spec, 3, seed=0)
     classifier = Classifier(network, loader.spec, measure_moments(loader))
     found = evaluate(classifier, loader)

@@ -1,4 +1,4 @@
-"""The compiled attention of narrow heads says what torch's own says, and learns alike."""
+"""The compiled attention of narrow heads equals torch's own, with its gradients."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from inrgen.kernels.attention import kernels
-from inrgen.training.models.head_attention import attend, attend_compiled, is_compiled_for
+from inrgen.training.models.set_attention import attend, attend_compiled, is_compiled_for
 
 SIZES = [(2, 2, 3), (2, 33, 2), (16, 17, 1)]
 
@@ -41,7 +41,7 @@ def test_scores_far_apart_neither_overflow_nor_vanish():
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_what_is_no_number_stays_none(bad):
+def test_numbers_that_are_not_finite_stay_so(bad):
     for channel in range(6):  # of the query, the key and the value
         asked = made(2, 5, 1)
         asked[2, 3, channel] = bad
@@ -49,7 +49,7 @@ def test_what_is_no_number_stays_none(bad):
         assert finite.tolist() == [True, True, False, True, True]
 
 
-def test_parts_of_a_batch_are_worked_out_alone():
+def test_parts_of_a_batch_are_computed_alone():
     asked, forward = made(2, 5, 2), kernels(2)[0]
     drawn = torch.full((5, 5, 4), -1.0)
     for low, high in ((1, 2), (2, 4)):
@@ -63,7 +63,7 @@ def test_torch_knows_the_operation():
     torch.library.opcheck(torch.ops.inrgen.attend.default, (asked, 2, 0.3))
 
 
-def test_half_precision_is_worked_out_in_full():
+def test_half_precision_is_computed_in_float32():
     asked = made(2, 5, 2).bfloat16()
     assert_close(attend_compiled(asked, 2, 0.3), attend_compiled(asked.float(), 2, 0.3))
 

@@ -1,0 +1,16 @@
+from .classifier import Classifier as Classifier
+from .config import TrainConfig as TrainConfig
+from .data import TrainData as TrainData
+from .loop import run_training as run_training
+from .model_file import TrainedModel as TrainedModel
+from .model_file import load_model as load_model
+from .models.base import WeightSpaceNetwork as WeightSpaceNetwork
+from .models.catalog import FAMILIES as FAMILIES
+from .models.catalog import make_model as make_model
+from .models.catalog import parse_model as parse_model
+from .result import EpochLog as EpochLog
+from .result import TrainResult as TrainResult
+from .run import Predictions as Predictions
+from .run import Run as Run
+from .run import open_run as open_run
+from .run import predict as predict

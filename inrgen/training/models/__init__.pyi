@@ -1,0 +1,9 @@
+from .base import WeightSpaceNetwork as WeightSpaceNetwork
+from .catalog import FAMILIES as FAMILIES
+from .catalog import make_model as make_model
+from .catalog import parse_model as parse_model
+from .config import DwsConfig as DwsConfig
+from .config import GnnConfig as GnnConfig
+from .config import MlpConfig as MlpConfig
+from .config import SignedConfig as SignedConfig
+from .config import ValuesConfig as ValuesConfig

@@ -1,0 +1,160 @@
+"""Configs of the network families. This module imports no torch, so command lines stay quick."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+def _check_positive(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be positive; got {getattr(config, name)}")
+
+
+def _check_dropout(config: Any) -> None:
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1); got {config.dropout}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DwsConfig:
+    """A DWSNet with max pooling and attention over the units of each hidden layer.
+
+    The defaults are those of the augmentation study, 77 thousand parameters for 2-32-32-1. DWSNets'
+    own runs used 32 channels, 4 layers and batch norm, 553 thousand.
+
+    Attributes:
+        channels: features of each weight and bias; a multiple of heads.
+        layers: equivariant layers after the first.
+        heads: attention heads of every set function, except one in the last layer.
+        batch_norm: normalise features between layers.
+        dropout: share of features dropped in training.
+    """
+
+    channels: int = 16
+    layers: int = 2
+    heads: int = 8
+    batch_norm: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "channels", "layers", "heads")
+        if self.channels % self.heads:
+            raise ValueError(
+                f"channels must be a multiple of heads={self.heads}; got {self.channels}"
+            )
+        _check_dropout(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GnnConfig:
+    """A relational transformer; by default the augmentation study's, 377 thousand parameters.
+
+    Attributes:
+        layers: rounds of attention. The edges are updated after each round but the last. 0 takes
+            two more than an INR's hidden layers, the fewest that see every weight: the study's 4
+            for two hidden layers.
+        heads: attention heads.
+        node: features of a unit.
+        edge: features of an edge.
+        attention: width of queries, keys and values, all heads together.
+        node_hidden: hidden width of the network that updates units.
+        edge_hidden: hidden width of the networks that update edges.
+        features: width of the hidden layer that the logits are read from.
+        frequencies: random Fourier frequencies that encode weights and biases.
+        dropout: share of updates dropped in training.
+        recompute: compute each round again when gradients are taken: a third more time, and a
+            third of the memory.
+    """
+
+    layers: int = 0
+    heads: int = 8
+    node: int = 64
+    edge: int = 32
+    attention: int = 128
+    node_hidden: int = 128
+    edge_hidden: int = 64
+    features: int = 128
+    frequencies: int = 128
+    dropout: float = 0.2
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "heads", "node", "edge", "attention", "node_hidden")
+        _check_positive(self, "edge_hidden", "features", "frequencies")
+        if self.attention % self.heads:
+            raise ValueError(
+                f"attention must be a multiple of heads={self.heads}; got {self.attention}"
+            )
+        if self.layers < 0:
+            raise ValueError(f"layers must not be negative; got {self.layers}")
+        _check_dropout(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MlpConfig:
+    """A plain MLP with GELU on flat weights.
+
+    Attributes:
+        hidden: width of its hidden layers.
+        layers: number of hidden layers.
+        dropout: share of hidden units dropped in training.
+    """
+
+    hidden: int = 512
+    layers: int = 2
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "hidden", "layers")
+        _check_dropout(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedConfig:
+    """A network that sees neither order nor signs of hidden units.
+
+    With points it also evaluates each INR there. No symmetry changes these values, so the network
+    then reads the function as well as the weights. The points are learned, as in ProbeGen (arXiv
+    2410.10811).
+
+    Attributes:
+        channels: features of each hidden unit.
+        products: combinations of features whose pairwise products are read from each layer.
+        features: width of the hidden layer that the logits are read from.
+        dropout: share of the readings dropped in training.
+        points: number of points at which each INR is evaluated; 0 reads weights alone.
+    """
+
+    channels: int = 64
+    products: int = 16
+    features: int = 128
+    dropout: float = 0.2
+    points: int = 0
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "channels", "products", "features")
+        if self.points < 0:
+            raise ValueError(f"points must not be negative; got {self.points}")
+        _check_dropout(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValuesConfig:
+    """A hidden layer on an INR's values at learned points (compare arXiv 2410.10811).
+
+    Attributes:
+        points: number of points at which each INR is evaluated.
+        features: width of the hidden layer that the logits are read from.
+        dropout: share of values and of the hidden layer dropped in training.
+    """
+
+    points: int = 256
+    features: int = 128
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "points", "features")
+        _check_dropout(self)
+
+
+ModelConfig = DwsConfig | GnnConfig | MlpConfig | SignedConfig | ValuesConfig
