@@ -130,7 +130,7 @@ def measure_statistics(
             count=moments.count,
             mean=moments.mean.tolist(),
             std=std.tolist(),
-            store_seal=opened.seal,
+            store_seal=opened.self_checksum,
             content_sha256=content,
         )
         specs.append(
