@@ -1,4 +1,4 @@
-"""A store's worth of made-up rows: cheap to write, and nothing about them needs a fit."""
+"""Made-up rows that fill a store without any fit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,9 @@ from inrgen.store.writer import StagedBlock, StoreWriter, stage_block
 
 
 class MadeUp:
-    """Random networks, which no symmetry brings very near each other; bad rows are NaN.
+    """Random networks, which no symmetry brings near each other; bad rows are NaN.
 
-    As they come, blocks hold 256 rows, the last one 40. splits: of items, in turn.
+    By default blocks hold 256 rows, the last one 40. Items take their splits in turn.
     """
 
     views = 4
@@ -36,7 +36,7 @@ class MadeUp:
         numbers = np.random.default_rng(0)
         self.flat = numbers.standard_normal((rows, self.spec.num_params), dtype=np.float32) / 8
         self.flat[list(self.bad)] = np.nan
-        # made once, as it takes a while
+        # made once, since it takes a while
         self.records = [self._record(row) for row in range(rows)]
 
     def _record(self, row: int) -> FitRecord:
@@ -74,7 +74,7 @@ class MadeUp:
         return stage_block(path, self.spec_id, block, self.flat[cut], self.records[cut])
 
     def build(self, path: Path, num_blocks: int | None = None) -> Path:
-        """Create or resume, and fill; only the first blocks if a number is given."""
+        """Create or resume a store and fill it, or only its first blocks."""
         self.create(path)
         with StoreWriter(path) as writer:
             for block in writer.pending(self.spec_id):
@@ -86,6 +86,6 @@ class MadeUp:
 
     @staticmethod
     def content(path: Path) -> dict[str, bytes]:
-        """Every file of a store."""
+        """Read every file of a store."""
         files = (file for file in path.rglob("*") if file.is_file())
         return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}

@@ -1,7 +1,7 @@
-"""A server that speaks S3, with a bucket for the tests, and a proxy that spoils its answers.
+"""An S3 server with a bucket for the tests, and a proxy that spoils its answers.
 
-It is moto within the test's own process, or a server that INRGEN_TEST_S3 names; that one is signed
-to with the usual variables, and holds a bucket of the tests' own until they end:
+The server is moto within the test's process, or the one that INRGEN_TEST_S3 names. The latter gets
+its credentials from the usual variables, and holds a bucket for the tests until they end:
 
     INRGEN_TEST_S3=http://127.0.0.1:7480 AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... \
         pytest tests -k "remote or test_files"
@@ -31,9 +31,9 @@ FaultKind = _Spoiling | _Misjudging
 
 @contextmanager
 def serve() -> Iterator[tuple[str, str]]:
-    """The URL of a server, and the name of an empty bucket on it."""
+    """Yield the URL of a server and the name of an empty bucket on it."""
     if ANOTHER:
-        with _bucket_of_its_own() as bucket:
+        with _temporary_bucket() as bucket:
             yield ANOTHER, bucket
         return
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -47,8 +47,8 @@ def serve() -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _bucket_of_its_own() -> Iterator[str]:
-    """A bucket on the other server, which goes again with all that is in it."""
+def _temporary_bucket() -> Iterator[str]:
+    """Make a bucket on the other server, and remove it at the end with its content."""
     import boto3
 
     client = boto3.client("s3", endpoint_url=ANOTHER, region_name=REGION)
@@ -63,7 +63,7 @@ def _bucket_of_its_own() -> Iterator[str]:
 
 @dataclass
 class Fault:
-    """What is done to requests of a method whose path holds a text.
+    """Fault that meets requests of a method whose path contains a text.
 
     refuse: 503; cut: the connection ends within the body; flip: one byte of the body is another;
     blank: the second half of the body is zeros; trickle: a byte now and then; deaf: the request is
@@ -88,7 +88,7 @@ def _spoil(kind: FaultKind, body: bytes) -> bytes:
 
 
 def _spoil_conditions(kind: FaultKind | None, headers: dict[str, str]) -> dict[str, str] | None:
-    """What is passed on of a request's headers; None where it is refused for its conditions."""
+    """Return the headers to pass on, or None to refuse the request for its conditions."""
     overlooked = {"unconditional": "if-", "unmatched": "if-match"}.get(kind or "")
     if overlooked:
         return {k: v for k, v in headers.items() if not k.lower().startswith(overlooked)}
@@ -101,12 +101,12 @@ def _spoil_conditions(kind: FaultKind | None, headers: dict[str, str]) -> dict[s
 
 
 class FaultyProxy:
-    """Passes requests on to a server and does to the answers what its fault says."""
+    """Passes requests on to a server and spoils its answers as its fault says."""
 
     def __init__(self, endpoint: str) -> None:
         self.target = endpoint.removeprefix("http://")
         self.fault: Fault | None = None
-        # told of each request, before it is passed on
+        # called with each request before it is passed on
         self.on_request: Callable[[str, str], None] = lambda method, path: None
         self._lock = Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -119,7 +119,7 @@ class FaultyProxy:
         self._server.server_close()
 
     def take_fault(self, method: str, path: str) -> FaultKind | None:
-        """The fault that this request meets."""
+        """Return the fault that this request meets, if any."""
         with self._lock:
             fault = self.fault
             if fault is None or method != fault.method or fault.path not in path:
@@ -134,7 +134,7 @@ class FaultyProxy:
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *arguments) -> None:
-                """Say nothing."""
+                """Keep the server's log quiet."""
 
             def _pass_on(self) -> None:
                 path, sent = self.path, int(self.headers.get("Content-Length") or 0)
@@ -182,7 +182,7 @@ class FaultyProxy:
                     else:
                         self.wfile.write(body)
                 except OSError:
-                    # the client has given up, as it may
+                    # the client may have given up
                     self.close_connection = True
 
             do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on

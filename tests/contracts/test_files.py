@@ -1,5 +1,7 @@
-"""What a store needs of its files holds on this machine and on a server."""
+"""Files behave the same in a folder and on a server."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -112,3 +114,23 @@ def test_pyarrow_reads_them(files):
     infos = files.arrow().get_file_info(["records/x.parquet", "records/y.parquet"])
     assert infos[0].size == files.size_bytes("records/x.parquet")
     assert [info.is_file for info in infos] == [True, False]
+
+
+def test_a_folder_needs_no_client_of_a_server():
+    code = (
+        "import sys, tempfile\n"
+        "import inrgen.store.files.cache, inrgen.store.files.lease, inrgen.store.files.protocol\n"
+        "from inrgen.store.files import open_files\n"
+        "open_files(tempfile.gettempdir())\n"
+        "sys.exit('obstore' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_names_and_errors_are_light_to_import():
+    code = (
+        "import sys\n"
+        "import inrgen.store.files.location, inrgen.store.layout, inrgen.store.errors\n"
+        "sys.exit(len({'pyarrow', 'torch', 'zarr'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

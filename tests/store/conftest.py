@@ -10,7 +10,7 @@ from tests.made_up import MadeUp
 
 
 class Sample(MadeUp):
-    """129 views make chunks of 129 rows, the smallest there are.
+    """A store with 129 views, which make chunks of 129 rows, the smallest possible.
 
     33 such items make 17 shards of two chunks, of which the last shard's second is absent.
     """
@@ -30,7 +30,7 @@ def sample() -> Sample:
 
 @pytest.fixture
 def quickly() -> Iterator[None]:
-    """Without checks of types, where a test does the same thing hundreds of times."""
+    """Switch type checks off in a test that does the same thing hundreds of times."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -38,11 +38,11 @@ def quickly() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small_sample() -> Sample:
-    """Two blocks, so that trying every moment of a run does not take long."""
+    """Two blocks, so that a test can try every moment of a run."""
     return Sample(items=2)
 
 
 @pytest.fixture
 def store(sample: Sample, tmp_path: Path) -> Path:
-    """A finished store of its own for each test."""
+    """A separate finished store for each test."""
     return sample.build(tmp_path / "store")

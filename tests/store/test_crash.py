@@ -1,7 +1,7 @@
-"""Killed at any moment, a store resumes, and ends as one that was never interrupted.
+"""A store killed at any moment resumes, and ends equal to one that was never interrupted.
 
-Each run is a forked process that is truly killed: at every single file operation in turn, and by
-SIGKILL at random moments.
+Each run is a forked process that is really killed: at every file operation in turn, and by SIGKILL
+at random moments.
 """
 
 import multiprocessing
@@ -27,9 +27,9 @@ _OPERATIONS = ("open", "write", "fsync", "link", "replace", "unlink", "mkdir")
 
 
 def _die_at(moment: int) -> Callable[[], int]:
-    """Kill this process before its so many-th file operation, or in the middle of a write.
+    """Kill this process before its n-th file operation, or in the middle of a write.
 
-    Gives a function that tells how many there were.
+    Returns a function that counts the operations so far.
     """
     count = 0
 
@@ -52,7 +52,7 @@ def _die_at(moment: int) -> Callable[[], int]:
 
 
 def _run(work: Callable[[], object]) -> int:
-    """Do the work in a process of its own; its exit code, negative where it was killed."""
+    """Work in a new process; return its exit code, which is negative if it was killed."""
     process = _FORK.Process(target=work)
     process.start()
     process.join()
@@ -81,7 +81,7 @@ def _contents(path: Path) -> dict[str, bytes]:
 
 
 def _check_what_readers_see(sample, path: Path) -> None:
-    """Nothing, or a store whose committed blocks are whole."""
+    """Check that readers see no store, or one whose committed blocks are whole."""
     if not (path / ROOT_DOCUMENT).exists():
         return
     store = open_store(path)
@@ -125,7 +125,7 @@ def test_killed_at_random_moments(sample, tmp_path):
         process.join()
         killed += process.exitcode == -signal.SIGKILL
         _check_what_readers_see(sample, path)
-        # now and then a store is killed again and again before it gets to its end
+        # every third time, kill the same store again before it is finished
         if moment % 3:
             assert _contents(sample.build(path)) == whole
             path = tmp_path / str(moment + 1)

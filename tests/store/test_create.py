@@ -1,4 +1,4 @@
-"""Creating is the same however often it is done, and never touches what is not its own."""
+"""Creating a store twice changes nothing, and never touches foreign files."""
 
 import pytest
 

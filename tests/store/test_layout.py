@@ -1,4 +1,4 @@
-"""Any number of rows and views is cut into whole items, whole chunks and every row once."""
+"""Layouts cut any rows and views into whole items and chunks, and cover every row once."""
 
 import re
 

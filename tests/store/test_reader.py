@@ -1,4 +1,4 @@
-"""What was committed is what is read, in any order."""
+"""Reading returns what was committed, in any order."""
 
 import pickle
 from pathlib import Path
@@ -70,6 +70,12 @@ def test_facts(sample, shared_store):
     assert store.committed() == list(range(sample.layout.num_blocks))
 
 
+def test_its_length_counts_rows_and_its_repr_is_one_line(sample, shared_store):
+    store = open_store(shared_store)
+    assert len(store) == sample.rows
+    assert repr(store) == f"Store({str(shared_store)!r}, {sample.spec_id}: 4,257 rows)"
+
+
 def test_uncommitted_rows_are_refused(sample, tmp_path):
     store = open_store(sample.build(tmp_path / "store", num_blocks=2))
     assert store.committed() == [0, 1]
@@ -97,7 +103,7 @@ def test_a_store_opened_by_a_relative_path_stays_the_same_one_elsewhere(
     small_sample.build(tmp_path / shared_store.name)
     monkeypatch.chdir(shared_store.parent)
     opened = open_store(shared_store.name)
-    # where another store has that name
+    # another store has that name here
     monkeypatch.chdir(tmp_path)
     shards = opened.open_rows()
     found = np.zeros((1, sample.spec.num_params), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""A driver killed while it builds onto a server loses nothing that was committed.
+"""A driver killed while it builds on a server loses no committed block.
 
-Drivers are processes of their own, truly killed while a request of theirs is on its way; it is
-carried out all the same, as no server knows who has died.
+Drivers are separate processes, killed while one of their requests is on its way. The request is
+carried out all the same, since no server knows that its client died.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from inrgen.store.layout import LOCK
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 
-# Clients do not survive a fork, so drivers are forked from a process that has used none.
+# Clients do not survive a fork, so drivers are forked from a process that has used no client.
 _SPAWN = multiprocessing.get_context("forkserver")
 _SPAWN.set_forkserver_preload(
     ["pytest", "torch", "inrgen.store.create", "inrgen.store.files.s3", "inrgen.store.writer"]
@@ -39,7 +39,7 @@ def _start(sample, url: str):
 
 
 class Executioner:
-    """Kills a driver at its so many-th writing request."""
+    """Kills a driver at its n-th writing request."""
 
     def __init__(self, proxy, moment: int) -> None:
         self.count, self.moment, self.pid = 0, moment, None
@@ -47,7 +47,7 @@ class Executioner:
         proxy.on_request = self._on_request
 
     def _on_request(self, method: str, path: str) -> None:
-        # the lease beats as it likes; what it writes is of no store
+        # renewals of the lease come at any time and change no block
         if method in ("PUT", "DELETE", "POST") and LOCK not in path:
             with self._lock:
                 self.count += 1
@@ -61,7 +61,7 @@ def contents(url: str) -> dict[str, bytes]:
 
 
 def check_what_readers_see(sample, url: str) -> int:
-    """Nothing, or committed blocks that are whole; how many there are."""
+    """Check that committed blocks, if any, are whole; return their number."""
     try:
         store = open_store(url)
     except FileNotFoundError:

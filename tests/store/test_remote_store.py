@@ -1,4 +1,4 @@
-"""A store on a server is, byte for byte, the store that a folder would hold."""
+"""A store on a server has the same bytes as in a folder."""
 
 from pathlib import Path
 

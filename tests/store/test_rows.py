@@ -21,7 +21,7 @@ def mapped_store(sample, tmp_path_factory):
 
 
 def copied(shards, sample, rows):
-    """The rows by copy, block by block, into a batch that starts as zeros."""
+    """Copy rows, block by block, into a batch of zeros."""
     rows = np.asarray(rows, dtype=np.int64)
     target = np.zeros((len(rows), sample.spec.num_params), dtype=np.float32)
     blocks = rows // sample.layout.shard_rows

@@ -1,4 +1,4 @@
-"""A shard's bytes are what zarr itself would write, and depend on its rows alone."""
+"""A shard has the bytes that zarr itself would write, and they depend on its rows alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Whatever is altered in a store is found, placed, and leaves the rest to be saved."""
+"""Verification finds and locates any alteration, and all other rows can be saved."""
 
 import shutil
 from dataclasses import replace
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("quickly")
 
 @pytest.fixture(scope="module")
 def whole(sample, tmp_path_factory):
-    """One store for many tests: each puts back what it alters."""
+    """One store for many tests; each test restores what it alters."""
     return sample.build(tmp_path_factory.mktemp("whole") / "store")
 
 
@@ -160,7 +160,7 @@ def test_files_of_other_blocks_and_other_stores_do_not_pass(sample, store, tmp_p
 
 
 def test_foreign_files(sample, store):
-    """Nothing foreign may lie where readers look; beside it all is free, for cards and pictures."""
+    """Foreign files are reported in the store's folders, and allowed beside them, as cards are."""
     inside = [f"records/{sample.spec_id}.00000099.parquet", f"{sample.spec_id}/params/c/17/0"]
     for key in ("notes.txt", *inside):
         (store / key).parent.mkdir(exist_ok=True)
@@ -185,7 +185,7 @@ def test_records_that_say_the_wrong_thing(sample, tmp_path):
         for block in range(5, 17):
             writer.commit(sample.stage(path, block))
         writer.commit(sample.stage(path, 0))
-        # the second item of block 1 is the first of block 0, once more
+        # the second item of block 1 repeats the first of block 0
         writer.commit(staged(1, lambda r: replace(r, item_id="train/00000") if r.row >= 387 else r))
         writer.commit(staged(2, lambda r: replace(r, view=0) if r.row == 520 else r))
         writer.commit(staged(3, lambda r: replace(r, status="non_finite") if r.row == 800 else r))

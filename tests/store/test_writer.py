@@ -1,4 +1,4 @@
-"""One driver; a block is committed once, or not at all."""
+"""A store has one driver, and a block is committed once or not at all."""
 
 import pickle
 import resource
@@ -86,7 +86,7 @@ def test_an_index_stands_for_its_fragments(sample, store):
         writer.finish(fragments_per_index=8)
     indexed = open_store(store).records
     assert len(indexed.files) == 3
-    # unlike Arrow, this takes NaN for equal to NaN
+    # text, because Arrow does not hold NaN equal to NaN
     np.testing.assert_equal(indexed.to_table().to_pydict(), before.to_pydict())
     assert indexed.schema.equals(before.schema)
     rows = sample.layout.block_rows(9)
@@ -94,7 +94,7 @@ def test_an_index_stands_for_its_fragments(sample, store):
     changed = [replace(record, num_steps=77) for record in sample.records[cut]]
     with StoreWriter(store) as writer:
         writer.replace(stage_block(store, sample.spec_id, 9, sample.flat[cut], changed))
-    # 8 blocks of an index, 8 fragments, and the one block of the last index
+    # 8 blocks of an index, 8 fragments, and the single block of the last index
     records = open_store(store).records
     assert len(records.files) == 10
     steps = records.to_table(columns=["row", "num_steps"]).to_pydict()
@@ -105,7 +105,7 @@ def test_an_index_stands_for_its_fragments(sample, store):
 
 
 def _fill_until_full(sample, path):
-    """Build until it fails; what failed must be an OSError that names a file of the store."""
+    """Build until it fails with an OSError that names a file of the store."""
     with pytest.raises(OSError, match=str(path)) as caught:
         sample.build(path)
     assert caught.value.errno is not None
@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_a_store_that_resumes(sample, tmp_path):
         subprocess.run(remount, check=True)
         assert verify_store(sample.build(path)).ok
     finally:
-        # lazily, as readers keep their shards mapped until they are collected
+        # lazily, since readers keep their shards mapped until they are collected
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 

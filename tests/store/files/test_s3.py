@@ -1,4 +1,4 @@
-"""Whatever a server or the way to it does, reading ends right or says what is wrong."""
+"""Whatever a server or the network does, reading is right or raises a clear error."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def through(small_sample, bucket_url, object_endpoint, proxy) -> str:
 
 
 def read_all(sample, url, tmp_path):
-    """All rows, by the reader and by mapped shards."""
+    """Read all rows, by Store and by the loaders' reader."""
     store, rows = open_store(url), np.arange(sample.layout.rows)
     shards = store.open_rows(cache=ShardCache(tmp_path / "cache", 10**6))
     target = np.zeros((len(rows), sample.spec.num_params), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What is said of a store's rows is what their records say, and only of rows with weights."""
+"""Counts and summaries follow the records, and cover only rows that hold weights."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from inrgen.store.records import records_to_table
 
 @pytest.fixture
 def table(sample):
-    first = sample.records[:10]  # of which row 5 holds no weights
+    first = sample.records[:10]  # row 5 holds no weights
     marked = [replace(r, split="test" if r.row < 4 else "val") for r in first]
     return records_to_table([replace(marked[0], psnr_db=np.nan, iou=0.5), *marked[1:]])
 

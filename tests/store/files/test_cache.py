@@ -1,4 +1,4 @@
-"""A cache keeps what it was given, never too much of it, whoever shares it or is killed."""
+"""A cache returns what it was given and stays within its limit, whoever shares it or is killed."""
 
 import fcntl
 import os
@@ -45,7 +45,7 @@ def test_the_least_recently_used_go_first(tmp_path):
     os.utime(tmp_path / name(1), (0, 0))
     cache.add(name(4), data(4))
     assert kept(tmp_path) == {name(0), name(3), name(4)}
-    # who has it mapped keeps it
+    # a process that has it mapped keeps it
     assert mapped.tobytes() == data(1)
 
 

@@ -1,4 +1,4 @@
-"""A lease is one process's, runs out when that is killed, and keeps out who lost it."""
+"""A lease has one holder, runs out when that is killed, and stops writes of a former holder."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ def short(monkeypatch):
 
 
 def silence(held: Lease) -> None:
-    """What being killed, stopped or cut off does to a lease."""
+    """Stop renewals, as if the holder were killed, stopped or cut off."""
     held._ended.set()
     held._heart.join()
 
@@ -37,7 +37,7 @@ def test_it_is_kept_while_its_holder_lives(bucket_url):
         assert time.monotonic() - began < LEASE_S
 
 
-def test_who_lost_it_writes_no_more(bucket_url):
+def test_a_former_holder_writes_no_more(bucket_url):
     files = open_files(bucket_url)
     lost = Lease(files)
     fenced = copy.copy(files)
@@ -61,7 +61,7 @@ def test_who_lost_it_writes_no_more(bucket_url):
     lost.release()
 
 
-def test_who_was_only_slow_goes_on(bucket_url):
+def test_a_slow_holder_goes_on(bucket_url):
     files = open_files(bucket_url)
     held = Lease(files)
     silence(held)
@@ -80,12 +80,12 @@ def test_released_it_is_free_at_once(bucket_url):
         with files.lock():
             assert not json.loads(files.read(LOCK))["released"]
     assert json.loads(files.read(LOCK))["released"]
-    # one that is not released is waited for, twice here
+    # an unreleased lease would be waited for, here twice
     assert time.monotonic() - began < 2 * LEASE_S
 
 
 def test_a_store_copied_from_a_folder_is_written_there(small_sample, bucket_url, tmp_path):
-    """Its folder's lock is an empty file, which holds nobody off."""
+    """The lock file of a folder is empty and keeps nobody out."""
     small_sample.build(tmp_path / "store")
     files, local = open_files(bucket_url), small_sample.content(tmp_path / "store")
     assert local[LOCK] == b""

@@ -1,4 +1,4 @@
-"""New stores note one kind of digest, old ones keep theirs, and both find what was altered."""
+"""Block digests follow the format version, and a self-checksum notices any altered bit."""
 
 import hashlib
 import json
@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from blake3 import blake3
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from inrgen.store import metadata
 from inrgen.store.digests import (
@@ -27,18 +29,19 @@ from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
 
 pytestmark = pytest.mark.usefixtures("quickly")
+BLANK = BLANK_CHECKSUM.encode()
 REFERENCES: dict[Digest, Any] = {"sha256": hashlib.sha256, "blake3": blake3}
 
 
 @pytest.fixture(params=sorted(DIGESTS))
 def version(request, monkeypatch):
-    """The version of the format that stores are created with."""
+    """Format version of new stores."""
     monkeypatch.setattr(metadata, "FORMAT_VERSION", request.param)
     return request.param
 
 
 def _lasting(table: pa.Table) -> bytes:
-    """Records as a stream of Arrow's, less how long they took."""
+    """Serialize records as an Arrow stream, without durations."""
     out = pa.BufferOutputStream()
     lasting = table.drop_columns("duration_s").combine_chunks()
     with pa.ipc.new_stream(out, lasting.schema) as writer:
@@ -100,3 +103,29 @@ def test_stores_of_later_versions_are_refused(sample, tmp_path):
     assert read_self_checksum(root.read_bytes()) != there
     with pytest.raises(ValueError, match=r"has format version 3; this inrgen reads .* up to 2"):
         open_store(tmp_path)
+
+
+@settings(deadline=None)
+@given(before=st.binary(max_size=50), after=st.binary(max_size=50), data=st.data())
+def test_no_bit_changes_unseen(before, after, data):
+    assume(b"inrgen-sha256:" not in after)
+    checked = add_self_checksum(before + BLANK + after)
+    assert read_self_checksum(checked) is not None
+    assert len(checked) == len(before + BLANK + after)
+    at = data.draw(st.integers(0, 8 * len(checked) - 1))
+    altered = bytearray(checked)
+    altered[at // 8] ^= 1 << at % 8
+    assert read_self_checksum(bytes(altered)) is None
+    assert read_self_checksum(checked + b"x") is None
+    assert read_self_checksum(checked[:-1]) is None
+
+
+def test_text_that_looks_like_a_checksum_does_no_harm():
+    checked = add_self_checksum(BLANK + b" was copied; " + BLANK)
+    assert read_self_checksum(checked) is not None
+
+
+@settings(deadline=None)
+@given(data=st.binary(max_size=200))
+def test_a_file_without_one(data):
+    assert read_self_checksum(data) is None
