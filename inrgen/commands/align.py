@@ -53,6 +53,7 @@ class AlignConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.restarts <= 1000:
             raise ValueError(f"restarts must be in 0..1000; got {self.restarts}")
+        # Made here for its checks, so that a wrong template is refused with the command line.
         _ = self.reference
 
     @property

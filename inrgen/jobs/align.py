@@ -69,6 +69,7 @@ def align_store(
         if search.kind != "permutation":
             allowed = ("sine",) if search.kind == "phase" else ("sine", "tanh")
             require_activation(spec, f"match {search.kind}", allowed)
+    # The limit is planned before the template, whose memory is part of the estimate.
     limited = limit_executor(plan.block_costs(), executor)
     ensure_store(plan, lambda: _make_templates(plan, template, search, executor.memory_mb))
     summary = fill(plan, executor, limited)
@@ -89,6 +90,7 @@ def make_template(spec: InrSpec, params: Params, kind: str, search: MatchConfig)
     template = few[at : at + 1]
     if kind == "medoid":
         return template
+    # Names are places in the sample, so the cut into parts cannot change a restart.
     step = max(1, _NUMBERS_AT_ONCE // spec.num_params)
     parts = [slice(start, start + step) for start in range(0, len(params), step)]
     for _ in range(ROUNDS):
@@ -127,11 +129,13 @@ def _template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np
         if choice.row not in rows[usable]:
             raise ValueError(f"template must be a row that holds weights; got {choice.row}")
         return np.array([choice.row])
+    # Templates made from val or test rows would leak them into training.
     training = usable & is_one_of(table["split"], ["train"])
     rows = rows[training if training.any() else usable]
     if not len(rows):
         raise ValueError(f"{store.path} has no row of {spec_id} that holds weights")
     if len(rows) > choice.sample:
+        # The keys of row numbers decide, so that the order of the records does not matter.
         keys = rng.keys(choice.seed, "template", torch.from_numpy(rows)).numpy()
         rows = rows[np.argsort(keys, kind="stable")[: choice.sample]]
     return np.sort(rows)

@@ -57,6 +57,7 @@ def _plan(
     A store that an earlier version began without that number resumes without it.
     """
     plan = plan_derivation(store, out, AUGMENT, copies, augment_parameters(links, seed))
+    # Alignments in between draw nothing, so they do not count.
     before = [read_derivation(identity) for identity in plan.parent.identities]
     earlier = sum(done is not None and done.operation == AUGMENT for done in before)
     files = open_files(plan.out)

@@ -29,6 +29,7 @@ def _read_names(run: RowRun) -> RowNames:
 
 def _split_rows(rows: range, rows_at_once: int, views: int) -> Iterator[range]:
     """Split a run into parts of whole items with about so many rows each."""
+    # Alignment to a first view needs all views of an item together.
     step = max(views, rows_at_once // views * views)
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
@@ -60,8 +61,10 @@ def _fill(
         for part in _split_rows(range(first, first + len(made) // copies), at_once, views):
             new = slice((part.start - first) * copies, (part.stop - first) * copies)
             old = slice(part.start - run.rows.start, part.stop - run.rows.start)
+            # The new rows go straight into the shard's memory; nothing copies them again.
             draws.append(operation(run.view(part), old, out[new]))
             finite[made.start + new.start : made.start + new.stop] = finite_rows(out[new])
+        # NaN is the fill value, so no reader can take such a row for weights.
         good = (usable & finite)[made.start : made.stop]
         if not good.all():
             out[~good] = np.nan
@@ -78,6 +81,7 @@ def begin_block(task: DeriveTask, aside: Executor) -> StagingBlock:
     Args:
         aside: the executor that writes, so that this thread may begin the next block.
     """
+    # A task holds paths alone, because Ray rebuilds what it ships and so breaks zarr's metadata.
     facts = read_facts(open_files(task.out))
     operation, done = read_operation(facts, task.spec_id)
     layout, copies = facts.layouts[task.spec_id], done.copies
@@ -137,6 +141,7 @@ def measure_distance(task: DeriveTask) -> BlockDistance:
     for part in _split_rows(rows, task.rows_at_once, views):
         pair = [Params.from_flat(spec, torch.from_numpy(r.read(part))) for r in (before, after)]
         distances = operation.distances(pair[0], pair[1]).numpy()
+        # NaN rows have NaN distances, so they drop out of the means.
         good = np.isfinite(distances).all(axis=0)
         sums, count = sums + distances[:, good].sum(axis=1), count + int(good.sum())
     return BlockDistance(spec_id=task.spec_id, block=task.block, count=count, sums=sums)

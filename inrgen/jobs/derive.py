@@ -151,6 +151,7 @@ def ensure_store(plan: DerivePlan, make_facts: Callable[[], dict[str, Any]]) -> 
         (spec, derived_layout(plan.parent.layouts[spec_id], copies))
         for spec_id, spec in plan.parent.specs.items()
     ]
+    # Facts such as a template are made once: another machine might sum in another order.
     exists = open_files(plan.out).size_bytes(ROOT_DOCUMENT) is not None
     about = _about(plan) if exists else _about(plan) | make_facts()
     create_store(plan.out, arrays, identity=plan.derivation.identity, about=about)
@@ -166,6 +167,7 @@ def limit_executor(
     """
     most = executor.max_tasks
     held = process_bytes() if executor.in_process else 0
+    # Workers elsewhere hold their own memory, so only tasks in this process count what is held.
     concurrency = plan_concurrency(costs, most or 1_000_000, executor.memory_mb, held)
     if most is None and executor.memory_mb is None:
         return concurrency, executor

@@ -11,7 +11,7 @@ from inrgen.core.config import Kind, thorough
 from inrgen.core.geometry import grid_coords
 from inrgen.core.metrics import DiversityRow, measure_diversity
 from inrgen.store.reader import Store
-from inrgen.store.records import is_usable
+from inrgen.store.records import is_one_of, is_usable
 
 # Points along each axis at which functions are compared, by the number of coordinates.
 _SIDES = {1: 256, 2: 28, 3: 12}
@@ -37,21 +37,16 @@ def sample_views(
     Raises ValueError for a split without rows that hold weights.
     """
     table = store.read_records(["item_id", "row", "spec_id", "split", "status"])
-    names = {
-        name: np.array(table[name].to_pylist(), dtype=object)
-        for name in ("item_id", "spec_id", "split", "status")
-    }
-    usable = is_usable(table["status"]) & (names["spec_id"] == spec_id)
+    usable = is_usable(table["status"]) & is_one_of(table["spec_id"], [spec_id])
     if split != "all":
-        usable &= names["split"] == split
+        usable &= is_one_of(table["split"], [split])
     if not usable.any():
         raise ValueError(
             f"split must be one with rows of {spec_id} that hold weights; got {split!r}"
         )
-    rows = np.asarray(table["row"])[usable]
-    named = names["item_id"][usable].astype(str)
-    ids = np.unique(named)
-    items = np.searchsorted(ids, named)
+    rows = table["row"].to_numpy()[usable]
+    ids, items = np.unique(np.array(table["item_id"].to_pylist())[usable], return_inverse=True)
+    # Items are ranked by their own keys, so a larger sample contains the smaller one.
     draws = rng.bits(rng.keys(seed, "diversity items", rng.hash_items(ids.tolist())), 1)
     chosen = np.isin(items, draws[:, 0].argsort().numpy()[:num_items])
     rows, items = rows[chosen], items[chosen]
@@ -63,6 +58,7 @@ def _two_of_each(
     items: Int[np.ndarray, " r"], keys: Int[torch.Tensor, " r"]
 ) -> Int[np.ndarray, " t"]:
     """Places of two entries of each item, or of its only one, drawn by their keys."""
+    # A stable sort keeps the shuffled order within each item.
     shuffled = rng.bits(keys, 1)[:, 0].argsort().numpy()
     order = shuffled[np.argsort(items[shuffled], kind="stable")]
     grouped = items[order]

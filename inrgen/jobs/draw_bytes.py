@@ -113,6 +113,7 @@ def encode_draw(
     """Encode the rows of a draw that was made from keys."""
     if not stored_as_key(transform, spec):
         return encode_tensors(draw)
+    # The form byte and 8 bytes of key, for all rows at once.
     table = np.full((len(keys), 9), ord("K"), dtype=np.uint8)
     table[:, 1:] = keys.numpy().astype("<i8").view(np.uint8).reshape(-1, 8)
     return ByteRows.from_table(table)

@@ -96,6 +96,7 @@ def read_template(about: dict[str, Any], spec: InrSpec) -> Params | None:
     text = about.get(TEMPLATE, {}).get(spec.spec_id)
     if text is None:
         return None
+    # Bytes are little-endian on every machine; torch wants the native order.
     numbers = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
     return Params.from_flat(spec, torch.from_numpy(numbers)[None])
 
@@ -103,6 +104,7 @@ def read_template(about: dict[str, Any], spec: InrSpec) -> Params | None:
 def first_views(params: Params, views: int) -> Params:
     """For each row the first finite view of its item, or the row itself if no view is finite."""
     finite = params.flat().isfinite().all(dim=1).reshape(-1, views)
+    # argmax returns the first of equal values: the first finite view.
     first = finite.long().argmax(dim=1) + torch.arange(len(finite)) * views
     return params[first.repeat_interleave(views)]
 
@@ -134,6 +136,7 @@ class Align:
 
     def bind(self, names: RowNames) -> BoundOperation:
         """Bind to rows. Names decide the restarts of a search; weights decide the symmetry."""
+        # With names, a row's restarts are the same in any cut of the rows into parts.
         called = rng.fold(names.items, names.views)
 
         def change(
@@ -216,6 +219,7 @@ class Augment:
     def bind(self, names: RowNames) -> BoundOperation:
         """Bind to rows. Draws are made for the whole run, unless they outweigh its weights."""
         keys, chain = augment_keys(names, self.seed, self.copies, self.earlier), self.chain
+        # Noise for a whole run would take as much memory as its weights.
         whole = self._draw(keys) if is_small(chain, self.spec) else None
 
         def change(

@@ -126,6 +126,7 @@ def derive_cost(spec: InrSpec, parent: Layout, copies: int) -> BlockCost:
     # A block's rows spread over this many shards of the parent, and part of one at each end.
     touched = -(-rows // copies // parent.shard_rows) + (copies > 1)
     read = touched * (_shard_bytes(parent, spec.num_params) + parent.shard_rows * _BYTES_A_RECORD)
+    # Items stay whole, since alignment compares the views of an item.
     most = max(parent.views, _NUMBERS_AT_ONCE // (spec.num_params * copies))
     most = min(most // parent.views * parent.views, rows // copies)
     return BlockCost(
@@ -175,8 +176,10 @@ def plan_concurrency(
             f"{needed / _MB:,.0f} MB beside the {held_bytes / _MB:,.0f} MB held before it; "
             f"got {memory_mb:g}"
         )
+    # More blocks at a time gain more than larger parts: they use more cores.
     blocks = min(workers, int(room // needed))
     rows = most
+    # Halving keeps parts equal; rows stay a multiple of the least, which is whole items.
     while rows > least and blocks * max(cost.bytes_for(rows) for cost in costs) > room:
         rows = max(least, rows // 2 // least * least)
     return Concurrency(blocks=blocks, rows_at_once=rows)

@@ -44,6 +44,7 @@ def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]
             f"{done.parent_sha256[:16]}"
         )
     plan = DerivePlan(parent=open_store(path), out=store.path, derivation=done)
+    # Damaged blocks are few, so one worker suffices.
     concurrency, executor = limit_executor(plan.block_costs(), ExecutorConfig(workers=1))
     tasks, made = plan.tasks(blocks, concurrency.rows_at_once), 0
     with StoreWriter(plan.out) as writer, show_progress("repair", len(tasks), 0, "blocks") as bar:
@@ -66,6 +67,7 @@ def replay(
         raise ValueError(f"derived must be a store made by align or augment; got {derived.path}")
     spec_id = derived.spec.spec_id if spec_id is None else spec_id
     operation, _ = read_operation(read_facts(open_files(derived.path)), spec_id)
+    # An alignment's draw is the symmetry it found, which RandomSymmetry applies as well.
     transform = operation.chain if isinstance(operation, Augment) else RandomSymmetry()
     records = read_usable_records(derived, rows, spec_id, ["parent_row", "draw"])
     draw = decode_draw(transform, derived.specs[spec_id], [r["draw"] for r in records])

@@ -40,6 +40,7 @@ def measure_moments(task: StatsTask) -> tuple[int, Moments[np.ndarray]]:
     total = None
     for start in range(0, len(task.rows), task.rows_at_once):
         part = task.rows[start : start + task.rows_at_once]
+        # Parts bound the memory of the float64 copy.
         rows = run.read(part)
         kept = rows[wanted[start : start + len(part)]]
         moments = Moments.from_rows(kept) if len(kept) else Moments.empty(rows.shape[1])

@@ -38,6 +38,7 @@ def _map_tensors(value: Any, name: str, function: Callable[[str, Tensor], Tensor
     if isinstance(value, Tensor):
         return function(name, value)
     prefix = f"{name}." if name else ""
+    # Tensors in tuples get their place as a name; stores of drawn bytes rely on this order.
     if isinstance(value, tuple):
         return tuple(_map_tensors(part, f"{prefix}{i}", function) for i, part in enumerate(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -73,6 +74,7 @@ def rebuild_draw(transform: Transform[Draw], spec: InrSpec, tensors: Mapping[str
     """
     device = next(iter(tensors.values())).device if tensors else None
     no_keys: Int[Tensor, " b"] = torch.zeros(0, dtype=torch.int64, device=device)
+    # A draw of no INRs has every name, shape and dtype, and the facts of the spec.
     empty = transform.draw(spec, no_keys)
     expected = draw_tensors(empty)
     if set(expected) != set(tensors):

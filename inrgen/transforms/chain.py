@@ -57,6 +57,7 @@ class Chain:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> ChainDraw:
         """Draw for every transform. Its place names its randomness, so equal ones differ."""
+        # Even numbers name draws and odd ones name chances, so the two never share a key.
         return ChainDraw(
             draws=tuple(
                 transform.draw(spec, rng.fold(keys, 2 * place))
@@ -75,6 +76,7 @@ class Chain:
         for transform, choice, applied, chance in zip(
             self.transforms, draw.draws, draw.applied, self.chances, strict=True
         ):
+            # Every INR is changed, because torch.compile cannot know the shape of a subset.
             changed = transform.apply(params, choice)
             params = changed if chance == 1.0 else select(applied, changed, params)
         return params

@@ -95,6 +95,7 @@ class SirenBias:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
         symmetry.require_activation(spec, "a phase shift", ("sine",))
+        # integers leaves its end out.
         end = self.max_phase if self.published else self.max_phase + 1
         phases = tuple(
             rng.integers(rng.fold(keys, layer), (width,), -self.max_phase, end)
@@ -125,6 +126,7 @@ class RandomSymmetry:
             raise ValueError(f"max_phase must not be negative; got {self.max_phase}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
+        # Each part has its own key, so a larger max_phase leaves permutations and signs alone.
         element = Permute().draw(spec, rng.fold(keys, 0))
         if spec.activation in ("sine", "tanh"):
             element = replace(element, signs=SirenNegation().draw(spec, rng.fold(keys, 1)).signs)
@@ -165,6 +167,7 @@ class ReluScale:
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> UnitFactors:
         symmetry.require_activation(spec, "scaling of units", ("relu",))
         bound = math.log(self.max_factor)
+        # In float64, so that factors are as exact as the weights they act on.
         exponents = (
             rng.uniform(rng.fold(keys, layer), (width,), -bound, bound, torch.float64)
             for layer, width in enumerate(spec.widths[1:-1])

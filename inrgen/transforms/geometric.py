@@ -49,6 +49,7 @@ class Translate:
             raise ValueError(f"bound must not be negative; got {self.bound}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
+        # Negated rather than drawn again: the range is symmetric, and both forms share a draw.
         offset = _uniform(keys, (spec.d_in,), -self.bound, self.bound)
         return geometry.translation(spec, -offset if self.published else offset)
 
@@ -84,6 +85,7 @@ class Rotate:
     def _turn_3d(
         self, keys: Int[Tensor, " b"], angle_rad: Float[Tensor, " b"]
     ) -> Float[Tensor, "b 3 3"]:
+        # A normal quaternion has a uniform direction, so its rotation is uniform (Haar) on SO(3).
         if self.around == "uniform":
             return geometry.rotation_of_quaternion(
                 rng.normal(rng.fold(keys, 1), (4,), torch.float64)
@@ -142,6 +144,7 @@ class Scale:
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
         factor = _uniform(keys, (), 1.0 - self.bound, 1.0 + self.bound)
+        # f(s x) shrinks by s, hence the inverse.
         if self.published:
             return geometry.scaling(spec, 1.0 / factor, about=(0.0,) * spec.d_in)
         with_values = self.values == "auto" and spec.value_kind not in _SIZELESS
@@ -172,6 +175,7 @@ class Reflect:
         axes = tuple(range(spec.d_in)) if self.axes is None else self.axes
         if not all(0 <= axis < spec.d_in for axis in axes):
             raise ValueError(f"axes must lie in 0..{spec.d_in - 1}; got {axes}")
+        # Every axis is drawn, so that axes only masks and cannot shift the draws of others.
         may = torch.tensor([axis in axes for axis in range(spec.d_in)], device=keys.device)
         flipped = may & (_uniform(keys, (spec.d_in,), 0.0, 1.0) < self.probability)
         return geometry.reflection(spec, 1.0 - 2.0 * flipped.to(torch.float64))
@@ -201,6 +205,7 @@ class Affine:
             )
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
+        # Below this, A is strictly diagonally dominant, so it has an inverse.
         if not self.strength * spec.d_in < 1:
             raise ValueError(
                 f"strength must be below {1 / spec.d_in:.3g} for {spec.architecture}; "

@@ -48,6 +48,7 @@ def _draw_lam(keys: Int[Tensor, " b"], beta: float | None) -> Float[Tensor, " b"
     """
     if beta is None or beta == 1.0:
         return rng.uniform(keys)
+    # Two zeros would give 0 / 0.
     powers = rng.uniform(keys, (64, 2), dtype=torch.float64).clamp(min=2.0**-53) ** (1.0 / beta)
     total = powers.sum(dim=2)
     first = (total <= 1.0).long().argmax(dim=1, keepdim=True)
@@ -109,6 +110,7 @@ class MixUp:
         moved = symmetry.apply(partners, draw.permutation)
         if self.pairing == "aligned":
             found = match(draw.spec, params, moved, self.matching, names=draw.names)
+            # A descent from the ends may end farther away than the partner began.
             moved = select(found.after < found.before, found.aligned, moved)
         return mix(params, moved, draw.lam)
 

@@ -62,6 +62,7 @@ class Dropout:
             raise ValueError(f"probability must lie in [0, 1); got {self.probability}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Masks:
+        # One call of the generator covers the flat row; masks are slices of it.
         kept = rng.uniform(keys, (spec.num_params,)) >= self.probability
         return Masks(
             keep=tuple(

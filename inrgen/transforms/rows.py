@@ -69,6 +69,7 @@ def bind(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTransform:
 def _bind_negation(spec: InrSpec, signs: tuple[Tensor, ...]) -> BoundTransform:
     from inrgen.kernels.rows import negate_rows
 
+    # Products with +1 and -1 in float32 are exact.
     joined = torch.cat([each.to(torch.float32) for each in signs], dim=1).numpy()
     widths = np.array(spec.widths)
     return lambda flat, at, out: negate_rows(flat, joined[at], widths, out)
@@ -88,6 +89,7 @@ def _bind_motion(spec: InrSpec, motion: Motion) -> BoundTransform:
 def _bind_noise(spec: InrSpec, normal: Params, scale: float) -> BoundTransform:
     from inrgen.kernels.rows import add_rows, deviations
 
+    # A tensor of a row is a slice of it; cuts are the ends of the slices.
     drawn = normal.flat().to(torch.float32).numpy()
     cuts = np.array([slot.offset for slot in spec.layers] + [spec.num_params])
 
@@ -119,6 +121,7 @@ def _bind_chain(chain: Chain, spec: InrSpec, draw: ChainDraw) -> BoundTransform:
     ) -> None:
         rows = flat
         for link, left in zip(links, skipped, strict=True):
+            # Kernels read and write in one pass, so input and output may not overlap.
             before = rows.copy() if rows is out else rows
             link(before, at, out)
             if left is not None:

@@ -1,4 +1,4 @@
-"""Aligned rows compute what they did, lie nearer to their reference, and say how they got there."""
+"""Aligned rows compute the same functions, lie nearer to their reference, and record the way."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def aligned(parent, tmp_path_factory) -> Path:
 
 
 def names_of(made_up, rows: list[int]) -> torch.Tensor:
-    """What restarts are named by: items and views."""
+    """Names of restarts, from items and views."""
     records = [made_up.records[row] for row in rows]
     items = rng.hash_items(record.item_id for record in records)
     return rng.fold(items, torch.tensor([record.view for record in records]))
@@ -48,7 +48,7 @@ def served(made_up) -> list[int]:
     return [row for row in range(made_up.rows) if row not in made_up.bad]
 
 
-def test_functions_stay_what_they_were(made_up, parent, aligned):
+def test_functions_stay_the_same(made_up, parent, aligned):
     assert verify_store(aligned).ok
     rows, coords = served(made_up)[::5], grid_coords(made_up.spec, (8, 8), torch.float64)
     stores = [open_store(path) for path in (parent, aligned)]
@@ -72,19 +72,19 @@ def test_a_row_is_its_parent_matched_to_the_stored_template(made_up, parent, ali
     params, names = open_store(parent).read(rows), names_of(made_up, rows)
     found = match(made_up.spec, template, params, thorough("signed"), names=names)
     assert torch.equal(found.aligned.flat(), open_store(aligned).read(rows).flat())
-    # That names matter here is what gives meaning to the same bytes from other cuts of the rows.
+    # Names must matter here, or equal bytes from other cuts of the rows would prove nothing.
     unnamed = match(made_up.spec, template, params, thorough("signed"))
     assert not torch.equal(unnamed.aligned.flat(), found.aligned.flat())
 
 
-def test_the_search_is_noted(aligned):
+def test_the_search_is_recorded(aligned):
     noted = walk_back(open_store(aligned))[0].how["match"]
     assert read_search(noted) == thorough("signed")
     with pytest.raises(ValueError, match=r"that this version knows; got \['depth'\]"):
         read_search({**noted, "depth": 2})
 
 
-def test_a_store_that_notes_no_opening_is_one_from_the_identity(made_up, parent, tmp_path):
+def test_a_store_without_an_opening_resumes_from_the_identity(made_up, parent, tmp_path):
     out, rows = tmp_path / "earlier", served(made_up)
     noted = {"kind": "signed", "order": [], "max_sweeps": 100, "restarts": 0, "seed": 0}
     plan = plan_derivation(parent, out, "align", 1, {"to": "20", "match": noted, "template": {}})
@@ -104,7 +104,7 @@ def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, aligned):
     assert torch.equal(replay(open_store(parent), store, rows).flat(), store.read(rows).flat())
 
 
-def test_what_is_reported_is_what_lies_there(made_up, parent, aligned):
+def test_reported_distances_are_those_of_the_stores(made_up, parent, aligned):
     said = align(config(parent, aligned))
     assert (said.rows_made, said.rows_found) == (0, made_up.rows)
     facts = read_facts(open_files(aligned))
@@ -114,12 +114,12 @@ def test_what_is_reported_is_what_lies_there(made_up, parent, aligned):
         assert figure == pytest.approx(float(distances.mean()), rel=1e-12)
 
 
-def test_pairs_bring_views_to_the_first_that_is_there(made_up, parent, tmp_path):
+def test_pairs_bring_views_to_the_first_finite_one(made_up, parent, tmp_path):
     out = tmp_path / "pairs"
     said = align(config(parent, out, template="pairs"))
     assert said.after < said.before
     before, after = open_store(parent), open_store(out)
-    # of item 0 the first view is bad, so the second is what others are matched to
+    # The first view of item 0 is bad, so the others are matched to the second.
     assert torch.equal(before.read([1, 4, 8]).flat(), after.read([1, 4, 8]).flat())
     search, names = thorough("signed"), names_of(made_up, [2, 3])
     found = match(made_up.spec, before.read([1]), before.read([2, 3]), search, names=names)
@@ -156,14 +156,14 @@ def test_an_interrupted_alignment_goes_on_with_its_own_template(
         patch.setattr("inrgen.jobs.align.fill", stop)
         with pytest.raises(KeyboardInterrupt):
             align(config(parent, out))
-    # made once: a machine that sums in another order must not make another one
+    # The template is made once: a machine that sums in another order must not make another one.
     monkeypatch.setattr("inrgen.jobs.align.make_template", stop)
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 5_000)
     align(config(parent, out, how=ExecutorConfig(workers=1)))
     assert made_up.content(out) == made_up.content(aligned)
 
 
-def test_what_cannot_be_is_a_sentence(parent, aligned, tmp_path):
+def test_wrong_alignments_are_refused_in_one_sentence(parent, aligned, tmp_path):
     with pytest.raises(ValueError, match="template must be mean, medoid, pairs or a row's number"):
         config(parent, tmp_path, template="other")
     with pytest.raises(ValueError, match="template must be a row that holds weights; got 501"):

@@ -1,4 +1,4 @@
-"""An augmented store is what its parent, chain, copies and seed make it, however it was made."""
+"""Parent, transforms, copies and seed alone decide an augmented store."""
 
 import json
 import resource
@@ -54,7 +54,7 @@ def test_copies_lie_together_and_name_their_parents(made_up, moved):
     for column in ("item_id", "label", "split", "status", "reason", "seed", "source_sha256"):
         assert table[column].to_pylist() == [getattr(record, column) for record in parents]
     assert set(table["operation"].to_pylist()) == {"augment"}
-    assert np.isnan(table["psnr_db"].to_numpy()).all(), "nobody measured what moved"
+    assert np.isnan(table["psnr_db"].to_numpy()).all(), "moved rows were not measured"
 
 
 def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, moved, tmp_path):
@@ -68,7 +68,7 @@ def test_a_stored_draw_replays_its_row_bit_for_bit(made_up, parent, moved, tmp_p
         assert len({r.tobytes() for r in again.numpy()}) == len(rows), "each copy is another"
 
 
-def test_bad_rows_stay_bad_and_new_ones_are_told(made_up, parent, tmp_path):
+def test_bad_rows_stay_bad_and_new_ones_are_recorded(made_up, parent, tmp_path):
     out = tmp_path / "store"
     said = augment(config(parent, out, augment="gaussian-noise:scale=1e39:chance=0.5", copies=1))
     assert verify_store(out).ok
@@ -123,7 +123,7 @@ def test_augmentations_one_after_the_other_draw_independently(noisy):
     assert np.abs(alike).max() < 5 / len(every[0]) ** 0.5
     noted = {store.name: open_store(store).identity["derived"] for store in noisy.glob("[123]*")}
     assert noted["1"]["parameters"].keys() == {"chain", "seed"}
-    # what aligns in between draws nothing
+    # An alignment in between draws nothing.
     for name, earlier in (("2", 1), ("2 aligned", 1), ("3 aligned", 2)):
         assert noted[name]["parameters"]["earlier_augmentations"] == earlier
         store = noisy / name
@@ -139,7 +139,7 @@ def test_augmentations_one_after_the_other_draw_independently(noisy):
 
 
 @pytest.mark.usefixtures("quickly")
-def test_what_was_begun_when_earlier_ones_did_not_count_goes_on_so(noisy, monkeypatch):
+def test_a_store_begun_without_the_count_of_earlier_ones_resumes_without_it(noisy, monkeypatch):
     noise = {"augment": "gaussian-noise:scale=0.1", "copies": 1}
     with monkeypatch.context() as patch:
         patch.setattr("inrgen.jobs.augment.read_derivation", lambda identity: None)
@@ -158,7 +158,7 @@ def test_what_was_begun_when_earlier_ones_did_not_count_goes_on_so(noisy, monkey
     assert not torch.equal(rows["old"], rows["2"])
 
 
-def test_parameters_of_a_later_inrgen_are_refused_and_not_left_out(made_up):
+def test_parameters_of_a_later_version_are_refused(made_up):
     noted = augment_parameters(parse_links("gaussian-noise"), seed=0, earlier=2)
     assert Augment.from_parameters(made_up.spec, noted, 1).earlier == 2
     with pytest.raises(ValueError, match=r"parameters that this version knows; got \['later'\]"):
@@ -166,8 +166,8 @@ def test_parameters_of_a_later_inrgen_are_refused_and_not_left_out(made_up):
 
 
 @pytest.mark.usefixtures("quickly")
-def test_the_result_does_not_depend_on_the_pace(made_up, parent, moved, monkeypatch):
-    # other numbers of rows at a time, as another limit would have them
+def test_the_result_does_not_depend_on_the_concurrency(made_up, parent, moved, monkeypatch):
+    # Another limit changes the number of rows at a time.
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 5_000)
     how = ExecutorConfig(workers=3, memory_mb=8000)
     said = augment(config(parent, moved.parent / "pace", how=how))
@@ -200,7 +200,7 @@ def test_an_interrupted_job_ends_in_the_store_of_one_that_was_not(
     assert made_up.content(out) == made_up.content(moved)
 
 
-def test_a_disk_that_takes_no_more_is_named_and_the_job_goes_on(made_up, parent, moved):
+def test_a_full_disk_is_named_and_the_job_resumes(made_up, parent, moved):
     out = moved.parent / "full"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
@@ -209,7 +209,7 @@ def test_a_disk_that_takes_no_more_is_named_and_the_job_goes_on(made_up, parent,
             augment(config(parent, out))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not list((out / STAGING).glob("*")), "what was begun still takes up room"
+    assert not list((out / STAGING).glob("*")), "unfinished blocks still take up room"
     assert augment(config(parent, out)).rows_found == 0
     assert made_up.content(out) == made_up.content(moved)
 

@@ -1,4 +1,4 @@
-"""The report on diversity tells views of an item from strangers, on a sample named by its seed."""
+"""Diversity tells views of an item from other items, on a sample named by its seed."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from inrgen.core.params import Params
 
 @pytest.fixture
 def turned(made_up, tmp_path):
-    """Views of an item are one network with its units in other orders."""
+    """A store in which the views of an item are one network with its units reordered."""
     made_up = type(made_up)()
     spec, views = made_up.spec, made_up.views
     flat = torch.from_numpy(made_up.flat.copy())
@@ -29,7 +29,7 @@ def test_alignment_brings_views_together_and_leaves_strangers_apart(turned):
     (found,) = summary.specs
     by_name = {(r.pairs, r.alignment): r for r in found.rows}
     views, strangers = by_name["views", "permutation"], by_name["items", "permutation"]
-    # descents may end short of the way home, now and then
+    # A descent may end in a local minimum now and then.
     assert views.distance < 0.5 * by_name["views", "none"].distance
     assert strangers.distance > views.distance
     assert by_name["views", "none"].function_rms < 1e-5 < strangers.function_rms
@@ -47,18 +47,18 @@ def test_a_sample_is_that_of_its_seed_and_split(made_up, parent):
     assert all(np.isfinite(row.distance) for row in rows(split="test"))
 
 
-def test_what_cannot_be_measured_is_refused(parent):
+def test_a_wrong_number_of_pairs_is_refused(parent):
     with pytest.raises(ValueError, match=r"pairs must be in 1..2000; got 0"):
         DiversityConfig(store=parent, pairs=0)
 
 
-def test_what_lies_halfway_is_drawn_where_items_have_two_views(turned, tmp_path):
+def test_midpoints_are_drawn_if_items_have_two_views(turned, tmp_path):
     summary = diversity(DiversityConfig(store=turned, pairs=4, out=tmp_path / "figures"))
     assert (tmp_path / "figures" / "midpoints.png").stat().st_size > 1000
     assert summary.text().endswith("midpoints.png")
 
 
-def test_a_figure_of_what_cannot_be_drawn_is_refused(made_up, tmp_path):
+def test_a_figure_without_two_views_is_refused(made_up, tmp_path):
     single = type("Single", (type(made_up),), {"views": 1})(rows=512).build(tmp_path / "single")
     with pytest.raises(ValueError, match="no item of all has two"):
         diversity(DiversityConfig(store=single, pairs=4, out=tmp_path))

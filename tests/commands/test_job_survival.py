@@ -1,4 +1,4 @@
-"""Jobs that are really killed end in the store of one that never was, and keep to their memory."""
+"""Killed jobs end in the same store as others, and jobs keep to their memory limit."""
 
 import os
 import random
@@ -22,7 +22,7 @@ JOBS = {
 
 @pytest.fixture(scope="module")
 def long_parent(made_up, tmp_path_factory) -> Path:
-    """Twenty blocks."""
+    """A store of twenty blocks."""
     sample = type(made_up)(rows=20 * 256)
     return sample.build(tmp_path_factory.mktemp("survival") / "parent")
 
@@ -56,7 +56,7 @@ def test_a_job_killed_at_random_moments_loses_nothing(job, made_up, long_parent)
     for _ in range(NUM_KILLS // 2):
         process = start(job, long_parent, out)
         if kills:
-            # importing takes longer than working: from here on there is something to lose
+            # Importing takes longer than working, so only later kills can lose something.
             time.sleep(moments.uniform(0.0, 3.0))
         else:
             wait_for_first_commit(out, process)
@@ -100,7 +100,7 @@ sys.exit(code)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_a_limit_on_memory_is_kept(made_up, tmp_path):
-    """Of 108 MB read and 216 MB written, a small part is held at a time."""
+    """A job that reads 108 MB and writes 216 MB holds a small part at a time."""
     sample = type(made_up)(rows=1600, widths=(2, 128, 128, 1))
     parent = sample.build(tmp_path / "parent")
     chain = ("--augment", "gaussian-noise", "--copies", "2", "--memory-mb")
@@ -113,7 +113,7 @@ def test_a_limit_on_memory_is_kept(made_up, tmp_path):
     refused = run("none", 100)
     assert refused.returncode == 1
     least = float(refused.stderr.split("must be at least ")[1].split(":")[0].replace(",", ""))
-    # what is held before the first block differs a little from run to run
+    # Memory held before the first block differs a little from run to run.
     limit = round(least) + 20
     kept = run("kept", limit)
     assert kept.returncode == 0, kept.stderr

@@ -28,7 +28,7 @@ def family(parent, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def mine(family, tmp_path) -> Path:
-    """The family for a test to harm; paths between its stores are relative, so it may move."""
+    """A copy of the family to damage; paths between its stores are relative, so it may move."""
     return Path(shutil.copytree(family, tmp_path / "family"))
 
 
@@ -51,7 +51,7 @@ def test_the_way_back_ends_at_the_source(mine):
     assert info(InfoConfig(store=mine / "third")).lineage == ()
 
 
-def test_the_way_back_is_known_where_stores_are_lost_or_others(mine):
+def test_the_way_back_is_known_if_stores_are_lost_or_replaced(mine):
     shutil.rmtree(mine / "second")
     steps = lineage(mine / "third")
     assert [step.found for step in steps] == ["itself", "not found", "same"]
@@ -72,7 +72,7 @@ def test_pictures_are_of_the_first_ancestors_items_even_if_it_is_lost(mine):
     assert third.built_identity["source"] == {"name": "made up"}
     assert third.source_name == "made up"
     (pair,) = picture_pairs(third, None, [4])
-    assert pair.caption == "", "what was rotated has not been measured"
+    assert pair.caption == "", "a rotated row has not been measured"
 
 
 def test_content_is_the_same_however_records_are_gathered(mine):
@@ -89,7 +89,7 @@ def test_content_follows_index_files_of_whole_groups(mine, monkeypatch):
     before = content_sha256(mine / "second")
     with StoreWriter(mine / "second") as writer:
         writer.finish(fragments_per_index=2)
-    # the index is enough: fragments are not looked into
+    # The index is enough: no fragment is read.
     fragments = sorted((mine / "second" / "records").iterdir())
     whole = fragments[0].read_bytes()
     fragments[0].write_bytes(b"")
@@ -132,7 +132,7 @@ def test_a_lost_parent_can_be_named_and_another_is_refused(mine, made_up):
 
 
 def test_records_of_other_parents_do_not_pass(mine):
-    """A record that names another parent row, under a seal that is whole."""
+    """A record names another parent row, and its own checksum is right."""
     from inrgen.store.files.opening import open_files
     from inrgen.store.fragment import decode_fragment, encode_fragment
 

@@ -11,7 +11,7 @@ from inrgen.store.index import content_sha256
 
 
 def said(capsys, *words: str) -> dict:
-    """What a command prints for machines."""
+    """The JSON document that a command prints."""
     assert main([*words, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -66,6 +66,6 @@ def check_cards(url: str, local: str, elsewhere: Path, capsys) -> None:
         (["info", "gs://bucket/x"], "a store is a folder or s3://BUCKET/PREFIX"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(words, what, capsys):
+def test_an_unknown_scheme_is_refused_in_one_sentence(words, what, capsys):
     assert main(words) == 1
     assert what in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Statistics are those of the rows served, whatever the blocks, and loaders divide by them."""
+"""Statistics are those of the usable rows for any cut into blocks, and loaders divide by them."""
 
 import numpy as np
 import pytest
@@ -24,8 +24,8 @@ def chosen(made_up, split: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("split", ["train", "all"])
-def test_they_are_those_of_the_rows_served(made_up, parent, tmp_path, split, monkeypatch):
-    # so that blocks are cut up as large ones are
+def test_statistics_are_those_of_the_usable_rows(made_up, parent, tmp_path, split, monkeypatch):
+    # Blocks are summed in several parts, as large ones are.
     monkeypatch.setattr("inrgen.jobs.plan._NUMBERS_AT_ONCE", 6_000)
     out = tmp_path / "stats.json"
     said = stats(StatsConfig(store=parent, split=split, out=out, how=ExecutorConfig(workers=2)))
@@ -34,13 +34,13 @@ def test_they_are_those_of_the_rows_served(made_up, parent, tmp_path, split, mon
     assert found.count == said.specs[0].count == len(rows)
     np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-9, atol=1e-15)
     np.testing.assert_allclose(found.std, rows.std(axis=0, ddof=1), rtol=1e-12)
-    # block by block in order, so that nothing shows of who was done first
+    # Blocks are added in order, so the order in which they finish does not show.
     stats(StatsConfig(store=parent, split=split, out=out, how=ExecutorConfig(workers=1)))
     assert decode_statistics(out.read_bytes()) == found
     assert not (parent / "statistics").exists()
 
 
-def test_loaders_normalise_by_what_the_store_keeps(made_up, store):
+def test_loaders_normalise_by_the_statistics_of_the_store(made_up, store):
     with pytest.raises(FileNotFoundError, match=r"`inrgen stats .* --split train` makes them"):
         StreamLoader(store, normalise_by="train")
     stats(StatsConfig(store=store))
@@ -57,7 +57,7 @@ def test_loaders_normalise_by_what_the_store_keeps(made_up, store):
 
 
 @pytest.mark.usefixtures("quickly")
-def test_altered_statistics_are_found_and_taken_away(made_up, store):
+def test_altered_statistics_are_found_and_removed(made_up, store):
     before = made_up.content(store)
     stats(StatsConfig(store=store))
     (document,) = (store / "statistics").iterdir()

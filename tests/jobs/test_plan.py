@@ -58,7 +58,7 @@ def test_a_limit_is_kept_or_refused(parent, copies, workers, memory_mb, held):
     assert concurrency.rows_at_once >= parent.views
     assert concurrency.rows_at_once % parent.views == 0
     assert held + concurrency.blocks * cost.bytes_for(concurrency.rows_at_once) <= memory_mb * 1e6
-    # as many blocks at a time as there are workers for, before rows are many
+    # Blocks fill the workers before rows at a time grow.
     assert (
         concurrency.blocks == workers or held + (concurrency.blocks + 1) * least > memory_mb * 1e6
     )
