@@ -102,7 +102,7 @@ class ProbeConfig:
 
     Attributes:
         store: the finished store, with labels.
-        probes: which probes to train.
+        probes: the probes to train.
         views: views of each item to read, the first ones.
         limit: items of each split to read, the first ones; None reads all.
         folds: folds of the cross-validation.
@@ -132,10 +132,10 @@ class ProbeConfig:
 class ProbeRecipesConfig:
     """Fit the same items with several recipes; compare time, quality and what the weights teach.
 
-    A recipe is [NAME][,KEY=VALUE]... without spaces: a name (published, the default, fast, sharp,
-    signed for images, teach or inr2vec for shapes), then the settings that differ. Keys:
+    A recipe is [NAME][,FIELD=VALUE]... without spaces: a name (published, the default, fast, sharp,
+    signed for images, teach or inr2vec for shapes), then the fields that differ. Short names:
     init=small|siren|X (first layer; X is a share of SIREN's bound), bias=zero|torch,
-    last=torch|siren|small, shared=yes|no, steps, lr, decay, omega, schedule=constant|cosine,
+    last=torch|siren|small, shared=true|false, steps, lr, decay, omega, schedule=constant|cosine,
     stop=DB|never. Examples: fast,lr=1e-3 or init=small,last=small,steps=120.
 
     Quality is the mean PSNR of images, or the medians of IoU and Chamfer distance of shapes.
@@ -155,7 +155,7 @@ class ProbeRecipesConfig:
         test: items to classify, the first of the test split.
         folds: cross-validate over all of these items in this many folds, so that each is
             classified once; 0 keeps the source's splits.
-        probes: which probes to train.
+        probes: the probes to train.
         engine: the engine that fits: auto, torch, cpu or gpu.
         mlp: training of the plain MLP.
         set_model: training of the network invariant to the order and signs of hidden units.
