@@ -18,6 +18,7 @@ from inrgen.store.metadata import (
     root_document,
 )
 
+# None is a value of JSON, so a missing field needs another mark.
 _MISSING = object()
 
 
@@ -76,9 +77,8 @@ def create_store(
 ) -> None:
     """Create a store; if it exists already, check that it is this one.
 
-    The root document is created in one step and holds all the others. So a process killed here
-    leaves either nothing or a store that the same call completes. The result does not depend on
-    when, or how often, this was called.
+    A process killed here leaves nothing, or a store that the same call completes. The result does
+    not depend on when, or how often, this was called.
 
     Args:
         path: a folder that is missing, empty, or holds this very store, finished or half made.
@@ -100,6 +100,8 @@ def create_store(
     files.prepare()
     if files.size_bytes(ROOT_DOCUMENT) is None:
         _check_ours(files, path)
+        # one step, and it holds all other documents: a process killed before it leaves nothing,
+        # and after it a store that this same call completes
         with files.lock() as locked:
             locked.create(ROOT_DOCUMENT, root_document(arrays, identity, about))
     root = files.read(ROOT_DOCUMENT)

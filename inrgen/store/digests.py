@@ -39,6 +39,7 @@ def digest_parts(kind: Digest, *parts: bytes | memoryview) -> str:
 
 def _split(data: bytes) -> tuple[bytes, bytes, bytes] | None:
     """Return the bytes before the digits, the digits, and the bytes after; the last mark counts."""
+    # the last one, since users' text before it may quote another file's
     at = data.rfind(_MARK)
     start, stop = at + len(_MARK), at + len(_MARK) + _NUM_DIGITS
     if at < 0 or stop > len(data):

@@ -68,11 +68,9 @@ class BlockFacts:
 
 
 def digest_records(kind: Digest, table: pa.Table) -> str:
-    """Digest a table of records, whatever its columns, without the durations of fits.
-
-    The digest covers one Arrow IPC stream with one record batch.
-    """
+    """Digest a table of records, whatever its columns, without the durations of fits."""
     stream = pa.BufferOutputStream()
+    # one batch, since the stream's bytes depend on how rows are cut into batches
     lasting = table.drop_columns("duration_s").combine_chunks()
     with pa.ipc.new_stream(stream, lasting.schema) as writer:
         writer.write_table(lasting)

@@ -55,6 +55,7 @@ def index_keys(files: Files, spec_id: str, block: int) -> list[str]:
 
 def record_keys(files: Files, committed: set[tuple[str, int]]) -> list[str]:
     """Return the fewest files that hold the records of all committed blocks, in row order."""
+    # an index replaces fragments only if all its blocks are committed: a repair may be under way
     by_first: dict[tuple[str, int], str] = {block: fragment_key(*block) for block in committed}
     for name in files.names(INDEX):
         found = parse_index_name(name)
@@ -110,6 +111,7 @@ def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) 
     first, _ = decode_fragment(files.read(fragment_key(spec_id, blocks.start)))
 
     def tables() -> Iterator[pa.Table]:
+        # one at a time, so that memory holds one block and not a thousand
         for block in blocks:
             yield decode_fragment(files.read(fragment_key(spec_id, block)))[0]
 
@@ -129,6 +131,7 @@ def _recorded_content(files: Files, facts: StoreFacts, key: str) -> str | None:
         with files.arrow().open_input_file(key) as file:
             stored = read_footer(pq.read_metadata(file))
     except (OSError, ValueError, pa.ArrowException):
+        # verification reports a bad index; fragments say the same
         return None
     return stored.get("content") if stored.get("store_seal") == facts.self_checksum else None
 
@@ -146,6 +149,7 @@ def content_sha256(path: str | Path) -> str:
     """
     files = open_files(path)
     facts = read_facts(files)
+    # counted from one listing; no fragment is opened for it
     missing = sum(layout.num_blocks for layout in facts.layouts.values())
     missing -= len(committed_blocks(files))
     if missing > 0:
@@ -153,6 +157,7 @@ def content_sha256(path: str | Path) -> str:
             f"{path} is not finished: {missing:,} of its blocks are missing; run the command that "
             "makes it again first"
         )
+    # neither "about" nor durations: the same recipe must give the same digest
     arrays = {spec_id: [lay.rows, lay.views] for spec_id, lay in facts.layouts.items()}
     named = json.dumps({"arrays": arrays, "identity": facts.identity}, sort_keys=True)
     digest = hashlib.sha256(named.encode())

@@ -100,6 +100,7 @@ def read_if_there(files: Files, key: str) -> bytes | None:
 
 def _row_spans(bad: Bool[np.ndarray, " r"], first: int) -> tuple[tuple[int, int], ...]:
     """Return the runs of marked rows as (first, stop), counting from a first row."""
+    # a run begins where marks rise and stops where they fall
     edges = np.flatnonzero(np.diff(np.concatenate([[False], bad, [False]]).astype(np.int8)))
     return tuple((first + int(a), first + int(b)) for a, b in edges.reshape(-1, 2))
 
@@ -148,6 +149,7 @@ def _inspect_shard(
     if not chunks.all():
         cut = "; it is cut short" if len(data) < shape.size_bytes else ""
         return good, f"some chunks do not match their checksums{cut}"
+    # the index that belongs there, so that a damaged index does not condemn good rows
     body = data[: shape.index_start].data
     if facts is not None and digest_parts(facts.digest, body, shape.index()) != facts.shard_digest:
         # whole chunks of another shard match their own checksums, but hold other rows
@@ -172,6 +174,7 @@ def _inspect_table(
     wrong = table["row"].to_numpy() != wanted
     wrong |= table["view"].to_numpy() != wanted % views
     wrong |= np.array(table["spec_id"].to_pylist()) != spec_id
+    # all views of an item must name the item of its first view
     items = np.array(table["item_id"].to_pylist(), dtype=object)
     wrong |= items != np.repeat(items[::views], views)[: len(rows)]
     if derivation is not None:
@@ -242,6 +245,7 @@ def inspect_block(files: Files, facts: StoreFacts, spec_id: str, block: int) -> 
         good, why = _inspect_shard(shape, data, block_facts)
         if why:
             findings.append(checked.find("damaged_shard", shard_at, why, ~good))
+        # a file that is cut short keeps its whole chunks
         if len(data) < shape.size_bytes:
             data = np.pad(data, (0, shape.size_bytes - len(data)))
         flat = view_chunks(shape, data).reshape(-1, shape.num_params)[: shape.rows].copy()

@@ -15,8 +15,11 @@ RECORDS = "records"
 INDEX = "index"
 STATISTICS = "statistics"
 
+# A damaged byte costs one chunk.
 _CHUNK_ROWS = 256
+# 4,000 rows of 1.2 thousand parameters are 19 MB.
 _SHARD_ROWS = 4000
+# Small stores are still filled in parallel and resumed.
 _MIN_SHARDS = 16
 
 

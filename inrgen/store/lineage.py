@@ -70,6 +70,7 @@ def walk_back(store: Store) -> list[LineageStep]:
 
     Every store records what all its ancestors were, so the walk is complete even if they are lost.
     """
+    # an unfinished store has no content digest yet
     try:
         own = content_sha256(store.path)
     except ValueError:
@@ -82,6 +83,7 @@ def walk_back(store: Store) -> list[LineageStep]:
     while parent is not None:
         made = read_derivation(identity)
         assert made is not None, "only derived stores record a parent"
+        # each store recorded its parent as seen from itself
         path = resolve_relative(path, parent["path"])
         identity = parent["identity"]
         operation, how = _explain(identity)

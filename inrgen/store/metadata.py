@@ -85,6 +85,7 @@ def _spec_attributes(spec: InrSpec, layout: Layout) -> dict[str, Any]:
 
 def _zarr_documents(arrays: Sequence[tuple[InrSpec, Layout]]) -> dict[str, dict[str, Any]]:
     """Return the documents that zarr itself writes for the groups and arrays, by path."""
+    # zarr is slow to import, and only creation needs it
     import numpy as np
     import zarr
     from zarr.codecs import Crc32cCodec
@@ -117,11 +118,7 @@ def _zarr_documents(arrays: Sequence[tuple[InrSpec, Layout]]) -> dict[str, dict[
 def root_document(
     arrays: Sequence[tuple[InrSpec, Layout]], identity: dict[str, Any], about: dict[str, Any]
 ) -> bytes:
-    """Return the document of the root group, with its self-checksum.
-
-    It repeats all other documents as consolidated metadata. So zarr opens the store from this one
-    file and ignores the folders beside its arrays.
-    """
+    """Return the document of the root group, with its self-checksum."""
     facts = {
         "format_version": FORMAT_VERSION,
         "specs": [spec.spec_id for spec, _ in arrays],
@@ -131,7 +128,9 @@ def root_document(
     document = {
         "zarr_format": 3,
         "node_type": "group",
+        # sorted keys put "seal" after "inrgen", whose text may contain the same mark
         "attributes": {"inrgen": facts, "seal": BLANK_CHECKSUM},
+        # zarr opens the store from this one file, and ignores the folders beside its arrays
         "consolidated_metadata": {
             "kind": "inline",
             "must_understand": False,
@@ -156,6 +155,7 @@ def parse_root(root: bytes, location: object) -> StoreFacts:
     """
     checksum = read_self_checksum(root)
     if checksum is None:
+        # a foreign group never mentions inrgen; a damaged document of ours still does
         if b"inrgen" not in root:
             raise ValueError(f"{location} is a zarr group, but not an inrgen store")
         raise DamagedStore(

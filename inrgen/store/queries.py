@@ -23,6 +23,7 @@ def read_items(store: Store, spec_id: str, split: str) -> list[str]:
     """Return the items of a split with at least one row that holds weights, sorted by id."""
     wanted = (ds.field("spec_id") == spec_id) & (ds.field("split") == split)
     table = store.read_records(["item_id"], wanted & usable_rows())
+    # Arrow finds the distinct ids, since Python would see every row
     return sorted(table["item_id"].unique().to_pylist())
 
 
@@ -56,6 +57,7 @@ def read_usable_records(
     Raises ValueError for a row that the store does not hold, or whose weights are NaN.
     """
     wanted = (ds.field("spec_id") == spec_id) & ds.field("row").isin(list(rows))
+    # each column once, since callers may ask for these, too
     needed = list(dict.fromkeys([*columns, "row", "status", "reason"]))
     by_row = {record["row"]: record for record in store.read_records(needed, wanted).to_pylist()}
     for row in rows:

@@ -30,8 +30,7 @@ Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 class Store:
     """A store as it was when it was opened; blocks committed later do not appear.
 
-    len(store) is the number of rows of all specs once finished. Reading checks each chunk once
-    and maps it from then on, so the memory is the page cache's. A store can be sent to other
+    len(store) is the number of rows of all specs once finished. A store can be sent to other
     processes, which open it again, and used from several threads.
 
     Attributes:
@@ -46,6 +45,7 @@ class Store:
         self._readers: dict[str, RowReader] = {}
         for spec_id in self.specs:
             shards = spec_shards(self.path, self._facts, spec_id)
+            # mapped files: each chunk is checked once, and the memory is the page cache's
             source = DirectShards(self._files, shards)
             self._readers[spec_id] = RowReader(shards, source, self._files.max_maps)
 
@@ -131,14 +131,11 @@ class Store:
     def records(self) -> ds.FileSystemDataset:
         """Records of all committed blocks, one row each, as a lazy pyarrow data set.
 
-        Reading verifies the checksum of every page, which pyarrow skips by default; a flipped bit
-        could otherwise give wrong labels silently. A damaged page raises OSError. Column names lie
-        outside pages, and pyarrow would read nulls for a broken name, so the columns of every
-        file are checked here.
-
-        Raises DamagedStore for a file with a column of another name.
+        Reading a damaged page raises OSError. A file with a column of another name raises
+        DamagedStore here.
         """
         schema = FIT_SCHEMA if self.derivation is None else DERIVED_SCHEMA
+        # off by default in pyarrow: a flipped bit would give wrong labels silently
         checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         records = ds.FileSystemDataset.from_paths(
             record_keys(self._files, self._committed),
@@ -146,6 +143,7 @@ class Store:
             format=ds.ParquetFileFormat(default_fragment_scan_options=checked),
             filesystem=self._files.arrow(),
         )
+        # page checksums do not cover column names, and pyarrow reads nulls for a broken name
         for fragment in records.get_fragments():
             foreign = set(fragment.physical_schema.names) - set(schema.names)
             if foreign:
@@ -181,7 +179,7 @@ class Store:
         spec_id = self._facts.check_spec_id(spec_id)
         layout = self.layouts[spec_id]
         wanted = np.asarray(rows).reshape(-1)
-        # a mask would be taken for rows 0 and 1, and fractions would be cut off
+        # numpy would take a mask for rows 0 and 1, and cut off fractions
         if len(wanted) and wanted.dtype.kind not in "iu":
             raise ValueError(f"rows must be whole numbers; got {wanted.dtype}")
         wanted = wanted.astype(np.int64)

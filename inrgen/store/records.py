@@ -30,21 +30,6 @@ class Column:
     meaning: str
 
 
-_TEXT, _INTEGER, _REAL = pa.string(), pa.int64(), pa.float64()
-
-
-def _text(meaning: str) -> Column:
-    return Column(arrow=_TEXT, meaning=meaning)
-
-
-def _integer(meaning: str) -> Column:
-    return Column(arrow=_INTEGER, meaning=meaning)
-
-
-def _real(meaning: str) -> Column:
-    return Column(arrow=_REAL, meaning=meaning)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitRecord:
     """Origin and quality of one row of weights.
@@ -53,73 +38,52 @@ class FitRecord:
     other signals leave them at NaN, "" or ().
     """
 
-    item_id: Annotated[str, _text("Item that the row was fitted to, such as train/00017.")]
-    view: Annotated[
-        int,
-        Column(
-            arrow=pa.int32(),
-            meaning="Number of the fit among the item's fits; each starts from other weights.",
-        ),
-    ]
-    row: Annotated[int, _integer("Row of the weights in the params array of its spec.")]
+    item_id: Annotated[str, "Item that the row was fitted to, such as train/00017."]
+    view: Annotated[int, "Number of the fit among the item's fits; each starts from other weights."]
+    row: Annotated[int, "Row of the weights in the params array of its spec."]
     spec_id: Annotated[
-        str, _text("Group that holds the weights; it stands for architecture and conventions.")
+        str, "Group that holds the weights; it stands for architecture and conventions."
     ]
-    split: Annotated[Split, _text("train, val or test.")]
-    label: Annotated[int, _integer("Class of the item; -1 for none.")]
-    label_name: Annotated[str, _text("Name of the class; empty for none.")]
-    source_sha256: Annotated[
-        str, _text("SHA-256 of the decoded signal; empty where it could not be read.")
-    ]
-    seed: Annotated[int, _integer("Seed of the whole build.")]
-    engine: Annotated[str, _text("Implementation that fitted the row: torch, cpu or gpu.")]
-    num_steps: Annotated[int, _integer("Optimiser updates made.")]
-    final_loss: Annotated[
-        float, _real("Mean squared error at the last step, in squared value units.")
-    ]
-    psnr_db: Annotated[float, _real("PSNR of the stored weights, in dB; NaN if not measured.")]
+    split: Annotated[Split, "train, val or test."]
+    label: Annotated[int, "Class of the item; -1 for none."]
+    label_name: Annotated[str, "Name of the class; empty for none."]
+    source_sha256: Annotated[str, "SHA-256 of the decoded signal; empty if it could not be read."]
+    seed: Annotated[int, "Seed of the whole build."]
+    engine: Annotated[str, "Implementation that fitted the row: torch, cpu or gpu."]
+    num_steps: Annotated[int, "Optimiser updates made."]
+    final_loss: Annotated[float, "Mean squared error at the last step, in squared value units."]
+    psnr_db: Annotated[float, "PSNR of the stored weights, in dB; NaN if not measured."]
     iou: Annotated[
-        float, _real("Intersection over union of a shape's inside, 0 to 1; NaN if not measured.")
+        float, "Intersection over union of a shape's inside, 0 to 1; NaN if not measured."
     ]
     status: Annotated[
-        FitStatus, _text("ok and below_target hold weights; non_finite and bad_input hold NaN.")
+        FitStatus, "ok and below_target hold weights; non_finite and bad_input hold NaN."
     ]
-    reason: Annotated[str, _text("Sentence that explains any status but ok.")]
-    duration_s: Annotated[float, _real("Seconds of computing that the row took.")]
+    reason: Annotated[str, "Sentence that explains any status but ok."]
+    duration_s: Annotated[float, "Seconds of computing that the row took."]
     grid: Annotated[
         tuple[int, ...],
-        Column(
-            arrow=pa.list_(pa.int32()),
-            meaning="Shape of the signal's grid, (rows, columns) for images; empty for points.",
-        ),
+        "Shape of the signal's grid, (rows, columns) for images; empty for points.",
     ]
     near_error: Annotated[
-        float,
-        _real("Mean absolute error of the value near a shape's surface; distances in INR units."),
+        float, "Mean absolute error of the value near a shape's surface; distances in INR units."
     ] = math.nan
     chamfer: Annotated[
         float,
-        _real(
-            "Mean distance between the surfaces of INR and mesh, both ways averaged, as a share "
-            "of the diagonal of the mesh's bounding box; NaN where the INR has no surface."
-        ),
+        "Mean distance between the surfaces of INR and mesh, both ways averaged, as a share of the "
+        "diagonal of the mesh's bounding box; NaN if the INR has no surface.",
     ] = math.nan
     sign_method: Annotated[
-        str, _text("Method that told a shape's inside from its outside; empty for images.")
+        str, "Method that told a shape's inside from its outside; empty for images."
     ] = ""
     sign_trust: Annotated[
-        float, _real("Share of the mesh's area, 0 to 1, where inside and outside are certain.")
+        float, "Share of the mesh's area, 0 to 1, where inside and outside are certain."
     ] = math.nan
     center: Annotated[
         tuple[float, ...],
-        Column(
-            arrow=pa.list_(pa.float64()),
-            meaning="Point of the mesh's file that became the origin: x = (file - center) * scale.",
-        ),
+        "Point of the mesh's file that became the origin: x = (file - center) * scale.",
     ] = ()
-    scale: Annotated[float, _real("INR coordinate units for each unit of the mesh's file.")] = (
-        math.nan
-    )
+    scale: Annotated[float, "INR coordinate units for each unit of the mesh's file."] = math.nan
 
     def __post_init__(self) -> None:
         if self.status not in get_args(FitStatus):
@@ -130,13 +94,33 @@ class FitRecord:
             raise ValueError(f"view and row must not be negative; got {self.view}, {self.row}")
 
 
+# Texts and literals, which are all others, are strings.
+_ARROW_TYPES: dict[Any, pa.DataType] = {
+    int: pa.int64(),
+    float: pa.float64(),
+    tuple[int, ...]: pa.list_(pa.int32()),
+    tuple[float, ...]: pa.list_(pa.float64()),
+}
+
+
+def _column(name: str, hint: Any) -> Column:
+    kind, meaning = get_args(hint)
+    # narrower than other integers since version 1 of the format
+    arrow = pa.int32() if name == "view" else _ARROW_TYPES.get(kind, pa.string())
+    return Column(arrow=arrow, meaning=meaning)
+
+
 _FIT_COLUMNS: dict[str, Column] = {
-    name: next(noted for noted in get_args(hint) if isinstance(noted, Column))
+    name: _column(name, hint)
     for name, hint in get_type_hints(FitRecord, include_extras=True).items()
 }
 _DERIVED_COLUMNS: dict[str, Column] = {
-    "parent_row": _integer("Row of the parent store that this row was made from."),
-    "operation": _text("Operation on the parent's row: align or augment."),
+    "parent_row": Column(
+        arrow=pa.int64(), meaning="Row of the parent store that this row was made from."
+    ),
+    "operation": Column(
+        arrow=pa.string(), meaning="Operation on the parent's row: align or augment."
+    ),
     "draw": Column(
         arrow=pa.binary(),
         meaning="Random choice of the operation, as bytes that replay it; empty for a NaN parent.",

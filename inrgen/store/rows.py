@@ -42,8 +42,6 @@ def _as_slice(places: Int[np.ndarray, " r"]) -> slice | None:
 class RowReader:
     """Rows of one spec. It keeps the most recently used shards open, and any thread may use it.
 
-    A mapped shard takes address space and a file handle; its memory is the page cache's.
-
     Args:
         max_open: most shards that stay open.
     """
@@ -52,6 +50,7 @@ class RowReader:
         # copied out, since loaders need them thousands of times an epoch
         self._chunk_rows, self._shard_rows = shards.layout.chunk_rows, shards.layout.shard_rows
         self._num_params = shards.num_params
+        # a mapped shard costs address space and a file handle; its memory is the page cache's
         self._source, self._max_open = source, max_open
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._opening = Lock()
@@ -90,6 +89,7 @@ class RowReader:
             DamagedStore: the shard is lost or does not match its checksums.
             OSError: a server fails to deliver it despite all retries.
         """
+        # numba is slow to import, and only loaders need it
         from inrgen.kernels.rows import copy_rows
 
         within = rows - block * self._shard_rows
@@ -110,6 +110,7 @@ class RowReader:
             at = np.flatnonzero(blocks == block)
             within = wanted[at] - block * self._shard_rows
             places, run = _as_slice(at), _as_slice(within)
+            # copying a run at once is several times faster than copying row by row
             if places is not None and run is not None:
                 self._copy_run(block, range(run.start, run.stop), found[places])
             else:
@@ -127,8 +128,9 @@ class RowReader:
         return self._shard(block).view(range(first, first + len(rows)))
 
     def _copy_run(self, block: int, rows: range, found: Float32[np.ndarray, "r p"]) -> None:
-        """Copy consecutive rows of a block, chunk by chunk; every chunk but the last ends whole."""
+        """Copy consecutive rows of a block."""
         shard, start = self._shard(block), rows.start
+        # chunk by chunk, since checksums lie between chunks
         while start < rows.stop:
             stop = min(rows.stop, (start // self._chunk_rows + 1) * self._chunk_rows)
             found[start - rows.start : stop - rows.start] = shard.view(range(start, stop))
@@ -207,11 +209,8 @@ class RowRun:
 
     def usable_in(self, split: str | None) -> Bool[np.ndarray, " r"]:
         """Mark the rows that hold weights and belong to a split; None takes any split."""
-        return self.usable if split is None else self.usable & self.matches("split", split)
-
-    def matches(self, column: str, text: str) -> Bool[np.ndarray, " r"]:
-        """Mark the rows that hold a text in a column."""
-        return is_one_of(self.table[column], [text])
+        usable = is_usable(self.table["status"])
+        return usable if split is None else usable & is_one_of(self.table["split"], [split])
 
     def texts(self, column: str) -> tuple[list[str], Int[np.ndarray, " r"]]:
         """Return the distinct texts of a column and, for each row, the index of its text."""

@@ -93,17 +93,14 @@ def view_chunks(
 ) -> Float32[np.ndarray, "chunks rows p"]:
     """View the rows of all chunks, with the NaN rows that fill up the last chunk."""
     numbers = view_numbers(shape, data).reshape(shape.num_chunks, shape.chunk_bytes // 4)
+    # a strided view: no byte is copied
     values = numbers[:, : -_CRC_BYTES // 4]
     return values.reshape(shape.num_chunks, shape.chunk_rows, shape.num_params)
 
 
 @final
 class ShardDraft:
-    """Bytes of a shard under construction, filled chunk by chunk.
-
-    A chunk gets its checksum as soon as its rows are there, while the processor's cache still
-    holds them.
-    """
+    """Bytes of a shard under construction, filled chunk by chunk."""
 
     def __init__(self, shape: ShardShape) -> None:
         self.shape = shape
@@ -120,6 +117,7 @@ class ShardDraft:
         shape = self.shape
         self._chunks[chunk, len(shape.chunk_range(chunk)) :] = np.nan
         stop = (chunk + 1) * shape.chunk_bytes - _CRC_BYTES
+        # now, while the processor's cache still holds the rows
         crc = _crc(self._data[chunk * shape.chunk_bytes : stop])
         self._data[stop : stop + _CRC_BYTES] = np.frombuffer(crc, np.uint8)
 

@@ -57,9 +57,10 @@ class SpecShards:
     def admit(self, block: int, data: UInt8[np.ndarray, " n"] | None) -> "OpenShard":
         """Accept the bytes of a committed shard; None means that its file is missing.
 
-        Raises DamagedStore if the file is lost or has another length. Checksums are compared later,
-        when rows are read.
+        Raises DamagedStore if the file is lost or has another length.
         """
+        # The only door for shards, so the place for any check of a whole file. Checksums of chunks
+        # wait until rows are read: a few rows should not cost a pass over 19 MB.
         shape = self.shape(block)
         if data is None:
             raise self.damaged(block, f"{self.key(block)} is lost")
@@ -78,8 +79,7 @@ class OpenShard:
     """Bytes of one shard; each chunk's checksum is compared once, before its first row leaves.
 
     Attributes:
-        checked: (num_chunks,), marks the chunks whose checksums matched. Threads may set it
-            twice, which is harmless.
+        checked: (num_chunks,), marks the chunks whose checksums matched.
     """
 
     def __init__(self, shards: SpecShards, block: int, data: UInt8[np.ndarray, " n"]) -> None:
@@ -98,6 +98,7 @@ class OpenShard:
         if not len(unchecked):
             return
         good = good_chunks(self._shape, self._data, unchecked)
+        # several threads may check a chunk at once and find the same
         self.checked[unchecked] = good
         if not good.all():
             rows = self._shape.chunk_range(int(unchecked[~good][0]))
@@ -173,6 +174,7 @@ class LocalShards:
         open reports a lost or damaged one.
         """
         path = self._root / self._shards.key(block)
+        # a lost file is reported by open, not by a hint
         with suppress(OSError), path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         if block not in self._checked:
@@ -244,11 +246,7 @@ class Fetchers:
 
 
 class RemoteShards:
-    """Shards of a server, fetched whole ahead of time and cached on this machine.
-
-    A shard enters the cache after it was checked, under a name made from its version's tag. So a
-    repaired shard is fetched anew. Cached shards are checked again when opened, since disks err.
-    """
+    """Shards of a server, fetched whole ahead of time, checked, and cached on this machine."""
 
     def __init__(self, files: "ObjectFiles", shards: SpecShards, cache: ShardCache) -> None:
         self._files, self._shards, self._cache = files, shards, cache
@@ -265,6 +263,7 @@ class RemoteShards:
             if block in self._coming:
                 return
             self._coming[block] = self._fetchers.submit(lambda: self._fetch(block))
+            # a reader that skips ahead must not fill the memory with shards that it left behind
             while len(self._coming) > _MAX_READY:
                 self._coming.popitem(last=False)
 
@@ -278,6 +277,7 @@ class RemoteShards:
 
     def _name(self, key: str, tag: str) -> str:
         """Return the cache's name for a version of a shard."""
+        # with the version's tag, so that a repaired shard is fetched anew
         text = f"{self._shards.location}\n{key}\n{tag}"
         return hashlib.sha256(text.encode()).hexdigest()[:40] + ".shard"
 
@@ -293,6 +293,7 @@ class RemoteShards:
             return self._admit(block, None)
         cached = self._cache.find(self._name(key, tag))
         if cached is not None:
+            # checked again, since disks err and the folder may be shared
             try:
                 return self._admit(block, cached)
             except DamagedStore:
@@ -300,6 +301,7 @@ class RemoteShards:
         return self._download(block, key)
 
     def _download(self, block: int, key: str) -> OpenShard:
+        # a shard damaged on its way is whole the next time; one that was stored damaged is not
         for left in reversed(range(_MAX_FETCHES)):
             data, tag = self._files.read_tagged(key)
             try:
@@ -335,6 +337,7 @@ def open_source(shards: SpecShards, cache: ShardCache | None = None) -> ShardSou
     files = open_files(shards.location)
     if isinstance(files, LocalFiles):
         return LocalShards(files, shards)
+    # already imported by open_files here, and never for a folder
     from inrgen.store.files.s3 import ObjectFiles
 
     assert isinstance(files, ObjectFiles), "files lie in a folder or on a server"

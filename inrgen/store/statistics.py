@@ -69,6 +69,7 @@ def write_statistics(path: str | Path, found: Statistics) -> str:
     """Keep statistics in their store, replacing older ones; return the key of the document."""
     files, document = open_files(path), encode_statistics(found)
     key = statistics_key(found.spec_id, found.split)
+    # create never replaces a file, so that readers meet the old document, none or the new one
     if not files.create(key, document) and files.read(key) != document:
         files.remove(key)
         files.create(key, document)

@@ -55,15 +55,8 @@ class VerifyReport:
 
 
 def _sound_documents(files: Files) -> dict[str, bytes]:
-    """Return every document as it was written, by key, from an undamaged copy of the root.
-
-    The root document repeats all others. It is stored twice, each copy with a self-checksum.
-
-    Raises:
-        FileNotFoundError: there is no store.
-        DamagedStore: both copies are damaged.
-        ValueError: it is something else, or has a later format.
-    """
+    """Return every document as it was written, by key. Raises as sound_facts does."""
+    # the root document repeats all others, and is stored twice
     copies = [read_if_there(files, key) for key in (ROOT_DOCUMENT, ROOT_COPY)]
     whole = [copy for copy in copies if copy is not None and read_self_checksum(copy) is not None]
     if whole:
@@ -72,6 +65,7 @@ def _sound_documents(files: Files) -> dict[str, bytes]:
         raise FileNotFoundError(
             f"{files.location} is not an inrgen store: it has no {ROOT_DOCUMENT}"
         )
+    # a lone zarr.json may belong to something else, and parse_root says so
     if copies[1] is None and copies[0] is not None:
         parse_root(copies[0], files.location)
     raise DamagedStore(
@@ -179,6 +173,7 @@ def _duplicates(
     rows = np.concatenate(
         [first_rows[block] + layout.views * np.arange(len(h)) for block, h in hashes.items()]
     )
+    # by hash, then by row: every repetition follows the first of its kind
     order = np.lexsort((rows, values))
     again = order[1:][values[order][1:] == values[order][:-1]]
     for row in np.sort(rows[again]).tolist():
@@ -199,8 +194,7 @@ def verify_store(
     """Read everything and report all that is not as it was written.
 
     Every byte counts: documents and records have self-checksums, and records hold the digest of
-    their shard. Weights are trusted by the chunk, so a damaged byte costs about 256 rows. Memory
-    grows with the number of items only, by eight bytes each.
+    their shard. Weights are trusted by the chunk, so a damaged byte costs about 256 rows.
 
     Args:
         on_block: called after each block with its number of rows.
@@ -221,6 +215,7 @@ def verify_store(
         for block in range(layout.num_blocks):
             state = inspect_block(files, facts, spec_id, block)
             findings += state.findings
+            # hashes, not names: eight bytes an item are all that memory grows by
             hashes[block] = _item_hashes(state, layout.views)
             num_blocks, num_rows = num_blocks + 1, num_rows + len(state.good)
             num_bytes += state.num_bytes

@@ -117,8 +117,6 @@ def stage_shard(
 ) -> StagingBlock:
     """Stage a block whose rows already lie in a draft, with every chunk closed.
 
-    The digest and the fragment are computed while the shard is written.
-
     Args:
         draft: made with block_shape.
         aside: threads that only write.
@@ -127,6 +125,7 @@ def stage_shard(
     facts = read_facts(files)
     _check_records(facts, spec_id, block, table)
     key, shard = staging_key(f"{spec_id}.{block}"), draft.data
+    # the disk works while this thread computes digests and encodes the records
     written = aside.submit(files.put, key, shard)
     block_facts = BlockFacts(
         store_checksum=facts.self_checksum,
@@ -167,8 +166,10 @@ class StoreWriter:
 
     def __enter__(self) -> Self:
         self._facts = read_facts(self._files)
+        # the lock is released again if anything below it fails
         with ExitStack() as held:
             self._files = held.enter_context(self._unlocked.lock())
+            # before the listing, since the sweep may commit a replacement
             self._sweep()
             self._committed = committed_blocks(self._files)
             self._held = held.pop_all()
@@ -188,27 +189,20 @@ class StoreWriter:
         return [block for block in blocks if (spec_id, block) not in self._committed]
 
     def commit(self, staged: StagedBlock) -> bool:
-        """Make a block part of the store; if it already is, return False and change nothing.
-
-        The shard is moved into place, then its fragment is created, which is the commit. If the
-        driver is killed in between, the block is still pending and its shard is overwritten.
-        """
+        """Make a block part of the store; if it already is, return False and change nothing."""
         block = (staged.spec_id, staged.block)
         if block in self._committed:
             self._files.remove(staged.key)
             return False
         self._check_staged(staged)
+        # A driver killed between these two leaves the block pending. The next commit of the block
+        # overwrites the shard, which no reader has trusted without its fragment.
         self._files.move(staged.key, shard_key(*block))
         self._publish(block, staged.fragment)
         return True
 
     def replace(self, staged: StagedBlock) -> None:
-        """Replace a committed block, as a repair does.
-
-        The new fragment is written down first, beside its shard. From then on the replacement is
-        certain: it happens now, or when the next driver opens the store. The old fragment goes
-        before the new shard comes, so it never speaks for rows of another shard.
-        """
+        """Replace a committed block, as a repair does; a driver killed meanwhile loses nothing."""
         block = (staged.spec_id, staged.block)
         if block not in self._committed:
             self.commit(staged)
@@ -216,6 +210,8 @@ class StoreWriter:
         self._check_staged(staged)
         self._files.move(staged.key, _replacing_shard(*block))
         self._files.create(_replacing_fragment(*block), staged.fragment)
+        # From here on the replacement is certain: it happens now, or when the next driver opens
+        # the store and finds the fragment.
         self._replace_now(*block)
 
     def finish(self, fragments_per_index: int = FRAGMENTS_PER_INDEX) -> None:
@@ -248,8 +244,10 @@ class StoreWriter:
         files, owner = self._files, (spec_id, block)
         for key in index_keys(files, spec_id, block):
             files.remove(key)
+        # the old fragment goes before the new shard comes, so it never describes other rows
         files.remove(fragment_key(*owner))
         self._committed.discard(owner)
+        # an earlier try may have moved the shard already
         if files.size_bytes(_replacing_shard(*owner)) is not None:
             files.move(_replacing_shard(*owner), shard_key(*owner))
         self._publish(owner, files.read(_replacing_fragment(*owner)))
@@ -258,6 +256,7 @@ class StoreWriter:
     def _sweep(self) -> None:
         """Finish replacements that are written down, and remove leftovers of killed processes."""
         for name in self._files.names(REPLACING):
+            # a shard alone, or half a fragment, means that the replacement was never certain
             block = parse_fragment_name(name)
             if block is not None and read_self_checksum(self._files.read(f"{REPLACING}/{name}")):
                 self._replace_now(*block)

@@ -29,6 +29,7 @@ _PARTIAL = re.compile(r"[0-9a-f]{40}\.shard\.[0-9a-f]{32}")
 
 def _private_folder() -> Path:
     """Make a folder among the temporary files that no other user may write to."""
+    # anybody may make this name in a shared /tmp first, as a folder or as a link
     folder = Path(tempfile.gettempdir()) / f"inrgen-shards-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
@@ -62,6 +63,7 @@ class ShardCache:
             with path.open("rb") as file:
                 if os.fstat(file.fileno()).st_size == 0:
                     return np.zeros(0, dtype=np.uint8)
+                # the mapping stays valid if another process removes the file
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 os.utime(path)
         except FileNotFoundError:
@@ -78,6 +80,7 @@ class ShardCache:
             try:
                 file.write(data)
                 file.flush()
+                # under the lock, so that two processes cannot both take the last room
                 with self._lock():
                     self._make_room(len(data))
                     partial.replace(self.folder / name)
@@ -92,10 +95,8 @@ class ShardCache:
         (self.folder / name).unlink(missing_ok=True)
 
     def _begin(self, partial: Path) -> BufferedWriter:
-        """Create a file that is locked while it is open, so that no sweep takes it for a leftover.
-
-        Sweeps hold the same folder lock, so none can run between the open and the file's lock.
-        """
+        """Create a file, locked while it is open, so that no sweep takes it for a leftover."""
+        # sweeps hold the same folder lock, so none can run between the open and the file's lock
         with self._lock():
             file = partial.open("xb")
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -117,6 +118,7 @@ class ShardCache:
                 try:
                     facts = path.stat()
                 except FileNotFoundError:
+                    # drop needs no lock
                     continue
                 cached.append((facts.st_mtime_ns, facts.st_size, path))
         total = sum(size for _, size, _ in cached)

@@ -62,6 +62,7 @@ class Lease:
         self._changing = threading.Lock()
         self._ended = threading.Event()
         self._lost = False
+        # the time before the last renewal that succeeded: the lease is held at least since then
         self._sure = time.monotonic()
         self._tag = self._take()
         self._heart = threading.Thread(target=self._beat, name="inrgen lease", daemon=True)
@@ -101,6 +102,7 @@ class Lease:
         while True:
             if found is not None and not found["released"]:
                 self._wait_for_end(found, tag)
+            # before the request, which may take long
             self._sure = time.monotonic()
             taken = self._files.swap(LOCK, self._document(), tag)
             if taken is not None:
@@ -112,8 +114,9 @@ class Lease:
     def _test_conditions(self, tag: str) -> str | None:
         """Renew the lease once and return its tag; None if another process has it by now.
 
-        Raises OSError if the server ignores conditions: no lock or commit could be relied on.
+        Raises OSError if the server ignores conditions.
         """
+        # there, every lock and commit would be a lie
         renewed = self._files.swap(LOCK, self._document(), tag)
         for header, wrong in {"If-None-Match": None, "If-Match": tag}.items():
             if self._files.swap(LOCK, self._document(), wrong) is not None:
@@ -145,6 +148,7 @@ class Lease:
         began = time.monotonic()
         while time.monotonic() - began < LEASE_S:
             time.sleep(_POLL_S)
+            # any change shows a living holder; only the tag is compared, never a clock
             now, now_tag = self._read()
             if now_tag != tag:
                 if now is not None and now["released"]:

@@ -100,6 +100,7 @@ class LocalFiles:
 
     def map(self, key: str) -> UInt8[np.ndarray, " n"]:
         with (self.root / key).open("rb") as file:
+            # mmap refuses empty files
             if os.fstat(file.fileno()).st_size == 0:
                 return np.zeros(0, dtype=np.uint8)
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
@@ -116,6 +117,7 @@ class LocalFiles:
 
     def all_keys(self) -> Iterator[str]:
         for folder, folders, names in os.walk(self.root):
+            # in place, so that os.walk does not enter them
             if folder == str(self.root):
                 folders[:] = [name for name in folders if not name.startswith("_")]
                 names = [name for name in names if not name.startswith("_")]
@@ -130,6 +132,7 @@ class LocalFiles:
             _write_all(fd, data)
             os.fsync(fd)
         except OSError as error:
+            # half a file must not keep the name from the next try
             target.unlink()
             # os.write does not name the file when the disk is full
             raise OSError(error.errno, error.strerror, str(target)) from error
@@ -140,6 +143,7 @@ class LocalFiles:
 
     def create(self, key: str, data: Bytes) -> bool:
         target = self.root / key
+        # a hard link fails if its name exists, which no rename does
         staged = staging_key("new")
         self.put(staged, data)
         try:
@@ -159,6 +163,7 @@ class LocalFiles:
         _sync_folders(changed)
 
     def remove(self, key: str) -> None:
+        # synced, too: a fragment must not come back after a crash when its shard was replaced
         path = self.root / key
         path.unlink(missing_ok=True)
         if not _in_staging(key) and path.parent.is_dir():

@@ -38,6 +38,7 @@ class Bucket:
 
 def is_remote(location: Location) -> bool:
     """Tell whether a location is a URL. Raises ValueError for a URL that was made a Path."""
+    # Path("s3://bucket") becomes s3:/bucket, which would make a local folder
     if isinstance(location, Path) and location.parts[:1] == ("s3:",):
         raise ValueError(
             f"the URL of a store must be text, since Path drops slashes; got {location!r}"
@@ -52,6 +53,7 @@ def parse_bucket(location: Location) -> Bucket:
         raise ValueError(
             f"a store is a folder or s3://BUCKET/PREFIX[?endpoint=URL&region=R]; got {location}"
         )
+    # the text is printed and recorded, so a secret in it would spread
     if "@" in parts.netloc:
         raise ValueError(
             "the URL of a store must hold no credentials; set AWS_ACCESS_KEY_ID and "

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.fs
 from jaxtyping import UInt8
 from obstore.exceptions import AlreadyExistsError, PreconditionError
-from obstore.store import S3Store
 
 from inrgen.store.digests import read_self_checksum
 from inrgen.store.errors import DamagedStore
@@ -66,6 +65,7 @@ class ObjectFiles:
         if self._lease is not None:
             yield self
             return
+        # a copy shares the clients; files opened without a lock stay unfenced, for workers
         held = copy.copy(self)
         held._lease = Lease(self)
         try:
@@ -77,13 +77,11 @@ class ObjectFiles:
         return self.read_tagged(key)[0]
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Return the content of an object and the tag (ETag) of its version.
-
-        Most servers tag an object with its MD5. If the content does not match, it is fetched
-        again until it does or two transfers agree. Two transfers with the same fault are
-        unlikely, so agreement means that this server's tags are not MD5. The store's own
-        checksums reveal an object that was stored wrong.
-        """
+        """Return the content of an object and the tag (ETag) of its version."""
+        # Most servers tag an object with its MD5. Content that does not match is fetched again,
+        # until it does or two transfers agree. No fault on the way strikes twice in the same way,
+        # so agreement means that this server's tags are not MD5. The store's own checksums
+        # reveal an object that was stored wrong.
         seen: set[str] = set()
         for _ in range(_MAX_TRANSFERS):
             data, tag = request(self._name(key), lambda: self._get(key))
@@ -157,11 +155,10 @@ class ObjectFiles:
 
         Returns None, and writes nothing, if another version is there by now. No two callers may
         write equal data. Raises OSError if the server refuses its own tag.
-
-        Ceph's gateway, before a fix of 2025, compares the condition with its tags without their
-        quotation marks, so it refuses every tag as it gave it. If a refusal leaves the version
-        that was to be replaced, the condition is sent again without the marks.
         """
+        # Ceph's gateway, before a fix of 2025, compares the condition with its tags without their
+        # quotation marks, so it refuses every tag as it gave it. If a refusal leaves the version
+        # that was to be replaced, the condition is sent again without the marks.
         modes: list[PutMode] = ["create"]
         if tag is not None:
             modes = [{"e_tag": form} for form in dict.fromkeys((tag, tag.strip('"')))]
@@ -170,6 +167,7 @@ class ObjectFiles:
                 return self._put(key, data, {}, mode)
             except (AlreadyExistsError, PreconditionError):
                 found, found_tag = self.read_tagged(key)
+                # the refusal answers a repeated request whose first try succeeded unheard
                 if found == data:
                     return found_tag
                 if found_tag != tag:
@@ -185,6 +183,7 @@ class ObjectFiles:
 
     def move(self, source: str, target: str) -> None:
         self._check_lease()
+        # S3 has no rename; a copy replaces its target in one step
         request(self._name(source), lambda: obstore.copy(self._writer, source, target))
         self.remove(source)
 
@@ -196,10 +195,6 @@ class ObjectFiles:
     def arrow(self) -> pyarrow.fs.FileSystem:
         return pyarrow.fs.PyFileSystem(_ArrowHandler(self))
 
-    def client(self) -> S3Store:
-        """Return the client that reads, for other readers of the same objects such as zarr."""
-        return self._reader
-
     def _check_lease(self) -> None:
         if self._lease is not None:
             self._lease.check()
@@ -209,11 +204,7 @@ class ObjectFiles:
 
 
 class _ArrowHandler(pyarrow.fs.FileSystemHandler):
-    """Read-only access for pyarrow, which gets whole files with verified self-checksums.
-
-    Fetching parts would move fewer bytes, but the footer of a Parquet file has no checksum, and a
-    wrong footer can drop rows silently. The largest files are index files of 1,000 blocks.
-    """
+    """Read-only access for pyarrow, which gets whole files with verified self-checksums."""
 
     def __init__(self, files: ObjectFiles) -> None:
         self._files = files
@@ -241,6 +232,8 @@ class _ArrowHandler(pyarrow.fs.FileSystemHandler):
         ]
 
     def open_input_file(self, path: str) -> pa.NativeFile:
+        # Parts would be fewer bytes, but the footer of a Parquet file has no checksum, and a wrong
+        # footer can drop rows silently. The largest files are index files of 1,000 blocks.
         for _ in range(_MAX_FETCHES):
             data = self._files.read(path)
             if read_self_checksum(data) is not None:

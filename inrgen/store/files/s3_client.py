@@ -91,6 +91,7 @@ def make_client(bucket: Bucket, *, writes: bool) -> S3Store:
 def _check_process() -> None:
     """Refuse a process forked from one that used a client; its requests would hang forever."""
     global _user
+    # obstore's runtime threads do not survive a fork
     if _user is None:
         _user = os.getpid()
     elif _user != os.getpid():
