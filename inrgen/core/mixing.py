@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from inrgen.core.params import Params, per_inr
+from inrgen.core.params import Params, map_pairs, per_inr
 
 
 def mix(first: Params, second: Params, lam: Float[Tensor, " b"]) -> Params:
@@ -17,10 +17,7 @@ def mix(first: Params, second: Params, lam: Float[Tensor, " b"]) -> Params:
         share = per_inr(lam.to(a.dtype), a)
         return share * a + (1.0 - share) * b
 
-    return Params(
-        weights=tuple(map(mixed, first.weights, second.weights)),
-        biases=tuple(map(mixed, first.biases, second.biases)),
-    )
+    return map_pairs(mixed, first, second)
 
 
 def one_hot(labels: Int[Tensor, " b"], num_classes: int) -> Float[Tensor, "b c"]:
@@ -54,10 +51,7 @@ def add_noise(params: Params, normal: Params, scale: float) -> Params:
         std = tensor.detach().flatten(1).std(dim=1)
         return tensor + scale * per_inr(std, tensor) * noise.to(tensor.dtype)
 
-    return Params(
-        weights=tuple(map(noisy, params.weights, normal.weights)),
-        biases=tuple(map(noisy, params.biases, normal.biases)),
-    )
+    return map_pairs(noisy, params, normal)
 
 
 def drop(params: Params, keep: tuple[Bool[Tensor, "b ..."], ...], rescale: float) -> Params:

@@ -1,6 +1,6 @@
 """A batch of INR weights: to and from flat rows, and between two batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +32,7 @@ class Params:
     def dtype(self) -> torch.dtype:
         return self.weights[0].dtype
 
-    def map(self, function) -> "Params":
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Params":
         """Apply function to every tensor."""
         return Params(
             weights=tuple(function(w) for w in self.weights),
@@ -85,14 +85,16 @@ def per_inr(values: Tensor, tensor: Tensor) -> Tensor:
     return values.reshape(-1, *[1] * (tensor.ndim - 1))
 
 
+def map_pairs(function: Callable[[Tensor, Tensor], Tensor], a: Params, b: Params) -> Params:
+    """Apply function to every pair of tensors of two batches."""
+    return Params(
+        weights=tuple(map(function, a.weights, b.weights)),
+        biases=tuple(map(function, a.biases, b.biases)),
+    )
+
+
 def select(mask: Bool[Tensor, " b"], yes: Params, no: Params) -> Params:
     """The INRs of yes where mask is true and those of no elsewhere."""
 
-    def chosen(a: Tensor, b: Tensor) -> Tensor:
-        # where, not a product with the mask: 0 * NaN would be NaN.
-        return torch.where(per_inr(mask, a), a, b)
-
-    return Params(
-        weights=tuple(map(chosen, yes.weights, no.weights)),
-        biases=tuple(map(chosen, yes.biases, no.biases)),
-    )
+    # where, not a product with the mask: 0 * NaN would be NaN.
+    return map_pairs(lambda a, b: torch.where(per_inr(mask, a), a, b), yes, no)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inrgen.core.config import MatchConfig
 from inrgen.core.matching import match
-from inrgen.core.params import Params
+from inrgen.core.params import Params, map_pairs
 from inrgen.core.spec import InrSpec
 
 # Enough rounds of the iterated mean to come close to its limit on fitted images.
@@ -36,12 +36,8 @@ class AlignedSum:
     distance: float
 
     def __add__(self, other: "AlignedSum") -> "AlignedSum":
-        pairs = zip(self.total.weights, other.total.weights, strict=True)
-        biases = zip(self.total.biases, other.total.biases, strict=True)
         return AlignedSum(
-            total=Params(
-                weights=tuple(a + b for a, b in pairs), biases=tuple(a + b for a, b in biases)
-            ),
+            total=map_pairs(torch.add, self.total, other.total),
             count=self.count + other.count,
             distance=self.distance + other.distance,
         )

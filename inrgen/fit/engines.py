@@ -1,10 +1,9 @@
 """Engines by name: the choice for a build, and their construction."""
 
-from importlib.util import find_spec
-
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import Engine
+from inrgen.kernels import has_numba
 
 
 def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
@@ -17,8 +16,7 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
     Raises:
         ValueError: the name is unknown, or the engine cannot fit this spec here.
     """
-    # find_spec does not import numba, which takes a second.
-    can_fuse = spec.activation == "sine" and find_spec("numba") is not None
+    can_fuse = spec.activation == "sine" and has_numba()
     if name == "auto":
         return "cpu" if can_fuse else "torch"
     if name not in ("torch", "cpu", "gpu"):
@@ -26,7 +24,7 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
     if name == "cpu" and not can_fuse:
         raise ValueError(
             f"engine cpu needs numba and sine activations; got {spec.activation!r} "
-            f"{'with' if find_spec('numba') else 'without'} numba"
+            f"{'with' if has_numba() else 'without'} numba"
         )
     return name
 

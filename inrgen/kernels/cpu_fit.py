@@ -62,30 +62,21 @@ class Signals(NamedTuple):
     keys: Any
 
 
-@njit
-@no_type_check
-def _forward(work, points, f):
-    """Forward pass of a sine layer for a tile."""
-    pairs = f.width // (2 * LANES) * (2 * LANES)
-    for j in range(0, pairs, 2 * LANES):
-        for p in range(0, points, ROWS):
-            forward_block(work, 2, f, p, j)
-    for j in range(pairs, f.width, LANES):
-        for p in range(0, points, ROWS):
-            forward_block(work, 1, f, p, j)
+def _over_tile(block):
+    """Compile a product that runs a block over all points and features of a tile."""
 
+    @njit
+    @no_type_check
+    def product(work, points, f):
+        pairs = f.width // (2 * LANES) * (2 * LANES)
+        for j in range(0, pairs, 2 * LANES):
+            for p in range(0, points, ROWS):
+                block(work, 2, f, p, j)
+        for j in range(pairs, f.width, LANES):
+            for p in range(0, points, ROWS):
+                block(work, 1, f, p, j)
 
-@njit
-@no_type_check
-def _backward(work, points, f):
-    """Gradient of a sine layer's half turns for a tile."""
-    pairs = f.width // (2 * LANES) * (2 * LANES)
-    for j in range(0, pairs, 2 * LANES):
-        for p in range(0, points, ROWS):
-            backward_block(work, 2, f, p, j)
-    for j in range(pairs, f.width, LANES):
-        for p in range(0, points, ROWS):
-            backward_block(work, 1, f, p, j)
+    return product
 
 
 def _weight_gradient_by(rows):
@@ -104,6 +95,7 @@ def _weight_gradient_by(rows):
     return weight_gradient
 
 
+_forward, _backward = _over_tile(forward_block), _over_tile(backward_block)
 _first_weight_gradient = _weight_gradient_by(TILE.input_rows)
 _inner_weight_gradient = _weight_gradient_by(ROWS)
 _last_weight_gradient = _weight_gradient_by(1)
