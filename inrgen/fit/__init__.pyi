@@ -10,3 +10,6 @@ from .engine import FitResult as FitResult
 from .engines import make_engine as make_engine
 from .recipes import Recipe as Recipe
 from .recipes import recipe as recipe
+from .start import LearnedStart as LearnedStart
+from .start import load_start as load_start
+from .start import save_start as save_start
