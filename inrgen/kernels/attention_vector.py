@@ -1,10 +1,10 @@
 """Vector instructions of compiled set attention, on one head's numbers in a workspace.
 
-A vector holds numbers of so many units side by side. The workspace has a head's matrices in rows
-padded to whole vectors: (w, h) by channel and unit, and shares and slopes (h, h) by the unit that
-is asked and the one that asks. Numbers of one unit, which a whole vector is multiplied by, are read
-where they came from: w channels from `at` on of an array (h, c). Nothing is marked fast-math, so a
-NaN stays a NaN.
+A vector holds the numbers of LANES units side by side. The workspace has a head's matrices in rows
+padded to whole vectors: (w, h) by channel and unit, and shares and slopes (h, h) by the queried and
+the querying unit. Shares are attention weights; slopes are gradients of scores. Numbers of a single
+unit, by which whole vectors are multiplied, are read from the input array (h, c): w channels from
+`at` on. Nothing is marked fast-math, so a NaN stays a NaN.
 """
 
 import math
@@ -16,16 +16,16 @@ from numba.extending import intrinsic
 
 from inrgen.kernels.emitter import BITS, INT, LANES, Workspace
 
-# e^r for |r| <= ln(2) / 2, in powers of r: Taylor's, which leaves out less than 2e-8.
+# Taylor series of e^r for |r| <= ln(2) / 2; its remainder is below 2e-8.
 _EXPONENTIAL = tuple(1.0 / math.factorial(k) for k in range(8))
-# ln(2) as a number of few bits, whose small multiples are exact, and the rest.
+# ln(2) as a number of few bits, whose small multiples are exact, and the remainder.
 _LN2_HEAD, _LN2_REST = 0.693359375, math.log(2.0) - 0.693359375
-# Shares smaller than e^-87 of the greatest are taken for as much: smaller floats are denormal.
+# Shares below e^-87 of the largest are raised to it, because smaller floats are denormal.
 _LEAST = -87.0
 
 
 def _exponential(e, x):
-    """e^x of numbers that are not positive: 2^k e^r for the nearest whole k."""
+    """e^x for x <= 0, as 2^k e^r with the nearest whole k."""
     b, least = e.builder, e.constant(_LEAST)
     x = b.select(b.fcmp_ordered("<", x, least), least, x)
     whole = e.call("rint", b.fmul(x, e.constant(1.0 / math.log(2.0))))
@@ -37,7 +37,7 @@ def _exponential(e, x):
 
 
 class _Numbers:
-    """All channels of one unit of a head, each in every lane."""
+    """The channels of one unit of a head, each broadcast to every lane."""
 
     def __init__(self, emitter, context, signature, arguments, width):
         self.e, self.width = emitter, width
@@ -52,24 +52,24 @@ class _Numbers:
 
 
 class _Head(Workspace):
-    """One head's matrices: how wide it is and how long padded rows are."""
+    """The workspace of one head, with its width and the padded length of rows."""
 
     def __init__(self, context, builder, signature, arguments, width, padded):
         super().__init__(context, builder, signature.args[0], arguments[0])
         self.width, self.padded = width, padded
 
     def row(self, matrix, number, unit):
-        """The vector from a unit on of a row, its number known now or when the code runs."""
+        """Address of a row at a unit; the row's number is an int, or a value at run time."""
         if isinstance(number, int):
             number = ir.Constant(INT, number)
         return self.at(self.place(matrix, self.builder.mul(number, self.padded)), unit)
 
     def column(self, matrix, unit):
-        """The vectors from a unit on of all channels."""
+        """The vectors of all channels that begin at a unit."""
         return [self.load(self.row(matrix, c, unit)) for c in range(self.width)]
 
     def dot(self, left, right):
-        """The sum over channels of products."""
+        """Sum of products over channels."""
         total = self.builder.fmul(left[0], right[0])
         for a, b in zip(left[1:], right[1:], strict=True):
             total = self.fma(a, b, total)
@@ -78,10 +78,10 @@ class _Head(Workspace):
 
 @intrinsic(prefer_literal=True)
 def weigh(typingctx, work, width, keys, at, q, shares, inverse, num, padded, unit):
-    """What a vector of units from `unit` on asks of each of num: e^(q . k), over the greatest.
+    """Write the shares e^(q . k - max) of a vector of units from `unit` on, over num units.
 
-    q is (w, h) in the workspace. inverse[unit] is one over the sum of shares, which are not divided
-    by it yet.
+    q is (w, h) in the workspace. inverse[unit] is one over the sum of shares, by which they are not
+    multiplied yet.
     """
     w = width.literal_value
 
@@ -89,10 +89,10 @@ def weigh(typingctx, work, width, keys, at, q, shares, inverse, num, padded, uni
         q, shares, inverse, num, padded, unit = arguments[4:]
         e = _Head(context, builder, signature, arguments, w, padded)
         k = _Numbers(e, context, signature, arguments, w)
-        asking = e.column(q, unit)
+        queries = e.column(q, unit)
         top = cgutils.alloca_once_value(builder, e.constant(-math.inf))
         with cgutils.for_range(builder, num) as loop:
-            score = e.dot(k[loop.index], asking)
+            score = e.dot(k[loop.index], queries)
             e.store(score, e.row(shares, loop.index, unit))
             held = builder.load(top)
             more = builder.fcmp_ordered(">", score, held)
@@ -133,9 +133,9 @@ def gather(typingctx, work, width, numbers, at, rows, out, num, padded, unit):
 
 @intrinsic(prefer_literal=True)
 def slope(typingctx, work, width, values, at, g, shares, inverse, slopes, num, padded, unit):
-    """Gradients of a vector of units' scores, from g (w, h), those of what the units draw.
+    """Write the gradients of the scores of a vector of units, from the output's gradient g (w, h).
 
-    Shares a are divided by their sum on the way. A share's gradient is g . v, and a score's
+    Shares a are normalised on the way. The gradient of a share is g . v, and that of a score is
     a (g . v - sum_j a_j (g . v_j)).
     """
     w = width.literal_value
@@ -164,8 +164,8 @@ def slope(typingctx, work, width, values, at, g, shares, inverse, slopes, num, p
 
 
 @intrinsic
-def turn(typingctx, work, source, target, padded, row, unit):
-    """A square of LANES rows of source (h, h), to its mirror image in target."""
+def transpose(typingctx, work, source, target, padded, row, unit):
+    """Transpose a square of LANES rows of source (h, h) into target."""
 
     def codegen(context, builder, signature, arguments):
         source, target, padded, row, unit = arguments[1:]
@@ -180,7 +180,7 @@ def turn(typingctx, work, source, target, padded, row, unit):
 
 
 class _Square(Workspace):
-    """LANES units by LANES channels, in rows of the workspace and of an array (h, c)."""
+    """A square of LANES units by LANES channels, in the workspace and in an array (h, c)."""
 
     def __init__(self, context, builder, signature, arguments):
         super().__init__(context, builder, signature.args[0], arguments[0])
@@ -194,7 +194,7 @@ class _Square(Workspace):
         self.inside = [self.at(inside, builder.mul(padded, l)) for l in steps]
 
     def copy(self, sources, targets):
-        """The mirror image of one square, times a factor, to the other."""
+        """Transpose one square, times the factor, into the other."""
         factor = self.splat(self.factor)
         columns = self.transposed([self.load(source) for source in sources])
         for column, target in zip(columns, targets, strict=True):
@@ -203,7 +203,7 @@ class _Square(Workspace):
 
 @intrinsic
 def flip_in(typingctx, work, place, padded, array, at, unit, factor):
-    """Channels from `at` on of LANES units of array (h, c), times a factor, to (c, h)."""
+    """Transpose channels from `at` on of LANES units of array (h, c), times factor, to (c, h)."""
 
     def codegen(context, builder, signature, arguments):
         square = _Square(context, builder, signature, arguments)
@@ -216,7 +216,7 @@ def flip_in(typingctx, work, place, padded, array, at, unit, factor):
 
 @intrinsic
 def flip_out(typingctx, work, place, padded, array, at, unit, factor):
-    """The inverse of flip_in, but times a factor once more."""
+    """The inverse of flip_in, multiplied by factor again."""
 
     def codegen(context, builder, signature, arguments):
         square = _Square(context, builder, signature, arguments)

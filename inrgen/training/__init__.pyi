@@ -1,4 +1,5 @@
 from .classifier import Classifier as Classifier
+from .classifier import measure_moments as measure_moments
 from .config import TrainConfig as TrainConfig
 from .data import TrainData as TrainData
 from .loop import run_training as run_training

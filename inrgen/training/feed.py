@@ -40,7 +40,7 @@ def make_chain(text: str, published: bool = False) -> Chain:
     Raises ValueError for text that is not understood.
     """
     links = named.parse_links(text, published) if text.strip() else ()
-    return named.make_chain(links) if links else Chain(transforms=())
+    return named.make_chain(links)
 
 
 def make_mixup(name: MixName, beta: float) -> MixUp | None:

@@ -35,9 +35,9 @@ OnEpoch = Callable[[EpochLog], None]
 def run_training(
     config: TrainConfig,
     data: TrainData,
-    out: Path | None = None,
+    out: str | Path | None = None,
     device: torch.device | str = "cpu",
-    init: Path | None = None,
+    init: str | Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> TrainResult:
     """Train a network, keep its best validation epoch and test that.
@@ -54,6 +54,7 @@ def run_training(
 
     Raises ValueError where data or out do not fit the config, naming the difference.
     """
+    out, init = (None if path is None else Path(path) for path in (out, init))
     process = this_process(device)
     opened = open_data(config, data)
     with _isolated_torch(process.device):

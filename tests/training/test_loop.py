@@ -13,6 +13,7 @@ from inrgen.training.folder import CHECKPOINT
 from inrgen.training.loop import run_training
 from inrgen.training.model_file import WEIGHTS
 from inrgen.training.result import EpochLog, TrainResult
+from inrgen.training.run import open_run
 
 QUICK = TrainConfig(
     model="mlp,hidden=32,layers=1",
@@ -142,3 +143,16 @@ def test_training_leaves_torchs_randomness_as_it_was(data):
     torch.manual_seed(5)
     run_training(replace(QUICK, epochs=1), data)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_finished_run_opens_with_its_result_classifier_and_predictions(data, tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no finished run"):
+        open_run(tmp_path)
+    result = run_training(replace(QUICK, epochs=1), data, tmp_path / "run")
+    run = open_run(str(tmp_path / "run"))
+    assert run.result == result
+    assert "ok, 1 epochs, test accuracy" in repr(run)
+    found = run.predict(str(data.test), split="test")
+    first = [n for n, view in enumerate(found.columns["view"]) if view == 0]
+    assert tuple(found.columns["predicted"][n] for n in first) == result.predicted
+    assert run.classifier().mean.shape == (1, 37)
