@@ -19,7 +19,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One training: a row and a seed."""
+    """A row with a seed."""
 
     row: Row
     seed: int

@@ -15,7 +15,7 @@ Pretrained = Literal["no", "linear", "tuned"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One cell of a table: a network, its training data, and their augmentation.
+    """Cell of a table: a network, its training data, and their augmentation.
 
     Attributes:
         corpus: the scale's images, or shapes by their own name.

@@ -23,7 +23,7 @@ _SHARES = (0.1, 0.25, 0.5, 1.0, 2.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
-    """One recipe with some number of updates.
+    """Result of one recipe with some number of updates.
 
     Attributes:
         recipe, engine, threads: the recipe, the engine and its threads.

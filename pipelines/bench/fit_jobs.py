@@ -21,7 +21,7 @@ _NUM_WAVES = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitJob:
-    """One network on one kind of signal.
+    """Fit of one network to one kind of signal.
 
     Attributes:
         widths: widths of the network's layers.

@@ -46,7 +46,7 @@ class JobPaths:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Copy:
-    """One shard to read and write."""
+    """Task of copying one shard."""
 
     parent: str
     out: str

@@ -25,7 +25,7 @@ _FITS_AT_ONCE = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """One timed turn of one worker.
+    """Timed turn of one worker.
 
     Attributes:
         inr_steps: updates, summed over INRs.

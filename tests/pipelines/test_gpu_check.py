@@ -98,7 +98,7 @@ def test_without_a_gpu_it_says_so_in_one_sentence_and_exits_with_2():
 
 
 class Outside:
-    """Just enough of a setting."""
+    """The part of a setting that run_section reads."""
 
     dry = False
 

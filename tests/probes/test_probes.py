@@ -1,4 +1,4 @@
-"""Probes: who is judged by whom, and what each can and cannot see."""
+"""Probes: divisions, invariances, and accuracies with their errors."""
 
 import math
 from dataclasses import replace
@@ -23,22 +23,13 @@ QUICK = ProbeTraining(hidden=8, epochs=1, batch=32)
 LABELS = torch.arange(96) % 3
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Matrices are tiny here: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def start(num, seed=0):
     keys = rng.keys(seed, "probed", torch.arange(num))
     return initialise(SPEC, InitConfig(first_layer="siren", last_layer="siren"), keys)
 
 
 def told_by_size(labels):
-    """INRs whose class is the size of a layer, and which have random orders and signs besides."""
+    """Make INRs whose class is the size of a layer's weights."""
     params = start(len(labels))
     size = 1.0 + 2.0 * labels.float()
     weights = (params.weights[0], params.weights[1] * size[:, None, None], params.weights[2])

@@ -1,4 +1,4 @@
-"""The recipe bench on meshes: fitted as a build does, measured as records are."""
+"""Comparison of recipes on meshes: fitted as in a build, measured as in its records."""
 
 from dataclasses import replace
 
@@ -25,17 +25,8 @@ MADE = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Matrices are tiny here: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True, scope="module")
 def _coarse():
-    """Insides are compared on a grid of 16, which takes a moment and not seconds."""
+    """Compare insides on a coarse grid of 16, which saves seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("inrgen.sources.shape_signal.REFERENCE_GRID", 16)
         yield

@@ -1,4 +1,4 @@
-"""The recipe bench: a grammar without surprises, an invariant probe, and figures that repeat."""
+"""Comparison of recipes: their grammar, the invariant network, and repeatable figures."""
 
 import math
 from dataclasses import replace
@@ -43,15 +43,6 @@ SMALL = ProbeRecipesConfig(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Matrices are tiny here: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def weights(spec: InrSpec, num: int = 6):
     keys = rng.keys(3, "test weights", torch.arange(num))
     init = InitConfig(first_layer="siren", hidden_bias="torch")
@@ -89,7 +80,7 @@ def test_the_set_model_sees_neither_order_nor_sign(spec):
 
 
 def test_the_set_model_learns_what_symmetries_hide():
-    """Two classes that differ by the size of a layer's weights, whose signs are random."""
+    """Classify two classes that differ in the size of a layer's weights, with random signs."""
     spec, num = SPECS[1], 240
     params = weights(spec, num)
     labels = torch.arange(num) % 2
@@ -197,7 +188,7 @@ def test_differences_are_those_of_the_accuracies(rows):
 
 
 def test_one_recipe_spelled_twice_gives_one_and_the_same_figures(rows):
-    """So recipes share their seeds, and the whole bench is decided by its own."""
+    """Recipes share their seeds, so the config decides every figure."""
     plain = [replace(row, recipe="", seconds_per_10k=0.0, difference={}) for row in rows]
     assert plain[0] == plain[1]
     assert plain[0] != plain[2]

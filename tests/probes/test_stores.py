@@ -3,21 +3,11 @@
 import math
 
 import pytest
-import torch
 
 from inrgen.commands.probe import probe
 from inrgen.probes.config import ProbeConfig
 from inrgen.probes.stores import probe_store, store_table
 from tests.labelled import LabelledRows
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Matrices are tiny here, and threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

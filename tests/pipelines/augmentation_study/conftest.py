@@ -1,4 +1,4 @@
-"""Outcomes as a study would have found them, without training anything."""
+"""Made-up outcomes of a study, without training."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ NUM_ITEMS, NUM_CLASSES, NUM_EPOCHS = 400, 4, 5
 
 
 def history(accuracy):
-    """Epochs whose test loss rises after the second, as it does where a network overfits."""
+    """Make epochs whose test loss rises after the second, as with overfitting."""
     return tuple(
         EpochLog(
             epoch=epoch,
@@ -30,7 +30,7 @@ def history(accuracy):
 
 
 def make_outcome(row, accuracy, seed=0):
-    """A run of a row that is right about the share of items asked for; rows differ in which."""
+    """Make a run of a row that classifies a share of the items correctly, others for each row."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(NUM_ITEMS) % NUM_CLASSES
     wrong = torch.rand(NUM_ITEMS, generator=generator) > accuracy
@@ -57,7 +57,7 @@ def make_outcome(row, accuracy, seed=0):
 
 
 def make_recipe_outcome(row, percent):
-    """A row of the recipe study."""
+    """Make the outcome of a row of the recipe study."""
     probes = ("mlp_raw", "mlp_permutation", "mlp_signed", "set_raw")
     accuracy = {name: {"percent": percent, "standard_error": 1.0} for name in probes}
     psnr = {"psnr_db": 20.0, "psnr_p5_db": 18.0, "psnr_p95_db": 22.0}

@@ -1,4 +1,4 @@
-"""What the bootstrap claims, and what it leaves open."""
+"""The bootstrap: claims, and differences that it leaves unresolved."""
 
 import pytest
 import torch

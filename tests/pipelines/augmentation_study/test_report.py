@@ -1,10 +1,11 @@
-"""The report: it says what was found and never fills a cell that was not run."""
+"""The report: complete cells for finished runs, and no figure for the others."""
 
 from dataclasses import replace
 
 import pytest
 
 from pipelines.augmentation_study.execute import Setting
+from pipelines.augmentation_study.findings import claims, find
 from pipelines.augmentation_study.report import report_sections, write_report
 from pipelines.augmentation_study.rows import Row, plan_rows, table_row
 from pipelines.augmentation_study.scales import scale
@@ -23,7 +24,7 @@ def setting(tmp_path):
 
 @pytest.fixture
 def some(outcome, recipe_outcome):
-    """Two seeds of one row, one of some others, and a recipe."""
+    """Two seeds of one row, one seed of some others, and a recipe."""
     plain, aligned = Row(), table_row("Alignment + MixUp", "dws", 1)
     small = Row(fraction=0.1)
     return [
@@ -109,3 +110,12 @@ def test_shapes_are_said_to_be_fitted_as_their_store_notes(setting, some, tmp_pa
     assert words.endswith("median IoU 0.62.")
     sections = {s.heading: s for s in report_sections(setting, PLANNED, some)}
     assert words in sections["Available shapes"].words
+
+
+def test_only_rows_that_answered_for_the_same_items_are_compared(outcome):
+    plain = outcome(Row(), 0.5)
+    other = outcome(table_row("SIREN negation", "dws", 1), 0.9)
+    assert [claim.verdict for claim in claims(find([plain, other]), 10)] == ["better"]
+    items = tuple(f"elsewhere/{item}" for item in other.result.items)
+    moved = replace(other, result=replace(other.result, items=items))
+    assert claims(find([plain, moved]), 10) == []

@@ -1,4 +1,4 @@
-"""Results on disk: whole, once, and only of the scale they are asked for."""
+"""Results on disk: written whole and once, and read for one scale alone."""
 
 import errno
 import fcntl
@@ -75,7 +75,7 @@ def setting(tmp_path):
 
 @pytest.fixture
 def executed(monkeypatch, outcome):
-    """The runs that were executed, of which the second has none to end with."""
+    """Record executed runs; on two threads the second one is interrupted."""
     runs = []
 
     def execute(setting, run, folder):
@@ -150,7 +150,7 @@ def test_an_error_that_passes_and_was_kept_before_is_tried_again(error, setting,
 
 
 def test_claims_hold_where_a_folder_cannot_be_locked(tmp_path, monkeypatch):
-    """As on NFS, where an exclusive lock needs a file that is open for writing."""
+    """Lock as NFS does: an exclusive lock needs a file open for writing."""
     flock = fcntl.flock
 
     def of_files_alone(handle, how):

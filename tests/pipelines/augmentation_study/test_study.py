@@ -1,4 +1,4 @@
-"""The whole command at its smallest: real stores, real trainings, resumed."""
+"""The whole command at its smallest scale: real stores and trainings, resumed."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ ROWS = (
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """A study that was begun with two rows, in one process and on one thread."""
+    """Begin a study with two rows, in one process and on one thread."""
     folder = tmp_path_factory.mktemp("study")
     threads = torch.get_num_threads()
     study(StudyConfig(out=folder, rows=ROWS[:2], threads=1))

@@ -12,7 +12,7 @@ SMALL = LoadBench(rows=600, hidden=(3,), batch_size=64, num_files=20, repeats=2)
 
 @pytest.fixture
 def files(tmp_path) -> RowFiles:
-    """600 rows in all our own forms."""
+    """Write 600 rows in every form that our own readers read."""
     spec = InrSpec(widths=(2, 3, 1), omega=(30.0,))
     files = RowFiles(folder=tmp_path, spec=spec, rows=600, num_files=20, batch_size=64)
     write_rows(files)
