@@ -60,7 +60,7 @@ class DiversitySummary:
         return False
 
     def text(self) -> str:
-        """One table for each architecture."""
+        """The summary with a table for each architecture."""
         lines = []
         for one in self.specs:
             lines += [

@@ -48,7 +48,7 @@ class StoreInfo:
         return False
 
     def text(self) -> str:
-        """One line for each fact."""
+        """The facts, a line each."""
         lines = [self.store]
         for spec_id, spec in self.specs.items():
             lines.append(f"networks {spec_id}")

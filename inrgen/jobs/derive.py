@@ -48,7 +48,7 @@ class DerivePlan:
         ]
 
     def tasks(self, blocks: dict[str, list[int]], rows_at_once: int) -> list[DeriveTask]:
-        """One task for each block, given by spec_id and number."""
+        """Make a task for each block, given by spec_id and number."""
         return [
             DeriveTask(
                 parent=self.parent.path,

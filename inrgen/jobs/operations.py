@@ -131,7 +131,7 @@ class Align:
         return True
 
     def reference(self, params: Params) -> Params:
-        """One INR for all rows, or one for each row of whole items."""
+        """The reference: an INR for all rows, or one for each row of whole items."""
         return first_views(params, self.views) if self.template is None else self.template
 
     def bind(self, names: RowNames) -> BoundOperation:

@@ -59,7 +59,7 @@ class TemplateChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeriveTask:
-    """One block of a derived store, in paths and numbers that any process can use.
+    """A block of a derived store to make, in paths and numbers that any process can use.
 
     The root document of out holds the rest, operation and template included.
 

@@ -23,7 +23,7 @@ StatsSplit = Literal["train", "val", "test", "all"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatsTask:
-    """One block of a store to sum. split None takes all splits."""
+    """A block of a store to sum. split None takes all splits."""
 
     store: str
     spec_id: str
@@ -80,7 +80,7 @@ class StatsSummary:
         return False
 
     def text(self) -> str:
-        """One line for each architecture."""
+        """The summary with a line for each architecture."""
         lines = []
         for one in self.specs:
             flat = f"; {one.constant:,} do not vary" if one.constant else ""

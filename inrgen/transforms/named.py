@@ -73,7 +73,7 @@ def make_transform(name: str, published: bool = False) -> Transform[Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """One transform of a chain by its full name, with the probability that it acts on an INR."""
+    """A transform of a chain by its full name, with the probability that it acts on an INR."""
 
     name: str
     transform: Transform[Any]
