@@ -87,8 +87,8 @@ def webdataset_loader(files: RowFiles, turn: int, num_workers: int = 0) -> Reade
     """Read with webdataset: tars in random order, rows shuffled in a buffer of a tar's size."""
     import webdataset
 
-    files = sorted(str(path) for path in (files.folder / "webdataset").glob("*.tar"))
-    dataset = webdataset.WebDataset(files, shardshuffle=len(files), seed=turn, empty_check=False)
+    tars = sorted(str(path) for path in (files.folder / "webdataset").glob("*.tar"))
+    dataset = webdataset.WebDataset(tars, shardshuffle=len(tars), seed=turn, empty_check=False)
     samples = dataset.shuffle(_FILE_ROWS).decode().to_tuple("weights.npy", "label.cls")
     batches = samples.batched(files.batch_size)
     loader = webdataset.WebLoader(batches, batch_size=None, num_workers=num_workers)
