@@ -30,9 +30,9 @@ def examples(readme: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.fixture(scope="session")
 def digits_store(tmp_path_factory) -> Path:
-    """A finished store of 40 digits of each split, two views of each, quickly fitted."""
+    """A finished store of 100 digits of each split, two views of each, quickly fitted."""
     out = tmp_path_factory.mktemp("readmes") / "STORE"
-    inrgen.build("digits", out=out, views=2, limit=40, recipe="fast", num_steps=30, workers=0)
+    inrgen.build("digits", out=out, views=2, limit=100, recipe="fast", num_steps=30, workers=0)
     return out
 
 

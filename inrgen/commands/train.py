@@ -61,6 +61,7 @@ class TrainSummary:
         if result.best_epoch >= 0:
             lines.append(_describe_best(result))
         if result.labels:
+            # An accuracy means little without that of a constant answer.
             most = max(map(result.labels.count, set(result.labels))) / len(result.labels)
             lines.append(
                 f"test accuracy {100 * result.test_accuracy:.2f} % of {len(result.labels):,} INRs; "
@@ -119,6 +120,7 @@ def train(command: TrainCommand) -> TrainSummary:
     data = TrainData(
         train=command.store, val=command.val or command.store, test=command.test or command.store
     )
+    # Epochs of an earlier session count as done in the progress bar.
     before = count_epochs(command.out)
     with (
         join_torchrun(command.device),
@@ -131,6 +133,7 @@ def train(command: TrainCommand) -> TrainSummary:
 
         device = choose_device(command.device)
         result = run_training(config, data, command.out, device, command.init, advance)
+        # Asked here, because the process group is gone after the block.
         draws = is_first()
     figures = draw_run(result, command.out) if draws else ()
     return TrainSummary(out=command.out, result=result, figures=figures)

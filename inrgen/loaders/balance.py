@@ -16,6 +16,7 @@ def apportion(
     """Whole numbers in proportion to shares that add up to total (largest remainders first)."""
     exact = np.asarray(shares, dtype=np.float64) / np.sum(shares) * total
     parts = np.floor(exact).astype(np.int64)
+    # A stable sort breaks ties by position, so that quotas are the same on every machine.
     largest = np.argsort(parts - exact, kind="stable")
     parts[largest[: total - parts.sum()]] += 1
     return parts
@@ -41,6 +42,7 @@ class Quotas:
         labels = selection.unit_labels() if balance else np.zeros(len(stores), dtype=np.int64)
         if len(labels) and labels.min() < 0:
             raise ValueError("balance needs a label of every item; some have none")
+        # One number for each class of each store.
         pairs = stores * (labels.max() + 1) + labels
         _, first, self._group, self._sizes = np.unique(
             pairs, return_index=True, return_inverse=True, return_counts=True
@@ -49,14 +51,18 @@ class Quotas:
         self._quotas = np.zeros(len(first), dtype=np.int64)
         for store, quota in enumerate(quotas):
             groups = np.flatnonzero(group_stores == store)
+            # A class that a store lacks is no group, so its share goes to the store's other
+            # classes.
             self._quotas[groups] = apportion(int(quota), np.ones(len(groups)))
         rows = selection.keys
         self._items = torch.from_numpy(rows.items[selection.unit_starts])
+        # Where a unit is an item, its first row names it.
         self._views = torch.from_numpy(rows.views[selection.unit_starts].astype(np.int64))
 
     def repeats(self, seed: int, epoch: int) -> Int[np.ndarray, " u"]:
         """The number of times each unit comes in an epoch."""
         keys = rng.keys(seed, "quota", self._items, self._views, epoch)
+        # The units with the smallest lots of each group come once more.
         lots = rng.bits(keys, 1)[:, 0].numpy()
         often, more = np.divmod(self._quotas, self._sizes)
         order = np.lexsort((lots, self._group))

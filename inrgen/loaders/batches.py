@@ -48,6 +48,7 @@ class Gatherer:
         flat = np.empty((len(picks.index), num_params), dtype=np.float32)
         good = np.ones(len(picks.index), dtype=bool)
         rows = self._selection.keys.rows[picks.index]
+        # Each shard is opened once, and its rows are copied in one call.
         order = np.argsort(picks.shards, kind="stable")
         shards, firsts = np.unique(picks.shards[order], return_index=True)
         for shard, places in zip(shards.tolist(), np.split(order, firsts[1:]), strict=True):
@@ -63,6 +64,7 @@ class Gatherer:
         places: Int[np.ndarray, " r"],
     ) -> bool:
         """Copy rows of one shard to places of flat; False for a bad shard that is skipped."""
+        # A shard found bad stays skipped, so that every pass serves the same rows.
         if shard in self.lost:
             return False
         store = self._selection.shard_stores[shard]
@@ -122,6 +124,7 @@ class BatchProducer:
             on_pool=self.gatherer.prefetch,
         )
         worker, num_workers = this_worker()
+        # The first batch from this position on that is this worker's.
         first = position.batches + (worker - position.batches) % num_workers
         numbers = range(first, share.num_batches, num_workers)
         window = max(1, _WINDOW_ROWS // share.batch_size)
@@ -133,6 +136,8 @@ class BatchProducer:
     ) -> Iterator[tuple[int, Batch]]:
         """Gather the rows of several batches in one go and cut them into batches."""
         parts = [share.batch(number) for number in numbers]
+        # Both rows of a mixed sample or pair are read, and the sample is served only if both are
+        # good.
         wanted = np.concatenate(parts)
         picks = samples.picks(samples.units(wanted), self.index.choice)
         if self.collate.mixup is not None:
@@ -161,6 +166,7 @@ class BatchProducer:
         columns = selection.keys
 
         def keys(operation: str, needed: bool) -> torch.Tensor:
+            # Keys take time for every row, so they are made only where something is drawn.
             if not needed:
                 return torch.zeros(len(picks.index), dtype=torch.int64)
             return named_keys(selection, picks, self.seed, operation, epoch)

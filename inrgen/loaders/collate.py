@@ -133,6 +133,7 @@ class Collate:
     def _transformed(self, raw: RawRows) -> Params:
         params = Params.from_flat(self.spec, raw.flat)
         for number, transform in enumerate(self.transforms):
+            # Folding in the number makes two equal transforms draw independently.
             draw = transform.draw(self.spec, rng.fold(raw.transform_keys, number))
             params = transform.apply(params, draw)
         return params
@@ -141,5 +142,6 @@ class Collate:
         if self.normalise_by is None:
             return params
         mean, deviation = (part.to(params.device, params.dtype) for part in self.normalise_by)
+        # One operation on the flat rows is faster than one on each tensor.
         flat = (params.flat() - mean.flat()) / deviation.flat()
         return Params.from_flat(self.spec, flat)

@@ -12,6 +12,7 @@ ViewChoice = Literal["all", "random", "pairs"]
 OnBadShard = Literal["raise", "skip"]
 
 _OBJECTS = ("transforms", "mixup", "normalise_by", "filter", "device")
+# Names that a close match would not find.
 _RENAMED = {"where": "filter", "transform": "transforms"}
 
 

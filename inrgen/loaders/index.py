@@ -102,11 +102,13 @@ def read_index(stores: Stores, config: LoaderConfig, filter: Any) -> LoaderIndex
     ]
     layouts = [store.layouts[spec_id] for store, spec_id in pairs]
     selection = Selection.from_keys(keys, layouts, _MIN_VIEWS[config.view_choice])
+    # read_key_columns has refused empty selections, so only pairs can be missing here.
     if not selection.num_units:
         raise ValueError("views='pairs' needs items with two views that can be served; none has")
     balance, weights = config.balance, config.weights
     if weights is not None:
         _check_shares(selection, opened)
+    # The state of a loader is bound to these rows; a rebuilt store has another identity.
     rows = hashlib.sha256()
     for (store, spec_id), part in zip(pairs, keys, strict=True):
         rows.update(json.dumps([spec_id, store.identity, part.digest()], sort_keys=True).encode())
@@ -123,6 +125,7 @@ def read_index(stores: Stores, config: LoaderConfig, filter: Any) -> LoaderIndex
             "num_samples": selection.num_units,
             "views": config.view_choice,
             "balance": balance,
+            # JSON turns whole numbers and floats into different texts.
             "weights": None if weights is None else [float(w) for w in weights],
             "seed": config.seed,
             "pool_shards": config.pool_shards,

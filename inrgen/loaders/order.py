@@ -71,6 +71,7 @@ class EpochOrder:
     ) -> None:
         self._seed, self._epoch, self._pool_shards = seed, epoch, pool_shards
         shuffled = _shuffle(seed, "order of shards", 0, epoch, len(counts))
+        # An empty shard would take a place in a pool.
         self._shards = shuffled[counts[shuffled] > 0]
         # Shard k of the tape has the samples ends[k] to ends[k + 1] - 1.
         self._ends = np.concatenate([[0], np.cumsum(counts[self._shards])])
@@ -93,6 +94,7 @@ class EpochOrder:
         number = int(at - first_shard) // self._pool_shards
         begin = first_shard + number * self._pool_shards
         shards = np.arange(begin, min(begin + self._pool_shards, len(self._shards)))
+        # The last pool ends with its stream, inside a shard that the next stream begins with.
         shards = shards[self._ends[shards] < stop]
         starts = self._ends[shards]
         firsts = np.maximum(starts, cut)
@@ -113,6 +115,7 @@ class EpochOrder:
 
     def pool_order(self, pool: Pool) -> Int[np.ndarray, " n"]:
         """A permutation of the pool's samples: the k-th one served is sample order[k]."""
+        # A number that no other pool of the epoch has.
         part = pool.number * NUM_STREAMS + pool.stream
         return _shuffle(self._seed, "order within a pool", part, self._epoch, pool.size)
 
@@ -147,6 +150,7 @@ class Share:
         """Number of batches for this rank."""
         if self.drop_last:
             return max(0, self.total - self.start) // self._step
+        # Ceiling division, here and below.
         mine = -(-(self.total - self._first) // self.world_size)
         return -(-max(0, mine) // self.batch_size)
 

@@ -12,6 +12,7 @@ T = TypeVar("T")
 # Stops each running thread. At interpreter exit Python freezes daemon threads at any point, and a
 # thread frozen inside torch crashes the process.
 _ends: dict[threading.Thread, Callable[[], None]] = {}
+# Threads do not survive a fork, so a child has none to stop.
 os.register_at_fork(after_in_child=_ends.clear)
 
 
@@ -54,6 +55,7 @@ def read_ahead(source: Iterator[T], depth: int) -> Iterator[T]:
     def end() -> None:
         stopped.set()
         room.release()
+        # The thread may wait for room; the release above wakes it.
         thread.join()
         _ends.pop(thread, None)
 

@@ -42,6 +42,7 @@ def named_keys(
         epoch,
     )
     times = torch.from_numpy(picks.times)
+    # A unit's first time keeps the plain key, so balancing does not change its draws.
     return torch.where(times > 0, rng.fold(keys, times), keys) if bool(times.any()) else keys
 
 
@@ -73,6 +74,7 @@ class EpochSamples:
 
     def units(self, samples: Int[np.ndarray, " b"]) -> Int[np.ndarray, "2 b"]:
         """The unit of each sample, and the times that it came before in this epoch."""
+        # Samples of a batch lie in a few pools, each of which is handled at once.
         found = np.empty((2, len(samples)), dtype=np.int64)
         stream, position = samples % NUM_STREAMS, samples // NUM_STREAMS
         for number in np.unique(stream).tolist():
@@ -102,6 +104,8 @@ class EpochSamples:
                 pool = self.order.pool_at(number, int(position[places[0]]))
                 inside = (position[places] >= pool.start) & (position[places] < pool.stop)
                 mine, num_others = places[inside], pool.size - 1
+                # A uniform step of 1 to size - 1 around the pool reaches every other sample
+                # equally.
                 steps = 1 + (chance[mine] * num_others).astype(np.int64)
                 at = pool.start + (position[mine] - pool.start + steps) % pool.size
                 wanted[mine] = at * NUM_STREAMS + number
@@ -116,6 +120,7 @@ class EpochSamples:
         pool = self.order.pool_at(stream, position)
         units = self._pool_units(pool)[:, self.order.pool_order(pool)]
         recent.append((pool, units))
+        # A batch may span the end of one pool and the start of the next.
         del recent[:-2]
         following = self.order.pool_after(pool)
         if following is not None:
@@ -151,6 +156,7 @@ class EpochSamples:
         )
         chance = rng.uniform(keys, (2,), dtype=torch.float64).numpy()
         first = (chance[:, 0] * sizes).astype(np.int64)
+        # A uniform step around the item's rows, so the second view differs from the first.
         second = (first + 1 + (chance[:, 1] * (sizes - 1)).astype(np.int64)) % sizes
         views = (first, second) if choice == "pairs" else (first,)
         return tuple(Picks(index=starts + view, shards=shards, times=times) for view in views)

@@ -70,6 +70,7 @@ def read_key_columns(
         view = batch.column("view").to_numpy()
         if views is not None:
             keep &= np.isin(view, np.asarray(views))
+        # Each item id is hashed once, not once a view.
         item_ids, codes = encode_texts(batch.column("item_id"))
         items = hash_items(item_ids).numpy()[codes]
         row, label = batch.column("row").to_numpy(), batch.column("label").to_numpy()
@@ -81,6 +82,7 @@ def read_key_columns(
             f"views={'all' if views is None else list(views)}, filter={filter}; "
             f"the store has the splits {sorted(splits)}"
         )
+    # Fragments arrive in no fixed order, and the order of an epoch depends on positions here.
     order = np.argsort(joined[0], kind="stable")
     row, label, view, items = (column[order] for column in joined)
     return KeyColumns(rows=row, labels=label, views=view, items=items)
@@ -90,6 +92,7 @@ def _group_items(
     keys: KeyColumns, layout: Layout, min_views: int
 ) -> tuple[Int[np.ndarray, " u"], Int[np.ndarray, " u"]]:
     """First row and number of rows of each item; items with fewer than min_views are left out."""
+    # Rows are sorted, and row = item * views + view.
     item = keys.rows // layout.views
     starts = np.flatnonzero(np.diff(item, prepend=-1))
     sizes = np.diff(starts, append=len(item))

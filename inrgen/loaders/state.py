@@ -45,6 +45,7 @@ class NextPass:
         self._next = Position(epoch=0)
         self._set_here = False
         self._epochs = torch.full((_MAX_WORKERS + 1, _MAX_WORKERS), -1, dtype=torch.int64)
+        # A pickled or forked copy of this loader still refers to the same memory.
         self._epochs.share_memory_()
 
     def peek(self) -> Position:
@@ -70,6 +71,7 @@ class NextPass:
         """Begin the next pass at this position."""
         self._next = position
         if get_worker_info() is None:
+            # A position set here overrides the notes of workers from earlier passes.
             self._epochs.fill_(-1)
         else:
             # The pass after this one may run in another process. It takes the next epoch, whether
@@ -107,6 +109,7 @@ def make_state(identity: dict[str, Any], share: Share, position: Position) -> di
             "world_size": share.world_size,
         }
         return {**state, "epoch": position.epoch, "sample_in_epoch": done, "worker": own}
+    # This does not depend on the rank, because states of all ranks must be equal.
     if share.finished_after(position.batches):
         return {**state, "epoch": position.epoch + 1, "sample_in_epoch": 0}
     done = share.done_after(position.batches)
@@ -137,6 +140,7 @@ def check_state(state: dict[str, Any], identity: dict[str, Any], share: Share) -
             f"state needs an epoch from 0 and a sample_in_epoch in 0..{share.total}; "
             f"got {epoch}, {sample}"
         )
+    # A state without worker counts samples, so it fits any number of ranks and workers.
     if "worker" not in state:
         return Position(epoch=epoch, start=sample)
     own, (worker, count) = state["worker"], this_worker()

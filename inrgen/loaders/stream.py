@@ -160,13 +160,17 @@ class StreamLoader(IterableDataset[Batch]):
         position = self._next_pass.begin()
         _, num_workers = this_worker()
         self._now = position
+        # At least two batches, so that one is ready while the next is made.
         depth = max(2, _AHEAD_ROWS // self.config.batch_size)
         batches = self._producer.batches(position, self._share(position))
         for number, batch in read_ahead(batches, depth):
+            # The next batch of this worker is num_workers further on.
             self._now = replace(position, batches=number + num_workers)
             self._warn()
+            # A batch can be empty where bad shards are skipped.
             if len(batch):
                 yield batch
+        # StatefulDataLoader asks a worker for its state after the last batch, too.
         if get_worker_info() is None:
             self._now = None
 
@@ -191,6 +195,7 @@ class StreamLoader(IterableDataset[Batch]):
 def _make_gatherer(index: LoaderIndex, config: LoaderConfig) -> Gatherer:
     """Map the shards of every store; those on a server pass through the cache."""
     remote = any(is_remote(store.path) for store in index.stores)
+    # Local shards are mapped where they are, without a copy.
     cache = ShardCache(config.cache_dir, config.cache_bytes) if remote else None
     readers = [
         store.open_rows(spec_id, cache)

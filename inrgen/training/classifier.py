@@ -30,6 +30,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.network, self.spec = network, spec
         mean, deviation = coarsen(network.normalisation, *moments)
+        # Buffers move with the module and are saved with its weights.
         self.register_buffer("mean", mean.flat())
         self.register_buffer("deviation", deviation.flat())
 
@@ -73,6 +74,7 @@ def measure_moments(loader: StreamLoader) -> tuple[Params, Params]:
     The variance is divided by the number of rows.
     """
     parts = (Moments.from_rows(batch.params.flat()) for batch in loader)
+    # Merging moments in float64 avoids the cancellation of sums of squares.
     total = sum(parts, next(parts))
     mean, deviation = (
         Params.from_flat(loader.spec, numbers.float().cpu()[None])

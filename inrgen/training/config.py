@@ -107,6 +107,7 @@ class TrainConfig:
         for name in ("views", "epochs", "batch_size", "projection"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        # The comparison is false for NaN, which is refused with the rest.
         for name in ("lr", "temperature", "fraction", "mixup_beta"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")

@@ -79,11 +79,13 @@ def _choose_items(
     stores: tuple[Store, ...], spec_id: str, fraction: float, seed: int
 ) -> tuple[str, ...] | None:
     """The first share of the training items in an order set by the seed; None for all."""
+    # None lets the loader skip a filter on item ids.
     if fraction == 1.0:
         return None
     items = sorted({item for store in stores for item in read_items(store, spec_id, "train")})
     keys = rng.keys(seed, "share of the items", rng.hash_items(items))
     order = torch.argsort(keys, stable=True).tolist()
+    # The order does not depend on the fraction, so smaller shares lie in larger ones.
     return tuple(items[at] for at in order[: max(1, round(fraction * len(items)))])
 
 

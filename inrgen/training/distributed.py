@@ -66,9 +66,11 @@ def choose_device(name: str) -> torch.device:
         return device
     if not has_gpu:
         raise ValueError(f"device {name} needs a GPU that torch can use; torch finds none")
+    # On several nodes the rank within the node chooses the GPU.
     local = distributed.get_node_local_rank(fallback_rank=0)  # pyright: ignore[reportPrivateImportUsage]
     number = device.index if device.index is not None else local
     if number >= torch.cuda.device_count():
         raise ValueError(f"device must be below cuda:{torch.cuda.device_count()}; got {name!r}")
+    # NCCL uses the current device.
     torch.cuda.set_device(number)
     return torch.device("cuda", number)

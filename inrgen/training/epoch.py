@@ -60,8 +60,11 @@ def info_nce(
     both = functional.normalize(torch.cat([first, second]).float(), dim=1)
     similarity = both @ both.T / temperature
     similarity = similarity.masked_fill(
-        torch.eye(2 * num, dtype=torch.bool, device=both.device), float("-inf")
+        # A row is no candidate for itself.
+        torch.eye(2 * num, dtype=torch.bool, device=both.device),
+        float("-inf"),
     )
+    # Row i and row i + num are a pair.
     other = torch.arange(2 * num, device=both.device).roll(num)
     found = (similarity.argmax(dim=1) == other)[:num].sum()
     return functional.cross_entropy(similarity, other), found
@@ -119,6 +122,7 @@ def train_epoch(
     torch.manual_seed(rng.hash_name(f"dropout {config.seed} {epoch} {process.rank}"))
     # Fixed features are those of a network in evaluation.
     module.train(not config.freeze)
+    # The feed drops a short last batch.
     per_epoch = max(1, feed.rows.num_samples // config.batch_size)
     losses: list[Tensor] = []
     rights: list[Tensor] = []
@@ -134,6 +138,7 @@ def train_epoch(
         rights.append(right.double())
         rows += len(batch)
         asked = time.perf_counter()
+    # Sums and not means are reduced, because processes may have different numbers of rows.
     count = torch.tensor(rows, dtype=torch.float64, device=process.device)
     sums = torch.stack([torch.stack(losses).sum(), torch.stack(rights).sum(), count])
     if process.world_size > 1:

@@ -57,6 +57,7 @@ def evaluate(module: nn.Module, loader: StreamLoader, precision: str = "float32"
             shares = logits.log_softmax(dim=1)
             top, predicted = shares.max(dim=1)
             known = (batch.labels >= 0) & (batch.labels < shares.shape[1])
+            # An unknown label reads column 0 here; its loss becomes NaN below.
             own = shares.gather(1, (batch.labels * known)[:, None])[:, 0]
             losses = torch.where(known, -own, torch.nan)
             found = (batch.rows, batch.stores, batch.labels, predicted, top.exp(), losses)
@@ -67,6 +68,7 @@ def evaluate(module: nn.Module, loader: StreamLoader, precision: str = "float32"
 def _sorted(columns: list[Tensor]) -> EvalOutput:
     """The output from its columns, sorted by store and row."""
     found = dict(zip(EvalOutput.__slots__, columns, strict=True))
+    # The loader serves rows in random order; two stable sorts order them by store, then row.
     order = torch.argsort(found["rows"], stable=True)
     order = order[torch.argsort(found["stores"][order], stable=True)]
     return EvalOutput(**{name: column[order] for name, column in found.items()})

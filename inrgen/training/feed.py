@@ -57,6 +57,7 @@ def train_loader(
         options: further options of the loader. num_views replaces the config's views; None serves
             all views.
     """
+    # Options override the config: moments and leaky partners read all views.
     options = {"views": "random" if config.view_mode == "random" else "all", **options}
     size, rest = divmod(config.batch_size, process.world_size)
     if rest:
@@ -134,6 +135,7 @@ class TrainFeed:
         self.rows = train_loader(config, data, process, seed=config.seed, transforms=transforms)
         if self._mixup is not None:
             other = rng.hash_name(f"partners of {config.seed}")
+            # Published code draws partners from views that the run does not train on.
             leaky = {"num_views": None, "views": "all"} if config.partners == "leaky" else {}
             self.partners = train_loader(
                 config, data, process, seed=other, transforms=transforms, **leaky

@@ -26,9 +26,11 @@ def claim_folder(folder: Path, identity: dict[str, Any]) -> None:
     Raises ValueError where it holds something else, or a run of another config, data or start.
     """
     path = folder / RUN
+    # Through JSON, so that tuples compare equal to the lists that were read.
     wanted = {"inrgen_run": _FORMAT, **json.loads(json.dumps(identity))}
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        # Names with "_" are temporary files of a killed run.
         strangers = sorted(p.name for p in folder.iterdir() if not p.name.startswith("_"))
         if strangers:
             raise ValueError(f"out {folder} is not empty and holds no run, but {strangers[0]}")
@@ -85,6 +87,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
+        # weights_only refuses pickles that could run code.
         values = torch.load(path, map_location=device, weights_only=True)
         return Checkpoint(**values)
     except Exception as error:  # torch raises many kinds for a truncated or altered file

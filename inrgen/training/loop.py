@@ -65,6 +65,7 @@ def run_training(
             claim_folder(out, training.identity)
         if process.world_size > 1:
             distributed.barrier()
+        # A finished run is not trained again.
         return read_result(out) or training.finish(out, on_epoch)
 
 
@@ -133,6 +134,7 @@ class _Training:
 
     def _wrap_module(self) -> nn.Module:
         """The module as updates call it: compiled or distributed."""
+        # The checkpoint holds the plain module, so a run may resume with or without compilation.
         wrapped = torch.compile(self.module) if self.config.compile else self.module
         assert isinstance(wrapped, nn.Module), "a compiled module is a module"
         return DistributedDataParallel(wrapped) if self.process.world_size > 1 else wrapped
@@ -166,6 +168,7 @@ class _Training:
         if self._is_finite() and find_best_epoch(tuple(self.history)) == self.history[-1].epoch:
             self.best_epoch = self.history[-1].epoch
             state = self.classifier.state_dict()
+            # A copy, because updates change the tensors in place.
             self.best = {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def _broadcast_buffers(self) -> None:
@@ -223,6 +226,7 @@ class _Training:
             tested=tested,
             items=items,
         )
+        # A run whose first epoch diverged has no network to keep.
         if out is not None and self.best:
             model = to_dict(self.config.model_config)
             save_model(out, model, self.data.spec, self.data.classes, self.best)

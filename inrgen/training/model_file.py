@@ -42,6 +42,7 @@ def save_model(
     Args:
         model: the network's config, as catalog.to_dict gives it.
     """
+    # safetensors refuses tensors that share memory.
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     write_whole(folder / WEIGHTS, lambda staged: staged.write_bytes(save(whole)))
     values = {"model": model, "spec": spec.to_dict(), "classes": list(classes)}
@@ -77,6 +78,7 @@ def load_model(folder: str | Path, device: torch.device | str = "cpu") -> Traine
     if values.get("inrgen_model") != _FORMAT:
         raise ValueError(f"{folder / MODEL} describes no network, or is of a later version")
     spec, classes = InrSpec.from_dict(values["spec"]), tuple(values["classes"])
+    # Contrastive runs have no classes, but a head of two rows.
     network = make_model(from_dict(values["model"]), spec, max(len(classes), 2), seed=0)
     try:
         state = load_file(folder / WEIGHTS)

@@ -55,6 +55,7 @@ def find_best_epoch(history: tuple[EpochLog, ...]) -> int:
     """
     if not history or math.isnan(history[-1].val_accuracy):
         return len(history) - 1
+    # Of equal accuracies and losses the earliest epoch wins.
     return max(history, key=lambda log: (log.val_accuracy, -log.val_loss, -log.epoch)).epoch
 
 
@@ -109,6 +110,7 @@ def _encode(value: Any) -> Any:
 
 
 def _decode(value: Any) -> Any:
+    # JSON has no NaN.
     if value is None:
         return math.nan
     return tuple(_decode(part) for part in value) if isinstance(value, list) else value

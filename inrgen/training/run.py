@@ -121,6 +121,7 @@ def _has_same_classes(model: TrainedModel, store: Store, split: str) -> bool:
         for label, name in read_labels(store, store.spec.spec_id, part).items():
             if not 0 <= label < len(model.classes):
                 return False
+            # A label without a name is called by its number, as in training.
             if (name or str(label)) != model.classes[label]:
                 return False
     return True

@@ -66,6 +66,7 @@ def _load_features(classifier: Classifier, config: TrainConfig, data: OpenData, 
             f"init {init} is a network {other.model}; model asks for {to_dict(config.model_config)}"
         )
     state = other.classifier.state_dict()
+    # The classes may differ from those of the other run.
     own = {k: v for k, v in classifier.state_dict().items() if k.startswith("network.head.")}
     classifier.load_state_dict(state | own)
 
@@ -75,6 +76,7 @@ def make_module(config: TrainConfig, classifier: Classifier, device: torch.devic
     if config.objective == "classify":
         return classifier
     with torch.random.fork_rng(devices=[]):
+        # The projector's weights depend on the seed alone, as the network's do.
         torch.default_generator.manual_seed(config.seed)
         return Projected(classifier, config.projection).to(device)
 

@@ -80,6 +80,7 @@ def from_dict(values: dict[str, Any]) -> ModelConfig:
     rest = dict(values)
     family = _family(rest.pop("name", None))
     known = set(family.config.__dataclass_fields__)
+    # A config of a later version may have fields that this one would ignore.
     if not set(rest) <= known:
         raise ValueError(f"a {values['name']} config has the keys {sorted(known)}; got {values}")
     return family.config(**rest)

@@ -62,6 +62,7 @@ def lift(params: Params) -> list[Tensor]:
     features = []
     for layer, (weight, bias) in enumerate(zip(params.weights, params.biases, strict=True)):
         inner = 0 < layer < last
+        # The last weight is transposed, so that its units come before its values.
         features.append(weight[..., None] if inner else weight.mT if layer == last else weight)
         features.append(bias if layer == last else bias[..., None])
     return features
@@ -107,6 +108,7 @@ class DwsLayer(nn.Module):
             )
             for s in here
             for t in here
+            # An inner weight acts on itself entry by entry, in `own`.
             if s != t or len(self.tensors[s].axes) == 1
         ]
 
@@ -198,5 +200,6 @@ class Dws(WeightSpaceNetwork):
             if depth < len(self.norms):
                 features = self.norms[depth](features)
             features = [self.dropout(torch.relu(x)) for x in features]
+        # The last bias has no units to pool.
         pooled = [x if x.ndim == 2 else maximum(x.flatten(1, -2), 1) for x in features]
         return torch.cat(pooled, dim=1)

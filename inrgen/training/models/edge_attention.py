@@ -72,6 +72,7 @@ class EdgeAttention(nn.Module):
             self.of_node(torch.cat(list(units), dim=1)).unflatten(2, (3, self.heads, -1)).unbind(2)
         )
         of_query, of_key, plain, scaling = self.of_edge.weight.unflatten(0, (4, self.heads, -1))
+        # One matrix product for Q e and K e.
         wide = torch.cat([of_query, of_key]).flatten(0, 1)
         # A query with an edge's key is q . K e = (K^T q) . e; likewise a key with an edge's query.
         q_at = torch.einsum("bnhd,hde->bnhe", q, of_key)
@@ -104,8 +105,10 @@ class EdgeAttention(nn.Module):
             + torch.einsum("bihe,bije->bijh", q_at, e)
             + torch.einsum("bjhe,bije->bijh", k_at, e)
         )
+        # Only units joined by a weight compete, so no mask is needed.
         share = torch.softmax(self.scale * scores, dim=2)
         of_edges = torch.einsum("bijh,bije->bihe", share, e)
+        # The sum over j of a v * M e is (a v)^T e, contracted with M afterwards.
         weighted = (share[..., None] * v[:, None]).flatten(3)
         scaled = (weighted.mT @ e).unflatten(2, v.shape[2:])
         of_units = (scaled * scaling).sum(dim=4)

@@ -61,12 +61,14 @@ class GraphInput(nn.Module):
         self.weight_1 = nn.Linear(config.edge, config.edge)
         # Each coordinate and value has an embedding; the units of a hidden layer share one.
         alike = [1] * spec.d_in + list(spec.widths[1:-1]) + [1] * spec.d_out
+        # Embeddings tell coordinates, hidden layers and values apart.
         self.places = nn.Parameter(torch.randn(len(alike), config.node))
         place = torch.arange(len(alike)).repeat_interleave(torch.tensor(alike))
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, params: Params) -> tuple[list[Tensor], list[Tensor]]:
         """Units (b, n, c) and edges (b, n, j, e) of each layer, starting at the coordinates."""
+        # Coordinates have no bias.
         start = torch.zeros_like(params.biases[0][:, :1]).expand(-1, self.widths[0])
         values = torch.cat([start, *params.biases], dim=1)
         units = self.bias(self.fourier(values)) + self.places[self.place]
@@ -77,6 +79,7 @@ class GraphInput(nn.Module):
         # Merging the two linear maps saves a pass over all edges.
         matrix = self.weight_1.weight @ self.weight_0.weight
         offset = self.weight_1(self.weight_0.bias)
+        # The Fourier features of zero are not zero, so an edge from zero has to be encoded, too.
         zero = nn.functional.linear(self.fourier(params.biases[0].new_zeros(())), matrix, offset)
         edges: list[Tensor] = []
         for layer, num in enumerate(self.widths):

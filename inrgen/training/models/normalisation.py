@@ -39,8 +39,10 @@ def _coarse(
     kind: Normalisation, mean: Float[Tensor, "1 ..."], deviation: Float[Tensor, "1 ..."]
 ) -> tuple[Float[Tensor, "1 ..."], Float[Tensor, "1 ..."]]:
     """The statistics of one tensor, expanded to its shape."""
+    # The difference of squares below would cancel in float32.
     center, spread = mean.double(), deviation.double()
     if kind == "tensor":
+        # E[x^2] of all entries, from the mean and deviation of each.
         power = (center.square() + spread.square()).mean()
         center = center.mean().expand(mean.shape)
         spread = (power - center.square()).clamp(min=0).sqrt()

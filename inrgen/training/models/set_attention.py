@@ -88,6 +88,7 @@ def _(joined: Tensor, grad: Tensor, width: int, scale: float) -> Tensor:
     return torch.empty_like(joined, memory_format=torch.contiguous_format)
 
 
+# Shares are recomputed in the backward pass, so the inputs are all that is kept.
 def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
     joined, ctx.width, ctx.scale = inputs
     ctx.save_for_backward(joined)
@@ -186,6 +187,7 @@ class SetAttention(nn.Module):
         """The attention output o of each route."""
         joined = [ask(units[s]) for s, ask in zip(self.sources, self.asks, strict=True)]
         scale = 1.0 / math.sqrt(self.channels)
+        # The kernel takes each source alone, without the copy that joining them would need.
         if is_compiled_for(joined[0].device, joined[0].dtype, self.width):
             out = [attend_compiled(x, self.width, scale) for x in joined]
             cuts = [self._sizes([s]) for s in self.sources]

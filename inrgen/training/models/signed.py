@@ -70,6 +70,7 @@ class LayerReading(nn.Module):
         )
         self.combine = nn.Linear(channels, products, bias=False)
         pairs = torch.triu_indices(products, products)
+        # Not persistent: stored networks do not depend on how pairs are numbered.
         self.register_buffer("pairs", pairs[0] * products + pairs[1], persistent=False)
 
     def forward(self, x: Float[Tensor, "b h c"]) -> Float[Tensor, "b num"]:
@@ -133,8 +134,10 @@ class Signed(WeightSpaceNetwork):
         for l, step in enumerate(self.up):
             below = weights[l] @ units[-1] if l else math.sqrt(self.spec.d_in) * weights[0]
             units.append(step(torch.cat([below, omega[l] * params.biases[l][:, :, None]], dim=2)))
+        # Scaled to the range of values, so that INRs of any range look alike.
         outgoing = math.sqrt(self.spec.widths[-2] / self.spec.value_width) * weights[-1].mT
         for l in range(top, -1, -1):
             above = outgoing if l == top else weights[l + 1].mT @ units[l + 1]
+            # A sum of odd functions is odd.
             units[l] = units[l] + self.down[l](torch.cat([above, units[l]], dim=2))
         return units

@@ -43,6 +43,7 @@ class Values(WeightSpaceNetwork):
     def __init__(self, config: ValuesConfig, spec: InrSpec, num_classes: int) -> None:
         super().__init__()
         self.spec = spec
+        # Points may leave the coordinate range while they learn; a SIREN is defined everywhere.
         self.points = random_points(spec, config.points)
         num = config.points * spec.d_out
         self.body = hidden_layer(num, config.features, config.dropout)
