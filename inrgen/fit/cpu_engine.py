@@ -1,4 +1,4 @@
-"""CPU engine: forward, backward and Adam fused over one INR at a time, which stays in cache."""
+"""CPU engine: forward, backward and update fused over one INR at a time, which stays in cache."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +72,9 @@ class CpuEngine:
         layout = lay_out(spec, TILE, num_points)
         # A copy: the compiled code updates theta in place, and a caller's start must not change.
         theta = np.array(batch.start.flat().numpy(), dtype=np.float32, order="C")
+        step_sizes = np.empty((0, spec.num_params), dtype=np.float32)
+        if batch.step_sizes is not None:
+            step_sizes = batch.step_sizes.flat().float().contiguous().numpy()
         final_loss = np.empty(len(theta), dtype=np.float32)
         num_steps = np.empty(len(theta), dtype=np.int64)
         job = _kernel_job(spec, config, layout)
@@ -83,7 +86,8 @@ class CpuEngine:
         )
 
         def fit_portion(portion: tuple[int, int]) -> None:
-            fit_rows(_workspace(layout), job, signals, theta, final_loss, num_steps, *portion)
+            work = _workspace(layout)
+            fit_rows(work, job, signals, theta, step_sizes, final_loss, num_steps, *portion)
 
         threads = self.threads or torch.get_num_threads()
         size = max(1, len(theta) // (threads * _PORTIONS))

@@ -54,8 +54,9 @@ class Layout:
     """The workspace of one INR.
 
     theta, first moment, second moment and gradient come first, num_state floats each; offsets of
-    weights count from theta. last_weight is (d_out, width) and last_bias d_out floats. coords is
-    (num_rows, input_width), values is (points, d_out), and so is residual, for one tile.
+    weights count from theta. Learned step sizes lie in place of the first moment. last_weight is
+    (d_out, width) and last_bias d_out floats. coords is (num_rows, input_width), values is (points,
+    d_out), and so is residual, for one tile.
     """
 
     hidden: tuple[HiddenPlace, ...]

@@ -20,6 +20,10 @@ class FitBatch:
     coords has one entry that all signals share (c = 1), or one for each signal (c = s). signal_of
     gives each INR its signal. keys seed the mini-batches of each INR. start holds the initial
     weights, float32.
+
+    With step_sizes, float32 and in the shapes of start, an update is a plain gradient step:
+    theta - step_sizes * gradient of the mean squared error (Meta-SGD, arXiv 1707.09835, equation
+    4). Adam's fields, the learning rate, its schedule and the weight decay are then unused.
     """
 
     coords: Float[Tensor, "c n d_in"]
@@ -27,6 +31,7 @@ class FitBatch:
     signal_of: Int[Tensor, " b"]
     keys: Int[Tensor, " b"]
     start: Params
+    step_sizes: Params | None = None
 
     def check(self, spec: InrSpec) -> None:
         """Raise ValueError unless the parts fit together, and fit spec.
@@ -54,6 +59,15 @@ class FitBatch:
             raise ValueError(
                 f"a batch for {spec.architecture} has {sizes} sizes and weights of {shapes}"
             )
+        if self.step_sizes is not None and _shapes(self.step_sizes) != _shapes(self.start):
+            raise ValueError(
+                f"step_sizes needs the shapes of start, {_shapes(self.start)}; "
+                f"got {_shapes(self.step_sizes)}"
+            )
+
+
+def _shapes(params: Params) -> list[tuple[int, ...]]:
+    return [tuple(part.shape) for part in (*params.weights, *params.biases)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""GPU engine: a Triton kernel where the network fits it, batched torch elsewhere."""
+"""GPU engine: a Triton kernel for Adam where the network fits it, batched torch elsewhere."""
 
 import importlib.util
 import logging
@@ -45,7 +45,8 @@ def _why_not(spec: InrSpec, mode: Mode) -> str:
 class GpuEngine:
     """Fits with weights, moments and a tile of points on chip.
 
-    Networks that the kernel cannot fit go through batched torch, and the log gives the reason.
+    Networks that the kernel cannot fit, and fits with learned step sizes, go through batched
+    torch; the log gives the reason.
 
     Attributes:
         device: a CUDA device.
@@ -75,7 +76,9 @@ class GpuEngine:
         self, spec: InrSpec, config: FitConfig, batch: FitBatch, device: torch.device
     ) -> FitResult:
         mode = self._mode(config)
-        reason = _why_not(spec, mode)
+        # The kernel has only Adam's update.
+        learned = "its step sizes are learned" if batch.step_sizes is not None else ""
+        reason = learned or _why_not(spec, mode)
         if reason:
             _log.info(
                 "%s goes through batched torch, not the kernel: %s", spec.architecture, reason

@@ -72,7 +72,10 @@ def loss_and_gradient(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fit:
-    """b fits of one micro-batch; scalars is config.update_scalars on the device."""
+    """b fits of one micro-batch; scalars is config.update_scalars on the device.
+
+    step_sizes are those of the batch; None updates by Adam.
+    """
 
     spec: InrSpec
     config: FitConfig
@@ -80,6 +83,7 @@ class _Fit:
     values: Float[Tensor, "b n d_out"]
     point_keys: Int[Tensor, " b"]
     scalars: Float[Tensor, "t 3"]
+    step_sizes: Float[Tensor, "b p"] | None
 
     def start(self, theta: Float[Tensor, "b p"]) -> State:
         """The state before the first update."""
@@ -114,10 +118,13 @@ class _Fit:
         final_loss = torch.where(moving, loss, final_loss)
         # A NaN loss is never above the target, and isfinite catches infinity: such a fit stops.
         moving = moving & (loss > stop_loss(config, self.spec.value_width)) & loss.isfinite()
-        size, epsilon, decay = self.scalars.index_select(0, step)[0].unbind()
-        first = config.beta1 * first + (1.0 - config.beta1) * gradient
-        second = config.beta2 * second + (1.0 - config.beta2) * gradient.square()
-        moved = decay * theta - size * first / (second.sqrt() + epsilon)
+        if self.step_sizes is not None:
+            moved = theta - self.step_sizes * gradient
+        else:
+            size, epsilon, decay = self.scalars.index_select(0, step)[0].unbind()
+            first = config.beta1 * first + (1.0 - config.beta1) * gradient
+            second = config.beta2 * second + (1.0 - config.beta2) * gradient.square()
+            moved = decay * theta - size * first / (second.sqrt() + epsilon)
         theta = torch.where(moving[:, None], moved, theta)
         return theta, first, second, final_loss, num_steps + moving, moving, step + 1
 
@@ -178,6 +185,7 @@ def fit_portable(
 ) -> FitResult:
     """Fit a batch of any spec; tensors in and out are on the CPU."""
     flat = batch.start.flat()
+    step_sizes = None if batch.step_sizes is None else batch.step_sizes.flat()
     keys = rng.fold(batch.keys, rng.hash_name("points"))
     scalars = torch.from_numpy(update_scalars(config)).float().to(device)
     size = micro_batch(spec, config.points_per_step or batch.values.shape[1])
@@ -195,6 +203,7 @@ def fit_portable(
             values=batch.values[signal_of].to(device),
             point_keys=keys[rows].to(device),
             scalars=scalars,
+            step_sizes=None if step_sizes is None else step_sizes[rows].to(device),
         )
         kept = min(size, len(flat) - low)
         parts.append([part[:kept].cpu() for part in fit.run(flat[rows].to(device))])

@@ -41,13 +41,17 @@ def _points_of_step(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fit:
-    """b fits in progress, each on its own points; all of them start together at step 0."""
+    """b fits in progress, each on its own points; all of them start together at step 0.
+
+    step_sizes are those of the batch; None updates by Adam.
+    """
 
     spec: InrSpec
     config: FitConfig
     coords: Float[Tensor, "c n d_in"]
     values: Float[Tensor, "b n d_out"]
     point_keys: Int[Tensor, " b"]
+    step_sizes: Float[Tensor, "b p"] | None
 
     def points(self, step: int) -> tuple[Float[Tensor, "_c k d_in"], Float[Tensor, "b k d_out"]]:
         """Coordinates and values of the points of a step."""
@@ -100,10 +104,13 @@ class _Fit:
                 break
             # Stopped INRs are computed along with the others, and where() drops their updates: a
             # smaller batch would change the bits of the rest.
-            size, epsilon, decay = scalars[step].tolist()
-            first = config.beta1 * first + (1.0 - config.beta1) * gradient
-            second = config.beta2 * second + (1.0 - config.beta2) * gradient.square()
-            moved = decay * theta - size * first / (second.sqrt() + epsilon)
+            if self.step_sizes is not None:
+                moved = theta - self.step_sizes * gradient
+            else:
+                size, epsilon, decay = scalars[step].tolist()
+                first = config.beta1 * first + (1.0 - config.beta1) * gradient
+                second = config.beta2 * second + (1.0 - config.beta2) * gradient.square()
+                moved = decay * theta - size * first / (second.sqrt() + epsilon)
             theta = torch.where(moving[:, None], moved, theta)
             num_steps = num_steps + moving
         return *poison_failed(theta, final_loss), num_steps
@@ -149,6 +156,7 @@ class TorchEngine:
 
     def _fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         start, coords, device = batch.start.flat(), batch.coords, self.device
+        step_sizes = None if batch.step_sizes is None else batch.step_sizes.flat()
         # The name keeps the draws of points apart from all other draws from an INR's key.
         keys = rng.fold(batch.keys, rng.hash_name("points"))
         num = len(start)
@@ -164,6 +172,7 @@ class TorchEngine:
                 coords=(coords if len(coords) == 1 else coords[signal_of]).to(device),
                 values=batch.values[signal_of].to(device),
                 point_keys=keys[rows].to(device),
+                step_sizes=None if step_sizes is None else step_sizes[rows].to(device),
             )
             kept = min(size, num - low)
             theta, final_loss, num_steps = fit.run(start[rows].to(device))

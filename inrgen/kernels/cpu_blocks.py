@@ -282,6 +282,27 @@ def adam_block(
 
 
 @intrinsic
+def step_block(typingctx, work, theta, stride, scale):
+    """Update LANES parameters by a plain gradient step.
+
+    Step sizes lie one stride on, in place of Adam's first moment; the gradient lies three on.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        e = _FitEmitter(context, builder, signature.args[0], arguments[0])
+        theta, stride = arguments[1:3]
+        value, step, gradient = (
+            e.place(builder.add(theta, builder.mul(stride, ir.Constant(INT, i)))) for i in (0, 1, 3)
+        )
+        slope = builder.fmul(e.load(gradient), e.splat(arguments[3]))
+        moved = builder.fsub(e.load(value), builder.fmul(e.load(step), slope))
+        e.store(moved, value)
+        return context.get_dummy_value()
+
+    return types.void(work, *[types.int64] * 2, types.float32), codegen
+
+
+@intrinsic
 def flush_denormals(typingctx):
     """Treat numbers under 1e-38 as zero in this thread from now on; x86 only.
 

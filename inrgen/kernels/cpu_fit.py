@@ -1,4 +1,4 @@
-"""The fitting kernel: forward, backward and Adam of one INR at a time, fused.
+"""The fitting kernel: forward, backward and update of one INR at a time, fused.
 
 Sizes are run-time numbers; the machine fixes only the register block (ROWS points by one or two
 vectors of LANES features). So one kernel, compiled once and kept on disk, serves every
@@ -21,6 +21,7 @@ from inrgen.kernels.cpu_blocks import (
     dot_block,
     flush_denormals,
     forward_block,
+    step_block,
     transpose_block,
     weight_block,
 )
@@ -190,8 +191,8 @@ def _scale_weights(work, hidden, half_turns):
 
 @njit
 @no_type_check
-def _update(work, layout, hidden, half_turns, scalars, adam):
-    """Update all parameters by one step of Adam."""
+def _update(work, layout, hidden, half_turns, scalars, adam, learned):
+    """Update all parameters by one step of Adam, or by their learned step sizes."""
     size, epsilon, decay = scalars[0], scalars[1], scalars[2]
     beta1, new1, beta2, new2 = adam
     begin = 0
@@ -201,10 +202,15 @@ def _update(work, layout, hidden, half_turns, scalars, adam):
         if l < len(hidden):
             h = hidden[l]
             end, scale = h.weight + (h.num_rows + 1) * h.width, half_turns[l]
-        for at in range(begin, end, LANES):
-            adam_block(
-                work, at, layout.num_state, scale, size, epsilon, decay, beta1, new1, beta2, new2
-            )
+        num_state = layout.num_state
+        if learned:
+            for at in range(begin, end, LANES):
+                step_block(work, at, num_state, scale)
+        else:
+            for at in range(begin, end, LANES):
+                adam_block(
+                    work, at, num_state, scale, size, epsilon, decay, beta1, new1, beta2, new2
+                )
         begin = end
 
 
@@ -269,8 +275,11 @@ def _loss_and_gradient(work, layout, hidden, half_turns, offset):
 
 @njit
 @no_type_check
-def _fit_one(work, job, coords, values, key):
-    """Fit the parameters in the workspace; return the last loss computed and the update count."""
+def _fit_one(work, job, coords, values, key, learned):
+    """Fit the parameters in the workspace; return the last loss computed and the update count.
+
+    With `learned`, step sizes lie in place of the first moment, and no update is Adam's.
+    """
     layout, num_steps, loss = job.layout[0], len(job.schedule), np.nan
     drawn = np.empty(layout.num_points if job.draws else 0, dtype=np.int64)
     if not job.draws:
@@ -282,7 +291,7 @@ def _fit_one(work, job, coords, values, key):
         loss = _loss_and_gradient(work, layout, job.hidden, job.half_turns, job.offset)
         if num_steps == 0 or not math.isfinite(loss) or loss <= job.stop:
             return loss, step
-        _update(work, layout, job.hidden, job.half_turns, job.schedule[step], job.adam)
+        _update(work, layout, job.hidden, job.half_turns, job.schedule[step], job.adam, learned)
     return loss, num_steps
 
 
@@ -291,17 +300,22 @@ def _compile_for(digest):
 
     @kept_on_disk
     @no_type_check
-    def fit_rows(work, job, signals, theta, final_loss, num_steps, begin, end):
+    def fit_rows(work, job, signals, theta, step_sizes, final_loss, num_steps, begin, end):
         # The mode belongs to the thread, and threads of the pool are new.
         flush_denormals()
+        learned, num_state = len(step_sizes) > 0, job.layout[0].num_state
         for row in range(begin, end):
             # Padding must start at zero, and NaN of the last fit must not survive.
             work[:] = 0.0
             for i in range(len(job.places)):
                 work[job.places[i]] = theta[row, i]
+            if learned:
+                for i in range(len(job.places)):
+                    work[num_state + job.places[i]] = step_sizes[row, i]
             signal = signals.signal_of[row]
             coords = signals.coords[signal if len(signals.coords) > 1 else 0]
-            loss, steps = _fit_one(work, job, coords, signals.values[signal], signals.keys[row])
+            values, key = signals.values[signal], signals.keys[row]
+            loss, steps = _fit_one(work, job, coords, values, key, learned)
             finite = math.isfinite(loss)
             for i in range(len(job.places)):
                 finite = finite and math.isfinite(work[job.places[i]])
@@ -314,7 +328,7 @@ def _compile_for(digest):
     return fit_rows
 
 
-# fit_rows(work, job, signals, theta, final_loss, num_steps, begin, end) fits rows begin..end-1 of
-# theta (b, p) in place, and fills final_loss and num_steps; job.layout describes work. It returns
-# the digest of its sources.
+# fit_rows(work, job, signals, theta, step_sizes, final_loss, num_steps, begin, end) fits rows
+# begin..end-1 of theta (b, p) in place, and fills final_loss and num_steps; job.layout describes
+# work. step_sizes is (b, p), or (0, p) for updates by Adam. It returns the digest of its sources.
 fit_rows = _compile_for(sources_digest(__file__, cpu_blocks.__file__, emitter.__file__))

@@ -16,10 +16,14 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.cpu_engine import CpuEngine
 from inrgen.fit.engine import Engine, FitBatch
+from inrgen.fit.gpu_engine import GpuEngine
 from inrgen.fit.torch_engine import TorchEngine
 
 ENGINES: list[Engine] = [TorchEngine(), CpuEngine(threads=2)]
 each_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
+# Learned step sizes go through batched torch on a GPU, which runs the same on a CPU.
+LEARNERS: list[Engine] = [*ENGINES, GpuEngine(device="cpu")]
+each_learner = pytest.mark.parametrize("engine", LEARNERS, ids=lambda e: e.name)
 
 
 def spec_of(widths: tuple[int, ...], omega: tuple[float, ...], offset: float = 0.5) -> InrSpec:
@@ -59,6 +63,13 @@ def smooth_batch(spec: InrSpec, shape: tuple[int, ...], num: int, init: InitConf
     )
 
 
+def with_step_sizes(spec: InrSpec, batch: FitBatch) -> FitBatch:
+    """The batch with a step size for each parameter, small enough that fits are not chaotic."""
+    keys = rng.keys(3, "step sizes", torch.arange(len(batch.start)))
+    flat = rng.uniform(keys, (spec.num_params,), 1e-4, 5e-3)
+    return replace(batch, step_sizes=Params.from_flat(spec, flat))
+
+
 def part(batch: FitBatch, rows: list[int]) -> FitBatch:
     """The INRs of a batch at rows, in that order."""
     index = torch.tensor(rows)
@@ -67,15 +78,22 @@ def part(batch: FitBatch, rows: list[int]) -> FitBatch:
         signal_of=batch.signal_of[index],
         keys=batch.keys[index],
         start=batch.start[index],
+        step_sizes=batch.step_sizes[index] if batch.step_sizes is not None else None,
     )
+
+
+def tensors(params: Params) -> list[torch.Tensor]:
+    """The tensors of params in the order of a flat row."""
+    return [t for pair in zip(params.weights, params.biases, strict=True) for t in pair]
 
 
 def literal_fit(spec: InrSpec, config: FitConfig, batch: FitBatch, row: int) -> np.ndarray:
     """Flat weights of an INR after config.num_steps, as in the papers, in float64."""
     start = batch.start[[row]].to(dtype=torch.float64)
-    theta = [
-        t[0].numpy().copy() for pair in zip(start.weights, start.biases, strict=True) for t in pair
-    ]
+    theta = [t[0].numpy().copy() for t in tensors(start)]
+    step_sizes = None
+    if batch.step_sizes is not None:
+        step_sizes = [t[row].double().numpy() for t in tensors(batch.step_sizes)]
     first, second = [np.zeros_like(t) for t in theta], [np.zeros_like(t) for t in theta]
     signal = int(batch.signal_of[row])
     coords = batch.coords[signal if len(batch.coords) > 1 else 0].double().numpy()
@@ -100,6 +118,9 @@ def literal_fit(spec: InrSpec, config: FitConfig, batch: FitBatch, row: int) -> 
         if config.schedule == "cosine":
             rate *= 0.5 * (1.0 + math.cos(math.pi * step / config.num_steps))
         for i, g in enumerate(gradient):
+            if step_sizes is not None:
+                theta[i] = theta[i] - step_sizes[i] * g
+                continue
             theta[i] = theta[i] * (1.0 - rate * config.weight_decay)
             first[i] = config.beta1 * first[i] + (1.0 - config.beta1) * g
             second[i] = config.beta2 * second[i] + (1.0 - config.beta2) * g * g
@@ -195,6 +216,76 @@ def test_a_target_is_measured_against_the_value_range(engine):
     in_wide = engine.fit(wide, replace(config, stop_psnr_db=20.0 + 20.0 * math.log10(2)), batch)
     in_narrow = engine.fit(narrow, config, batch)
     assert torch.equal(in_wide.num_steps, in_narrow.num_steps)
+
+
+@each_learner
+@pytest.mark.parametrize("points", [0, 13])
+@each_case
+def test_learned_step_sizes_take_plain_gradient_steps(engine, spec, shape, points):
+    """Six steps agree with the literal loop and with torch, and use nothing of Adam."""
+    config = FitConfig(num_steps=6, points_per_step=points, stop_psnr_db=None)
+    batch = with_step_sizes(spec, smooth_batch(spec, shape, 3, config.init))
+    found = engine.fit(spec, config, batch).params.flat()
+    reference = TorchEngine().fit(spec, config, batch).params.flat()
+    for row in range(3):
+        expected = literal_fit(spec, config, batch, row)
+        assert relative_gap(found[row].double().numpy(), expected) < 1e-5
+        assert relative_gap(found[row].numpy(), reference[row].numpy()) < 1e-5
+    other = replace(config, lr=0.3, beta1=0.1, weight_decay=0.5, schedule="cosine", warmup_steps=2)
+    assert torch.equal(engine.fit(spec, other, batch).params.flat(), found)
+
+
+@each_engine
+@pytest.mark.parametrize("points", [0, 13])
+@each_case
+def test_learned_step_sizes_keep_an_inr_apart_from_its_batch(engine, spec, shape, points):
+    config = FitConfig(num_steps=3, points_per_step=points, stop_psnr_db=None)
+    batch = with_step_sizes(spec, smooth_batch(spec, shape, 18, config.init))
+    together = engine.fit(spec, config, batch)
+    for rows in (list(range(17, -1, -1)), [5]):
+        some = engine.fit(spec, config, part(batch, rows))
+        assert torch.equal(some.params.flat(), together.params.flat()[rows])
+        assert torch.equal(some.final_loss, together.final_loss[rows])
+
+
+@each_learner
+def test_a_fit_with_learned_step_sizes_stops_at_its_target(engine):
+    spec, shape = CASES["published"]
+    config = FitConfig(num_steps=60, stop_psnr_db=15.0)
+    batch = with_step_sizes(spec, smooth_batch(spec, shape, 4, config.init))
+    stopped = engine.fit(spec, config, batch)
+    assert 0 < stopped.num_steps.min()
+    assert stopped.num_steps.max() < 60
+    assert (stopped.final_loss <= 10.0**-1.5).all()
+
+
+@each_learner
+@pytest.mark.parametrize("field", ["values", "start", "step_sizes"])
+def test_a_non_finite_row_of_a_learned_start_never_passes_for_a_fit(engine, field):
+    spec, shape = CASES["published"]
+    config = FitConfig(num_steps=6, stop_psnr_db=None)
+    batch = with_step_sizes(spec, smooth_batch(spec, shape, 4, config.init))
+    if field == "values":
+        values = batch.values.clone()
+        values[1, 3] = math.nan
+        bad = replace(batch, values=values)
+    else:
+        flat = getattr(batch, field).flat().clone()
+        flat[2:, 7] = math.inf
+        bad = replace(batch, **{field: Params.from_flat(spec, flat)})
+    result, whole = engine.fit(spec, config, bad), engine.fit(spec, config, batch)
+    assert result.params.flat()[2:].isnan().all()
+    assert result.final_loss[2:].isnan().all()
+    assert torch.equal(result.params.flat()[:2], whole.params.flat()[:2])
+
+
+@each_learner
+def test_step_sizes_of_other_shapes_are_refused(engine):
+    spec, shape = CASES["published"]
+    batch = with_step_sizes(spec, smooth_batch(spec, shape, 4, FitConfig().init))
+    few = replace(batch, step_sizes=batch.step_sizes[:3])
+    with pytest.raises(ValueError, match="step_sizes needs the shapes of start"):
+        engine.fit(spec, FitConfig(num_steps=1), few)
 
 
 @each_engine
