@@ -1,5 +1,6 @@
 """Shared parts of gpu_check's sections: machine, sizes, images, batches and a clock."""
 
+import gzip
 import math
 import statistics
 import time
@@ -9,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,7 +23,6 @@ from inrgen.core.siren import init_keys, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch, FitResult
-from inrgen.sources.mnist import find_idx, read_idx
 
 Row = dict[str, str | float | bool]
 
@@ -58,8 +59,14 @@ class Section(Protocol):
 @lru_cache(maxsize=1)
 def _train_images(data: Path) -> Float[Tensor, "b n 1"]:
     """Read all images of Fashion-MNIST's train file once; values in [0, 1]."""
-    path = find_idx(data / "FashionMNIST" / "raw", "train-images-idx3-ubyte")
-    pixels = torch.from_numpy(read_idx(path, 3).copy())
+    # Not through inrgen.sources, which needs packages that a GPU machine may lack.
+    path = data / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
+    if path.exists():
+        content = path.read_bytes()
+    else:
+        content = gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
+    # The header is 16 bytes: a magic number, then images, rows and columns.
+    pixels = torch.from_numpy(np.frombuffer(content, np.uint8, offset=16).copy()).view(-1, 28, 28)
     return pixels.flatten(1)[:, :, None].float() / 255.0
 
 
