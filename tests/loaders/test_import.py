@@ -3,10 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
-import inrgen
-
 
 def run(code: str) -> str:
     return subprocess.run(
@@ -24,18 +20,3 @@ def test_the_loader_does_without_zarr_ray_and_dask():
         "import sys, inrgen; inrgen.StreamLoader; print({'zarr', 'ray', 'dask'} & set(sys.modules))"
     )
     assert run(code) == "set()\n"
-
-
-def test_the_names_it_gives():
-    from inrgen.core.params import Params
-    from inrgen.core.spec import InrSpec
-    from inrgen.loaders.stream import StreamLoader
-    from inrgen.store.reader import open_store
-
-    assert inrgen.Params is Params
-    assert inrgen.InrSpec is InrSpec
-    assert inrgen.StreamLoader is StreamLoader
-    assert inrgen.open_store is open_store
-    assert set(inrgen.__all__) <= set(dir(inrgen))
-    with pytest.raises(AttributeError, match="has no attribute 'Streamer'"):
-        inrgen.Streamer  # noqa: B018
