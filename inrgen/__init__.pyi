@@ -3,6 +3,7 @@ from .api import augment as augment
 from .api import build as build
 from .api import export as export
 from .api import import_store as import_store
+from .api import learn_start as learn_start
 from .api import train as train
 from .core.params import Params as Params
 from .core.spec import InrSpec as InrSpec

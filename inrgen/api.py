@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 if TYPE_CHECKING:
+    from inrgen.fit.start import LearnedStart
     from inrgen.sources.config import SourceConfig
     from inrgen.store.reader import Store
     from inrgen.training.run import Run
@@ -86,6 +87,30 @@ def build(source: "str | SourceConfig", *, out: "str | Path", **options: Any) ->
     named = {"name": source} if isinstance(source, str) else {"source": source}
     run(make_config(BuildConfig, {**named, **options, "out": out}))
     return open_store(out)
+
+
+def learn_start(
+    source: "str | SourceConfig", *, out: "str | Path", **options: Any
+) -> "LearnedStart":
+    """Learn starts from which a few gradient steps fit an image, and return them.
+
+    Args:
+        source: a name, as in build, or a SourceConfig; only its training split is read.
+        out: the START file, which ends in .safetensors.
+        options: fields of LearnStartConfig and SourceConfig, such as data="DIR", views=10,
+            inner_steps=6, outer_steps=800, seed=0.
+
+    Raises:
+        ValueError: an option, the data, or a file that is there already does not fit.
+        OSError: the data cannot be read, or the file cannot be written.
+    """
+    from inrgen.commands.learn_start import LearnStartConfig
+    from inrgen.commands.learn_start import learn_start as run
+    from inrgen.fit.start import load_start
+
+    named = {"name": source} if isinstance(source, str) else {"source": source}
+    run(make_config(LearnStartConfig, {**named, **options, "out": Path(out)}))
+    return load_start(out)
 
 
 def align(store: "Store | str | Path", *, out: "str | Path", **options: Any) -> "Store":

@@ -1,6 +1,7 @@
-"""`inrgen info`: the contents of a store in a few lines."""
+"""`inrgen info`: the contents of a store, or of a START file, in a few lines."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InfoConfig:
-    """Print what a store holds: networks, conventions, recipe, counts and PSNR.
+    """Print what a store or a START file holds: networks, conventions, origin, counts and PSNR.
 
     Attributes:
-        store: the store's folder.
+        store: the store's folder, or a START file that ends in .safetensors.
         lineage: list the ancestors of a derived store back to the source, and check whether each
             is still in its place.
     """
@@ -66,8 +67,76 @@ class StoreInfo:
         return asdict(self)
 
 
-def info(config: InfoConfig) -> StoreInfo:
-    """Read a store's metadata and records, but no weights."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartInfo:
+    """Facts of a START file.
+
+    Attributes:
+        views: number of starts.
+        facts: origin of the starts; LearnedStart documents them.
+    """
+
+    start: str
+    views: int
+    inner_steps: int
+    spec: dict[str, Any]
+    facts: dict[str, Any]
+    size_bytes: int
+    sha256: str
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """One line for each fact."""
+        return "\n".join(
+            [
+                self.start,
+                f"starts: {self.views}, for {self.inner_steps} gradient steps",
+                "networks",
+                *(f"  {key}: {value}" for key, value in self.spec.items()),
+                *(f"{key}: {value}" for key, value in self.facts.items()),
+                f"{self.size_bytes:,} bytes, sha256 {self.sha256}",
+            ]
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The facts as plain values."""
+        return asdict(self)
+
+
+def info(config: InfoConfig) -> StoreInfo | StartInfo:
+    """Read a store's metadata and records, but no weights; or read a whole START file.
+
+    Raises:
+        ValueError: a START file is damaged, or was asked for its lineage.
+    """
+    path = config.store
+    # Stores are folders, so a file with this ending can only be a START file.
+    if isinstance(path, Path) and path.suffix == ".safetensors" and path.is_file():
+        if config.lineage:
+            raise ValueError(f"lineage is for stores; {path} is a START file")
+        return _describe_start(path)
+    return _describe_store(config)
+
+
+def _describe_start(path: Path) -> StartInfo:
+    from inrgen.fit.start import load_start
+
+    start = load_start(path)
+    return StartInfo(
+        start=str(path),
+        views=start.num_views,
+        inner_steps=start.inner_steps,
+        spec=start.spec.to_dict(),
+        facts=start.facts,
+        size_bytes=path.stat().st_size,
+        sha256=start.sha256,
+    )
+
+
+def _describe_store(config: InfoConfig) -> StoreInfo:
     from inrgen.store.lineage import walk_back
     from inrgen.store.queries import measure_quality
     from inrgen.store.reader import open_store

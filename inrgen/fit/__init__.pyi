@@ -8,6 +8,8 @@ from .engine import Engine as Engine
 from .engine import FitBatch as FitBatch
 from .engine import FitResult as FitResult
 from .engines import make_engine as make_engine
+from .learn_start import LearnStartSummary as LearnStartSummary
+from .learn_start_config import LearnStartConfig as LearnStartConfig
 from .recipes import Recipe as Recipe
 from .recipes import recipe as recipe
 from .start import LearnedStart as LearnedStart

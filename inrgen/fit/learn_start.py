@@ -1,0 +1,368 @@
+"""Learning of starts: the outer loop over training images, its checkpoint and its file.
+
+A start depends on its number, the seed and the images, never on the other starts, on threads or on
+interruptions.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+from tqdm import tqdm
+
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.executors.progress import show_progress
+from inrgen.fit.learn_start_config import LearnStartConfig
+from inrgen.fit.meta_sgd import (
+    MetaProblem,
+    MetaState,
+    first_state,
+    has_diverged,
+    has_lost,
+    keep_best,
+    roll_back,
+    step_positions,
+    update,
+)
+from inrgen.fit.recipes import recipe
+from inrgen.fit.start import VERSION, LearnedStart, load_start, save_start
+from inrgen.fit.start_checkpoint import (
+    check_identity,
+    checkpoint_path,
+    load_checkpoint,
+    save_checkpoint,
+)
+from inrgen.fit.training_images import TrainingImages, draw_points, open_images
+from inrgen.sources.base import Source
+from inrgen.sources.catalog import open_source
+from inrgen.sources.items import items_digest
+
+# One task then keeps a core busy for about a tenth of a second.
+_VALUES_AT_ONCE = 2**19
+_EVALUATIONS = 20
+_CHECKPOINT_S = 10.0
+_MAX_ROLLBACKS = 5
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnStartSummary:
+    """Summary of learn-start.
+
+    Attributes:
+        psnr_db: mean PSNR of held-out training images after the inner steps, over all starts.
+        seconds: duration of this run alone.
+        found: whether the file was there already.
+    """
+
+    out: str
+    views: int
+    architecture: str
+    inner_steps: int
+    psnr_db: float
+    num_held_out: int
+    seconds: float
+    size_bytes: int
+    sha256: str
+    found: bool
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """A short summary for people."""
+        did = "was there already" if self.found else f"learned in {self.seconds:.1f} s"
+        return (
+            f"{self.out}: {self.views} starts of {self.architecture}, {did}\n"
+            f"{self.psnr_db:.2f} dB on {self.num_held_out} held-out training images after "
+            f"{self.inner_steps} steps\n{self.size_bytes:,} bytes, sha256 {self.sha256}"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The summary as plain values."""
+        return asdict(self)
+
+
+def _choose_spec(config: LearnStartConfig, source: Source) -> InrSpec:
+    """The networks of recipe fast for the source's images, with the config's own widths."""
+    facts = source.facts
+    if facts.value_kind != "intensity" or facts.d_in != 2:
+        raise ValueError(
+            f"starts are learned for images of one size; {facts.name} gives {facts.value_kind} "
+            f"over {facts.d_in} coordinates"
+        )
+    spec = recipe("fast", facts).spec
+    omega = spec.omega[0] if config.omega is None else config.omega
+    hidden = spec.widths[1:-1] if config.hidden is None else config.hidden
+    return replace(spec, widths=(2, *hidden, spec.d_out), omega=(omega,) * len(hidden))
+
+
+def _identity(config: LearnStartConfig, source: Source, spec: InrSpec) -> dict[str, Any]:
+    """Everything that decides the bytes of a start, as plain values."""
+    return {
+        "source": config.training_source.identity(),
+        "items_sha256": items_digest(source.items),
+        "num_items": len(source.items),
+        "seed": config.seed,
+        "spec": spec.to_dict(),
+        "inner_steps": config.inner_steps,
+        "settings": config.settings,
+    }
+
+
+@contextmanager
+def _open_pool(threads: int | None) -> Iterator[ThreadPoolExecutor]:
+    """Threads for tasks. Each computes with one core, so that their number changes no sum."""
+    size = threads or len(os.sched_getaffinity(0))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(size, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Learner:
+    """The outer loop's problem and data on one device."""
+
+    config: LearnStartConfig
+    problem: MetaProblem
+    images: TrainingImages
+    pool: ThreadPoolExecutor
+
+    @property
+    def device(self) -> torch.device:
+        return self.problem.step_of.device
+
+    def _tasks(self, num_items: int, num_points: int) -> list[tuple[slice, slice]]:
+        """Starts and items of each task. The size of a task depends on neither starts nor threads.
+
+        A GPU takes everything at once.
+        """
+        if self.device.type != "cpu":
+            return [(slice(None), slice(None))]
+        width = num_points * max(self.problem.spec.widths)
+        size = max(1, _VALUES_AT_ONCE // width)
+        items = [slice(low, low + size) for low in range(0, num_items, size)]
+        starts = range(self.config.views)
+        return [(slice(v, v + 1), some) for v in starts for some in items]
+
+    def _sum(
+        self, work: Callable[[tuple[slice, slice]], tuple[Tensor, ...]], tasks: list
+    ) -> list[Tensor]:
+        """The sums of the results of tasks, for each start in the order of its items."""
+        totals: list[Tensor] = []
+        for (starts, _), parts in zip(tasks, self.pool.map(work, tasks), strict=True):
+            if not totals:
+                totals = [p.new_zeros(self.config.views, *p.shape[1:]) for p in parts]
+            for total, part in zip(totals, parts, strict=True):
+                total[starts] += part
+        return totals
+
+    def gradient(self, state: MetaState, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean loss of each start's batch in an outer step, and its gradients."""
+        config, num_starts = self.config, self.config.views
+        values = self.images.draw(config.seed, step, num_starts, config.batch)
+        coords = self.images.coords.to(self.device)
+        if config.points_per_step:
+            coords, values = draw_points(
+                self.images, values, config.seed, step, config.points_per_step
+            )
+            coords = coords.to(self.device)
+        values = values.to(self.device)
+
+        def work(task: tuple[slice, slice]) -> tuple[Tensor, ...]:
+            starts, items = task
+            at = coords if coords.ndim == 2 else coords[starts, items].flatten(0, 1)
+            return self.problem.outer_gradient(
+                state.start[starts], state.log_steps[starts], at, values[starts, items]
+            )
+
+        tasks = self._tasks(config.batch, values.shape[2])
+        loss, by_start, by_steps = (total / config.batch for total in self._sum(work, tasks))
+        return loss, by_start, by_steps
+
+    def measure(self, state: MetaState) -> Float64[Tensor, " k"]:
+        """Mean PSNR in dB of the held-out images after the inner steps, of each start."""
+        held_out, coords = (
+            part.to(self.device) for part in (self.images.held_out, self.images.coords)
+        )
+
+        def work(task: tuple[slice, slice]) -> tuple[Tensor, ...]:
+            starts, items = task
+            start, log_steps = state.start[starts], state.log_steps[starts]
+            some = held_out[items].expand(len(start), -1, -1, -1)
+            return (self.problem.held_out_db(start, log_steps, coords, some),)
+
+        tasks = self._tasks(len(held_out), held_out.shape[1])
+        return self._sum(work, tasks)[0] / len(held_out)
+
+    def advance(self, state: MetaState, step: int) -> MetaState:
+        """Take one outer step; starts that diverge go back to their best instead."""
+        config = self.config
+        loss, by_start, by_steps = self.gradient(state, step)
+        # a cosine to zero (SGDR, arXiv 1608.03983, without restarts)
+        factor = 0.5 * (1.0 + math.cos(math.pi * step / config.outer_steps))
+        moved = update(state, by_start, by_steps, config.lr * factor, config.step_lr * factor)
+        diverged = has_diverged(state, self.problem.spec.value_width, loss, by_start, by_steps)
+        return self._roll_back(moved, diverged, step)
+
+    def select(self, state: MetaState, step: int) -> MetaState:
+        """Measure every start, remember those that are better, and roll back those that are lost.
+
+        step: number of outer steps done.
+        """
+        found = self.measure(state)
+        _say(
+            f"step {step:,}: {float(found.mean()):.2f} dB on {len(self.images.held_out)} held-out "
+            f"images after {self.config.inner_steps} steps"
+        )
+        return self._roll_back(keep_best(state, found), has_lost(state, found), step)
+
+    def _roll_back(self, state: MetaState, diverged: Bool[Tensor, " k"], step: int) -> MetaState:
+        """Put diverged starts back to their best, and say so.
+
+        Raises ValueError if a start diverges again and again.
+        """
+        if not bool(diverged.any()):
+            return state
+        config, state = self.config, roll_back(state, diverged)
+        for view in diverged.nonzero().flatten().tolist():
+            if int(state.rollbacks[view]) > _MAX_ROLLBACKS:
+                raise ValueError(
+                    f"start {view} diverged {_MAX_ROLLBACKS + 1} times, the last time in outer "
+                    f"step {step}; lower lr ({config.lr:g}) or step_lr ({config.step_lr:g})"
+                )
+            _say(
+                f"start {view} diverged in step {step}; it goes on from its best "
+                f"({float(state.best_db[view]):.2f} dB) with half the learning rate"
+            )
+        return state
+
+
+def _say(text: str) -> None:
+    """Write a line to stderr without tearing a progress bar."""
+    tqdm.write(f"learn-start: {text}", file=sys.stderr)
+
+
+def _learn(learner: _Learner, identity: dict[str, Any], checkpoint: Path) -> MetaState:
+    """Run all outer steps that the checkpoint leaves to do."""
+    config = learner.config
+    state, first = first_state(learner.problem, config.seed, config.views), 0
+    if checkpoint.exists():
+        first, state = load_checkpoint(checkpoint, identity, state)
+    else:
+        state = learner.select(state, 0)
+    saved_at = time.monotonic()
+    every = max(1, config.outer_steps // _EVALUATIONS)
+    with show_progress("learn-start", config.outer_steps, first, "steps") as progress:
+        for step in range(first, config.outer_steps):
+            state, done = learner.advance(state, step), step + 1
+            measured = done % every == 0 or done == config.outer_steps
+            if measured:
+                state = learner.select(state, done)
+            if measured or time.monotonic() - saved_at > _CHECKPOINT_S:
+                save_checkpoint(checkpoint, identity, done, state)
+                saved_at = time.monotonic()
+            progress.advance(1)
+    return state
+
+
+def _as_start(learner: _Learner, identity: dict[str, Any], state: MetaState) -> LearnedStart:
+    """The best starts of a finished loop, with their facts."""
+    spec, found = learner.problem.spec, state.best_db.cpu()
+    steps = state.best_log_steps.exp()[:, learner.problem.step_of]
+    facts = {k: v for k, v in identity.items() if k not in ("spec", "inner_steps")}
+    return LearnedStart(
+        spec=spec,
+        params=Params.from_flat(spec, state.best_start.cpu()),
+        step_sizes=Params.from_flat(spec, steps.cpu()),
+        inner_steps=learner.config.inner_steps,
+        facts={
+            **json.loads(json.dumps(facts)),
+            "guide": "none",
+            "psnr_db": float(found.mean()),
+            "psnr_db_of_starts": found.tolist(),
+            "num_held_out": len(learner.images.held_out),
+            "rollbacks": int(state.rollbacks.sum()),
+            "version": VERSION,
+            "inrgen_version": version("inrgen"),
+        },
+    )
+
+
+def _summarise(out: Path, start: LearnedStart, seconds: float, found: bool) -> LearnStartSummary:
+    return LearnStartSummary(
+        out=str(out),
+        views=start.num_views,
+        architecture=start.spec.architecture,
+        inner_steps=start.inner_steps,
+        psnr_db=start.facts["psnr_db"],
+        num_held_out=start.facts["num_held_out"],
+        seconds=seconds,
+        size_bytes=out.stat().st_size,
+        sha256=start.sha256,
+        found=found,
+    )
+
+
+def learn_start(config: LearnStartConfig) -> LearnStartSummary:
+    """Learn starts from a source's training images, and write them to config.out.
+
+    The same call resumes a run that was stopped, and finds a finished file.
+
+    Raises:
+        ValueError: the source, a file that is there already or a setting does not fit, or the
+            outer loop diverges again and again.
+        OSError: the data cannot be read, or the file cannot be written.
+    """
+    began = time.perf_counter()
+    source = open_source(config.training_source)
+    spec = _choose_spec(config, source)
+    identity = _identity(config, source, spec)
+    if config.out.exists():
+        start = load_start(config.out)
+        facts = {"spec": spec.to_dict(), "inner_steps": start.inner_steps, **start.facts}
+        there = {name: facts.get(name) for name in identity} | {"spec": start.spec.to_dict()}
+        check_identity(config.out, there, json.loads(json.dumps(identity)))
+        return _summarise(config.out, start, time.perf_counter() - began, found=True)
+    problem = MetaProblem(
+        spec=spec,
+        inner_steps=config.inner_steps,
+        second_order=config.order == 2,
+        step_of=step_positions(spec, config.step_sizes).to(_device(config.device)),
+    )
+    images, checkpoint = open_images(source, spec, config.seed), checkpoint_path(config.out)
+    with _open_pool(config.threads) as pool:
+        learner = _Learner(config=config, problem=problem, images=images, pool=pool)
+        start = _as_start(learner, identity, _learn(learner, identity, checkpoint))
+    save_start(config.out, start)
+    checkpoint.unlink(missing_ok=True)
+    return _summarise(config.out, start, time.perf_counter() - began, found=False)
+
+
+def _device(name: str) -> torch.device:
+    """The device by name. Raises ValueError where there is none."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used: {reason}") from error

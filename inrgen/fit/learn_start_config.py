@@ -1,0 +1,100 @@
+"""Settings of learn-start, light enough for a command line's help: nothing here imports torch."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
+
+from inrgen.core.arguments import LocalPath
+from inrgen.sources.config import SourceConfig
+
+StepSizes = Literal["parameter", "layer", "one"]
+Order = Literal[1, 2]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnStartConfig:
+    """Learn starts and step sizes, so that a few gradient steps fit an image; resumes when rerun.
+
+    Only the training split is read, and no labels. A part of its images is held out to choose the
+    best start. The options before device decide the result.
+
+    Attributes:
+        source: the data set of images of one size; only its training split is read.
+        out: the START file, which ends in .safetensors.
+        views: starts to learn. View v of every item then begins at start v; more views do not
+            change the ones before.
+        hidden: widths of the hidden layers, instead of 32 32.
+        omega: frequency of every sine layer, instead of 30.
+        inner_steps: gradient steps that fit an image.
+        step_sizes: learn a step size for each parameter, for each layer, or one for each start.
+        order: 2 differentiates through the gradient steps; 1 treats their gradients as constants,
+            in half the time.
+        outer_steps: updates of every start.
+        batch: images in an update of one start.
+        lr: learning rate of the starts, falling to zero along a cosine.
+        step_lr: learning rate of the logarithms of the step sizes, falling likewise.
+        points_per_step: pixels drawn anew for each update and image; 0 takes all of them.
+        seed: seed of all randomness.
+        device: cpu, cuda or cuda:N; the last bits of a start depend on it.
+        threads: cores to use, which change no bit of the result; the default is all of them.
+    """
+
+    source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
+    out: LocalPath
+    views: int = 10
+    hidden: tuple[int, ...] | None = None
+    omega: float | None = None
+    inner_steps: int = 6
+    step_sizes: StepSizes = "parameter"
+    order: Order = 2
+    outer_steps: int = 800
+    batch: int = 32
+    lr: float = 3e-4
+    step_lr: float = 2e-2
+    points_per_step: int = 0
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        # Learning from images that later test a network would leak them into its training data.
+        if self.source.split not in ("all", "train"):
+            raise ValueError(f"split must be train; starts learn from no {self.source.split} items")
+        if self.out.suffix != ".safetensors":
+            raise ValueError(f"out must end in .safetensors; got {self.out}")
+        for name in ("views", "inner_steps"):
+            if not 1 <= getattr(self, name) <= 1000:
+                raise ValueError(f"{name} must be from 1 to 1000; got {getattr(self, name)}")
+        for name in ("outer_steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.points_per_step < 0:
+            raise ValueError(f"points_per_step must not be negative; got {self.points_per_step}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1; got {self.threads}")
+        for name in ("lr", "step_lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite; got {getattr(self, name)}")
+        if self.step_sizes not in get_args(StepSizes):
+            raise ValueError(
+                f"step_sizes must be one of {get_args(StepSizes)}; got {self.step_sizes!r}"
+            )
+        if self.order not in get_args(Order):
+            raise ValueError(f"order must be 1 or 2; got {self.order}")
+
+    @property
+    def training_source(self) -> SourceConfig:
+        """The source with its training split alone."""
+        return replace(self.source, split="train")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the outer loop, as the START file records them."""
+        names = ("step_sizes", "order", "outer_steps", "batch", "lr", "step_lr", "points_per_step")
+        # Kinds of devices differ in their last bits, their numbers do not.
+        return {name: getattr(self, name) for name in names} | {
+            "views": self.views,
+            "device": self.device.split(":")[0],
+        }
