@@ -44,6 +44,11 @@ class Run:
     path: Path
     result: TrainResult
 
+    @property
+    def test_accuracy(self) -> float:
+        """Share of test rows that the best epoch classifies rightly; NaN without labels."""
+        return self.result.test_accuracy
+
     def classifier(self, device: torch.device | str = "cpu") -> Classifier:
         """The network of the best epoch with its normalisation, in evaluation mode."""
         return load_model(self.path, device).classifier
