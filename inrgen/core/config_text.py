@@ -15,7 +15,7 @@ import difflib
 import math
 import re
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -108,16 +108,6 @@ def read_config(named: NamedFields, default: Config, kind: str) -> Config:
     return dataclasses.replace(default, **values)  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownVariableType]
 
 
-def write_config(name: str, config: Config, default: Config) -> str:
-    """Write a config as text: its name, then every field that differs from the default."""
-    changed = [
-        f"{key}={_write_value(getattr(config, key))}"
-        for key in field_types(config)
-        if getattr(config, key) != getattr(default, key)
-    ]
-    return ",".join([name, *changed])
-
-
 def read_value(text: str, wanted: Any, name: str) -> Any:
     """Read a value of one type from its text.
 
@@ -181,12 +171,3 @@ def _describe(wanted: Any) -> str:
     if words is not None:
         return " or ".join(words)
     return {int: "a whole number", float: "a finite number"}.get(wanted, "text")
-
-
-def _write_value(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        parts = [_write_value(part) for part in value]
-        return ("/" if any("-" in part for part in parts) else "-").join(parts)
-    return str(value)

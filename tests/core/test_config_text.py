@@ -1,6 +1,6 @@
 """Configs are the same after a round trip through text, and errors name the nearest known word."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import pytest
@@ -12,7 +12,6 @@ from inrgen.core.config_text import (
     read_value,
     split_names,
     split_one_name,
-    write_config,
 )
 
 
@@ -44,6 +43,25 @@ samples = st.builds(
     axes=st.one_of(st.none(), st.just((0, 1))),
     stop=st.one_of(st.none(), finite),
 )
+
+
+def _write_value(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        parts = [_write_value(part) for part in value]
+        return ("/" if any("-" in part for part in parts) else "-").join(parts)
+    return str(value)
+
+
+def write_config(name: str, config: Sample, default: Sample) -> str:
+    """The text of a config: its name, then every field that differs from the default."""
+    changed = [
+        f"{field.name}={_write_value(getattr(config, field.name))}"
+        for field in fields(config)
+        if getattr(config, field.name) != getattr(default, field.name)
+    ]
+    return ",".join([name, *changed])
 
 
 @given(config=samples)
