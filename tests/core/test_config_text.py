@@ -1,7 +1,8 @@
 """Configs are the same after a round trip through text, and errors name the nearest known word."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
