@@ -31,11 +31,13 @@ def _nested(config_class: type) -> dict[str, type]:
     return found
 
 
+def _own_names(config_class: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(config_class)}
+
+
 def _field_names(config_class: type) -> set[str]:
     """All keywords that make_config takes for a config class."""
-    nested = _nested(config_class)
-    names = {field.name for field in dataclasses.fields(config_class)}
-    return names.union(*map(_field_names, nested.values()))
+    return _own_names(config_class).union(*map(_field_names, _nested(config_class).values()))
 
 
 def make_config(config_class: type[Config], values: Mapping[str, Any]) -> Config:
@@ -50,7 +52,7 @@ def make_config(config_class: type[Config], values: Mapping[str, Any]) -> Config
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"{name} is no option of {config_class.__name__}{hint}")
-    own = {field.name for field in dataclasses.fields(config_class)}
+    own = _own_names(config_class)
     arguments = {name: value for name, value in values.items() if name in own}
     for name, kind in _nested(config_class).items():
         inner = {k: v for k, v in values.items() if k in _field_names(kind) and k not in own}

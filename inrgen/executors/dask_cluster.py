@@ -26,7 +26,9 @@ class DaskExecutor:
         self._client, self._max_tasks = client, max_tasks
 
     def capacity(self) -> int:
-        return self._max_tasks or 2 * max(1, sum(self._client.nthreads().values()))
+        # Dask declares answers of a synchronous client as coroutines.
+        threads: Any = self._client.nthreads()
+        return self._max_tasks or 2 * max(1, sum(threads.values()))
 
     def submit(self, function: Callable[[Any], Any], task: Any) -> Future:
         # pure=True would take two equal tasks for one
@@ -34,10 +36,10 @@ class DaskExecutor:
 
     def wait(self, handles: Sequence[Future]) -> list[Future]:
         try:
-            done = wait(list(handles), _WAIT_S, "FIRST_COMPLETED").done
+            found: Any = wait(list(handles), _WAIT_S, "FIRST_COMPLETED")
         except TimeoutError:
             return []
-        return [handle for handle in handles if handle in done]
+        return [handle for handle in handles if handle in found.done]
 
     def result(self, handle: Future) -> Any:
         try:
