@@ -282,7 +282,7 @@ def test_an_unwritable_place_is_named(tmp_path):
 _AS_NOBODY = """
 import os, sys
 from inrgen.cli import main
-import inrgen.commands.build, sklearn.datasets
+import inrgen.commands.build, inrgen.fit.build, sklearn.datasets
 if os.getuid() == 0:
     os.setuid(65534)
 sys.exit(main(["build", "digits", "--limit", "2", "--workers", "0", "--out", sys.argv[1]]))
@@ -290,6 +290,8 @@ sys.exit(main(["build", "digits", "--limit", "2", "--workers", "0", "--out", sys
 
 
 LOCAL = {
+    ("build", "start"): ["digits", "--out", "store", "--start", "URL"],
+    ("verify", "start"): ["store", "--start", "URL"],
     ("demo", "out"): ["--out", "URL"],
     ("render", "out"): ["store", "--out", "URL"],
     ("extract", "out"): ["store", "0", "--out", "URL/x.ply"],

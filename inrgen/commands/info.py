@@ -50,11 +50,16 @@ class StoreInfo:
 
     def text(self) -> str:
         """The facts, a line each."""
+        from inrgen.store.lineage import describe_start
+
         lines = [self.store]
         for spec_id, spec in self.specs.items():
             lines.append(f"networks {spec_id}")
             lines += [f"  {key}: {value}" for key, value in spec.items()]
-        lines += [f"{key}: {value}" for key, value in (self.identity | self.about).items()]
+        facts = self.identity | self.about
+        if isinstance(facts.get("start"), dict):
+            facts["start"] = describe_start(facts["start"])
+        lines += [f"{key}: {value}" for key, value in facts.items()]
         lines += self.quality.lines()
         if self.quality.rows < self.rows_planned:
             lines.append(f"unfinished: {self.rows_planned - self.quality.rows:,} INRs to go")

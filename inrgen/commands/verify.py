@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from inrgen.core.arguments import StoreArgument
+from inrgen.core.arguments import OptionalLocalPath, StoreArgument
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
 from inrgen.store.layout import STATISTICS
@@ -25,12 +25,15 @@ class VerifyConfig:
             derived store are computed again from its parent, bit for bit.
         data: for repair, the folder that holds the data set, as for build. For a derived store it
             is the parent, which is otherwise looked for where it was.
+        start: for repair of a store that was built from a learned start, the START file; without
+            it the start that is shipped for the source.
         workers: for repair, fits at a time; 0 is this process alone, without Ray.
     """
 
     store: tyro.conf.Positional[StoreArgument]
     repair: bool = False
     data: str | None = None
+    start: OptionalLocalPath = None
     workers: int | None = 0
 
 
@@ -109,7 +112,10 @@ def _repair_blocks(config: VerifyConfig, report: "VerifyReport") -> tuple[int, i
         return 0, remake_blocks(config.store, config.data, report.bad_blocks)
     duplicates = any(finding.kind == "duplicate" for finding in report.findings)
     executor = ExecutorConfig(scheduler="ray", workers=config.workers)
-    return repair_store(config.store, config.data, report.bad_blocks, duplicates, executor), 0
+    refitted = repair_store(
+        config.store, config.data, report.bad_blocks, duplicates, executor, config.start
+    )
+    return refitted, 0
 
 
 def verify(config: VerifyConfig) -> VerifySummary:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class BuildSummary:
     """Summary of a build. Quality is the whole store's; all else counts this run alone.
 
     waiting maps each GPU to its idle share between its first fit and its last; it is empty on
-    CPUs.
+    CPUs. notes are sentences about the fits.
     """
 
     store: str
@@ -36,6 +37,7 @@ class BuildSummary:
     rows_per_s: float
     quality: Quality
     waiting: dict[str, float]
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -50,7 +52,9 @@ class BuildSummary:
             f"{gpu} waited for data {share:.0%} of the time (less with a smaller --gpu-share)"
             for gpu, share in self.waiting.items()
         ]
-        return "\n".join([f"{self.store}: {done}{rate}", *waits, *self.quality.lines()])
+        return "\n".join(
+            [f"{self.store}: {done}{rate}", *self.notes, *waits, *self.quality.lines()]
+        )
 
     def document(self) -> dict[str, Any]:
         """The summary as plain values."""
@@ -91,6 +95,7 @@ def build_store(config: BuildConfig) -> BuildSummary:
         rows_per_s=fitted / seconds,
         quality=measure_quality(open_store(store)),
         waiting=idle_shares(busy),
+        notes=() if plan.start is None else plan.start.notes(plan.fit_plan.fit.num_steps),
     )
 
 
@@ -114,6 +119,7 @@ def repair_store(
     bad_blocks: dict[str, list[int]],
     find_misnamed: bool,
     executor: ExecutorConfig,
+    start: str | Path | None = None,
 ) -> int:
     """Write the damaged blocks of a built store again; returns the number of rows refitted.
 
@@ -121,11 +127,13 @@ def repair_store(
         data: the folder of the source's files.
         bad_blocks: the damaged blocks of each spec.
         find_misnamed: also repair blocks whose records name other items than the source has.
+        start: the START file of a store that was built from one; by default the shipped one.
 
-    Raises ValueError when the source now has other items than the store was built from.
+    Raises ValueError when the source now has other items than the store was built from, or when
+    its START is not at hand.
     """
     opened = open_store(location)
-    plan = plan_of_store(opened, data)
+    plan = plan_of_store(opened, data, start)
     blocks = bad_blocks.get(plan.fit_plan.spec.spec_id, [])
     # Such a block has sound checksums, so only its names betray it.
     if find_misnamed:

@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from inrgen.core.arguments import StoreArgument
+from inrgen.core.arguments import OptionalLocalPath, StoreArgument
 from inrgen.executors.config import ExecutorConfig
 from inrgen.sources.config import SourceConfig
 
 RecipeName = Literal["published", "fast", "signed", "sharp", "teach", "inr2vec"]
+# A learned start is no recipe that varies: it brings its own networks and step sizes.
+BuildRecipe = Literal[RecipeName, "learned"]
 EngineChoice = Literal["auto", "torch", "cpu", "gpu"]
 
 
@@ -24,12 +26,18 @@ class BuildConfig:
     Attributes:
         source: the data set.
         out: the store's folder, created if missing, or s3://BUCKET/PREFIX.
-        views: fits of each item, each from its own random initialisation.
-        recipe: published follows the augmentation study. fast takes a quarter of the time, and its
-            weights teach as well or better. signed is for images whose weights will be aligned
-            with signs, or read by networks that know signs. sharp is for reconstruction; its
-            weights teach a classifier little. teach is for shapes whose weights teach, at the cost
-            of detail. inr2vec fits shapes with that study's large network.
+        views: fits of each item, each from its own random initialisation or learned start; the
+            default is 10, or all starts of a START.
+        recipe: the default is published, or learned with start. published follows the augmentation
+            study. fast takes a quarter of the time, and its weights teach as well or better. signed
+            is for images whose weights will be aligned with signs, or read by networks that know
+            signs. sharp is for reconstruction; its weights teach a classifier little. teach is for
+            shapes whose weights teach, at the cost of detail. inr2vec fits shapes with that study's
+            large network. learned takes the start that inrgen ships for the source: a few steps,
+            whose weights teach best.
+        start: a START file of `inrgen learn-start`: view v of every item takes a few plain
+            gradient steps from start v, with the step sizes learned for it. It settles the
+            networks and the number of steps.
         engine: the program that fits; auto takes the fastest that can fit this network.
         seed: seed of all randomness of the build.
         stop_psnr: PSNR in dB at which a fit stops early, instead of the recipe's (40 dB, none for
@@ -50,8 +58,9 @@ class BuildConfig:
 
     source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
     out: StoreArgument
-    views: int = 10
-    recipe: RecipeName = "published"
+    views: int | None = None
+    recipe: BuildRecipe | None = None
+    start: OptionalLocalPath = None
     engine: EngineChoice = "auto"
     seed: int = 0
     stop_psnr: float | None = None
@@ -66,7 +75,7 @@ class BuildConfig:
     gpu_share: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.views < 1:
+        if self.views is not None and self.views < 1:
             raise ValueError(f"views must be at least 1; got {self.views}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
@@ -79,6 +88,22 @@ class BuildConfig:
         # NaN compares as false with everything, so it would mark no row.
         if self.min_psnr is not None and not math.isfinite(self.min_psnr):
             raise ValueError(f"min_psnr must be finite, or left out; got {self.min_psnr}")
+        if self.start is not None or self.recipe == "learned":
+            self._check_learned()
+
+    def _check_learned(self) -> None:
+        """Refuse options that a learned start settles, so that none is ignored silently."""
+        if self.recipe not in (None, "learned"):
+            raise ValueError(f"start needs recipe learned, or none; got {self.recipe}")
+        others = ("hidden", "omega", "lr", "shared", "stop_psnr")
+        values = {name: getattr(self, name) for name in others}
+        # "is", because 0 equals False
+        given = [name for name, v in values.items() if v is not None and v is not False]
+        if given:
+            raise ValueError(
+                "a learned start brings its own networks and step sizes; leave out "
+                + ", ".join(given)
+            )
 
     @property
     def executor(self) -> ExecutorConfig:

@@ -2,13 +2,22 @@
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from inrgen.core.spec import InrSpec
-from inrgen.fit.build_config import BuildConfig, RecipeName
+from inrgen.fit.build_config import BuildConfig, BuildRecipe, RecipeName
 from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.engines import resolve_engine
 from inrgen.fit.recipes import recipe
+from inrgen.fit.start_plan import (
+    StartChoice,
+    choose_start,
+    find_recorded_start,
+    fit_of_start,
+    learned_fit,
+    learned_fit_facts,
+)
 from inrgen.sources.base import SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
@@ -18,6 +27,7 @@ from inrgen.store.reader import Store
 
 # A block of shapes then has at most 250 rows: 3 minutes on one core with the default recipe.
 _SHAPE_CHUNK_ROWS = 16
+_VIEWS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,20 +35,22 @@ class BuildPlan:
     """All that decides a build's result.
 
     items_sha256 is the digest of the source's list of items, so that a build cannot resume on
-    other files.
+    other files. start is the learned start of recipe learned; None for all other recipes.
     """
 
     source: SourceConfig
     items_sha256: str
-    recipe: RecipeName
+    recipe: BuildRecipe
     fit_plan: FitPlan
     engine: str
     layout: Layout
+    start: StartChoice | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """Identity that the store records; a build that resumes must have the same."""
-        return {
+        fit = self.fit_plan.fit
+        identity = {
             # Renaming a key here would make every existing store refuse to resume.
             "source": self.source.identity(),
             "items": {
@@ -47,17 +59,21 @@ class BuildPlan:
             },
             "recipe": self.recipe,
             "spec": self.fit_plan.spec.to_dict(),
-            "fit": self.fit_plan.fit.to_dict(),
+            "fit": fit.to_dict() if self.start is None else learned_fit_facts(fit),
             "engine": self.engine,
             "seed": self.fit_plan.seed,
             "views": self.fit_plan.views,
             "min_psnr_db": self.fit_plan.min_psnr_db,
         }
+        # Stores without a start must keep their identity, so they have no such key.
+        return identity if self.start is None else identity | {"start": self.start.identity}
 
 
-def _vary_recipe(config: BuildConfig, facts: SourceFacts) -> tuple[InrSpec, FitConfig]:
+def _vary_recipe(
+    config: BuildConfig, name: RecipeName, facts: SourceFacts
+) -> tuple[InrSpec, FitConfig]:
     """The recipe's networks and fit, with the config's own values in place of the recipe's."""
-    chosen = recipe(config.recipe, facts)
+    chosen = recipe(name, facts)
     spec, fit = chosen.spec, chosen.fit
     if config.hidden is not None:
         widths = (spec.d_in, *config.hidden, spec.d_out)
@@ -88,17 +104,25 @@ def _plan_layout(num_items: int, views: int, facts: SourceFacts) -> Layout:
 
 def plan_build(config: BuildConfig) -> BuildPlan:
     """Read the source's list of items, and settle all that the result depends on."""
-    source = open_source(config.source)
-    spec, fit = _vary_recipe(config, source.facts)
+    source, name = open_source(config.source), config.recipe or "published"
+    choice = choose_start(config, source.facts)
+    views = config.views or (_VIEWS if choice is None else choice.start.num_views)
+    if choice is not None:
+        name, spec = "learned", choice.start.spec
+        fit = fit_of_start(choice.start, config.num_steps)
+    else:
+        assert name != "learned", "choose_start finds a start or raises"
+        spec, fit = _vary_recipe(config, name, source.facts)
     return BuildPlan(
         source=config.source,
         items_sha256=items_digest(source.items),
-        recipe=config.recipe,
+        recipe=name,
         fit_plan=FitPlan(
-            spec=spec, fit=fit, seed=config.seed, views=config.views, min_psnr_db=config.min_psnr
+            spec=spec, fit=fit, seed=config.seed, views=views, min_psnr_db=config.min_psnr
         ),
         engine=resolve_engine(config.engine, spec, fit),
-        layout=_plan_layout(len(source.items), config.views, source.facts),
+        layout=_plan_layout(len(source.items), views, source.facts),
+        start=choice,
     )
 
 
@@ -116,29 +140,35 @@ def source_of_store(store: Store, data: str | None) -> SourceConfig:
     return SourceConfig.from_identity(recorded, data)
 
 
-def plan_of_store(store: Store, data: str | None) -> BuildPlan:
+def plan_of_store(store: Store, data: str | None, start: str | Path | None = None) -> BuildPlan:
     """The plan that a store was built by, read from the store itself.
 
     Args:
         data: the folder of the source's files; a store does not record it.
+        start: the START file of a store that was built from one; by default the shipped one.
 
     Raises:
-        ValueError: the store was not made by a build, or the source now has other items.
+        ValueError: the store was not made by a build, the source now has other items, or the
+            START is missing or another one.
+        FileNotFoundError: there is no such START.
     """
     recorded, source = store.identity, source_of_store(store, data)
+    choice = find_recorded_start(recorded.get("start"), source.name, store.spec.architecture, start)
+    fit = recorded["fit"]
     plan = BuildPlan(
         source=source,
         items_sha256=items_digest(open_source(source).items),
         recipe=recorded["recipe"],
         fit_plan=FitPlan(
             spec=store.spec,
-            fit=FitConfig.from_dict(recorded["fit"]),
+            fit=FitConfig.from_dict(fit) if choice is None else learned_fit(**fit),
             seed=recorded["seed"],
             views=recorded["views"],
             min_psnr_db=recorded["min_psnr_db"],
         ),
         engine=recorded["engine"],
         layout=store.layouts[store.spec.spec_id],
+        start=choice,
     )
     # A refit with any difference would not give the rows that were lost.
     if plan.identity != recorded:

@@ -21,6 +21,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitPlan
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.gpu_idle import BusyInterval, gpu_name
+from inrgen.fit.start import LearnedStart
 from inrgen.fit.surface import ShapeQuality, measure_shape
 from inrgen.sources.base import BadSignal, Item, Signal
 from inrgen.store.records import FitRecord, FitStatus
@@ -140,11 +141,20 @@ def _status(plan: FitPlan, loss: float, psnr: float, num_steps: int) -> tuple[Fi
     return "ok", ""
 
 
-def _batch(plan: FitPlan, items: Sequence[Item], signals: Sequence[Signal]) -> FitBatch:
+def _batch(
+    plan: FitPlan,
+    items: Sequence[Item],
+    signals: Sequence[Signal],
+    learned: LearnedStart | None,
+) -> FitBatch:
     """All views of signals of one shape; each INR's keys come from its item and view."""
     hashes = rng.hash_items(item.item_id for item in items).repeat_interleave(plan.views)
     views = torch.arange(plan.views).repeat(len(items))
-    init = plan.fit.init
+    if learned is None:
+        init = plan.fit.init
+        start = initialise(plan.spec, init, init_keys(plan.seed, init, hashes, views))
+    else:
+        start = learned.params[views]
     # Signals on a grid share its coordinates; loose points bring their own.
     alike = signals[:1] if signals[0].coords is None else signals
     return FitBatch(
@@ -152,7 +162,8 @@ def _batch(plan: FitPlan, items: Sequence[Item], signals: Sequence[Signal]) -> F
         values=torch.stack([target_values(plan.spec, s) for s in signals]),
         signal_of=torch.arange(len(items)).repeat_interleave(plan.views),
         keys=rng.keys(plan.seed, "fit", hashes, views),
-        start=initialise(plan.spec, init, init_keys(plan.seed, init, hashes, views)),
+        start=start,
+        step_sizes=None if learned is None else learned.step_sizes[views],
     )
 
 
@@ -174,11 +185,15 @@ class _FittedGroup:
 
 
 def _fit_group(
-    plan: FitPlan, engine: Engine, items: Sequence[Item], signals: Sequence[Signal]
+    plan: FitPlan,
+    engine: Engine,
+    items: Sequence[Item],
+    signals: Sequence[Signal],
+    start: LearnedStart | None,
 ) -> _FittedGroup:
     """Fit all views of signals of one shape, and measure each row."""
     began = time.perf_counter()
-    batch = _batch(plan, items, signals)
+    batch = _batch(plan, items, signals, start)
     begin_s = time.time()  # wall time, which the processes of a machine share
     result = engine.fit(plan.spec, plan.fit, batch)
     # Not from final_loss: that is from before the last update, and perhaps of drawn points alone.
@@ -226,6 +241,7 @@ def fit_block(
     load: Iterable[Signal | BadSignal],
     first_row: int,
     on_rows: OnRows = ignore_rows,
+    start: LearnedStart | None = None,
 ) -> FittedRows:
     """Fit every view of every item.
 
@@ -237,6 +253,8 @@ def fit_block(
         load: one signal an item, in the same order, or the reason why it cannot be read.
         first_row: the row of the first item's first view in the spec's array.
         on_rows: called with the number of rows that were just done.
+        start: a learned start with plan.spec and an entry for each view; by default views start
+            at random.
     """
     # NaN from the start, so that a row that nobody fits can never pass for weights.
     flat = np.full((len(items) * plan.views, plan.spec.num_params), np.nan, dtype=np.float32)
@@ -245,7 +263,7 @@ def fit_block(
     busy: list[BusyInterval] = []
     for group in _groups(plan, engine, _readable(load, unreadable)):
         positions, signals = zip(*group, strict=True)
-        fitted = _fit_group(plan, engine, [items[at] for at in positions], signals)
+        fitted = _fit_group(plan, engine, [items[at] for at in positions], signals, start)
         rows = [at * plan.views + view for at in positions for view in range(plan.views)]
         flat[rows] = fitted.rows
         outcomes |= dict(zip(rows, fitted.outcomes, strict=True))

@@ -14,6 +14,7 @@ from inrgen.fit.config import FitPlan
 from inrgen.fit.engines import make_engine
 from inrgen.fit.gpu_idle import BusyInterval
 from inrgen.fit.plan import BuildPlan
+from inrgen.fit.start_plan import StartFile, read_start
 from inrgen.fit.views import FittedRows, OnRows, fit_block, ignore_rows
 from inrgen.sources.base import BadSignal, Signal, Source
 from inrgen.sources.catalog import open_source
@@ -28,7 +29,7 @@ from inrgen.store.writer import StagedBlock, stage_block
 class BlockTask:
     """One block to fit. It holds only paths and plain values, so that it can travel anywhere.
 
-    threads limits the engine; None leaves it every core.
+    threads limits the engine; None leaves it every core. start is the START of recipe learned.
     """
 
     store: str
@@ -39,6 +40,7 @@ class BlockTask:
     threads: int | None
     layout: Layout
     block: int
+    start: StartFile | None = None
 
     @property
     def items(self) -> range:
@@ -84,6 +86,7 @@ def block_tasks(
             threads=None if executor.backend == "serial" else 1,
             layout=plan.layout,
             block=block,
+            start=None if plan.start is None else plan.start.file,
         )
         for block in blocks
     ]
@@ -121,6 +124,7 @@ def _fit_items(task: BlockTask, indices: range, on_rows: OnRows) -> FittedRows:
         _load_signals(source, indices),
         first_row=indices.start * task.fit_plan.views,
         on_rows=on_rows,
+        start=None if task.start is None else read_start(task.start),
     )
 
 

@@ -73,6 +73,7 @@ class DeriveSummary:
             operation without that objective.
         after: the same after alignment.
         quality: counts and PSNR of the whole store.
+        notes: sentences about the parent that a reader of the distances needs.
     """
 
     store: str
@@ -86,6 +87,7 @@ class DeriveSummary:
     before: float | None
     after: float | None
     quality: Quality
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -104,7 +106,7 @@ class DeriveSummary:
                 f"mean squared distance from the reference: {self.before:.6g} before, "
                 f"{self.after:.6g} after{share}"
             )
-        return "\n".join([*lines, *self.quality.lines()])
+        return "\n".join([*lines, *self.notes, *self.quality.lines()])
 
     def document(self) -> dict[str, Any]:
         """The summary as plain values."""

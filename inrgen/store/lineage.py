@@ -44,6 +44,30 @@ class LineageStep:
         return f"{self.path} ({_WORDS[self.found]}{digest}): {self.operation}: {settings}"
 
 
+def _start_facts(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Facts of a learned start; nothing is known of the JSON that a foreign store holds here."""
+    facts = recorded.get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
+def is_guided_by_labels(recorded: dict[str, Any]) -> bool:
+    """Return whether training labels shaped a learned start, as a store records it."""
+    return _start_facts(recorded).get("guide") == "labels"
+
+
+def describe_start(recorded: dict[str, Any]) -> str:
+    """Describe a learned start, as a store records it, in a phrase."""
+    source = _start_facts(recorded).get("source")
+    name = source.get("name") if isinstance(source, dict) else None
+    said = [f"digest {str(recorded.get('sha256'))[:16]}"]
+    said += [f"learned on {name}"] if name else []
+    said += [f"for {recorded['inner_steps']} steps"] if "inner_steps" in recorded else []
+    if is_guided_by_labels(recorded):
+        # A reader who compares accuracies has to know this.
+        said.append("with training labels")
+    return ", ".join(said)
+
+
 def _explain(identity: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the operation that made a store of this identity, and its settings."""
     made = read_derivation(identity)
@@ -51,6 +75,8 @@ def _explain(identity: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return made.operation, {"copies": made.copies, **made.parameters}
     named = ("source", "items", "recipe", "engine", "seed", "views", "min_psnr_db")
     how = {name: identity[name] for name in named if identity.get(name) is not None}
+    if isinstance(identity.get("start"), dict):
+        how["start"] = describe_start(identity["start"])
     return ("build", how) if "source" in how else ("made elsewhere", how or identity)
 
 

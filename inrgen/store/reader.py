@@ -108,6 +108,12 @@ class Store:
         return str(recorded.get("name", "")) if isinstance(recorded, dict) else ""
 
     @property
+    def learned_start(self) -> dict[str, Any] | None:
+        """Digest and facts of the learned start that the fits began at; None for random starts."""
+        recorded = self.built_identity.get("start")
+        return recorded if isinstance(recorded, dict) else None
+
+    @property
     def derivation(self) -> Derivation | None:
         """Operation that made this store from another one; None if it was built."""
         return self._facts.derivation

@@ -24,6 +24,7 @@ from inrgen.fit.plan import plan_build
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
 from inrgen.store.records import USABLE_STATUSES
+from tests.learned import saved_start
 
 PLACES = {"inside": "data/store", "above": "data"}
 
@@ -184,14 +185,20 @@ CONFIGS = [
         engine="torch",
         seed=-4,
     ),
+    BuildConfig(
+        source=SourceConfig(name="digits", limit=5), out=Path("STORE"), start=Path("START"), views=1
+    ),
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["shapes", "default", "shared", "changed"])
+@pytest.mark.parametrize(
+    "config", CONFIGS, ids=["shapes", "default", "shared", "changed", "learned"]
+)
 def test_the_command_on_a_card_makes_the_same_store(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "DIR").mkdir()
     trimesh.creation.box().export(tmp_path / "DIR" / "box.off")
+    saved_start(tmp_path / "START")
     identity = plan_build(config).identity
     command = build_command(identity)
     assert command is not None

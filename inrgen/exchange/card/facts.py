@@ -25,6 +25,7 @@ class CardFacts:
         source: name of the data set that the store, or its first ancestor, was fitted to; "" if
             unknown.
         recipe: recipe of that fit; "" if unknown.
+        start: digest and facts of the learned start that the fits began at; None for random ones.
         operation: operation that made the store from another; "" if none did.
         rows: rows present now.
         rows_planned: rows of the finished store.
@@ -38,6 +39,7 @@ class CardFacts:
     about: dict[str, Any]
     source: str
     recipe: str
+    start: dict[str, Any] | None
     operation: str
     rows: int
     rows_planned: int
@@ -70,6 +72,7 @@ def read_card_facts(store: Store) -> CardFacts:
         about=store.about,
         source=store.source_name,
         recipe=str(store.built_identity.get("recipe", "")),
+        start=store.learned_start,
         operation=store.derivation.operation if store.derivation else "",
         rows=table.num_rows,
         rows_planned=sum(layout.rows for layout in store.layouts.values()),

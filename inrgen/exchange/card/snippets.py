@@ -58,30 +58,40 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
     return words
 
 
+def _recipe_words(spec: dict[str, Any], fit: dict[str, Any]) -> dict[str, list[Any]]:
+    """Options that a recipe settles; a learned start leaves no choice of them."""
+    return {
+        "--hidden": spec["widths"][1:-1],
+        "--omega": [spec["omega"][0]],
+        "--lr": [fit["lr"]],
+        # no fit meets an infinite target, so none stops early
+        "--stop-psnr": ["inf" if fit["stop_psnr_db"] is None else fit["stop_psnr_db"]],
+    }
+
+
 def build_command(identity: dict[str, Any]) -> str | None:
     """The command that makes a store of this identity again; None if no build made the store.
 
     Spells out every choice, so that the command outlives changes of defaults. The reader fills in
-    the folder of the data (DIR) and of the store (STORE).
+    the folder of the data (DIR), of the store (STORE) and the learned start (START).
     """
     if not set(identity) >= _BUILD_KEYS:
         return None
-    spec, fit = identity["spec"], identity["fit"]
+    fit = identity["fit"]
     choices = {
         "--views": [identity["views"]],
         "--recipe": [identity["recipe"]],
-        "--hidden": spec["widths"][1:-1],
-        "--omega": [spec["omega"][0]],
         "--num-steps": [fit["num_steps"]],
-        "--lr": [fit["lr"]],
-        # no fit meets an infinite target, so none stops early
-        "--stop-psnr": ["inf" if fit["stop_psnr_db"] is None else fit["stop_psnr_db"]],
         "--engine": [identity["engine"]],
         "--seed": [identity["seed"]],
     }
     words = ["inrgen", "build", *_source_words(identity["source"])]
-    if fit["init"]["shared"]:
-        words.append("--shared")
+    if "start" in identity:
+        choices["--start"] = ["START"]
+    else:
+        choices |= _recipe_words(identity["spec"], fit)
+        if fit["init"]["shared"]:
+            words.append("--shared")
     for flag, values in choices.items():
         words += [flag, *values]
     if identity["min_psnr_db"] is not None:

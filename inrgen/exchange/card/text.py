@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from inrgen.exchange.card.facts import CardFacts
 from inrgen.exchange.card.snippets import build_command, loading_example
+from inrgen.store.lineage import describe_start, is_guided_by_labels
 from inrgen.store.queries import QUANTILES, summarize
 
 MARK = "<!-- Written by inrgen card, which writes it anew each time. -->"
@@ -46,7 +47,12 @@ def summarise(facts: CardFacts) -> str:
         said += f"of each of {facts.items:,} items{of}, made of another store by {facts.operation}."
     else:
         fits = "fit" if views == "1" else "fits"
-        said += f"independent {fits} of each of {facts.items:,} items{of}."
+        kind = "independent " if facts.start is None else ""
+        said += f"{kind}{fits} of each of {facts.items:,} items{of}."
+    if facts.start is not None:
+        said += " View v of every item was fitted from learned start v."
+        if is_guided_by_labels(facts.start):
+            said += " Training labels shaped these starts."
     if facts.rows < facts.rows_planned:
         said += f" Unfinished: {facts.rows_planned - facts.rows:,} more rows are planned."
     return said
@@ -143,6 +149,8 @@ def _networks(facts: CardFacts) -> list[str]:
 
 def _making(facts: CardFacts) -> list[str]:
     stated = {"recipe": facts.recipe} if facts.recipe else {}
+    if facts.start is not None:
+        stated["learned start"] = describe_start(facts.start)
     stated |= {"engine": ", ".join(facts.engines), "seed": ", ".join(map(str, facts.seeds))}
     rows = [(_cell(key), _cell(value)) for key, value in (stated | facts.about).items()]
     lines = ["## How it was made", "", *_table(("", ""), rows)]

@@ -1,0 +1,123 @@
+"""A store built from a learned start says so everywhere, resumes and mends itself."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from inrgen.commands.align import AlignConfig, align
+from inrgen.commands.build import build
+from inrgen.commands.card import CardConfig, card
+from inrgen.commands.info import InfoConfig, info
+from inrgen.commands.render import RenderConfig, render
+from inrgen.commands.verify import VerifyConfig, verify
+from inrgen.executors.config import ExecutorConfig
+from inrgen.fit import start_plan
+from inrgen.fit.build_config import BuildConfig
+from inrgen.fit.start import load_start
+from inrgen.sources.config import SourceConfig
+from inrgen.store.layout import shard_key
+from inrgen.store.reader import open_store
+from tests.learned import saved_start
+
+DIGITS = SourceConfig(name="digits", limit=4)
+
+
+def config(out: Path, start: Path | None, **options) -> BuildConfig:
+    return BuildConfig(source=DIGITS, out=out, start=start, workers=0, **options)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory) -> Path:
+    return saved_start(tmp_path_factory.mktemp("start") / "start.safetensors", guide="labels")
+
+
+@pytest.fixture(scope="module")
+def whole(start, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("learned") / "store"
+    assert build(config(out, start)).rows_fitted == 24
+    return out
+
+
+@pytest.fixture
+def damaged(whole, tmp_path) -> Path:
+    store = Path(shutil.copytree(whole, tmp_path / "store"))
+    (store / shard_key(open_store(store).spec.spec_id, 0)).unlink()
+    return store
+
+
+def weights(store: Path) -> torch.Tensor:
+    return open_store(store).read(range(24)).flat()
+
+
+def test_records_hold_steps_and_quality(whole):
+    table = open_store(whole).read_records(["num_steps", "psnr_db", "engine", "status"])
+    assert set(table["num_steps"].to_pylist()) == {3}
+    assert set(table["status"].to_pylist()) == {"ok"}
+    assert min(table["psnr_db"].to_pylist()) > 0
+    assert set(table["engine"].to_pylist()) == {"cpu"}
+
+
+def test_the_same_build_resumes_and_another_start_is_refused(whole, start, tmp_path):
+    assert build(config(whole, start)).rows_fitted == 0
+    other = saved_start(tmp_path / "other", seed=1)
+    digests = f"start.sha256 .*{load_start(start).sha256}.*{load_start(other).sha256}"
+    with pytest.raises(ValueError, match=digests):
+        build(config(whole, other))
+
+
+def test_steps_beyond_the_learned_number_are_said(start, tmp_path):
+    assert build(config(tmp_path / "as learned", start)).notes == ()
+    said = build(config(tmp_path / "longer", start, num_steps=5)).text()
+    assert "5 steps a fit, where the start was learned for 3" in said
+
+
+def test_info_card_and_lineage_name_the_start(whole, start):
+    phrase = f"digest {load_start(start).sha256[:16]}, learned on digits, for 3 steps"
+    shown = info(InfoConfig(store=whole, lineage=True))
+    assert f"start: {phrase}, with training labels" in shown.text()
+    assert shown.lineage[0].how["start"].startswith(phrase)
+    described = Path(card(CardConfig(store=whole, out=whole.parent)).card).read_text()
+    assert "View v of every item was fitted from learned start v." in described
+    assert "Training labels shaped these starts." in described
+    assert "independent fits" not in described
+    assert phrase in described
+    assert "--recipe learned" in described
+    assert "--start START" in described
+
+
+def test_render_draws_such_a_store(whole, tmp_path):
+    assert render(RenderConfig(store=whole, out=tmp_path)).quality.stat().st_size > 0
+
+
+def test_align_says_that_rows_share_a_start(whole, tmp_path):
+    how = ExecutorConfig(workers=1)
+    done = align(AlignConfig(store=whole, out=tmp_path / "aligned", restarts=0, how=how))
+    assert "alignment gains little" in done.text()
+    assert open_store(tmp_path / "aligned").learned_start == open_store(whole).learned_start
+
+
+def test_a_repair_needs_the_start_and_restores_every_bit(damaged, whole, start, tmp_path):
+    digest = load_start(start).sha256
+    with pytest.raises(ValueError, match=f"give start, the START file of digest {digest}"):
+        verify(VerifyConfig(store=damaged, repair=True))
+    other = saved_start(tmp_path / "other", seed=1)
+    with pytest.raises(ValueError, match=f"needs the START of digest {digest}; .*other has"):
+        verify(VerifyConfig(store=damaged, repair=True, start=other))
+    assert not verify(VerifyConfig(store=damaged, repair=True, start=start)).failed
+    assert torch.equal(weights(damaged), weights(whole))
+
+
+def test_a_repair_finds_a_shipped_start_by_itself(damaged, whole, start, monkeypatch):
+    monkeypatch.setattr(start_plan, "find_shipped_start", lambda *_: start)
+    assert not verify(VerifyConfig(store=damaged, repair=True)).failed
+    assert torch.equal(weights(damaged), weights(whole))
+
+
+def test_a_start_for_a_store_without_one_is_refused(start, tmp_path):
+    plain = tmp_path / "plain"
+    build(config(plain, None, views=2, num_steps=2))
+    (plain / shard_key(open_store(plain).spec.spec_id, 0)).unlink()
+    with pytest.raises(ValueError, match="built without a learned start"):
+        verify(VerifyConfig(store=plain, repair=True, start=start))
