@@ -293,6 +293,7 @@ LOCAL = {
     ("build", "start"): ["digits", "--out", "store", "--start", "URL"],
     ("verify", "start"): ["store", "--start", "URL"],
     ("demo", "out"): ["--out", "URL"],
+    ("learn-start", "out"): ["digits", "--out", "URL/x.safetensors"],
     ("render", "out"): ["store", "--out", "URL"],
     ("extract", "out"): ["store", "0", "--out", "URL/x.ply"],
     ("stats", "out"): ["store", "--out", "URL/x.json"],
