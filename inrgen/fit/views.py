@@ -58,9 +58,13 @@ class _Outcome:
 
     def columns(self) -> dict[str, Any]:
         """All fields as columns of a record; those of shape stand beside the others."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        shape = columns.pop("shape")
-        return columns | {field.name: getattr(shape, field.name) for field in fields(shape)}
+        columns = {name: getattr(self, name) for name in _OUTCOME_FIELDS}
+        return columns | {name: getattr(self.shape, name) for name in _SHAPE_FIELDS}
+
+
+# Listed once: every row of a build needs them.
+_SHAPE_FIELDS = tuple(field.name for field in fields(ShapeQuality))
+_OUTCOME_FIELDS = tuple(field.name for field in fields(_Outcome) if field.name != "shape")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -274,29 +278,33 @@ def fit_block(
         for view in range(plan.views):
             outcomes[position * plan.views + view] = _Outcome(status="bad_input", reason=reason)
     on_rows(len(unreadable) * plan.views)
-    return FittedRows(
-        flat=flat,
-        records=tuple(
-            _record(plan, engine, items[row // plan.views], first_row, row, outcomes[row])
-            for row in range(len(flat))
-        ),
-        busy=tuple(busy),
-    )
+    records = _records(plan, engine, items, first_row, [outcomes[row] for row in range(len(flat))])
+    return FittedRows(flat=flat, records=records, busy=tuple(busy))
 
 
-def _record(
-    plan: FitPlan, engine: Engine, item: Item, first_row: int, row: int, outcome: _Outcome
-) -> FitRecord:
-    """The record of one row; row counts within the block."""
-    return FitRecord(
-        item_id=item.item_id,
-        view=row % plan.views,
-        row=first_row + row,
-        spec_id=plan.spec.spec_id,
-        split=item.split,
-        label=item.label,
-        label_name=item.label_name,
-        seed=plan.seed,
-        engine=engine.name,
-        **outcome.columns(),
+def _records(
+    plan: FitPlan,
+    engine: Engine,
+    items: Sequence[Item],
+    first_row: int,
+    outcomes: Sequence[_Outcome],
+) -> tuple[FitRecord, ...]:
+    """The records of all rows of a block, in order."""
+    # A spec's id is a digest, which took a third of a build's time when each row made it anew.
+    spec_id = plan.spec.spec_id
+    pairs = ((item, view) for item in items for view in range(plan.views))
+    return tuple(
+        FitRecord(
+            item_id=item.item_id,
+            view=view,
+            row=row,
+            spec_id=spec_id,
+            split=item.split,
+            label=item.label,
+            label_name=item.label_name,
+            seed=plan.seed,
+            engine=engine.name,
+            **outcome.columns(),
+        )
+        for row, ((item, view), outcome) in enumerate(zip(pairs, outcomes, strict=True), first_row)
     )

@@ -120,7 +120,7 @@ def _fit_items(task: BlockTask, indices: range, on_rows: OnRows) -> FittedRows:
     return fit_block(
         task.fit_plan,
         make_engine(task.engine, task.threads),
-        [source.items[index] for index in indices],
+        source.items[indices.start : indices.stop],
         _load_signals(source, indices),
         first_row=indices.start * task.fit_plan.views,
         on_rows=on_rows,

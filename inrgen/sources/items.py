@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import overload
@@ -69,14 +69,22 @@ class NumberedItems(Sequence[Item]):
             raise IndexError(f"there are {len(self)} items; got index {index}")
         return self._item(index % len(self))
 
+    def __iter__(self) -> Iterator[Item]:
+        # Sequence would look up the run of each item anew, and a build goes through all items.
+        for run in self.runs:
+            for number, label in zip(run.numbers.tolist(), run.labels.tolist(), strict=True):
+                yield self._named(run, number, label)
+
     def _item(self, index: int) -> Item:
         ends = accumulate(len(run) for run in self.runs)
         run, end = next((r, e) for r, e in zip(self.runs, ends, strict=True) if index < e)
         place = index - (end - len(run))
-        label = int(run.labels[place])
+        return self._named(run, int(run.numbers[place]), int(run.labels[place]))
+
+    def _named(self, run: ItemRun, number: int, label: int) -> Item:
         named = 0 <= label < len(self.label_names)
         return Item(
-            item_id=f"{run.prefix}/{run.numbers[place]:05d}",
+            item_id=f"{run.prefix}/{number:05d}",
             split=run.split,
             label=label,
             label_name=self.label_names[label] if named else "",

@@ -38,5 +38,6 @@ def test_numbered_items_slice_as_lists_do():
     other = replace(run, split="val", numbers=np.arange(7, 9), labels=np.zeros(2, int))
     items = NumberedItems(runs=(run, other), label_names=("zero", "one"))
     assert items[5:8] == list(items)[5:8]
+    assert list(items) == [items[index] for index in range(9)]
     assert [item.label_name for item in items[:4]] == ["", "zero", "one", ""]
     assert items[7].item_id == "p/00007"
