@@ -11,7 +11,12 @@ from safetensors.torch import save
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+from inrgen.fit.learn_start_config import LearnStartConfig
+from inrgen.fit.recipes import recipe
 from inrgen.fit.start import LearnedStart, find_shipped_start, load_start, save_start
+from inrgen.sources.catalog import open_source
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.items import items_digest
 
 SPEC = InrSpec(widths=(2, 3, 3, 1), omega=(30.0, 30.0), output_offset=0.5)
 VIEWS = 2
@@ -172,3 +177,15 @@ def test_a_shipped_start_is_found_by_source_and_architecture(saved, monkeypatch)
     assert find_shipped_start("start", "2-32-32-1") is None
     assert find_shipped_start("other", "2-3-3-1") is None
     assert find_shipped_start("../start", "2-3-3-1") is None
+
+
+def test_the_start_that_ships_for_digits_is_of_the_default_settings():
+    path = find_shipped_start("digits", "2-32-32-1")
+    assert path is not None
+    start, source = load_start(path), SourceConfig(name="digits", split="train")
+    assert (start.num_views, start.inner_steps, start.facts["guide"]) == (10, 6, "none")
+    assert start.facts["source"] == source.identity()
+    assert start.facts["items_sha256"] == items_digest(open_source(source).items)
+    assert start.facts["settings"] == LearnStartConfig(source=source, out=path).settings
+    assert start.spec == recipe("fast", open_source(source).facts).spec
+    assert min(start.facts["psnr_db_of_starts"]) > 45.0
