@@ -5,10 +5,14 @@ import json
 from PIL import Image
 
 from inrgen.commands.demo import DemoConfig, demo
+from inrgen.fit import start
 from inrgen.store.reader import open_store
+from tests.learned import saved_start
 
 
-def test_the_demo_builds_checks_loads_draws_and_describes(tmp_path):
+def test_the_demo_builds_checks_loads_draws_and_describes(tmp_path, monkeypatch):
+    path = saved_start(tmp_path / "start")
+    monkeypatch.setattr(start, "find_shipped_start", lambda *_: path)
     config = DemoConfig(out=tmp_path / "demo", images=4, views=2, workers=0)
     report = demo(config)
     assert not report.failed
@@ -24,3 +28,13 @@ def test_the_demo_builds_checks_loads_draws_and_describes(tmp_path):
     again = demo(config)
     assert again.built.rows_fitted == 0
     assert again.built.rows_found == 24
+    published, learned = report.recipes
+    assert (published.recipe, learned.recipe, learned.num_steps) == ("published", "learned", 3)
+    assert open_store(learned.store).learned_start is not None
+    assert all(figures.text() in report.text() for figures in report.recipes)
+
+
+def test_a_demo_without_a_shipped_start_measures_the_published_recipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "find_shipped_start", lambda *_: None)
+    report = demo(DemoConfig(out=tmp_path / "demo", images=4, views=1, workers=0))
+    assert [figures.recipe for figures in report.recipes] == ["published"]
