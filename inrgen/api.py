@@ -76,7 +76,7 @@ def build(source: "str | SourceConfig", *, out: "str | Path", **options: Any) ->
             modelnet40 or torchvision:NAME), or a SourceConfig.
         out: the store's folder or URL.
         options: fields of BuildConfig, SourceConfig and ShapeConfig, such as data="DIR", views=10,
-            recipe="fast", limit=1000, seed=0, workers=0.
+            recipe="fast", start="START.safetensors", limit=1000, seed=0, workers=0.
 
     Raises:
         ValueError: an option, the data, or a store that is there already does not fit.
@@ -87,6 +87,8 @@ def build(source: "str | SourceConfig", *, out: "str | Path", **options: Any) ->
     from inrgen.store.reader import open_store
 
     named = {"name": source} if isinstance(source, str) else {"source": source}
+    if options.get("start") is not None:
+        options["start"] = Path(options["start"])
     run(make_config(BuildConfig, {**named, **options, "out": out}))
     return open_store(out)
 
