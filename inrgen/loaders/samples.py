@@ -118,6 +118,9 @@ class EpochSamples:
             if pool.start <= position < pool.stop:
                 return pool, units
         pool = self.order.pool_at(stream, position)
+        if not recent:
+            # nobody asked for the first pool ahead of time; at least its shards come side by side
+            self._on_pool(pool)
         units = self._pool_units(pool)[:, self.order.pool_order(pool)]
         recent.append((pool, units))
         # A batch may span the end of one pool and the start of the next.

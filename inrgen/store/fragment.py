@@ -16,6 +16,9 @@ from inrgen.store.digests import (
     digest_parts,
     read_self_checksum,
 )
+from inrgen.store.errors import DamagedStore
+from inrgen.store.files.protocol import Files
+from inrgen.store.layout import fragment_key, replacing_fragment_key
 
 _FACTS_KEY, _CHECKSUM_KEY = b"inrgen.facts", b"inrgen.seal"
 
@@ -119,3 +122,36 @@ def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:
     file, facts = open_parquet(data)
     # callers work on blocks in parallel; threads within one block would only add overhead
     return file.read(use_threads=False), BlockFacts.from_dict(facts)
+
+
+def open_fragment(
+    files: Files, store_checksum: str, spec_id: str, block: int, *, replacing: bool = False
+) -> tuple[pq.ParquetFile, BlockFacts]:
+    """Open the fragment of a committed block, and check that it belongs to store and block.
+
+    Args:
+        store_checksum: self-checksum of the root document.
+        replacing: accept the fragment of a replacement under way, whose own place is empty.
+
+    Raises DamagedStore, naming the fragment, if it is lost, altered, or of another block or store.
+    """
+    key = fragment_key(spec_id, block)
+    try:
+        data = files.read(key)
+    except FileNotFoundError as error:
+        try:
+            if not replacing:
+                raise
+            data = files.read(replacing_fragment_key(spec_id, block))
+        except FileNotFoundError:
+            raise DamagedStore(f"{files.location} is damaged: {key} is lost", key=key) from error
+    try:
+        file, stored = open_parquet(data)
+        facts = BlockFacts.from_dict(stored)
+    except ValueError as error:
+        raise DamagedStore(f"{files.location} is damaged: {key}: {error}", key=key) from error
+    if (facts.store_checksum, facts.spec_id, facts.block) != (store_checksum, spec_id, block):
+        raise DamagedStore(
+            f"{files.location} is damaged: {key} is of another store or block", key=key
+        )
+    return file, facts

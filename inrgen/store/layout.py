@@ -96,6 +96,11 @@ def fragment_key(spec_id: str, block: int) -> str:
     return f"{RECORDS}/{fragment_name(spec_id, block)}"
 
 
+def replacing_fragment_key(spec_id: str, block: int) -> str:
+    """Return the key of a block's new records while a repair replaces the block."""
+    return f"{REPLACING}/{fragment_name(spec_id, block)}"
+
+
 def index_key(spec_id: str, blocks: range) -> str:
     """Return the key of the file that repeats the records of many blocks of one spec."""
     return f"{INDEX}/{spec_id}.{blocks.start:08d}-{blocks.stop:08d}.parquet"

@@ -180,7 +180,7 @@ class Store:
 
         Raises:
             ValueError: a row is not an integer, does not exist, or is not committed yet.
-            DamagedStore: a shard is lost, or a chunk does not match its checksum.
+            DamagedStore: a shard is lost, is another block's, or has damaged rows among these.
         """
         spec_id = self._facts.check_spec_id(spec_id)
         layout = self.layouts[spec_id]

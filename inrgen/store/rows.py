@@ -2,7 +2,7 @@
 
 Shards are never written in place. A repair moves a new file over the old name; a mapping keeps the
 old content, and the next opening checks the new file. So a row needs no check after the first of
-its chunk.
+its shard.
 """
 
 from collections import OrderedDict
@@ -14,11 +14,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, Int
 
-from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
-from inrgen.store.fragment import decode_fragment
-from inrgen.store.layout import fragment_key
+from inrgen.store.fragment import open_fragment
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.records import encode_texts, is_one_of, is_usable
 from inrgen.store.shard_sources import (
@@ -151,18 +149,9 @@ class RowReader:
 
 
 def _read_table(files: Files, facts: StoreFacts, spec_id: str, block: int) -> pa.Table:
-    key = fragment_key(spec_id, block)
-    try:
-        table, found = decode_fragment(files.read(key))
-    except FileNotFoundError as error:
-        raise DamagedStore(f"{files.location} is damaged: {key} is lost", key=key) from error
-    except ValueError as error:
-        raise DamagedStore(f"{files.location} is damaged: {key}: {error}", key=key) from error
-    if (found.store_checksum, found.spec_id, found.block) != (facts.self_checksum, spec_id, block):
-        raise DamagedStore(
-            f"{files.location} is damaged: {key} is of another store or block", key=key
-        )
-    return table
+    file, _ = open_fragment(files, facts.self_checksum, spec_id, block)
+    # jobs work on blocks in parallel; threads within one block would only add overhead
+    return file.read(use_threads=False)
 
 
 class RowRun:

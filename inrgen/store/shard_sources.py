@@ -1,11 +1,13 @@
 """Whole shards of one spec: mapped from a folder, or fetched from a server.
 
 Every shard comes in through SpecShards.admit, whichever source it comes from, and leaves as an
-OpenShard, which gives out no row before its chunk has matched its checksum.
+OpenShard. So no row leaves before the whole file has matched the digest in the block's records:
+checksums of chunks alone would let another block's shard pass.
 """
 
 import hashlib
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,12 +20,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
+from inrgen.store.digests import digest_parts
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.files.local import LocalFiles
 from inrgen.store.files.opening import open_files
-from inrgen.store.files.protocol import Files
-from inrgen.store.layout import Layout, shard_key
+from inrgen.store.files.protocol import FileIdentity, Files
+from inrgen.store.fragment import BlockFacts, open_fragment
+from inrgen.store.layout import Layout, fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts
 from inrgen.store.shard import ShardShape, good_chunks, shard_shape, view_chunks, view_numbers
 
@@ -35,6 +39,12 @@ _NUM_FETCHERS = 4
 _MAX_READY = 32
 # Fetches of a shard with wrong checksums before it counts as damaged.
 _MAX_FETCHES = 2
+# Seconds in which a repair moves a block's shard and its records, one after the other.
+_REPLACING_S = 0.1
+
+# Digest that a file has matched, by store and key, with the file's identity: loaders of several
+# splits in one process read the same shards.
+_matched: dict[tuple[str, str], tuple[FileIdentity, str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +52,7 @@ class SpecShards:
     """Names and shapes of one spec's shards, and the checks that every shard must pass."""
 
     location: str
+    store_checksum: str
     spec_id: str
     layout: Layout
     num_params: int
@@ -54,13 +65,26 @@ class SpecShards:
         """Return the shape of a shard."""
         return shard_shape(self.layout, self.num_params, block)
 
-    def admit(self, block: int, data: UInt8[np.ndarray, " n"] | None) -> "OpenShard":
+    def read_facts(self, files: Files, block: int) -> BlockFacts:
+        """Read the facts that bind a shard, from its block's records.
+
+        Raises DamagedStore if the records are lost, altered, or of another block or store.
+        """
+        return open_fragment(files, self.store_checksum, self.spec_id, block, replacing=True)[1]
+
+    def admit(
+        self, block: int, data: UInt8[np.ndarray, " n"] | None, facts: BlockFacts
+    ) -> "OpenShard":
         """Accept the bytes of a committed shard; None means that its file is missing.
 
-        Raises DamagedStore if the file is lost or has another length.
+        A file that matches its digest needs no other check. In any other file, the rows of damaged
+        chunks raise DamagedStore when they are read.
+
+        Args:
+            facts: from the records of the block.
+
+        Raises DamagedStore if the file is lost, has another length, or is another block's shard.
         """
-        # The only door for shards, so the place for any check of a whole file. Checksums of chunks
-        # wait until rows are read: a few rows should not cost a pass over 19 MB.
         shape = self.shape(block)
         if data is None:
             raise self.damaged(block, f"{self.key(block)} is lost")
@@ -68,7 +92,20 @@ class SpecShards:
             raise self.damaged(
                 block, f"{self.key(block)} must have {shape.size_bytes} bytes; it has {len(data)}"
             )
-        return OpenShard(self, block, data)
+        shard = OpenShard(self, block, data)
+        if digest_parts(facts.digest, data.data) == facts.shard_digest:
+            shard.checked[:] = True
+            return shard
+        shard.checked = good_chunks(shape, data, np.arange(shape.num_chunks))
+        # the index that belongs there, since no reader here uses the file's, which may be damaged
+        parts = data[: shape.index_start].data, shape.index()
+        if shard.checked.all() and digest_parts(facts.digest, *parts) != facts.shard_digest:
+            raise self.damaged(
+                block,
+                f"{self.key(block)} is not the shard that {fragment_key(self.spec_id, block)} "
+                "describes; `inrgen verify` says more",
+            )
+        return shard
 
     def damaged(self, block: int, message: str) -> DamagedStore:
         """Return the error of a shard."""
@@ -76,10 +113,10 @@ class SpecShards:
 
 
 class OpenShard:
-    """Bytes of one shard; each chunk's checksum is compared once, before its first row leaves.
+    """Bytes of one shard, of which only good chunks give out rows.
 
     Attributes:
-        checked: (num_chunks,), marks the chunks whose checksums matched.
+        checked: (num_chunks,), marks the chunks known to be good.
     """
 
     def __init__(self, shards: SpecShards, block: int, data: UInt8[np.ndarray, " n"]) -> None:
@@ -144,24 +181,58 @@ class DirectShards:
 
     def __init__(self, files: Files, shards: SpecShards) -> None:
         self._files, self._shards = files, shards
+        self._checked: dict[int, tuple[FileIdentity, Bool[np.ndarray, " _c"]]] = {}
 
     def prefetch(self, block: int) -> None:
         """Do nothing."""
 
     def open(self, block: int) -> OpenShard:
         try:
-            data = self._files.map(self._shards.key(block))
+            return self._open(block)
+        except DamagedStore:
+            # between the two moves of a repair, shard and records do not belong together
+            time.sleep(_REPLACING_S)
+            return self._open(block)
+
+    def is_checked(self, block: int) -> bool:
+        """Tell whether a shard was checked before; its file may have changed since."""
+        return block in self._checked
+
+    def _open(self, block: int) -> OpenShard:
+        key = self._shards.key(block)
+        # both sides of the mapping: a repair may replace the file in between
+        before = self._files.identity(key)
+        try:
+            data = self._files.map(key)
         except FileNotFoundError:
             data = None
-        return self._shards.admit(block, data)
+        identity = self._files.identity(key)
+        known, checked = self._checked.get(block, (None, None))
+        if data is not None and checked is not None and known == identity == before:
+            shard = OpenShard(self._shards, block, data)
+            shard.checked = checked
+            return shard
+        # again for each reader, since the records may have been exchanged
+        facts = self._shards.read_facts(self._files, block)
+        if identity is None or identity != before:
+            return self._shards.admit(block, data, facts)
+        name, match = (self._shards.location, key), (identity, facts.shard_digest)
+        if data is not None and _matched.get(name) == match:
+            shard = OpenShard(self._shards, block, data)
+            shard.checked[:] = True
+        else:
+            shard = self._shards.admit(block, data, facts)
+            if shard.checked.all():
+                _matched[name] = match
+        self._checked[block] = identity, shard.checked
+        return shard
 
 
 class LocalShards:
-    """Shards in a folder, read ahead; a file keeps its marks of checked chunks when reopened."""
+    """Shards in a folder, read ahead; a file is checked once, and again only if it changes."""
 
     def __init__(self, files: LocalFiles, shards: SpecShards) -> None:
         self._direct, self._root, self._shards = DirectShards(files, shards), files.root, shards
-        self._checked: dict[int, tuple[tuple[int, int, int], Bool[np.ndarray, " _c"]]] = {}
         self._checking: dict[int, Thread] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,7 +248,7 @@ class LocalShards:
         # a lost file is reported by open, not by a hint
         with suppress(OSError), path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-        if block not in self._checked:
+        if not self._direct.is_checked(block):
             # one thread each: after a fork, a pool would exist in name only
             thread = Thread(target=self._check_early, args=(block,))
             thread.start()
@@ -187,36 +258,14 @@ class LocalShards:
         thread = self._checking.pop(block, None)
         if thread is not None:
             thread.join()
-        shard = self._open(block)
+        shard = self._direct.open(block)
         # here, so that a reader never keeps a bad shard open
         shard.check()
         return shard
 
     def _check_early(self, block: int) -> None:
         with suppress(DamagedStore, OSError):
-            self._open(block).check()
-
-    def _open(self, block: int) -> OpenShard:
-        # both sides of the mapping: a repair may replace the file in between
-        before = self._identity(block)
-        shard = self._direct.open(block)
-        identity = self._identity(block)
-        if identity is None or identity != before:
-            return shard
-        known, checked = self._checked.get(block, (None, shard.checked))
-        if known == identity:
-            shard.checked = checked
-        else:
-            self._checked[block] = identity, shard.checked
-        return shard
-
-    def _identity(self, block: int) -> tuple[int, int, int] | None:
-        """Tell a file from another of the same name; None if there is no file."""
-        try:
-            facts = (self._root / self._shards.key(block)).stat()
-        except FileNotFoundError:
-            return None
-        return facts.st_ino, facts.st_size, facts.st_mtime_ns
+            self._direct.open(block)
 
 
 class Fetchers:
@@ -253,6 +302,8 @@ class RemoteShards:
         self._lock = Lock()
         self._fetchers = Fetchers(_NUM_FETCHERS)
         self._coming: OrderedDict[int, Future[OpenShard]] = OrderedDict()
+        # the facts that a version of a shard has matched, by block, with the version's tag
+        self._matched: dict[int, tuple[str, BlockFacts]] = {}
 
     def __reduce__(self) -> tuple[Any, tuple[SpecShards, ShardCache]]:
         """Open anew in another process: neither clients nor threads travel."""
@@ -281,21 +332,25 @@ class RemoteShards:
         text = f"{self._shards.location}\n{key}\n{tag}"
         return hashlib.sha256(text.encode()).hexdigest()[:40] + ".shard"
 
-    def _admit(self, block: int, data: UInt8[np.ndarray, " n"] | None) -> OpenShard:
-        shard = self._shards.admit(block, data)
+    def _admit(self, block: int, data: UInt8[np.ndarray, " n"] | None, tag: str) -> OpenShard:
+        known, facts = self._matched.get(block, ("", None))
+        if facts is None or not tag or known != tag:
+            facts = self._shards.read_facts(self._files, block)
+        shard = self._shards.admit(block, data, facts)
         shard.check()
+        self._matched[block] = tag, facts
         return shard
 
     def _fetch(self, block: int) -> OpenShard:
         key = self._shards.key(block)
         tag = self._files.tag(key)
         if tag is None:
-            return self._admit(block, None)
+            return self._admit(block, None, "")
         cached = self._cache.find(self._name(key, tag))
         if cached is not None:
             # checked again, since disks err and the folder may be shared
             try:
-                return self._admit(block, cached)
+                return self._admit(block, cached, tag)
             except DamagedStore:
                 self._cache.drop(self._name(key, tag))
         return self._download(block, key)
@@ -305,13 +360,16 @@ class RemoteShards:
         for left in reversed(range(_MAX_FETCHES)):
             data, tag = self._files.read_tagged(key)
             try:
-                shard = self._admit(block, np.frombuffer(data, np.uint8))
+                shard = self._admit(block, np.frombuffer(data, np.uint8), tag)
             except DamagedStore:
                 if not left:
                     raise
                 continue
-            cached = self._shards.admit(block, self._cache.add(self._name(key, tag), data))
             # the same bytes, now mapped from the cache instead of held in memory
+            mapped = self._cache.add(self._name(key, tag), data)
+            if len(mapped) != len(data):
+                return shard
+            cached = OpenShard(self._shards, block, mapped)
             cached.checked = shard.checked
             return cached
         raise AssertionError("a shard is fetched once or more")
@@ -321,6 +379,7 @@ def spec_shards(location: str, facts: StoreFacts, spec_id: str) -> SpecShards:
     """Return the names and shapes of one spec's shards."""
     return SpecShards(
         location=location,
+        store_checksum=facts.self_checksum,
         spec_id=spec_id,
         layout=facts.layouts[spec_id],
         num_params=facts.specs[spec_id].num_params,

@@ -22,8 +22,8 @@ from inrgen.store.layout import (
     REPLACING,
     STAGING,
     fragment_key,
-    fragment_name,
     parse_fragment_name,
+    replacing_fragment_key,
     shard_key,
 )
 from inrgen.store.metadata import StoreFacts, read_facts
@@ -150,10 +150,6 @@ def _replacing_shard(spec_id: str, block: int) -> str:
     return f"{REPLACING}/{spec_id}.{block}.shard"
 
 
-def _replacing_fragment(spec_id: str, block: int) -> str:
-    return f"{REPLACING}/{fragment_name(spec_id, block)}"
-
-
 class StoreWriter:
     """The only driver of a store, as a context manager; nobody else may write while it is open."""
 
@@ -209,7 +205,7 @@ class StoreWriter:
             return
         self._check_staged(staged)
         self._files.move(staged.key, _replacing_shard(*block))
-        self._files.create(_replacing_fragment(*block), staged.fragment)
+        self._files.create(replacing_fragment_key(*block), staged.fragment)
         # From here on the replacement is certain: it happens now, or when the next driver opens
         # the store and finds the fragment.
         self._replace_now(*block)
@@ -250,8 +246,8 @@ class StoreWriter:
         # an earlier try may have moved the shard already
         if files.size_bytes(_replacing_shard(*owner)) is not None:
             files.move(_replacing_shard(*owner), shard_key(*owner))
-        self._publish(owner, files.read(_replacing_fragment(*owner)))
-        files.remove(_replacing_fragment(*owner))
+        self._publish(owner, files.read(replacing_fragment_key(*owner)))
+        files.remove(replacing_fragment_key(*owner))
 
     def _sweep(self) -> None:
         """Finish replacements that are written down, and remove leftovers of killed processes."""

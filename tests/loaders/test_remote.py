@@ -13,6 +13,7 @@ from inrgen.store.files.opening import open_files
 from inrgen.store.layout import shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.shard import shard_shape
+from inrgen.store.writer import StoreWriter, stage_block
 from tests.object_server import Fault
 
 pytestmark = pytest.mark.usefixtures("hurried")
@@ -115,15 +116,17 @@ def test_what_rots_in_the_cache_is_fetched_anew(url, path, fetched, tmp_path):
 
 
 def test_a_replaced_shard_is_fetched_anew(url, sample, tmp_path):
-    store, key = open_store(url), shard_key(sample.spec.spec_id, 0)
+    store = open_store(url)
     target, rows = np.zeros((2, sample.spec.num_params), np.float32), np.arange(2)
     cache = ShardCache(tmp_path, 10**6)
     shards = pickle.loads(pickle.dumps(store.open_rows(cache=cache)))
     shards.copy(0, rows, target, rows)
-    files, other = open_files(url), shard_key(sample.spec.spec_id, 1)
-    files.put(key, files.read(other))
+    spec_id, new = sample.spec.spec_id, sample.flat[:256] + 1
+    new[[9]] = np.nan
+    with StoreWriter(url) as writer:
+        writer.replace(stage_block(url, spec_id, 0, new, sample.records[:256]))
     store.open_rows(cache=cache).copy(0, rows, target, rows)
-    assert target[:, 0].tolist() == [256, 257]
+    assert target[:, 0].tolist() == [1, 2]
 
 
 def test_a_forked_process_is_told_to_be_spawned(url):

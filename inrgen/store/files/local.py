@@ -13,7 +13,7 @@ import pyarrow.fs
 from jaxtyping import UInt8
 
 from inrgen.store.errors import StoreBusy
-from inrgen.store.files.protocol import Bytes, staging_key
+from inrgen.store.files.protocol import Bytes, FileIdentity, staging_key
 from inrgen.store.layout import LOCK, STAGING
 
 
@@ -104,6 +104,13 @@ class LocalFiles:
             if os.fstat(file.fileno()).st_size == 0:
                 return np.zeros(0, dtype=np.uint8)
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+    def identity(self, key: str) -> FileIdentity | None:
+        try:
+            facts = (self.root / key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
     def top_names(self) -> set[str]:
         return {entry.name for entry in self.root.iterdir()}

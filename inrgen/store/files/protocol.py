@@ -20,6 +20,8 @@ from jaxtyping import UInt8
 from inrgen.store.layout import STAGING
 
 Bytes = bytes | bytearray | memoryview
+# Inode, length in bytes, and time of the last change in nanoseconds.
+FileIdentity = tuple[int, int, int]
 
 
 class Files(Protocol):
@@ -56,6 +58,10 @@ class Files(Protocol):
 
     def map(self, key: str) -> UInt8[np.ndarray, " n"]:
         """Return the bytes of a file; a local file is mapped and loads as it is touched."""
+        ...
+
+    def identity(self, key: str) -> "FileIdentity | None":
+        """Tell a file from another of the same name; None if the file is not here to be told."""
         ...
 
     def top_names(self) -> set[str]:

@@ -1,0 +1,195 @@
+"""No reader serves a row before its shard is known to be the one that the records describe."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from inrgen.store import metadata, shard_sources
+from inrgen.store.create import create_store
+from inrgen.store.errors import DamagedStore
+from inrgen.store.files.cache import ShardCache
+from inrgen.store.files.opening import open_files
+from inrgen.store.layout import fragment_key, shard_key
+from inrgen.store.reader import open_store
+from inrgen.store.rows import RowRun
+from inrgen.store.writer import StoreWriter, stage_block
+
+pytestmark = pytest.mark.usefixtures("quickly")
+
+
+def _read(path, sample, rows):
+    return open_store(path).read(rows).flat().numpy()
+
+
+def _copy(path, sample, rows):
+    found = np.empty((len(rows), sample.spec.num_params), np.float32)
+    open_store(path).open_rows().copy(1, np.asarray(rows), found, np.arange(len(rows)))
+    return found
+
+
+def _copy_early(path, sample, rows):
+    found = np.empty((len(rows), sample.spec.num_params), np.float32)
+    reader = open_store(path).open_rows()
+    reader.prefetch(1)
+    reader.copy(1, np.asarray(rows), found, np.arange(len(rows)))
+    return found
+
+
+def _run(path, sample, rows):
+    return RowRun(path, sample.spec_id, rows).read(rows)
+
+
+def _view(path, sample, rows):
+    return RowRun(path, sample.spec_id, rows).view(rows)
+
+
+READERS = [_read, _copy, _copy_early, _run, _view]
+
+
+def _other_store(sample, path):
+    """Fill another store of the same shape with other rows."""
+    create_store(path, [(sample.spec, sample.layout)], {"seed": 8}, {})
+    with StoreWriter(path) as writer:
+        for block in range(sample.layout.num_blocks):
+            rows = sample.layout.block_rows(block)
+            cut = slice(rows.start, rows.stop)
+            flat = sample.flat[cut] + 1
+            staged = stage_block(path, sample.spec_id, block, flat, sample.records[cut])
+            writer.commit(staged)
+    return path
+
+
+def _swap(sample, path, tmp_path):
+    first, second = (path / shard_key(sample.spec_id, block) for block in (1, 2))
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+
+
+def _copy_over(sample, path, tmp_path):
+    shutil.copy(path / shard_key(sample.spec_id, 2), path / shard_key(sample.spec_id, 1))
+
+
+def _take_from_another(sample, path, tmp_path):
+    key = shard_key(sample.spec_id, 1)
+    shutil.copy(_other_store(sample, tmp_path / "other") / key, path / key)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("harm", [_swap, _copy_over, _take_from_another])
+def test_the_shard_of_another_block_or_store_is_refused(
+    sample, tmp_path, monkeypatch, version, harm
+):
+    monkeypatch.setattr(metadata, "FORMAT_VERSION", version)
+    path = sample.build(tmp_path / "store")
+    rows = range(258, 262)
+    for reader in READERS:
+        np.testing.assert_array_equal(reader(path, sample, rows), sample.flat[258:262])
+    harm(sample, path, tmp_path)
+    key, records = shard_key(sample.spec_id, 1), fragment_key(sample.spec_id, 1)
+    for reader in READERS:
+        with pytest.raises(DamagedStore, match=f"{key} is not the shard that {records} describes"):
+            reader(path, sample, rows)
+    # all other blocks can be read
+    np.testing.assert_array_equal(_read(path, sample, range(9)), sample.flat[:9])
+
+
+def test_a_fragment_of_another_block_or_store_is_refused(sample, store, tmp_path):
+    """Together with its own shard, too, so that both agree with one another."""
+    other = _other_store(sample, tmp_path / "other")
+    key, records = shard_key(sample.spec_id, 1), fragment_key(sample.spec_id, 1)
+    good = [(store / name).read_bytes() for name in (key, records)]
+    beside = (store / shard_key(sample.spec_id, 2), store / fragment_key(sample.spec_id, 2))
+    for shard, fragment in (beside, (other / key, other / records)):
+        shutil.copy(shard, store / key)
+        shutil.copy(fragment, store / records)
+        for reader in READERS:
+            with pytest.raises(DamagedStore, match=f"{records} is of another store or block"):
+                reader(store, sample, range(258, 262))
+    for name, data in zip((key, records), good, strict=True):
+        (store / name).write_bytes(data)
+    np.testing.assert_array_equal(_read(store, sample, [258]), sample.flat[[258]])
+
+
+def test_lost_records_are_lost_for_a_store_that_is_open(sample, store):
+    opened = open_store(store)
+    (store / fragment_key(sample.spec_id, 1)).unlink()
+    with pytest.raises(DamagedStore, match=f"{fragment_key(sample.spec_id, 1)} is lost"):
+        opened.read([258])
+
+
+def test_a_file_is_digested_once_until_it_changes(sample, store, monkeypatch):
+    digested = []
+    real = shard_sources.digest_parts
+
+    def noting(kind, *parts):
+        digested.append(len(parts[0]))
+        return real(kind, *parts)
+
+    monkeypatch.setattr(shard_sources, "digest_parts", noting)
+    for reader in READERS:
+        reader(store, sample, range(258, 262))
+    assert len(digested) == 1
+    file = store / shard_key(sample.spec_id, 1)
+    data = file.read_bytes()
+    file.unlink()
+    file.write_bytes(data)
+    for reader in READERS:
+        reader(store, sample, range(258, 262))
+    assert len(digested) == 2
+
+
+def test_a_damaged_index_of_a_shard_costs_readers_no_rows(sample, store):
+    file = store / shard_key(sample.spec_id, 1)
+    data = file.read_bytes()
+    file.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    for reader in READERS:
+        np.testing.assert_array_equal(reader(store, sample, range(258, 260)), sample.flat[258:260])
+
+
+def test_a_reader_goes_on_while_a_block_is_replaced(sample, store, monkeypatch):
+    """Between the moves of shard and records it waits for both."""
+    monkeypatch.setattr("inrgen.store.shard_sources._REPLACING_S", 0.0)
+    new = sample.flat[258:516] + 1
+    moves = []
+
+    def read_then(move):
+        def wrapped(self, *args):
+            done = move(self, *args)
+            found = open_store(store).open_rows()
+            target = np.empty((1, sample.spec.num_params), np.float32)
+            try:
+                found.copy(1, np.array([258]), target, np.array([0]))
+                moves.append(float(target[0, 0] - sample.flat[258, 0]))
+            except DamagedStore:
+                moves.append(None)
+            return done
+
+        return wrapped
+
+    with StoreWriter(store) as writer:
+        staged = stage_block(store, sample.spec_id, 1, new, sample.records[258:516])
+        kind = type(writer._files)
+        for name in ("move", "create", "remove"):
+            monkeypatch.setattr(kind, name, read_then(getattr(kind, name)))
+        writer.replace(staged)
+    # the old rows, then a moment without, then the new rows; never the ones for the others
+    assert {None if move is None else round(move, 4) for move in moves} == {0.0, None, 1.0}
+    order = [move for move in moves if move is not None]
+    assert order == sorted(order)
+    assert moves.count(None) == 1
+
+
+def test_a_server_serves_no_shard_of_another_block(small_sample, bucket_url, tmp_path):
+    url = small_sample.build(bucket_url)
+    key, files = shard_key(small_sample.spec_id, 0), open_files(url)
+    reader = open_store(url).open_rows(cache=ShardCache(tmp_path / "cache", 10**6))
+    files.put(key, files.read(shard_key(small_sample.spec_id, 1)))
+    target = np.empty((1, small_sample.spec.num_params), np.float32)
+    with pytest.raises(DamagedStore, match=f"{key} is not the shard"):
+        reader.copy(0, np.array([3]), target, np.array([0]))
+    with pytest.raises(DamagedStore, match=f"{key} is not the shard"):
+        open_store(url).read([3])
+    with pytest.raises(DamagedStore, match=f"{key} is not the shard"):
+        RowRun(url, small_sample.spec_id, range(9)).read(range(9))
