@@ -51,7 +51,7 @@ def make_config(config_class: type[Config], values: Mapping[str, Any]) -> Config
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{name} is no option of {config_class.__name__}{hint}")
+            raise ValueError(f"there is no option {name}{hint}")
     own = _own_names(config_class)
     arguments = {name: value for name, value in values.items() if name in own}
     for name, kind in _nested(config_class).items():

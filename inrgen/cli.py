@@ -4,6 +4,7 @@
 the same there.
 """
 
+import difflib
 import importlib
 import json
 import math
@@ -144,7 +145,10 @@ def _without_verb(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[s
     if (moved := MOVED_VERBS.get(" ".join(argv[:2]))) is not None:
         print(f"{prog}: {' '.join(argv[:2])} is now `{moved}`", file=sys.stderr)
         return 2
-    wrong = f"there is no verb {argv[0]!r}" if argv else "a verb is needed"
+    wrong = "a verb is needed"
+    if argv:
+        near = difflib.get_close_matches(argv[0], [verb.name for verb in verbs], n=1)
+        wrong = f"there is no verb {argv[0]!r}" + (f"; did you mean {near[0]}?" if near else "")
     print(f"{_listing(prog, verbs, about)}\n\n{prog}: {wrong}", file=sys.stderr)
     return 2
 

@@ -91,7 +91,7 @@ def test_an_old_option_is_refused_with_its_new_name(argument, capsys):
     ("argv", "words"),
     [
         ([], "a verb is needed"),
-        (["bild"], "'bild'"),
+        (["bild"], "'bild'; did you mean build?"),
         (["bench", "speed"], "'bench'"),
     ],
 )

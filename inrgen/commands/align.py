@@ -35,7 +35,7 @@ class AlignConfig:
             ends farther away than it began. both takes the nearer result.
         restarts: further searches of each row from disturbed ends, or from random orders; the
             nearest result counts. Each takes as long as the first. To resume a store of an earlier
-            version, give ends and 4, or identity and 0 if it records no opening.
+            version, give ends and 4, or identity and 0 if it records no init.
         sample: most rows that a mean or medoid is made from.
         seed: names the sample.
     """

@@ -87,7 +87,7 @@ class DemoSummary:
             [
                 self.built.text(),
                 f"verified {self.verified_rows:,} rows: "
-                + ("something is damaged" if self.failed else "every byte is as written"),
+                + ("something is damaged" if self.failed else "all checksums match"),
                 f"read {self.loaded_rows:,} training rows an epoch back through the loader, "
                 f"{self.loaded_rows_per_s:,.0f} rows/s",
                 f"originals beside reconstructions: {self.reconstructions}",

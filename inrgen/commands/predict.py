@@ -45,9 +45,9 @@ class PredictSummary:
     def text(self) -> str:
         """The summary in two lines."""
         right = (
-            "accuracy is unknown, because they have no labels that the run learned"
+            "accuracy unknown, because they have no labels that the run learned"
             if self.accuracy is None
-            else f"{100 * self.accuracy:.2f} % of them as labelled"
+            else f"accuracy {100 * self.accuracy:.2f} %"
         )
         return f"classified {self.rows:,} INRs: {right}\npredictions: {self.out}"
 

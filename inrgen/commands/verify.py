@@ -76,7 +76,7 @@ class VerifySummary:
         lines += [finding.text() for finding in report.findings]
         count = len(report.findings)
         findings = f"{count:,} finding{'' if count == 1 else 's'}"
-        verdict = "every byte is as written" if report.ok else findings
+        verdict = "all checksums match" if report.ok else findings
         return "\n".join([*lines, f"{self.store}: {checked}: {verdict}"])
 
     def document(self) -> dict[str, Any]:

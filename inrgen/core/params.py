@@ -10,7 +10,7 @@ from torch import Tensor
 from inrgen.core.spec import InrSpec
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Params:
     """The weights of b INRs of one spec: weights[l] is (b, out_l, in_l), biases[l] (b, out_l)."""
 
@@ -19,6 +19,11 @@ class Params:
 
     def __len__(self) -> int:
         return self.weights[0].shape[0]
+
+    def __repr__(self) -> str:
+        widths = [self.weights[0].shape[2], *(w.shape[1] for w in self.weights)]
+        architecture = "-".join(map(str, widths))
+        return f"Params({len(self):,} INRs of {architecture}, {self.dtype}, {self.device})"
 
     def __getitem__(self, index: slice | Tensor | Sequence[int]) -> "Params":
         """The INRs at index, as a smaller batch."""

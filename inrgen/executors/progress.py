@@ -44,7 +44,7 @@ class _Lines:
 
     def advance(self, count: int) -> None:
         self._done += count
-        self.tick(finished=self._done >= self._total)
+        self.tick(finished=count > 0 and self._done >= self._total)
 
     def tick(self, finished: bool = False) -> None:
         now = time.monotonic()

@@ -149,7 +149,7 @@ def load_start(path: str | Path) -> LearnedStart:
     # safetensors, JSON and InrSpec raise many kinds for damaged or hostile content.
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ValueError(f"{path} is no sound START file: {reason}") from error
+        raise ValueError(f"{path} is not a valid START file: {reason}") from error
 
 
 def _read(path: Path) -> LearnedStart:

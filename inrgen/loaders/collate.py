@@ -16,7 +16,7 @@ from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Batch:
     """INRs with labels and origins; every tensor is on the loader's device.
 
@@ -43,6 +43,9 @@ class Batch:
     epoch: int
     done: int
     second: "Batch | None" = None
+
+    def __repr__(self) -> str:
+        return f"Batch({self.params!r}, epoch {self.epoch}, {self.done:,} samples done)"
 
     def __len__(self) -> int:
         return len(self.labels)

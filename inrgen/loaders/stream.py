@@ -117,6 +117,13 @@ class StreamLoader(IterableDataset[Batch]):
         """Samples that this process skipped because of bad shards, all passes together."""
         return self._producer.skipped.samples
 
+    def __repr__(self) -> str:
+        config = self.config
+        return (
+            f"StreamLoader({self.spec.spec_id}, split {config.split!r}: {self.num_samples:,} "
+            f"samples, batches of {config.batch_size:,})"
+        )
+
     def __len__(self) -> int:
         """Batches of a whole epoch on this rank."""
         return self._share(Position(epoch=0)).num_batches

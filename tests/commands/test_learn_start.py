@@ -70,7 +70,7 @@ def test_info_refuses_a_damaged_start_and_its_lineage(start_file, tmp_path, caps
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(start_file.read_bytes()[:-9])
     assert main(["info", str(cut)]) == 1
-    assert "cut.safetensors is no sound START file" in capsys.readouterr().err
+    assert "cut.safetensors is not a valid START file" in capsys.readouterr().err
     assert main(["info", str(start_file), "--lineage"]) == 1
     assert "lineage is for stores" in capsys.readouterr().err
 

@@ -47,3 +47,8 @@ def test_batches_are_cut_and_joined():
 def test_rows_of_another_length_are_refused():
     with pytest.raises(ValueError, match="flat needs 27 parameters a row for 2-4-3; got 26"):
         Params.from_flat(SPEC, torch.zeros(1, 26))
+
+
+def test_a_batch_of_weights_prints_in_one_line():
+    params = Params.from_flat(SPEC, torch.zeros(5, 27))
+    assert repr(params) == "Params(5 INRs of 2-4-3, torch.float32, cpu)"

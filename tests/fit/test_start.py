@@ -155,7 +155,7 @@ DAMAGED: dict[str, bytes] = {
 def test_a_damaged_foreign_or_hostile_file_gets_one_sentence(content, tmp_path):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"bad\.safetensors is no sound START file: ") as caught:
+    with pytest.raises(ValueError, match=r"bad\.safetensors is not a valid START file: ") as caught:
         load_start(path)
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""A network blind to the order and the signs of hidden units.
+"""A network invariant to the order and the signs of hidden units.
 
 For odd activations (sine, tanh) a hidden unit may be negated together with all that enters and
 leaves it, and the INR computes the same. Here every hidden unit has features that change sign with
