@@ -1,7 +1,7 @@
 """Exact conversions of convention: other weights that show the same picture.
 
-Each function edits weights and keeps what the INR computes, so the only error is rounding. Two networks
-show the same if they agree at each place of the grid on the place within the value range.
+Each function edits weights and keeps what the INR computes, so the only error is rounding. Two
+networks show the same if they agree at each place of the grid on the place within the value range.
 """
 
 from dataclasses import replace
