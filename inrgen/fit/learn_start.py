@@ -6,7 +6,6 @@ interruptions.
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float64
@@ -55,9 +54,6 @@ _VALUES_AT_ONCE = 2**19
 _EVALUATIONS = 20
 _CHECKPOINT_S = 10.0
 _MAX_ROLLBACKS = 5
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,8 +125,9 @@ def _identity(config: LearnStartConfig, source: Source, spec: InrSpec) -> dict[s
 @contextmanager
 def _open_pool(threads: int | None) -> Iterator[ThreadPoolExecutor]:
     """Threads for tasks. Each computes with one core, so that their number changes no sum."""
-    size = threads or len(os.sched_getaffinity(0))
+    # torch's own number is that of the cores at hand.
     before = torch.get_num_threads()
+    size = threads or before
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(size, initializer=torch.set_num_threads, initargs=(1,)) as pool:
