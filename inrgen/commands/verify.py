@@ -8,7 +8,7 @@ import tyro
 from inrgen.core.arguments import OptionalLocalPath, StoreArgument
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
-from inrgen.store.layout import STATISTICS
+from inrgen.store.layout import INDEX, STATISTICS
 
 if TYPE_CHECKING:
     from inrgen.store.inspection import Finding
@@ -88,7 +88,9 @@ def _removal_note(key: str) -> str:
     """The consequence of removing a derived file."""
     if key.startswith(f"{STATISTICS}/"):
         return "`inrgen stats` makes it again"
-    return "it only gathered records, which can be read without it"
+    if key.startswith(f"{INDEX}/"):
+        return "it only gathered records, which can be read without it"
+    return "it is no part of the store"
 
 
 def _check(config: VerifyConfig) -> "VerifyReport":
@@ -129,6 +131,8 @@ def verify(config: VerifyConfig) -> VerifySummary:
     refitted = recomputed = 0
     if config.repair and not report.ok:
         found, repaired = report.findings, restore_documents(config.store)
+        # some blocks may be whole already, now that their files are back
+        report = _check(config) if repaired else report
         refitted, recomputed = _repair_blocks(config, report)
         report = _check(config)
     return VerifySummary(

@@ -1,6 +1,7 @@
 """Build a store, or repair one: commit the blocks that workers fit."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from inrgen.store.create import create_store
 from inrgen.store.files.location import Location, make_absolute
 from inrgen.store.queries import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
+from inrgen.store.rows import RowRun
 from inrgen.store.writer import StoreWriter
 
 
@@ -99,18 +101,24 @@ def build_store(config: BuildConfig) -> BuildSummary:
     )
 
 
-def misnamed_blocks(plan: BuildPlan, store: Store) -> list[int]:
+def misnamed_blocks(plan: BuildPlan, store: Store, bad_blocks: Sequence[int]) -> list[int]:
     """The blocks whose records name another item than the plan has at their rows.
 
     When two rows bear one name, only the plan can tell which of them is right.
+
+    Args:
+        bad_blocks: blocks whose records cannot be read, and are made again in any case.
     """
-    table = store.read_records(["row", "item_id"])
-    row = table["row"].to_numpy()
     wanted = np.array([item.item_id for item in open_source(plan.source).items], dtype=object)
-    found = np.array(table["item_id"].to_pylist(), dtype=object)
-    # Rows follow the order of the source's items, all views of an item together.
-    wrong = row[found != wanted[row // plan.layout.views]]
-    return np.unique(wrong // plan.layout.shard_rows).tolist()
+    spec_id, misnamed = plan.fit_plan.spec.spec_id, []
+    for block in set(store.committed(spec_id)) - set(bad_blocks):
+        rows = plan.layout.block_rows(block)
+        table = RowRun(store.path, spec_id, rows).table
+        found = np.array(table["item_id"].to_pylist(), dtype=object)
+        # Rows follow the order of the source's items, all views of an item together.
+        if (found != wanted[np.arange(rows.start, rows.stop) // plan.layout.views]).any():
+            misnamed.append(block)
+    return sorted(misnamed)
 
 
 def repair_store(
@@ -137,7 +145,7 @@ def repair_store(
     blocks = bad_blocks.get(plan.fit_plan.spec.spec_id, [])
     # Such a block has sound checksums, so only its names betray it.
     if find_misnamed:
-        blocks = sorted({*blocks, *misnamed_blocks(plan, opened)})
+        blocks = sorted({*blocks, *misnamed_blocks(plan, opened, blocks)})
     store = make_absolute(location)
     tasks = block_tasks(plan, store, blocks, executor)
     num_rows, refitted = sum(len(plan.layout.block_rows(block)) for block in blocks), 0

@@ -27,10 +27,14 @@ from inrgen.store.fragment import (
 from inrgen.store.layout import (
     INDEX,
     RECORDS,
+    STATISTICS,
+    Layout,
     fragment_key,
     index_key,
     parse_fragment_name,
     parse_index_name,
+    replacing_fragment_key,
+    shard_key,
 )
 from inrgen.store.metadata import StoreFacts, read_facts
 
@@ -61,6 +65,9 @@ def record_keys(files: Files, committed: set[tuple[str, int]]) -> list[str]:
         found = parse_index_name(name)
         if found is None:
             continue
+        # a name may claim any number of blocks
+        if not 0 < len(found[1]) <= len(by_first):
+            continue
         blocks = [(found[0], block) for block in found[1]]
         if all(block in by_first for block in blocks):
             for block in blocks:
@@ -69,29 +76,137 @@ def record_keys(files: Files, committed: set[tuple[str, int]]) -> list[str]:
     return [by_first[block] for block in sorted(by_first)]
 
 
+def check_names(location: object, facts: StoreFacts, committed: set[tuple[str, int]]) -> None:
+    """Raise DamagedStore for a fragment whose name is of no block of the store."""
+    for spec_id, block in sorted(committed):
+        if spec_id not in facts.layouts or block >= facts.layouts[spec_id].num_blocks:
+            key = fragment_key(spec_id, block)
+            raise DamagedStore(
+                f"{location} is damaged: {key} is of no block of this store; "
+                "`inrgen verify --repair` removes it",
+                key=key,
+            )
+
+
+def _was_finished(files: Files, facts: StoreFacts, missing: list[tuple[str, int]]) -> bool:
+    """Tell whether a store was finished before the fragments of some blocks were lost."""
+    # both are written for finished stores alone, and a repair removes an index first
+    indexed = filter(None, map(parse_index_name, files.names(INDEX)))
+    if any(
+        spec_id == owner and block in span for owner, span in indexed for spec_id, block in missing
+    ):
+        return True
+    if any(name.endswith(".json") for name in files.names(STATISTICS)):
+        return True
+    # a driver that is killed between shard and fragment leaves its staging folder
+    return files.is_tidy() and all(
+        files.size_bytes(shard_key(spec_id, block)) is not None for spec_id, block in missing
+    )
+
+
+def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, int]]) -> None:
+    """Raise DamagedStore if a finished store has lost the records of a block.
+
+    Args:
+        committed: blocks that had a fragment when the store was opened.
+    """
+    missing = [
+        (spec_id, block)
+        for spec_id, layout in facts.layouts.items()
+        for block in range(layout.num_blocks)
+        if (spec_id, block) not in committed
+    ]
+    if not missing or not _was_finished(files, facts, missing):
+        return
+    for spec_id, block in missing:
+        # a repair may be replacing the block, or may have done so since the store was opened
+        places = replacing_fragment_key(spec_id, block), fragment_key(spec_id, block)
+        if all(files.size_bytes(key) is None for key in places):
+            raise DamagedStore(
+                f"{files.location} is damaged: {places[1]} is lost, though the store was finished; "
+                "`inrgen verify --repair` makes lost records again",
+                key=places[1],
+            )
+
+
+def _row_groups_match(metadata: pq.FileMetaData, layout: Layout, blocks: range) -> bool:
+    """Tell whether a file has the records of some blocks, a row group each, by its footer."""
+    if metadata.num_row_groups != len(blocks):
+        return False
+    for number, block in enumerate(blocks):
+        group, rows = metadata.row_group(number), layout.block_rows(block)
+        if group.num_rows != len(rows):
+            return False
+        for at in range(group.num_columns):
+            column = group.column(at)
+            found = column.statistics if column.path_in_schema == "row" else None
+            if found is None:
+                continue
+            if found.has_min_max and (found.min, found.max) != (rows.start, rows.stop - 1):
+                return False
+            break
+    return True
+
+
+def check_record_file(
+    location: object, facts: StoreFacts, key: str, metadata: pq.FileMetaData
+) -> None:
+    """Raise DamagedStore unless a file of records is of the store and blocks in its name.
+
+    Only the footer is read, so the records themselves are not checked here.
+
+    Args:
+        key: of a fragment or of an index file.
+    """
+    name = key.rpartition("/")[2]
+    owner, index = parse_fragment_name(name), parse_index_name(name)
+    try:
+        stored = read_footer(metadata)
+        if owner is not None:
+            spec_id, blocks = owner[0], range(owner[1], owner[1] + 1)
+            named = (stored["spec_id"], stored["block"]) == owner
+        else:
+            assert index is not None, "records lie in fragments and index files"
+            (spec_id, blocks), named = index, True
+        good = named and stored["store_seal"] == facts.self_checksum
+        good = good and _row_groups_match(metadata, facts.layouts[spec_id], blocks)
+    except (ValueError, KeyError, TypeError, OSError):
+        # damage to a footer rather than a file in the wrong place; the name is what helps
+        good = False
+    if not good:
+        raise DamagedStore(
+            f"{location} is damaged: {key} is not of the store and block in its name; "
+            "`inrgen verify` says more",
+            key=key,
+        )
+
+
 def _hash_fragments(
-    files: Files, spec_id: str, blocks: range, describe: Callable[[bytes], str]
+    files: Files, spec_id: str, blocks: range, describe: Callable[[bytes, BlockFacts], str]
 ) -> str:
     """Hash one text of each block's fragment. Raises as hash_checksums does."""
     digest = hashlib.sha256()
     for block in blocks:
         key = fragment_key(spec_id, block)
         try:
-            digest.update(describe(files.read(key)).encode())
+            data = files.read(key)
+            facts = BlockFacts.from_dict(open_parquet(data)[1])
+            if (facts.spec_id, facts.block) != (spec_id, block):
+                raise ValueError("it is of another block")
+            digest.update(describe(data, facts).encode())
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from error
     return digest.hexdigest()
 
 
-def _checksum(fragment: bytes) -> str:
+def _checksum(fragment: bytes, facts: BlockFacts) -> str:
     found = read_self_checksum(fragment)
     if found is None:
         raise ValueError("it does not match its self-checksum")
     return found
 
 
-def _content(fragment: bytes) -> str:
-    facts = BlockFacts.from_dict(open_parquet(fragment)[1])
+def _content(fragment: bytes, facts: BlockFacts) -> str:
     return f"{facts.shard_digest}{facts.records_digest}"
 
 
@@ -150,9 +265,14 @@ def content_sha256(path: str | Path) -> str:
     files = open_files(path)
     facts = read_facts(files)
     # counted from one listing; no fragment is opened for it
+    committed = committed_blocks(files)
     missing = sum(layout.num_blocks for layout in facts.layouts.values())
-    missing -= len(committed_blocks(files))
+    missing -= sum(
+        spec_id in facts.layouts and block < facts.layouts[spec_id].num_blocks
+        for spec_id, block in committed
+    )
     if missing > 0:
+        check_complete(files, facts, committed)
         raise ValueError(
             f"{path} is not finished: {missing:,} of its blocks are missing; run the command that "
             "makes it again first"

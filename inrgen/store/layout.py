@@ -108,11 +108,13 @@ def index_key(spec_id: str, blocks: range) -> str:
 
 def parse_index_name(name: str) -> tuple[str, range] | None:
     """Return the spec and blocks of an index file's name; None for any other name."""
-    match = re.fullmatch(r"(.+)\.(\d{8,})-(\d{8,})\.parquet", name)
+    match = re.fullmatch(r"(.+)\.(\d{8,18})-(\d{8,18})\.parquet", name)
     return (match[1], range(int(match[2]), int(match[3]))) if match else None
 
 
 def parse_fragment_name(name: str) -> tuple[str, int] | None:
     """Return the spec and block of a fragment's name; None for any other name."""
-    match = re.fullmatch(r"(.+)\.(\d{8,})\.parquet", name)
-    return (match[1], int(match[2])) if match else None
+    match = re.fullmatch(r"(.+)\.(\d{8,18})\.parquet", name)
+    found = (match[1], int(match[2])) if match else None
+    # one name a block: a second one, with more zeros, would make it two
+    return found if found and fragment_name(*found) == name else None

@@ -17,7 +17,13 @@ from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.location import Location, make_absolute
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import committed_blocks, record_keys
+from inrgen.store.index import (
+    check_complete,
+    check_names,
+    check_record_file,
+    committed_blocks,
+    record_keys,
+)
 from inrgen.store.layout import RECORDS, Layout
 from inrgen.store.metadata import read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
@@ -42,6 +48,7 @@ class Store:
         self._files = open_files(path)
         self._facts = read_facts(self._files)
         self._committed = committed_blocks(self._files)
+        check_names(self.path, self._facts, self._committed)
         self._readers: dict[str, RowReader] = {}
         for spec_id in self.specs:
             shards = spec_shards(self.path, self._facts, spec_id)
@@ -137,9 +144,11 @@ class Store:
     def records(self) -> ds.FileSystemDataset:
         """Records of all committed blocks, one row each, as a lazy pyarrow data set.
 
-        Reading a damaged page raises OSError. A file with a column of another name raises
-        DamagedStore here.
+        Reading a damaged page raises OSError. DamagedStore is raised here for a file with a column
+        of another name, for a file of other blocks or of another store, and for a finished store
+        that has lost records.
         """
+        check_complete(self._files, self._facts, self._committed)
         schema = FIT_SCHEMA if self.derivation is None else DERIVED_SCHEMA
         # off by default in pyarrow: a flipped bit would give wrong labels silently
         checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
@@ -151,6 +160,7 @@ class Store:
         )
         # page checksums do not cover column names, and pyarrow reads nulls for a broken name
         for fragment in records.get_fragments():
+            check_record_file(self.path, self._facts, fragment.path, fragment.metadata)
             foreign = set(fragment.physical_schema.names) - set(schema.names)
             if foreign:
                 raise DamagedStore(
@@ -195,6 +205,7 @@ class Store:
             )
         for block in np.unique(wanted // layout.shard_rows).tolist():
             if (spec_id, block) not in self._committed:
+                check_complete(self._files, self._facts, self._committed)
                 span = layout.block_rows(block)
                 raise ValueError(
                     f"rows {span.start}..{span.stop - 1} of {self.path} are not there yet: "
@@ -224,7 +235,7 @@ def open_store(path: Location) -> Store:
 
     Raises:
         FileNotFoundError: there is no store.
-        DamagedStore: its root document was altered.
+        DamagedStore: its root document was altered, or it has records of blocks beyond its own.
         ValueError: it is something else, or has a later format.
     """
     return Store(path)

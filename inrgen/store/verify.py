@@ -1,5 +1,6 @@
 """Verify a store: every byte of it, and that its documents, rows and records agree."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ from inrgen.store.digests import read_self_checksum
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
-from inrgen.store.fragment import open_parquet
-from inrgen.store.index import hash_checksums
+from inrgen.store.fragment import decode_fragment, open_parquet
+from inrgen.store.index import committed_blocks, hash_checksums
 from inrgen.store.inspection import BlockState, Finding, inspect_block, read_if_there
 from inrgen.store.layout import (
     INDEX,
@@ -27,6 +28,11 @@ from inrgen.store.layout import (
 )
 from inrgen.store.metadata import StoreFacts, child_documents, parse_root
 from inrgen.store.statistics import check_statistics
+
+# Files that a store writes, by name, whatever their spec and block.
+_STORE_FILE = re.compile(
+    rf"({RECORDS}/.+\.\d{{8,}}\.parquet|{INDEX}/.+\.\d{{8,}}-\d{{8,}}\.parquet|[^/]+/params/c/\d+/\d+)$"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,8 +108,12 @@ def _check_documents(files: Files, sound: dict[str, bytes]) -> Iterator[Finding]
             yield Finding(kind="document", key=key, message="the document was altered")
 
 
-def _check_index(files: Files, facts: StoreFacts) -> Iterator[Finding]:
-    """Yield every index file that does not match the fragments as they are now."""
+def _check_index(files: Files, facts: StoreFacts, *, unknown: bool = False) -> Iterator[Finding]:
+    """Yield every index file that does not match the fragments as they are now.
+
+    Args:
+        unknown: also yield those that cannot be judged, because a fragment is lost or damaged.
+    """
     for name in files.names(INDEX):
         key = f"{INDEX}/{name}"
         named = parse_index_name(name)
@@ -118,8 +128,10 @@ def _check_index(files: Files, facts: StoreFacts) -> Iterator[Finding]:
             expected = hash_checksums(files, *named)
         except (FileNotFoundError, ValueError):
             # a lost or damaged fragment has its own finding
+            if unknown:
+                yield Finding(kind="index", key=key, message="some of its records are damaged")
             continue
-        if (stored["store_seal"], stored["fragments"]) != (facts.self_checksum, expected):
+        if (stored.get("store_seal"), stored.get("fragments")) != (facts.self_checksum, expected):
             yield Finding(kind="index", key=key, message="it does not match the records")
 
 
@@ -130,7 +142,9 @@ def _is_ours(key: str, facts: StoreFacts, documents: dict[str, bytes]) -> bool:
         return True
     if folder == INDEX:
         parsed = parse_index_name(name)
-        return parsed is not None and parsed[0] in facts.specs
+        if parsed is None or parsed[0] not in facts.specs:
+            return False
+        return 0 <= parsed[1].start < parsed[1].stop <= facts.layouts[parsed[0]].num_blocks
     if folder == RECORDS:
         spec_id, block = parse_fragment_name(name) or ("", -1)
         expected = fragment_key(spec_id, block)
@@ -231,11 +245,44 @@ def verify_store(
     )
 
 
-def restore_documents(path: str | Path) -> list[Finding]:
-    """Write damaged or lost documents again, and remove damaged derived files; return the faults.
+def _owner(facts: StoreFacts, fragment: bytes) -> str | None:
+    """Return the name under which a fragment belongs to the store, or None if it does not."""
+    try:
+        _, found = decode_fragment(fragment)
+    except ValueError:
+        return None
+    layout = facts.layouts.get(found.spec_id)
+    ours = found.store_checksum == facts.self_checksum and layout is not None
+    if not ours or not 0 <= found.block < layout.num_blocks:
+        return None
+    return fragment_key(found.spec_id, found.block)
 
-    Findings of kind document were written again; the others were removed. A removed index comes
-    back when a driver next finishes the store, statistics when `inrgen stats` runs again.
+
+def _return_fragments(files: Files, facts: StoreFacts) -> Iterator[Finding]:
+    """Move fragments that lie under the name of another block to their place, if it is not filled.
+
+    Yields the places. So records whose files were renamed or exchanged need no fit.
+    """
+    misplaced: dict[str, bytes] = {}
+    for name in files.names(RECORDS):
+        fragment = files.read(f"{RECORDS}/{name}")
+        home = _owner(facts, fragment)
+        if home is not None and home != f"{RECORDS}/{name}":
+            misplaced[home] = fragment
+    for home, fragment in misplaced.items():
+        there = read_if_there(files, home)
+        if there is None or _owner(facts, there) != home:
+            files.remove(home)
+            files.create(home, fragment)
+            yield Finding(kind="document", key=home, message="it lay under another name")
+
+
+def restore_documents(path: str | Path) -> list[Finding]:
+    """Write damaged or lost documents again, and remove what does not belong; return the faults.
+
+    Findings of kind document were written again; the others were removed: records, weights and
+    index files of no block of the store, and damaged derived files. A removed index comes back
+    when a driver next finishes the store, statistics when `inrgen stats` runs again.
 
     Raises:
         DamagedStore: both copies of the root document are damaged.
@@ -249,7 +296,21 @@ def restore_documents(path: str | Path) -> list[Finding]:
             files.create(finding.key, sound[finding.key])
             mended.append(finding)
         facts = parse_root(sound[ROOT_DOCUMENT], files.location)
-        for finding in [*_check_index(files, facts), *check_statistics(files, facts, path)]:
+        mended += _return_fragments(files, facts)
+        removed = [
+            # others, such as notes, harm no reader, and may be the only copy
+            *(
+                found
+                for found in _foreign_files(files, facts, sound)
+                if _STORE_FILE.match(found.key)
+            ),
+            *_check_index(files, facts, unknown=True),
+            *check_statistics(files, facts, path),
+        ]
+        for finding in removed:
             files.remove(finding.key)
             mended.append(finding)
+        num_blocks = sum(layout.num_blocks for layout in facts.layouts.values())
+        if len(committed_blocks(files)) == num_blocks:
+            files.tidy()
     return mended

@@ -218,6 +218,9 @@ class StoreWriter:
                 for start in range(0, layout.num_blocks, fragments_per_index):
                     blocks = range(start, min(start + fragments_per_index, layout.num_blocks))
                     write_index(self._files, self._facts.self_checksum, spec_id, blocks)
+        # a finished store has no staging folder, which tells it from one whose driver was killed
+        if not any(self.pending(spec_id) for spec_id in self._facts.layouts):
+            self._files.tidy()
 
     def _check_staged(self, staged: StagedBlock) -> None:
         if self._files.size_bytes(staged.key) != staged.shard_bytes:

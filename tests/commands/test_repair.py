@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from inrgen.commands.build import build
+from inrgen.commands.info import InfoConfig, info
 from inrgen.commands.stats import StatsConfig, stats
 from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.fit.build_config import BuildConfig
+from inrgen.loaders.stream import StreamLoader
 from inrgen.sources.config import SourceConfig
+from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.verify import salvage_block
@@ -191,3 +194,56 @@ def test_a_repair_names_the_data_it_needs(tmp_path):
         verify(VerifyConfig(store=out, repair=True, data=str(pictures)))
     (pictures / "9.png").unlink()
     assert not verify(VerifyConfig(store=out, repair=True, data=str(pictures))).failed
+
+
+def copy_to_a_new_name(store: Path) -> None:
+    fragment = paths(store, 0)[1]
+    shutil.copy(fragment, str(fragment).replace("00000000", "00000099"))
+
+
+def copy_over_another(store: Path) -> None:
+    shutil.copy(paths(store, 0)[1], paths(store, 1)[1])
+
+
+def exchange_records(store: Path) -> None:
+    first, second = paths(store, 0)[1], paths(store, 1)[1]
+    first.rename(store / "aside")
+    second.rename(first)
+    (store / "aside").rename(second)
+
+
+def rename_records(store: Path) -> None:
+    fragment = paths(store, 1)[1]
+    fragment.rename(str(fragment).replace("00000001", "00000099"))
+
+
+def exchange_weights(store: Path) -> None:
+    first, second = paths(store, 0)[0], paths(store, 1)[0]
+    first.rename(store / "aside")
+    second.rename(first)
+    (store / "aside").rename(second)
+
+
+MISPLACED = [
+    copy_to_a_new_name,
+    copy_over_another,
+    exchange_records,
+    rename_records,
+    exchange_weights,
+]
+
+
+@pytest.mark.parametrize("harm", MISPLACED, ids=lambda f: f.__name__)
+def test_files_in_the_wrong_place_are_refused_and_repaired_in_one_run(harm, store, whole):
+    harm(store)
+    with pytest.raises(DamagedStore, match="is damaged"):
+        info(InfoConfig(store=str(store))) if harm is not exchange_weights else weights(store)
+    with pytest.raises(DamagedStore, match="is damaged"):
+        list(StreamLoader(store, split="all"))
+    done = verify(VerifyConfig(store=str(store), repair=True))
+    assert done.report.ok
+    # records that only lay elsewhere need no fit
+    assert (done.rows_refitted > 0) == (harm in (copy_over_another, exchange_weights))
+    torch.testing.assert_close(weights(store), weights(whole), rtol=0, atol=0, equal_nan=True)
+    assert names(store) == names(whole)
+    assert sum(len(batch) for batch in StreamLoader(store, split="all")) == len(names(whole))

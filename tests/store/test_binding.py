@@ -10,6 +10,7 @@ from inrgen.store.create import create_store
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.opening import open_files
+from inrgen.store.index import content_sha256
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.rows import RowRun
@@ -193,3 +194,81 @@ def test_a_server_serves_no_shard_of_another_block(small_sample, bucket_url, tmp
         open_store(url).read([3])
     with pytest.raises(DamagedStore, match=f"{key} is not the shard"):
         RowRun(url, small_sample.spec_id, range(9)).read(range(9))
+
+
+def _all_records(path, sample, rows):
+    return open_store(path).read_records(["row"]).num_rows
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_records_under_another_name_are_refused(sample, store, tmp_path, indexed):
+    with StoreWriter(store) as writer:
+        writer.finish(fragments_per_index=6 if indexed else 100)
+    first, second = (store / fragment_key(sample.spec_id, block) for block in (1, 2))
+    good = second.read_bytes()
+    extra = store / "records" / f"{sample.spec_id}.00000099.parquet"
+    shutil.copy(first, extra)
+    with pytest.raises(DamagedStore, match=r"00000099\.parquet is of no block of this store"):
+        open_store(store)
+    extra.unlink()
+    # an index stands in for the fragments, which are the truth where weights are read
+    shutil.copy(first, second)
+    for reader in (_read,) if indexed else (_read, _all_records):
+        with pytest.raises(DamagedStore, match=f"{fragment_key(sample.spec_id, 2)} is "):
+            reader(store, sample, [516])
+    second.write_bytes(good)
+    if indexed:
+        index = sorted((store / "index").iterdir())
+        shutil.copy(index[0], index[1])
+        with pytest.raises(DamagedStore, match=f"{index[1].name} is not of the store and block"):
+            _all_records(store, sample, [])
+
+
+def test_records_of_another_store_are_refused(sample, store, tmp_path):
+    key = fragment_key(sample.spec_id, 1)
+    shutil.copy(_other_store(sample, tmp_path / "other") / key, store / key)
+    for reader in (_read, _all_records):
+        with pytest.raises(DamagedStore, match=f"{key} is "):
+            reader(store, sample, [258])
+    # a name with one zero more is no second copy of a block
+    (store / key).rename(store / "records" / f"{sample.spec_id}.000000001.parquet")
+    assert 1 not in open_store(store).committed()
+
+
+@pytest.mark.parametrize("evidence", ["shards", "index", "statistics"])
+def test_a_finished_store_that_lost_records_says_so(sample, store, evidence):
+    if evidence == "index":
+        with StoreWriter(store) as writer:
+            writer.finish(fragments_per_index=8)
+    if evidence == "statistics":
+        (store / "statistics").mkdir()
+        (store / "statistics" / f"{sample.spec_id}.all.json").write_text("{}")
+    key = fragment_key(sample.spec_id, 3)
+    (store / key).unlink()
+    if evidence != "shards":
+        (store / shard_key(sample.spec_id, 3)).unlink()
+    for reader in (_read, _all_records):
+        with pytest.raises(DamagedStore, match=f"{key} is lost, though the store was finished"):
+            reader(store, sample, [774])
+    with pytest.raises(DamagedStore, match=f"{key} is lost, though the store was finished"):
+        content_sha256(store)
+
+
+def test_a_store_in_the_making_is_read_as_far_as_it_is(sample, tmp_path):
+    path = sample.build(tmp_path / "store", num_blocks=16)
+    assert _all_records(path, sample, []) == 16 * 258
+    # a driver killed between the shard and the fragment of the last block
+    with StoreWriter(path) as writer:
+        staged = sample.stage(path, 16)
+        writer._files.move(staged.key, shard_key(sample.spec_id, 16))
+    assert _all_records(path, sample, []) == 16 * 258
+    sample.build(path)
+    assert not (path / "_staging").exists()
+    assert _all_records(path, sample, []) == sample.rows
+
+
+def test_names_of_index_files_may_claim_anything(sample, store):
+    (store / "index").mkdir()
+    for span in ("00000003-00000003", "00000000-999999999999999999", "00000007-00000002"):
+        (store / "index" / f"{sample.spec_id}.{span}.parquet").write_bytes(b"")
+    assert _all_records(store, sample, []) == sample.rows

@@ -5,7 +5,7 @@ import mmap
 import os
 import resource
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from inrgen.store.errors import StoreBusy
 from inrgen.store.files.protocol import Bytes, FileIdentity, staging_key
-from inrgen.store.layout import LOCK, STAGING
+from inrgen.store.layout import LOCK, REPLACING, STAGING
 
 
 def _sync_folders(folders: Sequence[Path]) -> None:
@@ -52,6 +52,17 @@ def _write_all(fd: int, data: Bytes) -> None:
     rest = memoryview(data).cast("B")
     while rest:
         rest = rest[os.write(fd, rest) :]
+
+
+def _begin_file(target: Path) -> tuple[int, list[Path]]:
+    """Open a new file for writing; return the folders that got a new entry, too."""
+    while True:
+        changed = [target.parent, *_make_folder(target.parent)]
+        try:
+            return os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), changed
+        except FileNotFoundError:
+            # a driver that finished in this moment has removed the empty folder
+            continue
 
 
 class LocalFiles:
@@ -133,8 +144,7 @@ class LocalFiles:
 
     def put(self, key: str, data: Bytes) -> None:
         target = self.root / key
-        changed = [target.parent, *_make_folder(target.parent)]
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        fd, changed = _begin_file(target)
         try:
             _write_all(fd, data)
             os.fsync(fd)
@@ -175,6 +185,15 @@ class LocalFiles:
         path.unlink(missing_ok=True)
         if not _in_staging(key) and path.parent.is_dir():
             _sync_folders([path.parent])
+
+    def tidy(self) -> None:
+        for folder in (STAGING, REPLACING):
+            # another process may have begun to write, or removed the folder
+            with suppress(OSError):
+                (self.root / folder).rmdir()
+
+    def is_tidy(self) -> bool:
+        return not (self.root / STAGING).exists()
 
     def arrow(self) -> pyarrow.fs.FileSystem:
         return pyarrow.fs.SubTreeFileSystem(str(self.root), pyarrow.fs.LocalFileSystem())

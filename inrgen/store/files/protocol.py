@@ -92,6 +92,14 @@ class Files(Protocol):
         """Remove a file if it exists."""
         ...
 
+    def tidy(self) -> None:
+        """Remove the folders of work in progress, if folders exist here and these are empty."""
+        ...
+
+    def is_tidy(self) -> bool:
+        """Tell whether nobody wrote since tidy; False where files cannot tell."""
+        ...
+
     def arrow(self) -> pyarrow.fs.FileSystem:
         """Return the same files, under the same keys, as a pyarrow file system."""
         ...

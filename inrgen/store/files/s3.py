@@ -196,6 +196,12 @@ class ObjectFiles:
         with suppress(FileNotFoundError):
             request(self._name(key), lambda: obstore.delete(self._writer, key))
 
+    def tidy(self) -> None:
+        """Do nothing: a server has no folders."""
+
+    def is_tidy(self) -> bool:
+        return False
+
     def arrow(self) -> pyarrow.fs.FileSystem:
         return pyarrow.fs.PyFileSystem(_ArrowHandler(self))
 
