@@ -38,10 +38,6 @@ from inrgen.store.rows import RowRun
 _MEDOID_ROWS = 24
 # Numbers of a sample that are aligned together: a few MB, for any size of sample.
 _NUMBERS_AT_ONCE = 524_288
-_SHARED_START = (
-    "rows of one view began at the same learned start, so their units correspond already and "
-    "alignment gains little"
-)
 # Memory of a sample in multiples of its float32 size; it is once held in double precision.
 _SAMPLE_COPIES = 4
 
@@ -78,8 +74,24 @@ def align_store(
     ensure_store(plan, lambda: _make_templates(plan, template, search, executor.memory_mb))
     summary = fill(plan, executor, limited)
     before, after = _measure(plan, limited[0].rows_at_once, limited[1])
-    notes = () if plan.parent.learned_start is None else (_SHARED_START,)
-    return replace(summary, store=str(out), before=before, after=after, notes=notes)
+    return replace(
+        summary, store=str(out), before=before, after=after, notes=_start_notes(plan.parent)
+    )
+
+
+def _start_notes(store: Store) -> tuple[str, ...]:
+    """A sentence on the gain of aligning a store from learned starts; fit/README.md measures it."""
+    if store.learned_start is None:
+        return ()
+    if max(layout.views for layout in store.layouts.values()) == 1:
+        return (
+            "all rows began at one learned start, so their units correspond already and "
+            "alignment gains little",
+        )
+    return (
+        "rows of one view began at one learned start, so alignment brings the views together "
+        "and gains little within a view",
+    )
 
 
 def make_template(spec: InrSpec, params: Params, kind: str, search: MatchConfig) -> Params:
