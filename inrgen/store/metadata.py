@@ -1,6 +1,7 @@
 """The Zarr documents of a store, which hold everything that is known of it as a whole."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -16,7 +17,21 @@ from inrgen.store.digests import (
 )
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.protocol import Files
-from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, Layout
+from inrgen.store.layout import (
+    FORMAT_VERSION,
+    INDEX,
+    RECORDS,
+    ROOT_COPY,
+    ROOT_DOCUMENT,
+    STATISTICS,
+    Layout,
+)
+
+# A name that is one folder below the store on every file system, and never a store's own file.
+_SPEC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+_RESERVED = frozenset({RECORDS, INDEX, STATISTICS, ROOT_DOCUMENT, ROOT_COPY})
+# Far beyond any store, and few enough to loop over blocks.
+_MOST_ROWS, _MOST_BLOCKS = 10**11, 10**7
 
 _FORMULA = (
     "h_0 = x; h_{l+1} = activation(omega[l] * (W_l h_l + b_l)) for every layer but the last; "
@@ -141,16 +156,55 @@ def root_document(
 
 
 def child_documents(root: bytes) -> dict[str, bytes]:
-    """Return the documents of groups and arrays, by key, as the root document repeats them."""
-    documents = json.loads(root)["consolidated_metadata"]["metadata"]
+    """Return the documents of groups and arrays, by key, as the root document repeats them.
+
+    Raises ValueError if it names any other document.
+    """
+    documents = _checked_groups(json.loads(root))
     return {f"{path}/{ROOT_DOCUMENT}": _dump(document) for path, document in documents.items()}
+
+
+def _checked_groups(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the consolidated metadata by path; every path is of a spec or of its array.
+
+    Names become paths of files, so a name such as "../other" must not pass.
+    """
+    spec_ids = document["attributes"]["inrgen"]["specs"]
+    groups = document["consolidated_metadata"]["metadata"]
+    for spec_id in spec_ids:
+        if not _SPEC_NAME.fullmatch(spec_id) or spec_id in _RESERVED:
+            raise ValueError(f"it names a spec {spec_id[:100]!r}, which is no name of a folder")
+    expected = {path for spec_id in spec_ids for path in (spec_id, f"{spec_id}/params")}
+    foreign, missing = sorted(set(groups) - expected), sorted(expected - set(groups))
+    if foreign:
+        raise ValueError(f"it names a document {foreign[0][:100]!r}, which no store has")
+    if missing or not spec_ids:
+        raise ValueError(f"it lacks the document of {(missing or ['any spec'])[0]}")
+    return groups
+
+
+def _checked_layout(attributes: dict[str, Any]) -> Layout:
+    """Read the layout of a spec; its numbers are bounded, since loops run over them."""
+    # older stores lack later fields of Layout, whose defaults describe them
+    named = {
+        field.name: attributes[field.name] for field in fields(Layout) if field.name in attributes
+    }
+    for name, number in named.items():
+        if type(number) is not int or not 1 <= number <= _MOST_ROWS:
+            raise ValueError(f"{name} must be a number in 1..{_MOST_ROWS}; got {number!r:.100}")
+    layout = Layout(**named)
+    if layout.num_blocks > _MOST_BLOCKS:
+        raise ValueError(
+            f"it has {layout.num_blocks:,} blocks; a store has {_MOST_BLOCKS:,} at most"
+        )
+    return layout
 
 
 def parse_root(root: bytes, location: object) -> StoreFacts:
     """Read a root document.
 
     Raises:
-        DamagedStore: its self-checksum is wrong.
+        DamagedStore: its self-checksum is wrong, or it names files or numbers that no store has.
         ValueError: it belongs to something else, or to a later version of the format.
     """
     checksum = read_self_checksum(root)
@@ -162,22 +216,36 @@ def parse_root(root: bytes, location: object) -> StoreFacts:
             f"{location} is damaged: its {ROOT_DOCUMENT} does not match its self-checksum",
             key=ROOT_DOCUMENT,
         )
-    document = json.loads(root)
-    facts = document["attributes"]["inrgen"]
-    if facts["format_version"] not in DIGESTS:
-        raise ValueError(
-            f"{location} has format version {facts['format_version']}; "
-            f"this inrgen reads versions up to {max(DIGESTS)}"
-        )
-    groups = document["consolidated_metadata"]["metadata"]
+    try:
+        document = json.loads(root)
+        version = document["attributes"]["inrgen"]["format_version"]
+        if version in DIGESTS:
+            return _parse_document(document, checksum)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        # the checksum is right, so somebody wrote it so
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise DamagedStore(
+            f"{location} is damaged: its {ROOT_DOCUMENT} is not that of a store: {why}",
+            key=ROOT_DOCUMENT,
+        ) from error
+    raise ValueError(
+        f"{location} has format version {version!r:.100}; "
+        f"this inrgen reads versions up to {max(DIGESTS)}"
+    )
+
+
+def _parse_document(document: dict[str, Any], checksum: str) -> StoreFacts:
+    """Read a root document; raises any error of a document that has another form."""
+    facts, groups = document["attributes"]["inrgen"], _checked_groups(document)
     specs, layouts = {}, {}
     for spec_id in facts["specs"]:
         attributes = groups[spec_id]["attributes"]
         specs[spec_id] = InrSpec.from_dict(attributes["spec"])
-        # older stores lack later fields of Layout, whose defaults describe them
-        known = [field.name for field in fields(Layout) if field.name in attributes]
-        layouts[spec_id] = Layout(**{name: attributes[name] for name in known})
-    return StoreFacts(
+        layouts[spec_id] = _checked_layout(attributes)
+    for name in ("identity", "about"):
+        if not isinstance(facts[name], dict):
+            raise ValueError(f"{name} must be an object")
+    found = StoreFacts(
         specs=specs,
         layouts=layouts,
         identity=facts["identity"],
@@ -185,6 +253,11 @@ def parse_root(root: bytes, location: object) -> StoreFacts:
         self_checksum=checksum,
         digest=DIGESTS[facts["format_version"]],
     )
+    # read once here, so that a bad one is noticed here
+    made = found.derivation
+    if made is not None and (type(made.copies) is not int or made.copies < 1):
+        raise ValueError(f"copies must be a positive number; got {made.copies!r:.100}")
+    return found
 
 
 def read_facts(files: Files) -> StoreFacts:

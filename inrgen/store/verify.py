@@ -66,6 +66,8 @@ def _sound_documents(files: Files) -> dict[str, bytes]:
     copies = [read_if_there(files, key) for key in (ROOT_DOCUMENT, ROOT_COPY)]
     whole = [copy for copy in copies if copy is not None and read_self_checksum(copy) is not None]
     if whole:
+        # names of documents become names of files, so they are checked first
+        parse_root(whole[0], files.location)
         return {ROOT_DOCUMENT: whole[0], ROOT_COPY: whole[0], **child_documents(whole[0])}
     if copies == [None, None]:
         raise FileNotFoundError(
