@@ -340,6 +340,8 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
         facts = {"spec": spec.to_dict(), "inner_steps": start.inner_steps, **start.facts}
         there = {name: facts.get(name) for name in identity} | {"spec": start.spec.to_dict()}
         check_identity(config.out, there, json.loads(json.dumps(identity)))
+        # A run that was killed after its last step may have left its checkpoint.
+        checkpoint_path(config.out).unlink(missing_ok=True)
         return _summarise(config.out, start, time.perf_counter() - began, found=True)
     problem = MetaProblem(
         spec=spec,

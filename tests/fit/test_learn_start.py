@@ -287,7 +287,11 @@ def test_a_finished_file_is_found_and_never_overwritten_by_other_settings(tmp_pa
     def run(**changes) -> LearnStartSummary:
         return learn_start(config(tmp_path, **changes))
 
-    first, again = run(), run(threads=2)
+    first = run()
+    left = checkpoint_path(Path(first.out))
+    left.write_bytes(b"of a run that was killed after its last step")
+    again = run(threads=2)
+    assert not left.exists()
     assert (first.found, again.found) == (False, True)
     assert again.sha256 == first.sha256
     with pytest.raises(ValueError, match=r"differs in seed \(there 0, here 1\)"):
