@@ -84,6 +84,10 @@ class VerifySummary:
         return asdict(self)
 
 
+# Documents, then blocks, then the files derived from these; one more for good measure.
+_MOST_ROUNDS = 3
+
+
 def _removal_note(key: str) -> str:
     """The consequence of removing a derived file."""
     if key.startswith(f"{STATISTICS}/"):
@@ -130,11 +134,18 @@ def verify(config: VerifyConfig) -> VerifySummary:
     report, found, repaired = _check(config), (), []
     refitted = recomputed = 0
     if config.repair and not report.ok:
-        found, repaired = report.findings, restore_documents(config.store)
+        found = report.findings
+    for _ in range(_MOST_ROUNDS if found else 0):
+        before, restored = report.findings, restore_documents(config.store)
         # some blocks may be whole already, now that their files are back
-        report = _check(config) if repaired else report
-        refitted, recomputed = _repair_blocks(config, report)
-        report = _check(config)
+        report = _check(config) if restored else report
+        rows = _repair_blocks(config, report)
+        report = _check(config) if any(rows) else report
+        repaired += restored
+        refitted, recomputed = refitted + rows[0], recomputed + rows[1]
+        # derived files are judged by the blocks, so they may need a look after a repair of these
+        if report.ok or report.findings == before:
+            break
     return VerifySummary(
         store=str(config.store),
         report=report,

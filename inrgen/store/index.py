@@ -263,7 +263,12 @@ def content_sha256(path: str | Path) -> str:
         DamagedStore: records do not match their digests.
     """
     files = open_files(path)
-    facts = read_facts(files)
+    return content_of(files, read_facts(files))
+
+
+def content_of(files: Files, facts: StoreFacts) -> str:
+    """Digest what a store is, as content_sha256 does, given its root document's facts."""
+    path = files.location
     # counted from one listing; no fragment is opened for it
     committed = committed_blocks(files)
     missing = sum(layout.num_blocks for layout in facts.layouts.values())

@@ -187,12 +187,11 @@ class DirectShards:
         """Do nothing."""
 
     def open(self, block: int) -> OpenShard:
-        try:
+        with suppress(DamagedStore):
             return self._open(block)
-        except DamagedStore:
-            # between the two moves of a repair, shard and records do not belong together
-            time.sleep(_REPLACING_S)
-            return self._open(block)
+        # between the two moves of a repair, shard and records do not belong together
+        time.sleep(_REPLACING_S)
+        return self._open(block)
 
     def is_checked(self, block: int) -> bool:
         """Tell whether a shard was checked before; its file may have changed since."""

@@ -13,7 +13,7 @@ from inrgen.store.digests import BLANK_CHECKSUM, add_self_checksum, read_self_ch
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
-from inrgen.store.index import content_sha256
+from inrgen.store.index import content_of
 from inrgen.store.inspection import Finding
 from inrgen.store.layout import STATISTICS
 from inrgen.store.metadata import StoreFacts
@@ -101,13 +101,14 @@ def read_statistics(store: Store, split: str, spec_id: str | None = None) -> tup
     return both[0:1], both[1:2]
 
 
-def check_statistics(files: Files, facts: StoreFacts, path: str | Path) -> Iterator[Finding]:
+def check_statistics(files: Files, facts: StoreFacts) -> Iterator[Finding]:
     """Yield every document of statistics that is altered or does not match the store."""
     names = files.names(STATISTICS)
     if not names:
         return
     try:
-        content = content_sha256(path)
+        # by these facts, since the document on disk may be lost or another store's
+        content = content_of(files, facts)
     except ValueError:
         # missing or damaged blocks have their own findings
         content = None

@@ -60,11 +60,33 @@ class VerifyReport:
         return {spec: [b for s, b in found if s == spec] for spec in {s: 0 for s, _ in found}}
 
 
+def _root_of_records(files: Files, copies: list[bytes]) -> bytes:
+    """Return the root document that the fragments belong to, of two whole ones that differ.
+
+    Raises DamagedStore if fragments do not tell, so that no repair overwrites the right one.
+    """
+    by_checksum = {read_self_checksum(copy): copy for copy in copies}
+    for name in files.names(RECORDS):
+        try:
+            _, facts = open_parquet(files.read(f"{RECORDS}/{name}"))
+        except ValueError:
+            continue
+        if facts.get("store_seal") in by_checksum:
+            return by_checksum[facts["store_seal"]]
+    raise DamagedStore(
+        f"{files.location} is damaged beyond repair: {ROOT_DOCUMENT} and {ROOT_COPY} are of "
+        "different stores, and no records tell which is right; remove the wrong one",
+        key=ROOT_DOCUMENT,
+    )
+
+
 def _sound_documents(files: Files) -> dict[str, bytes]:
     """Return every document as it was written, by key. Raises as sound_facts does."""
     # the root document repeats all others, and is stored twice
     copies = [read_if_there(files, key) for key in (ROOT_DOCUMENT, ROOT_COPY)]
     whole = [copy for copy in copies if copy is not None and read_self_checksum(copy) is not None]
+    if len(set(whole)) > 1:
+        whole = [_root_of_records(files, whole)]
     if whole:
         # names of documents become names of files, so they are checked first
         parse_root(whole[0], files.location)
@@ -238,7 +260,7 @@ def verify_store(
             on_block(len(state.good))
         findings += _duplicates(hashes, facts, spec_id)
     findings += _check_index(files, facts)
-    findings += check_statistics(files, facts, path)
+    findings += check_statistics(files, facts)
     return VerifyReport(
         num_blocks=num_blocks,
         num_rows=num_rows,
@@ -307,7 +329,7 @@ def restore_documents(path: str | Path) -> list[Finding]:
                 if _STORE_FILE.match(found.key)
             ),
             *_check_index(files, facts, unknown=True),
-            *check_statistics(files, facts, path),
+            *check_statistics(files, facts),
         ]
         for finding in removed:
             files.remove(finding.key)

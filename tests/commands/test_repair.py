@@ -1,6 +1,8 @@
 """Verify finds damage, and a repair refits just that, bit for bit."""
 
+import random
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,3 +249,71 @@ def test_files_in_the_wrong_place_are_refused_and_repaired_in_one_run(harm, stor
     torch.testing.assert_close(weights(store), weights(whole), rtol=0, atol=0, equal_nan=True)
     assert names(store) == names(whole)
     assert sum(len(batch) for batch in StreamLoader(store, split="all")) == len(names(whole))
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory) -> Path:
+    """A store of the same shape that was built with another seed."""
+    out = tmp_path_factory.mktemp("another") / "store"
+    source = SourceConfig(name="digits", split="train", limit=150)
+    build(BuildConfig(source=source, out=out, views=5, num_steps=5, workers=0, seed=1))
+    return out
+
+
+def roots(store: Path) -> list[bytes]:
+    return [(store / name).read_bytes() for name in ("zarr.json", "zarr-copy.json")]
+
+
+@pytest.mark.parametrize("with_statistics", [False, True])
+@pytest.mark.parametrize("harm", ["lost", "foreign", "foreign copy"])
+def test_a_root_document_comes_back_from_its_good_copy(
+    harm, with_statistics, store, whole, another
+):
+    if with_statistics:
+        stats(StatsConfig(store=store))
+    if harm == "lost":
+        (store / "zarr.json").unlink()
+    else:
+        name = "zarr.json" if harm == "foreign" else "zarr-copy.json"
+        shutil.copy(another / "zarr.json", store / name)
+    assert verify(VerifyConfig(store=store)).failed
+    done = verify(VerifyConfig(store=store, repair=True))
+    assert done.report.ok
+    assert (done.rows_refitted, done.removed) == (0, ())
+    assert roots(store) == roots(whole)
+    assert (store / "statistics").exists() == with_statistics
+
+
+def test_two_roots_without_records_are_left_as_they_are(store, another):
+    shutil.copy(another / "zarr.json", store / "zarr.json")
+    for fragment in (store / "records").iterdir():
+        fragment.unlink()
+    before = roots(store)
+    with pytest.raises(DamagedStore, match="no records tell which is right"):
+        verify(VerifyConfig(store=store, repair=True))
+    assert roots(store) == before
+
+
+def test_lost_records_beside_an_index_and_statistics_need_one_repair(store, whole):
+    stats(StatsConfig(store=store))
+    with StoreWriter(store) as writer:
+        writer.finish(fragments_per_index=2)
+    lose_records(store)
+    assert verify(VerifyConfig(store=store, repair=True)).report.ok
+    torch.testing.assert_close(weights(store), weights(whole), rtol=0, atol=0, equal_nan=True)
+
+
+HARMS = [*DAMAGES, *MISPLACED, lambda store: (store / "zarr.json").unlink()]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_repair_of_any_damage_is_as_good_as_two(seed, store, whole):
+    stats(StatsConfig(store=store))
+    chance = random.Random(seed)
+    # renamed or lost files may leave a later harm without a file
+    for harm in chance.sample(HARMS, 3):
+        with suppress(OSError, ValueError):
+            harm(store)
+    assert verify(VerifyConfig(store=store, repair=True)).report.ok
+    torch.testing.assert_close(weights(store), weights(whole), rtol=0, atol=0, equal_nan=True)
+    assert names(store) == names(whole)
