@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 if TYPE_CHECKING:
-    from inrgen.fit.start import LearnedStart
+    from inrgen.fit.starts.start import LearnedStart
     from inrgen.sources.config import SourceConfig
     from inrgen.store.reader import Store
     from inrgen.training.run import Run
@@ -110,7 +110,7 @@ def learn_start(
     """
     from inrgen.commands.learn_start import LearnStartConfig
     from inrgen.commands.learn_start import learn_start as run
-    from inrgen.fit.start import load_start
+    from inrgen.fit.starts.start import load_start
 
     named = {"name": source} if isinstance(source, str) else {"source": source}
     run(make_config(LearnStartConfig, {**named, **options, "out": Path(out)}))

@@ -10,7 +10,7 @@ from inrgen.core.config import InitConfig
 from inrgen.core.params import Params
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
-from inrgen.fit.start import LearnedStart, save_start
+from inrgen.fit.starts.start import LearnedStart, save_start
 
 SPEC = InrSpec(widths=(2, 8, 8, 1), omega=(30.0, 30.0), output_offset=0.5)
 

@@ -144,7 +144,7 @@ def _build_learned(config: DemoConfig, source: "SourceConfig") -> Path | None:
     """Fit the same images from the shipped start; None if none is shipped."""
     from inrgen.commands.build import build
     from inrgen.fit.build_config import BuildConfig
-    from inrgen.fit.start import find_shipped_start, load_start
+    from inrgen.fit.starts.start import find_shipped_start, load_start
 
     start, store = find_shipped_start("digits", "2-32-32-1"), config.out / "digits-learned"
     if start is None:

@@ -127,7 +127,7 @@ def info(config: InfoConfig) -> StoreInfo | StartInfo:
 
 
 def _describe_start(path: Path) -> StartInfo:
-    from inrgen.fit.start import load_start
+    from inrgen.fit.starts.start import load_start
 
     start = load_start(path)
     return StartInfo(

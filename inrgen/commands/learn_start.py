@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from inrgen.fit.learn_start_config import LearnStartConfig
+from inrgen.fit.starts.config import LearnStartConfig
 
 if TYPE_CHECKING:
-    from inrgen.fit.learn_start import LearnStartSummary
+    from inrgen.fit.starts.learn import LearnStartSummary
 
 __all__ = ["LearnStartConfig", "learn_start"]
 
@@ -18,6 +18,6 @@ def learn_start(config: LearnStartConfig) -> "LearnStartSummary":
         OSError: the data cannot be read, or the file cannot be written.
     """
     # A command line's help must not wait for torch.
-    from inrgen.fit.learn_start import learn_start as run
+    from inrgen.fit.starts.learn import learn_start as run
 
     return run(config)

@@ -8,10 +8,10 @@ from .engine import Engine as Engine
 from .engine import FitBatch as FitBatch
 from .engine import FitResult as FitResult
 from .engines import make_engine as make_engine
-from .learn_start import LearnStartSummary as LearnStartSummary
-from .learn_start_config import LearnStartConfig as LearnStartConfig
 from .recipes import Recipe as Recipe
 from .recipes import recipe as recipe
-from .start import LearnedStart as LearnedStart
-from .start import load_start as load_start
-from .start import save_start as save_start
+from .starts.config import LearnStartConfig as LearnStartConfig
+from .starts.learn import LearnStartSummary as LearnStartSummary
+from .starts.start import LearnedStart as LearnedStart
+from .starts.start import load_start as load_start
+from .starts.start import save_start as save_start

@@ -10,7 +10,7 @@ from inrgen.fit.build_config import BuildConfig, BuildRecipe, RecipeName
 from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.engines import resolve_engine
 from inrgen.fit.recipes import recipe
-from inrgen.fit.start_plan import (
+from inrgen.fit.starts.plan import (
     StartChoice,
     choose_start,
     find_recorded_start,

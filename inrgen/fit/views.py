@@ -21,7 +21,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitPlan
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.gpu_idle import BusyInterval, gpu_name
-from inrgen.fit.start import LearnedStart
+from inrgen.fit.starts.start import LearnedStart
 from inrgen.fit.surface import ShapeQuality, measure_shape
 from inrgen.sources.base import BadSignal, Item, Signal
 from inrgen.store.records import FitRecord, FitStatus

@@ -14,7 +14,7 @@ from inrgen.fit.config import FitPlan
 from inrgen.fit.engines import make_engine
 from inrgen.fit.gpu_idle import BusyInterval
 from inrgen.fit.plan import BuildPlan
-from inrgen.fit.start_plan import StartFile, read_start
+from inrgen.fit.starts.plan import StartFile, read_start
 from inrgen.fit.views import FittedRows, OnRows, fit_block, ignore_rows
 from inrgen.sources.base import BadSignal, Signal, Source
 from inrgen.sources.catalog import open_source

@@ -5,7 +5,7 @@ import json
 from PIL import Image
 
 from inrgen.commands.demo import DemoConfig, demo
-from inrgen.fit import start
+from inrgen.fit.starts import start
 from inrgen.store.reader import open_store
 from tests.learned import saved_start
 

@@ -13,9 +13,9 @@ from inrgen.commands.info import InfoConfig, info
 from inrgen.commands.render import RenderConfig, render
 from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.executors.config import ExecutorConfig
-from inrgen.fit import start_plan
 from inrgen.fit.build_config import BuildConfig
-from inrgen.fit.start import load_start
+from inrgen.fit.starts import plan as start_plan
+from inrgen.fit.starts.start import load_start
 from inrgen.sources.config import SourceConfig
 from inrgen.store.layout import shard_key
 from inrgen.store.reader import open_store

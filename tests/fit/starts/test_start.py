@@ -11,9 +11,9 @@ from safetensors.torch import save
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.fit.learn_start_config import LearnStartConfig
 from inrgen.fit.recipes import recipe
-from inrgen.fit.start import LearnedStart, find_shipped_start, load_start, save_start
+from inrgen.fit.starts.config import LearnStartConfig
+from inrgen.fit.starts.start import LearnedStart, find_shipped_start, load_start, save_start
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
@@ -172,7 +172,7 @@ def test_a_folder_a_missing_file_and_a_large_file_are_refused(tmp_path):
 
 
 def test_a_shipped_start_is_found_by_source_and_architecture(saved, monkeypatch):
-    monkeypatch.setattr("inrgen.fit.start._SHIPPED", saved.parent)
+    monkeypatch.setattr("inrgen.fit.starts.start._SHIPPED", saved.parent)
     assert find_shipped_start("start", "2-3-3-1") == saved
     assert find_shipped_start("start", "2-32-32-1") is None
     assert find_shipped_start("other", "2-3-3-1") is None

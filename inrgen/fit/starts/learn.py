@@ -24,8 +24,15 @@ from tqdm import tqdm
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.executors.progress import show_progress
-from inrgen.fit.learn_start_config import LearnStartConfig
-from inrgen.fit.meta_sgd import (
+from inrgen.fit.recipes import recipe
+from inrgen.fit.starts.checkpoint import (
+    check_identity,
+    checkpoint_path,
+    load_checkpoint,
+    save_checkpoint,
+)
+from inrgen.fit.starts.config import LearnStartConfig
+from inrgen.fit.starts.meta_sgd import (
     MetaProblem,
     MetaState,
     first_state,
@@ -36,15 +43,8 @@ from inrgen.fit.meta_sgd import (
     step_positions,
     update,
 )
-from inrgen.fit.recipes import recipe
-from inrgen.fit.start import VERSION, LearnedStart, load_start, save_start
-from inrgen.fit.start_checkpoint import (
-    check_identity,
-    checkpoint_path,
-    load_checkpoint,
-    save_checkpoint,
-)
-from inrgen.fit.training_images import TrainingImages, draw_points, open_images
+from inrgen.fit.starts.start import VERSION, LearnedStart, load_start, save_start
+from inrgen.fit.starts.training_images import TrainingImages, draw_points, open_images
 from inrgen.sources.base import Source
 from inrgen.sources.catalog import open_source
 from inrgen.sources.items import items_digest

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from inrgen.executors.config import ExecutorConfig
-from inrgen.fit import start_plan
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.plan import plan_build
-from inrgen.fit.start import load_start
-from inrgen.fit.start_plan import StartFile, read_start
+from inrgen.fit.starts import plan as start_plan
+from inrgen.fit.starts.plan import StartFile, read_start
+from inrgen.fit.starts.start import load_start
 from inrgen.fit.torch_engine import TorchEngine
 from inrgen.fit.views import fit_block
 from inrgen.fit.worker import block_tasks

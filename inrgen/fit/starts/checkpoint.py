@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from inrgen.core.atomic import write_whole
-from inrgen.fit.meta_sgd import MetaState
+from inrgen.fit.starts.meta_sgd import MetaState
 
 _METADATA = "inrgen_start_checkpoint"
 

@@ -8,7 +8,7 @@ from typing import Any
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.config import FitConfig
 from inrgen.fit.recipes import recipe
-from inrgen.fit.start import LearnedStart, find_shipped_start, load_start
+from inrgen.fit.starts.start import LearnedStart, find_shipped_start, load_start
 from inrgen.sources.base import SourceFacts
 
 # Fields of a spec that the source's signals settle; the others are the START's choice.

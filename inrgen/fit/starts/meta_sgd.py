@@ -19,7 +19,7 @@ from inrgen.core.metrics import psnr_db
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
-from inrgen.fit.learn_start_config import StepSizes
+from inrgen.fit.starts.config import StepSizes
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _CLIP_NORM = 1.0

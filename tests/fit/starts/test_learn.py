@@ -15,16 +15,16 @@ from inrgen.core.metrics import psnr_db
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
-from inrgen.fit import learn_start as module
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch
-from inrgen.fit.learn_start import LearnStartSummary, learn_start
-from inrgen.fit.learn_start_config import LearnStartConfig
-from inrgen.fit.meta_sgd import MetaProblem, adapt, mse_gradient, step_positions
-from inrgen.fit.start import LearnedStart, load_start
-from inrgen.fit.start_checkpoint import checkpoint_path
+from inrgen.fit.starts import learn as module
+from inrgen.fit.starts.checkpoint import checkpoint_path
+from inrgen.fit.starts.config import LearnStartConfig
+from inrgen.fit.starts.learn import LearnStartSummary, learn_start
+from inrgen.fit.starts.meta_sgd import MetaProblem, adapt, mse_gradient, step_positions
+from inrgen.fit.starts.start import LearnedStart, load_start
+from inrgen.fit.starts.training_images import open_images
 from inrgen.fit.torch_engine import TorchEngine
-from inrgen.fit.training_images import open_images
 from inrgen.sources.base import BadSignal
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig

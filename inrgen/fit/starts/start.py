@@ -28,7 +28,7 @@ _METADATA = "inrgen_start"
 _TENSORS = ("params", "step_sizes")
 # Ten starts of the largest recipe's network take 63 MB.
 _MAX_BYTES = 2**28
-_SHIPPED = Path(__file__).parent / "starts"
+_SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
