@@ -276,8 +276,9 @@ def _owner(facts: StoreFacts, fragment: bytes) -> str | None:
     except ValueError:
         return None
     layout = facts.layouts.get(found.spec_id)
-    ours = found.store_checksum == facts.self_checksum and layout is not None
-    if not ours or not 0 <= found.block < layout.num_blocks:
+    if found.store_checksum != facts.self_checksum or layout is None:
+        return None
+    if not 0 <= found.block < layout.num_blocks:
         return None
     return fragment_key(found.spec_id, found.block)
 
