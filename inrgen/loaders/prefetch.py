@@ -55,8 +55,10 @@ def read_ahead(source: Iterator[T], depth: int) -> Iterator[T]:
     def end() -> None:
         stopped.set()
         room.release()
-        # The thread may wait for room; the release above wakes it.
-        thread.join()
+        # The thread may wait for room; the release above wakes it. An interrupt may have come
+        # before it ran, and a thread that never ran cannot be joined.
+        if thread.is_alive():
+            thread.join()
         _ends.pop(thread, None)
 
     thread = threading.Thread(target=work, name="inrgen read-ahead", daemon=True)

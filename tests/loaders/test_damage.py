@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from inrgen.loaders import prefetch
 from inrgen.loaders.prefetch import read_ahead
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.errors import DamagedStore
@@ -152,3 +153,17 @@ def test_a_column_whose_name_is_damaged_leaves_no_row_out_without_a_word(sample,
     for reading in (StreamLoader, lambda path: open_store(path).records):
         with pytest.raises(DamagedStore, match="has a column 'stetus'"):
             reading(store)
+
+
+def test_an_interrupt_before_the_thread_runs_leaves_nothing_to_join(monkeypatch):
+    """Ctrl-C may fall between a thread's making and its start; the exit must stay quiet."""
+
+    def interrupt(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            next(read_ahead(iter([1]), 1))
+    prefetch._end_all()
+    assert not prefetch._ends
