@@ -60,11 +60,21 @@ class Store:
         return Store, (self.path,)
 
     def __len__(self) -> int:
+        """Rows of the finished store, whether all are there yet or not."""
         return sum(layout.rows for layout in self.layouts.values())
 
     def __repr__(self) -> str:
-        specs = ", ".join(f"{spec_id}: {lay.rows:,} rows" for spec_id, lay in self.layouts.items())
-        return f"Store({self.path!r}, {specs})"
+        specs = []
+        for spec_id, layout in self.layouts.items():
+            there, planned = self.num_committed_rows(spec_id), layout.rows
+            part = "" if there == planned else f"{there:,} of "
+            specs.append(f"{spec_id}: {part}{planned:,} rows")
+        return f"Store({self.path!r}, {', '.join(specs)})"
+
+    def num_committed_rows(self, spec_id: str) -> int:
+        """Number of rows that were there at opening: len less what an unfinished build owes."""
+        layout = self.layouts[spec_id]
+        return sum(len(layout.block_rows(block)) for block in self.committed(spec_id))
 
     @property
     def specs(self) -> dict[str, InrSpec]:

@@ -107,7 +107,7 @@ def _read_classes(data: OpenData) -> tuple[str, ...]:
         if stores and not found:
             raise ValueError(
                 f"{', '.join(store.path for store in stores)} has no {split} rows; "
-                f"give a store that has some as {split}"
+                f"give a store that has some as {split}{_describe_missing(stores, spec_id)}"
             )
         unknown = sorted(set(found) - set(labels))
         if unknown:
@@ -117,6 +117,17 @@ def _read_classes(data: OpenData) -> tuple[str, ...]:
             )
         _check_names(labels, found, ", ".join(store.path for store in stores))
     return tuple(labels.get(c, "") or str(c) for c in range(max(labels) + 1))
+
+
+def _describe_missing(stores: tuple[Store, ...], spec_id: str) -> str:
+    """Rows that unfinished stores lack, as the end of a sentence; "" if all are finished."""
+    owed = {
+        store.path: store.layouts[spec_id].rows - store.num_committed_rows(spec_id)
+        for store in stores
+    }
+    return "".join(
+        f"; {path} is unfinished: {num:,} rows to go" for path, num in owed.items() if num
+    )
 
 
 def _merge_labels(stores: tuple[Store, ...], spec_id: str, split: str) -> dict[int, str]:

@@ -79,6 +79,7 @@ def test_its_length_counts_rows_and_its_repr_is_one_line(sample, shared_store):
 def test_uncommitted_rows_are_refused(sample, tmp_path):
     store = open_store(sample.build(tmp_path / "store", num_blocks=2))
     assert store.committed() == [0, 1]
+    assert f"{sample.spec_id}: 516 of {sample.rows:,} rows" in repr(store)
     assert store.records.count_rows() == 516
     store.read(range(516))
     with pytest.raises(ValueError, match=r"rows 516..773 .* not there yet: block 2"):
