@@ -7,9 +7,10 @@ import torch
 
 from inrgen.store.reader import open_store
 from inrgen.training.config import TrainConfig
-from inrgen.training.data import TrainData, open_data
+from inrgen.training.data import TrainData, _describe_missing, open_data
 from inrgen.training.distributed import DistributedContext
 from inrgen.training.feed import train_loader
+from tests.made_up import MadeUp
 
 CONFIG = TrainConfig(model="mlp", views=2, batch_size=16)
 CPU = DistributedContext(device=torch.device("cpu"))
@@ -130,3 +131,16 @@ def test_data_that_does_not_fit_is_refused_by_name(labelled_store, labelled_rows
 def test_a_config_refuses_values_without_meaning(wrong):
     with pytest.raises(ValueError, match="|".join([*wrong, "pairs"])):
         TrainConfig(**wrong)
+
+
+def test_a_split_that_is_not_there_yet_is_told_from_one_that_never_will_be(tmp_path):
+    """A build that was stopped has no test rows until it goes on."""
+    sample = MadeUp(rows=1000)
+    half = open_store(sample.build(tmp_path / "half", num_blocks=2))
+    whole = open_store(sample.build(tmp_path / "whole"))
+    owed = sample.rows - half.num_committed_rows(sample.spec_id)
+    assert 0 < owed < sample.rows
+    assert _describe_missing((half,), sample.spec_id) == (
+        f"; {half.path} is unfinished: {owed:,} rows to go"
+    )
+    assert _describe_missing((whole,), sample.spec_id) == ""
