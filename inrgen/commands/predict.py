@@ -31,11 +31,16 @@ class PredictConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictSummary:
-    """The number of INRs classified, and the share that is right; None where labels differ."""
+    """The number of INRs classified, and the share that is right; None where labels differ.
+
+    Attributes:
+        note: a sentence if the store is aligned otherwise than the training rows; else "".
+    """
 
     out: Path
     rows: int
     accuracy: float | None
+    note: str
 
     @property
     def failed(self) -> bool:
@@ -43,13 +48,14 @@ class PredictSummary:
         return False
 
     def text(self) -> str:
-        """The summary in two lines."""
+        """The summary in two lines, and a note if rows are aligned otherwise than in training."""
         right = (
             "accuracy unknown, because they have no labels that the run learned"
             if self.accuracy is None
             else f"accuracy {100 * self.accuracy:.2f} %"
         )
-        return f"classified {self.rows:,} INRs: {right}\npredictions: {self.out}"
+        lines = [f"classified {self.rows:,} INRs: {right}", f"predictions: {self.out}"]
+        return "\n".join([*lines, f"note: {self.note}"] if self.note else lines)
 
     def document(self) -> dict[str, Any]:
         """The summary as plain values."""
@@ -69,4 +75,9 @@ def predict(config: PredictConfig) -> PredictSummary:
     model, store = load_model(config.run, device), open_store(config.store)
     found = run.predict(model, store, config.split, device)
     write_table(found.columns, config.out)
-    return PredictSummary(out=config.out, rows=len(found.columns["row"]), accuracy=found.accuracy)
+    return PredictSummary(
+        out=config.out,
+        rows=len(found.columns["row"]),
+        accuracy=found.accuracy,
+        note=found.note,
+    )

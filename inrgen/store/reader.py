@@ -1,5 +1,7 @@
 """Open a store and read it: rows of weights, and their records."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.store.derivation import PARENT, TEMPLATE, Derivation
+from inrgen.store.derivation import PARENT, TEMPLATE, Derivation, read_derivation
 from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.location import Location, make_absolute
@@ -123,6 +125,18 @@ class Store:
         """Name of the source that was fitted; "" if it is not recorded."""
         recorded = self.built_identity.get("source")
         return str(recorded.get("name", "")) if isinstance(recorded, dict) else ""
+
+    @property
+    def alignment_sha256(self) -> str:
+        """Digest of the alignment that put hidden units in their order; "" if there was none.
+
+        Rows of two stores with the same digest were aligned to the same template.
+        """
+        steps = [read_derivation(identity) for identity in self.identities]
+        last = next((step for step in steps if step and step.operation == "align"), None)
+        if last is None:
+            return ""
+        return hashlib.sha256(json.dumps(last.identity, sort_keys=True).encode()).hexdigest()
 
     @property
     def learned_start(self) -> dict[str, Any] | None:

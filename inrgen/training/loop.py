@@ -229,7 +229,8 @@ class _Training:
         # A run whose first epoch diverged has no network to keep.
         if out is not None and self.best:
             model = to_dict(self.config.model_config)
-            save_model(out, model, self.data.spec, self.data.classes, self.best)
+            alignments = tuple(store.alignment_sha256 for store in self.data.train)
+            save_model(out, model, self.data.spec, self.data.classes, alignments, self.best)
         if out is not None:
             write_result(out, result)
         return result

@@ -35,17 +35,24 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def save_model(
-    folder: Path, model: dict[str, Any], spec: InrSpec, classes: tuple[str, ...], state: State
+    folder: Path,
+    model: dict[str, Any],
+    spec: InrSpec,
+    classes: tuple[str, ...],
+    alignments: tuple[str, ...],
+    state: State,
 ) -> None:
     """Save a classifier so that load_model can read it.
 
     Args:
         model: the network's config, as catalog.to_dict gives it.
+        alignments: alignment_sha256 of each training store.
     """
     # safetensors refuses tensors that share memory.
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     write_whole(folder / WEIGHTS, lambda staged: staged.write_bytes(save(whole)))
     values = {"model": model, "spec": spec.to_dict(), "classes": list(classes)}
+    values["alignments"] = sorted(set(alignments))
     write_json(folder / MODEL, {"inrgen_model": _FORMAT, **values})
 
 
@@ -56,12 +63,14 @@ class TrainedModel:
     Attributes:
         model: the network's config as plain values.
         classes: names of the classes; () after contrastive training.
+        alignments: alignment_sha256 of the training stores; None if an older run lacks them.
     """
 
     classifier: Classifier
     model: dict[str, Any]
     spec: InrSpec
     classes: tuple[str, ...]
+    alignments: tuple[str, ...] | None
 
 
 def load_model(folder: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
@@ -89,4 +98,11 @@ def load_model(folder: str | Path, device: torch.device | str = "cpu") -> Traine
     except Exception as error:  # safetensors and torch raise many kinds
         raise ValueError(f"{folder / WEIGHTS} is damaged or of another network: {error}") from error
     classifier.to(device).eval()
-    return TrainedModel(classifier=classifier, model=values["model"], spec=spec, classes=classes)
+    recorded = values.get("alignments")
+    return TrainedModel(
+        classifier=classifier,
+        model=values["model"],
+        spec=spec,
+        classes=classes,
+        alignments=None if recorded is None else tuple(recorded),
+    )

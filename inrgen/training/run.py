@@ -26,10 +26,12 @@ class Predictions:
             predicted_name and probability (of the predicted class).
         accuracy: share of rows that are right; None where rows have no labels, or labels of other
             names than the network learned.
+        note: a sentence if the store's rows are aligned otherwise than the training rows.
     """
 
     columns: dict[str, list[object]]
     accuracy: float | None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -91,7 +93,20 @@ def predict(
     return Predictions(
         columns=_make_columns(store, found, model.classes),
         accuracy=found.accuracy if _has_same_classes(model, store, split) else None,
+        note=_describe_alignment(model, store),
     )
+
+
+def _describe_alignment(model: TrainedModel, store: Store) -> str:
+    """A sentence about rows whose hidden units stand in another order than in training."""
+    if model.alignments is None or store.alignment_sha256 in model.alignments:
+        return ""
+    learned, given = any(model.alignments), bool(store.alignment_sha256)
+    if learned and given:
+        return f"the run learned from rows aligned to another template than those of {store.path}"
+    if learned:
+        return f"the run learned from aligned rows, and those of {store.path} are not aligned"
+    return f"the run learned from rows as they were fitted, and those of {store.path} are aligned"
 
 
 def spec_difference(one: InrSpec, other: InrSpec) -> str:

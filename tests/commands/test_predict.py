@@ -1,6 +1,8 @@
 """Predictions on stores of the same networks, and refusals that name the difference."""
 
 import csv
+import json
+import shutil
 from pathlib import Path
 
 import polars
@@ -11,6 +13,7 @@ from inrgen.training.config import TrainConfig
 from inrgen.training.data import TrainData
 from inrgen.training.loop import run_training
 from inrgen.training.model_file import load_model
+from inrgen.training.run import open_run
 from tests.labelled import LabelledRows
 
 CONFIG = TrainConfig(model="mlp,hidden=16,layers=1,dropout=0", views=2, batch_size=24, epochs=3)
@@ -74,3 +77,37 @@ def test_damaged_weights_are_named(run, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
         load_model(tmp_path)
+
+
+def test_rows_that_are_aligned_otherwise_than_in_training_are_told(run, store, tmp_path, capsys):
+    """An order of units that the network never saw gives chance, which must not pass in silence."""
+    aligned, again = tmp_path / "aligned", tmp_path / "again"
+    for out, seed in ((aligned, "0"), (again, "1")):
+        argv = ["align", str(store), "--out", str(out), "--seed", seed, "--workers", "0"]
+        assert main(argv) == 0
+    more = tmp_path / "more"
+    argv = ["augment", str(aligned), "--augment", "noise", "--out", str(more), "--workers", "0"]
+    assert main(argv) == 0
+    folder = tmp_path / "run"
+    run_training(CONFIG, TrainData(train=aligned, val=aligned, test=aligned), folder)
+    capsys.readouterr()
+
+    def notes(run_folder: Path, given: Path) -> list[str]:
+        out = tmp_path / "answers.csv"
+        assert main(["predict", str(run_folder), str(given), "--out", str(out)]) == 0
+        said = capsys.readouterr().out.splitlines()
+        return [line for line in said if line.startswith("note: ")]
+
+    assert notes(folder, aligned) == notes(folder, more) == notes(run[0], store) == []
+    assert "are not aligned" in notes(folder, store)[0]
+    assert "another template" in notes(folder, again)[0]
+    assert "as they were fitted" in notes(run[0], aligned)[0]
+
+
+def test_a_run_from_before_alignments_were_recorded_predicts_without_a_note(run, store, tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(run[0], folder)
+    model = json.loads((folder / "model.json").read_text())
+    del model["alignments"]
+    (folder / "model.json").write_text(json.dumps(model))
+    assert open_run(folder).predict(store).note == ""
