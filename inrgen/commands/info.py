@@ -94,7 +94,7 @@ class StartInfo:
         return False
 
     def text(self) -> str:
-        """One line for each fact."""
+        """A line for each fact."""
         return "\n".join(
             [
                 self.start,

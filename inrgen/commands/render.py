@@ -42,7 +42,7 @@ class RenderSummary:
         return False
 
     def text(self) -> str:
-        """One line for each picture."""
+        """A line for each picture."""
         return f"reconstructions: {self.reconstructions}\nquality: {self.quality}"
 
     def document(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class VerifySummary:
         return not self.report.ok
 
     def text(self) -> str:
-        """One line for each finding and each repair, and a line for the whole check."""
+        """A line for each finding and each repair, and a line for the whole check."""
         report = self.report
         checked = f"{report.num_rows:,} rows in {report.num_blocks:,} blocks"
         checked += f", {report.num_bytes:,} B"

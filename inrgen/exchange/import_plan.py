@@ -24,7 +24,7 @@ _MAX_HOLES = 0.9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One signal: an entry for each view, None for a view that the source lacks."""
+    """A signal: an entry for each view, None for a view that the source lacks."""
 
     item_id: str
     views: tuple[Entry | None, ...]

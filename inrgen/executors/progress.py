@@ -1,4 +1,4 @@
-"""One progress bar for long work; plain lines when stderr is not a terminal."""
+"""A progress bar for long work; plain lines when stderr is not a terminal."""
 
 import sys
 import time

@@ -31,7 +31,7 @@ def round_up(size: int, multiple: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HiddenPlace:
-    """One hidden layer: sizes, and offsets in floats.
+    """A hidden layer: sizes, and offsets in floats.
 
     weight is (num_rows, width), of which (fan_in, fan_out) is not padding; bias follows it. scaled
     holds both times omega / pi; turned is the scaled weight as (width, num_rows). sine and slope

@@ -27,7 +27,7 @@ from inrgen.store.writer import StagedBlock, stage_block
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockTask:
-    """One block to fit. It holds only paths and plain values, so that it can travel anywhere.
+    """A block to fit. It holds only paths and plain values, so that it can travel anywhere.
 
     threads limits the engine; None leaves it every core. start is the START of recipe learned.
     """
@@ -75,7 +75,7 @@ def _absolute_paths(source: SourceConfig) -> SourceConfig:
 def block_tasks(
     plan: BuildPlan, store: str, blocks: Sequence[int], executor: ExecutorConfig
 ) -> list[BlockTask]:
-    """One task for each block. A serial executor leaves an engine every core, others just one."""
+    """Make a task for each block. A serial executor leaves an engine every core, others just one."""
     return [
         BlockTask(
             store=store,

@@ -24,7 +24,7 @@ _SHAPES_AT_ONCE, _IMAGES_AT_ONCE = 8, 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeFits:
-    """One INR of each subject by one recipe; NaN weights where the fit failed.
+    """An INR of each subject by one recipe; NaN weights where the fit failed.
 
     Attributes:
         plan: the recipe.

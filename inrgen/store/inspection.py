@@ -43,7 +43,7 @@ FindingKind = Literal[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One fault of a store.
+    """A fault of a store.
 
     Attributes:
         key: name of the file within the store.

@@ -22,7 +22,7 @@ _WORDS: dict[Found, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineageStep:
-    """One store on the way back.
+    """A store on the way back to the source.
 
     Attributes:
         path: its location when the next store was made from it; it may have moved.

@@ -388,9 +388,7 @@ def spec_shards(location: str, facts: StoreFacts, spec_id: str) -> SpecShards:
 def open_source(shards: SpecShards, cache: ShardCache | None = None) -> ShardSource:
     """Return the source that reads ahead.
 
-    Args:
-        cache: keeps the shards of a server, by default among the temporary files. A local store
-            needs none.
+    cache keeps the shards of a server, by default among the temporary files.
     """
     files = open_files(shards.location)
     if isinstance(files, LocalFiles):

@@ -1,4 +1,4 @@
-"""One pass over the training rows: learning rate, losses and updates."""
+"""A pass over the training rows: learning rate, losses and updates."""
 
 import math
 import time

@@ -77,7 +77,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """One INR as a file holds it.
+    """An INR as a file holds it.
 
     Attributes:
         widths: sizes of all layers, input and output included.
@@ -110,7 +110,7 @@ def _write_nothing(context: ExportContext, rows: pa.Table, moments: Moments) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
-    """One layout of files: five functions and the limits that the exporter must respect.
+    """A layout of files: five functions and the limits that the exporter must respect.
 
     The functions may trust their arguments. They must check everything they read from files.
 

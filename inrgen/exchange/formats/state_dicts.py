@@ -1,4 +1,4 @@
-"""One INR a file, as an ordered state dict of torch: names of tensors, fast writing, safe reading.
+"""A file for each INR, as an ordered state dict of torch: names, fast writing, safe reading.
 
 Networks of one architecture and class make files that differ in their numbers alone. So torch
 saves the first one, and each further file is that one with other numbers and the checksums that

@@ -302,7 +302,7 @@ def _adam(
     updates: Int[Tensor, " k"],
     lr: Float[Tensor, " k"],
 ) -> tuple[Float[Tensor, "k q"], Float[Tensor, "k q"], Float[Tensor, "k q"]]:
-    """One update of Adam (arXiv 1412.6980, algorithm 1), the updates-th of each row."""
+    """Make the updates-th update of Adam on each row (arXiv 1412.6980, algorithm 1)."""
     mean = _BETA_1 * mean + (1.0 - _BETA_1) * gradient
     square = _BETA_2 * square + (1.0 - _BETA_2) * gradient.square()
     count = updates.to(value.dtype)[:, None]
@@ -318,7 +318,7 @@ def update(
     lr: float,
     step_lr: float,
 ) -> MetaState:
-    """One outer step of every start; its gradient is clipped to norm 1."""
+    """Take an outer step with every start; its gradient is clipped to norm 1."""
     norm = by_start.norm(dim=1, keepdim=True)
     clipped = by_start * (_CLIP_NORM / norm.clamp(min=_CLIP_NORM))
     updates = state.updates + 1
