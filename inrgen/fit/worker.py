@@ -75,7 +75,7 @@ def _absolute_paths(source: SourceConfig) -> SourceConfig:
 def block_tasks(
     plan: BuildPlan, store: str, blocks: Sequence[int], executor: ExecutorConfig
 ) -> list[BlockTask]:
-    """Make a task for each block. A serial executor leaves an engine every core, others just one."""
+    """Make a task for each block; a serial executor leaves an engine every core, others one."""
     return [
         BlockTask(
             store=store,
