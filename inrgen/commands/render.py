@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -20,6 +20,8 @@ class RenderConfig:
         rows: rows to draw; by default a choice from the worst PSNR to the best.
         count: number of rows to draw if rows are not named.
         originals: draw the originals, too; without them, no data are needed.
+        up: the axis of shapes that points up in the pictures, which their titles name. auto takes
+            y for OBJ and GLB files and z for OFF, PLY and STL, by the habit of these formats.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -28,6 +30,11 @@ class RenderConfig:
     rows: tuple[int, ...] = ()
     count: int = 10
     originals: bool = True
+    up: Literal["auto", "y", "z"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.up not in ("auto", "y", "z"):
+            raise ValueError(f"up must be auto, y or z; got {self.up!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,5 +66,6 @@ def render(config: RenderConfig) -> RenderSummary:
 
     store = open_store(config.store)
     source = open_source(source_of_store(store, config.data)) if config.originals else None
-    pictures, quality = render_store(store, source, config.rows or config.count, config.out)
+    rows = config.rows or config.count
+    pictures, quality = render_store(store, source, rows, config.out, config.up)
     return RenderSummary(reconstructions=pictures, quality=quality)

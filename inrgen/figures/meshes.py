@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
 
 from matplotlib.figure import Figure
 
@@ -14,23 +16,39 @@ from inrgen.sources.mesh import Mesh
 from inrgen.store.queries import read_usable_records
 from inrgen.store.reader import Store
 
+Up = Literal["auto", "y", "z"]
+
 _COLUMNS = ["item_id", "view", "iou", "chamfer"]
+# glTF's specification puts y up, and programs that write OBJ do; ModelNet's OFF, STL and PLY, z.
+_Y_UP_SUFFIXES = (".obj", ".glb")
+_AXES = {"y": 1, "z": 2}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SolidPair:
-    """A mesh and the surface of its INR, either of which may be missing, with title and caption."""
+    """A mesh and the surface of its INR, either of which may be missing, with title and caption.
+
+    up is the axis that points up in the picture: 1 for y, 2 for z.
+    """
 
     original: Mesh | None
     reconstruction: Mesh | None
     title: str
     caption: str
+    up: int = 2
 
 
-def _title(record: dict) -> str:
+def up_axis(item_id: str, up: Up) -> Literal["y", "z"]:
+    """The axis that points up: the given one, or for auto the convention of the item's format."""
+    if up != "auto":
+        return up
+    return "y" if PurePosixPath(item_id).suffix.lower() in _Y_UP_SUFFIXES else "z"
+
+
+def _title(record: dict, up: str) -> str:
     name = record["item_id"].rpartition("/")[2]
     name = name if len(name) <= 20 else f"…{name[-19:]}"
-    return f"{name}\nview {record['view']}"
+    return f"{name}\nview {record['view']}, {up} up"
 
 
 def _caption(record: dict) -> str:
@@ -52,12 +70,17 @@ def _original(source: Source | None, index: int | None) -> Mesh | None:
 
 
 def solid_pairs(
-    store: Store, source: Source | None, rows: Sequence[int], resolution: int = 96
+    store: Store,
+    source: Source | None,
+    rows: Sequence[int],
+    resolution: int = 96,
+    up: Up = "auto",
 ) -> list[SolidPair]:
     """Extract surfaces of rows by marching cubes, and pair them with the meshes of source.
 
     Args:
         resolution: points along each side of the cubic grid.
+        up: the axis that points up in the picture; auto takes y for OBJ and GLB, z for others.
 
     Raises ValueError for a store of other signals, and for rows without weights.
     """
@@ -67,24 +90,23 @@ def solid_pairs(
     pairs = []
     for row, record in zip(rows, records, strict=True):
         values = grid_values(spec, store.read([row]), resolution)
+        axis = up_axis(record["item_id"], up)
         pairs.append(
             SolidPair(
                 original=_original(source, places.get(record["item_id"])),
                 reconstruction=zero_set(spec, signed_field(spec, values)),
-                title=_title(record),
+                title=_title(record, axis),
                 caption=_caption(record),
+                up=_AXES[axis],
             )
         )
     return pairs
 
 
-def solids_figure(
-    pairs: Sequence[SolidPair], heading: str = "", camera: Camera | None = None
-) -> Figure:
+def solids_figure(pairs: Sequence[SolidPair], heading: str = "") -> Figure:
     """Draw each pair as a column: mesh above, surface of the INR below, with IoU and Chamfer."""
     if not pairs:
         raise ValueError("a figure needs at least one pair; got none")
-    view = camera or Camera()
     figure = Figure(figsize=(2.1 * len(pairs) + 0.6, 5.4), layout="constrained")
     panels = figure.subplots(2, len(pairs), squeeze=False)
     for column, pair in zip(panels.T, pairs, strict=True):
@@ -93,7 +115,7 @@ def solids_figure(
             if mesh is None:
                 axes.text(0.5, 0.5, "none", ha="center", va="center", color=INK)
             else:
-                draw_solid(axes, mesh, view)
+                draw_solid(axes, mesh, Camera(up=pair.up))
         column[0].set_title(pair.title, fontsize=9, color=INK)
         column[1].set_title(pair.caption, fontsize=8, color=INK, y=-0.06)
     for axes, name in zip(panels[:, 0], ("mesh", "INR"), strict=True):

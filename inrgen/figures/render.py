@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from inrgen.core.geometry import grid_coords, noted_grid
 from inrgen.core.siren import evaluate
-from inrgen.figures.meshes import solid_pairs, solids_figure
+from inrgen.figures.meshes import Up, solid_pairs, solids_figure
 from inrgen.figures.pictures import PicturePair, as_intensity, reconstructions_figure
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.style import save_figure
@@ -114,13 +114,18 @@ def quality_data(store: Store) -> QualityData:
 
 
 def render_store(
-    store: Store, source: Source | None, rows: Sequence[int] | int, out: str | Path
+    store: Store,
+    source: Source | None,
+    rows: Sequence[int] | int,
+    out: str | Path,
+    up: Up = "auto",
 ) -> tuple[Path, Path]:
     """Write reconstructions.png and quality.png into the folder out, and return their paths.
 
     Args:
         source: source of the originals; None draws reconstructions alone.
         rows: the rows to draw, or their number, spread from the worst PSNR to the best.
+        up: the axis of shapes that points up; auto takes y for OBJ and GLB, z for others.
     """
     chosen = choose_rows(store, rows) if isinstance(rows, int) else list(rows)
     quality = quality_data(store)
@@ -131,7 +136,7 @@ def render_store(
     )
     heading = f"{subject}; {len(chosen)} of its INRs{spread}"
     if store.spec.d_in == 3:
-        pictures = solids_figure(solid_pairs(store, source, chosen), heading)
+        pictures = solids_figure(solid_pairs(store, source, chosen, up=up), heading)
     else:
         pictures = reconstructions_figure(picture_pairs(store, source, chosen), heading)
     folder = Path(out)

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 from matplotlib.figure import Figure
 
-from inrgen.figures.meshes import SolidPair, solids_figure
+from inrgen.figures.meshes import SolidPair, solids_figure, up_axis
 from inrgen.figures.solids import Camera, draw_solid
 from inrgen.figures.style import save_figure
 from inrgen.sources.mesh import Mesh
@@ -47,3 +47,36 @@ def test_pairs_are_drawn_also_where_one_is_missing(tmp_path):
     assert out.stat().st_size > 5000
     with pytest.raises(ValueError, match="at least one pair"):
         solids_figure([])
+
+
+@pytest.mark.parametrize(
+    ("item_id", "up", "axis"),
+    [
+        ("cow.OBJ", "auto", "y"),
+        ("a/b.glb", "auto", "y"),
+        ("chair/train/1.off", "auto", "z"),
+        ("x.ply", "auto", "z"),
+        ("cow.obj", "z", "z"),
+        ("1.off", "y", "y"),
+    ],
+)
+def test_the_format_says_what_is_up_unless_the_user_does(item_id, up, axis):
+    assert up_axis(item_id, up) == axis
+
+
+def test_a_shape_with_y_up_stands_upright():
+    """A tower along y is drawn taller than wide, and one along z is not."""
+    tower = as_mesh(trimesh.creation.box(extents=(0.2, 1.6, 0.2)))
+    figure = solids_figure(
+        [
+            SolidPair(original=tower, reconstruction=None, title="", caption="", up=up)
+            for up in (1, 2)
+        ]
+    )
+    sizes = []
+    for axes in figure.axes[:2]:
+        (drawn,) = axes.collections
+        corners = np.concatenate([path.vertices for path in drawn.get_paths()])
+        sizes.append(np.ptp(corners, axis=0))
+    assert sizes[0][1] > 2 * sizes[0][0]
+    assert sizes[1][1] < sizes[1][0]
