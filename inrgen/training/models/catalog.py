@@ -4,7 +4,8 @@ Networks are imported when one is made, so reading a config needs no torch.
 """
 
 import importlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inrgen.core.config_text import check_name, read_config, split_one_name
@@ -29,14 +30,16 @@ class Family:
     Attributes:
         config: the class of its configs.
         network: the name of its network class, in the module that has the family's name.
+        before: values of fields that configs recorded before the field existed stand for.
     """
 
     config: type[ModelConfig]
     network: str
+    before: Mapping[str, str] = field(default_factory=dict)
 
 
 FAMILIES: dict[str, Family] = {
-    "dws": Family(config=DwsConfig, network="Dws"),
+    "dws": Family(config=DwsConfig, network="Dws", before={"heads_per": "group"}),
     "gnn": Family(config=GnnConfig, network="Gnn"),
     "mlp": Family(config=MlpConfig, network="Mlp"),
     "signed": Family(config=SignedConfig, network="Signed"),
@@ -76,14 +79,17 @@ def to_dict(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> ModelConfig:
-    """Rebuild a config from to_dict's values. Raises ValueError for an unknown family or key."""
+    """Rebuild a config from to_dict's values, those of earlier versions included.
+
+    Raises ValueError for an unknown family or key.
+    """
     rest = dict(values)
     family = _family(rest.pop("name", None))
     known = set(family.config.__dataclass_fields__)
     # A config of a later version may have fields that this one would ignore.
     if not set(rest) <= known:
         raise ValueError(f"a {values['name']} config has the keys {sorted(known)}; got {values}")
-    return family.config(**rest)
+    return family.config(**{**family.before, **rest})
 
 
 def parse_model(text: str) -> ModelConfig:

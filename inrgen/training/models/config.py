@@ -1,7 +1,9 @@
 """Configs of the network families. This module imports no torch, so command lines stay quick."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+HeadsPer = Literal["block", "group"]
 
 
 def _check_positive(config: Any, *names: str) -> None:
@@ -28,6 +30,9 @@ class DwsConfig:
         heads: attention heads of every set function, except one in the last layer.
         batch_norm: normalise features between layers.
         dropout: share of features dropped in training.
+        heads_per: how heads divide a set function of several coordinates or values: over all of its
+            channels, as published (block), or anew for each coordinate (group, as in runs of
+            earlier versions).
     """
 
     channels: int = 16
@@ -35,6 +40,7 @@ class DwsConfig:
     heads: int = 8
     batch_norm: bool = False
     dropout: float = 0.0
+    heads_per: HeadsPer = "block"
 
     def __post_init__(self) -> None:
         _check_positive(self, "channels", "layers", "heads")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.base import WeightSpaceNetwork
-from inrgen.training.models.config import DwsConfig
+from inrgen.training.models.config import DwsConfig, HeadsPer
 from inrgen.training.models.normalisation import Normalisation
 from inrgen.training.models.set_attention import Route, SetAttention, stacked_linear
 
@@ -76,11 +76,13 @@ def maximum(x: Tensor, dim: int) -> Tensor:
 class DwsLayer(nn.Module):
     """An equivariant layer: every tensor to every tensor, summed and divided by their number."""
 
-    def __init__(self, spec: InrSpec, num_in: int, num_out: int, heads: int) -> None:
+    def __init__(
+        self, spec: InrSpec, num_in: int, num_out: int, heads: int, heads_per: HeadsPer = "block"
+    ) -> None:
         super().__init__()
         self.tensors = tensor_axes(spec)
         self.sets = nn.ModuleList(
-            SetAttention(self._routes(axis, num_in), num_out, heads)
+            SetAttention(self._routes(axis, num_in), num_out, heads, heads_per)
             for axis in range(spec.num_hidden)
         )
         # The tensors that share no hidden layer with each one; the last bias is always among them.
@@ -183,6 +185,7 @@ class Dws(WeightSpaceNetwork):
                 num_in=1 if layer == 0 else size,
                 num_out=size,
                 heads=1 if layer == num else config.heads,
+                heads_per=config.heads_per,
             )
             for layer in range(num + 1)
         )

@@ -9,6 +9,7 @@ layer uses torch's attention.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inrgen.kernels import has_numba, share_out
+from inrgen.training.models.config import HeadsPer
 
 # Evaluated at import, because torch.compile cannot trace the search for a module.
 _HAS_NUMBA = has_numba()
@@ -136,31 +138,53 @@ class SetAttention(nn.Module):
 
     A block (arXiv 1810.00825, section 3.1, with inputs as both queries and keys) maps units x to
     o + relu(A o) with o = q + softmax(q k / sqrt(c)) v in each head, so its outputs are reordered
-    with its inputs. Heads of all blocks have one width, so that they form a single attention. A
-    tensor with several groups of features has heads for each.
+    with its inputs. c counts all channels of the block, as in published code, so a target with
+    several groups has wider heads. Blocks whose heads are equally wide form a single attention.
     """
 
-    def __init__(self, routes: Sequence[Route], channels: int, heads: int) -> None:
+    def __init__(
+        self, routes: Sequence[Route], channels: int, heads: int, heads_per: HeadsPer = "block"
+    ) -> None:
         super().__init__()
         self.routes = sorted(routes, key=lambda r: (r.source, r.target))
         self.sources = sorted({r.source for r in routes})
         self.targets = sorted({r.target for r in routes})
-        self.channels, self.width = channels, channels // heads
-        self.asks = nn.ModuleList(self._queries_keys_values(source) for source in self.sources)
+        self.channels, self.heads, self.heads_per = channels, heads, heads_per
+        # For each source its routes by the width of their heads.
+        self.alike = [
+            self._by_width([r for r in self.routes if r.source == s]) for s in self.sources
+        ]
+        self.widths = sorted({width for alike in self.alike for width in alike})
+        self.asks = nn.ModuleList(self._queries_keys_values(alike) for alike in self.alike)
         self.answers = nn.ParameterList()
         self.offsets = nn.ParameterList()
         for target in self.targets:
             here = [r for r in self.routes if r.target == target]
-            size = here[0].groups * channels
+            size = self._size(here[0])
             self.answers.append(torch.empty(len(here), size, size))
             self.offsets.append(torch.empty(len(here), 1, size))
             start_weight(self.answers[-1], size, size)
             start_bias(self.offsets[-1])
 
-    def _queries_keys_values(self, source: int) -> nn.Linear:
-        """The map from a source's units to queries, keys and values for each of its routes."""
-        num_in = next(r.num_in for r in self.routes if r.source == source)
-        sizes = 3 * self._sizes([source])
+    def _size(self, route: Route) -> int:
+        """Number of features of a route."""
+        return route.groups * self.channels
+
+    def _by_width(self, routes: Sequence[Route]) -> dict[int, list[Route]]:
+        """Routes by the number of channels of each of their heads."""
+        found: dict[int, list[Route]] = {}
+        for route in routes:
+            channels = self._size(route) if self.heads_per == "block" else self.channels
+            found.setdefault(channels // self.heads, []).append(route)
+        return found
+
+    def _queries_keys_values(self, alike: dict[int, list[Route]]) -> nn.Linear:
+        """The map from a source's units to queries, keys and values for each of its routes.
+
+        Its rows are all queries, all keys and all values, each in the order of the routes.
+        """
+        routes = list(chain(*alike.values()))
+        num_in, sizes = routes[0].num_in, 3 * [self._size(r) for r in routes]
         linear = nn.Linear(num_in, sum(sizes))
         with torch.no_grad():
             for block, size in zip(linear.weight.split(sizes), sizes, strict=True):
@@ -177,30 +201,39 @@ class SetAttention(nn.Module):
         parts, shape = self._attention(units), units[self.sources[0]].shape[:2]
         found = {}
         for target, answer, offset in zip(self.targets, self.answers, self.offsets, strict=True):
-            mine = [p for p, r in zip(parts, self.routes, strict=True) if r.target == target]
+            mine = [parts[r] for r in self.routes if r.target == target]
             stacked = torch.stack([p.flatten(0, 1) for p in mine])
             total = (stacked + torch.relu(torch.baddbmm(offset, stacked, answer))).sum(dim=0)
             found[target] = total.unflatten(0, shape)
         return found
 
-    def _attention(self, units: Mapping[int, Tensor]) -> list[Float[Tensor, "b h _o"]]:
+    def _attention(self, units: Mapping[int, Tensor]) -> dict[Route, Float[Tensor, "b h _o"]]:
         """The attention output o of each route."""
-        joined = [ask(units[s]) for s, ask in zip(self.sources, self.asks, strict=True)]
-        scale = 1.0 / math.sqrt(self.channels)
-        # The kernel takes each source alone, without the copy that joining them would need.
-        if is_compiled_for(joined[0].device, joined[0].dtype, self.width):
-            out = [attend_compiled(x, self.width, scale) for x in joined]
-            cuts = [self._sizes([s]) for s in self.sources]
-        else:
-            # One launch for all sources.
-            query, key, value = (
-                torch.cat(part, dim=2)
-                for part in zip(*(x.chunk(3, dim=2) for x in joined), strict=True)
-            )
-            out = [attend(query, key, value, self.width, scale)]
-            cuts = [self._sizes(self.sources)]
-        return [part for x, sizes in zip(out, cuts, strict=True) for part in x.split(sizes, dim=2)]
+        asked = [self._asked(turn, units[source]) for turn, source in enumerate(self.sources)]
+        found: dict[Route, Tensor] = {}
+        for width in self.widths:
+            joined = [parts[width] for parts in asked if width in parts]
+            routes = [alike[width] for alike in self.alike if width in alike]
+            scale = 1.0 / math.sqrt(width * self.heads)
+            # The kernel takes each source alone, without the copy that joining them would need.
+            if is_compiled_for(joined[0].device, joined[0].dtype, width):
+                drawn = [attend_compiled(x, width, scale) for x in joined]
+            else:
+                # One launch for all sources.
+                query, key, value = (
+                    torch.cat(part, dim=2)
+                    for part in zip(*(x.chunk(3, dim=2) for x in joined), strict=True)
+                )
+                drawn, routes = [attend(query, key, value, width, scale)], [list(chain(*routes))]
+            for x, here in zip(drawn, routes, strict=True):
+                found |= zip(here, x.split([self._size(r) for r in here], dim=2), strict=True)
+        return found
 
-    def _sizes(self, sources: Sequence[int]) -> list[int]:
-        """Number of features of each route from these sources."""
-        return [r.groups * self.channels for r in self.routes if r.source in sources]
+    def _asked(self, turn: int, x: Tensor) -> dict[int, Tensor]:
+        """Queries, keys and values of a source, joined in this order for each width of heads."""
+        alike, joined = self.alike[turn], self.asks[turn](x)
+        if len(alike) == 1:
+            return dict.fromkeys(alike, joined)
+        sizes = [sum(map(self._size, routes)) for routes in alike.values()]
+        parts = joined.unflatten(2, (3, -1)).split(sizes, dim=3)
+        return {width: part.flatten(2) for width, part in zip(alike, parts, strict=True)}

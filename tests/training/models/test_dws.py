@@ -1,6 +1,7 @@
 """The fast equivariant layer is the sum of the paper's blocks from one tensor to another."""
 
 import math
+from itertools import chain
 
 import pytest
 import torch
@@ -9,12 +10,14 @@ from torch.testing import assert_close
 
 from inrgen.core import symmetry
 from inrgen.core.spec import InrSpec
-from inrgen.training.models.catalog import make_model, parse_model
+from inrgen.training.models.catalog import from_dict, make_model, parse_model, to_dict
+from inrgen.training.models.config import HeadsPer
 from inrgen.training.models.dws import DwsLayer, lift
 from pipelines.bench.train_cost import measure_work
 
 SPECS = [
     InrSpec(widths=(2, 4, 5, 2), omega=(30.0, 20.0)),
+    InrSpec(widths=(2, 5, 2), omega=(30.0,)),
     InrSpec(widths=(1, 3, 4, 3, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
 ]
 WIDE = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
@@ -26,9 +29,9 @@ def random_features(spec, make_params, channels: int) -> list[torch.Tensor]:
     return [torch.stack(xs, dim=-1).flatten(-2) for xs in zip(*parts, strict=True)]
 
 
-def made_layer(spec, num_in: int, num_out: int, heads: int) -> DwsLayer:
+def made_layer(spec, num_in: int, num_out: int, heads: int, heads_per: HeadsPer) -> DwsLayer:
     torch.manual_seed(0)
-    layer = DwsLayer(spec, num_in, num_out, heads).double()
+    layer = DwsLayer(spec, num_in, num_out, heads, heads_per).double()
     for weight in layer.parameters():
         nn.init.uniform_(weight, -0.5, 0.5)
     return layer
@@ -38,17 +41,20 @@ def attention_block(layer: DwsLayer, axis: int, s: int, t: int, x: torch.Tensor)
     """One set attention block of one INR's units x (h, i), head by head."""
     block = layer.sets[axis]
     ask = block.asks[block.sources.index(s)]
-    mine = [r for r in block.routes if r.source == s]
-    size = layer.tensors[t].fixed * block.channels
-    start = sum(r.groups * block.channels for r in mine if r.target < t)
+    mine = list(chain(*block.alike[block.sources.index(s)].values()))
+    size, turn = layer.tensors[t].fixed * block.channels, [r.target for r in mine].index(t)
+    start = sum(r.groups * block.channels for r in mine[:turn])
     queries, keys, values = (
         x @ w[start : start + size].T + b[start : start + size]
         for w, b in zip(ask.weight.chunk(3), ask.bias.chunk(3), strict=True)
     )
+    # Published: the heads divide all channels of the block, and the scale counts them all.
+    all_channels = size if block.heads_per == "block" else block.channels
+    width = all_channels // block.heads
     outputs = []
-    for head in range(0, size, block.width):
-        q, k, v = (part[:, head : head + block.width] for part in (queries, keys, values))
-        outputs.append(q + torch.softmax(q @ k.T / math.sqrt(block.channels), dim=1) @ v)
+    for head in range(0, size, width):
+        q, k, v = (part[:, head : head + width] for part in (queries, keys, values))
+        outputs.append(q + torch.softmax(q @ k.T / math.sqrt(all_channels), dim=1) @ v)
     o = torch.cat(outputs, dim=1)
     turn = sorted(r.source for r in block.routes if r.target == t).index(s)
     target = block.targets.index(t)
@@ -99,12 +105,17 @@ def literal(layer: DwsLayer, features: list[torch.Tensor]) -> list[torch.Tensor]
     return moved
 
 
-@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize(("heads", "heads_per"), [(1, "block"), (2, "block"), (2, "group")])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.architecture)
-def test_the_layer_is_the_sum_of_its_blocks(spec, heads, make_params):
-    layer = made_layer(spec, 3, 4, heads)
+def test_the_layer_is_the_sum_of_its_blocks(spec, heads, heads_per, make_params):
+    layer = made_layer(spec, 3, 4, heads, heads_per)
     features = random_features(spec, make_params, 3)
     fast = layer(features)
+    # The compiled attention takes float32 alone.
+    compiled = layer.float()([x.float() for x in features])
+    layer = layer.double()
+    for a, b in zip(fast, compiled, strict=True):
+        assert_close(a.float(), b, rtol=1e-5, atol=1e-5)
     for inr in range(3):
         slow = literal(layer, [x[inr] for x in features])
         for a, b in zip(fast, slow, strict=True):
@@ -124,6 +135,17 @@ def test_a_layer_moves_with_the_units(spec, make_params):
                 index = orders[axis].reshape(3, *(1,) * turn, -1, *(1,) * (x.ndim - 2 - turn))
                 x = torch.take_along_dim(x, index, dim=1 + turn)
             assert_close(x, moved)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_heads():
+    recorded = to_dict(parse_model("dws"))
+    assert recorded.pop("heads_per") == "block"
+    earlier = from_dict(recorded)
+    assert earlier == parse_model("dws,heads_per=group")
+    old, new = (make_model(config, WIDE, 10, 0) for config in (earlier, parse_model("dws")))
+    assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))
+    widths = [[block.widths for block in m.layers[0].sets] for m in (old, new)]
+    assert widths == [[[2], [2]], [[2, 4], [2]]]
 
 
 def test_sizes_are_those_of_the_published_networks():
