@@ -1,11 +1,11 @@
 """Write a store's data card and its Croissant record."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import tyro
 
 from inrgen.core.arguments import StoreArgument
+from inrgen.core.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,23 +27,15 @@ class CardConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CardSummary:
+class CardSummary(Summary):
     """Places of the card and of the record."""
 
     card: str
     croissant: str
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """Both places, a line each."""
         return f"card: {self.card}\ncroissant: {self.croissant}"
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def card(config: CardConfig) -> CardSummary:

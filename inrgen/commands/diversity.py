@@ -1,13 +1,14 @@
 """`inrgen diversity`: distances of views and items in the weights of a store."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from inrgen.core.arguments import OptionalLocalPath, StoreArgument
 from inrgen.core.config import Kind
+from inrgen.core.summary import Summary
 
 if TYPE_CHECKING:
     from inrgen.jobs.diversity import SpecDiversity
@@ -47,17 +48,13 @@ class DiversityConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DiversitySummary:
+class DiversitySummary(Summary):
     """Diversity of a store as root mean squares, over weights or in value units."""
 
     store: str
     split: str
     specs: "tuple[SpecDiversity, ...]"
     figure: str = ""
-
-    @property
-    def failed(self) -> bool:
-        return False
 
     def text(self) -> str:
         """The summary with a table for each architecture."""
@@ -74,10 +71,6 @@ class DiversitySummary:
             ]
         lines += [f"figure: {self.figure}"] if self.figure else []
         return "\n".join(lines)
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def _draw(store: "Store", config: DiversityConfig, out: Path) -> Path:

@@ -1,13 +1,14 @@
 """Write a store in the files that other people's code reads."""
 
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
 from inrgen.core.config import SPLITS, Split
+from inrgen.core.summary import Summary
 from inrgen.exchange.conventions import ExportOptions, FormatName
 
 
@@ -46,7 +47,7 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExportSummary:
+class ExportSummary(Summary):
     """Result of an export; rows_written and seconds are this run's."""
 
     out: str
@@ -59,10 +60,6 @@ class ExportSummary:
     seconds: float
     values: str
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """The summary in two or three lines."""
         lines = [
@@ -73,10 +70,6 @@ class ExportSummary:
         if self.left_out:
             lines.append(f"left out: {self.left_out:,} rows without weights, or of such an item")
         return "\n".join(lines)
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def export(config: ExportConfig) -> ExportSummary:

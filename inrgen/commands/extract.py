@@ -1,11 +1,11 @@
 """The extract verb: write the surface of one row as a mesh."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
+from inrgen.core.summary import Summary
 
 _SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 
@@ -38,7 +38,7 @@ class ExtractConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExtractSummary:
+class ExtractSummary(Summary):
     """Summary of an extraction: the mesh, its row, and the coordinates it is in."""
 
     out: str
@@ -48,20 +48,12 @@ class ExtractSummary:
     num_faces: int
     coordinates: str
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """A short summary for people."""
         return (
             f"{self.out}: {self.num_faces:,} faces of {self.item_id}, view {self.view}, "
             f"in {self.coordinates}"
         )
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def extract(config: ExtractConfig) -> ExtractSummary:

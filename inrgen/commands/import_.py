@@ -1,12 +1,13 @@
 """Read other people's INRs into a store."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
+from inrgen.core.summary import Summary
 from inrgen.exchange.conventions import FAMILIES, Conventions, FormatName
 
 
@@ -38,7 +39,7 @@ class ImportConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImportSummary:
+class ImportSummary(Summary):
     """Result of an import; rows_read and seconds are this run's.
 
     quality is the inrgen.store.quality.Quality of the whole store.
@@ -49,18 +50,10 @@ class ImportSummary:
     seconds: float
     quality: Any
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """The summary in a few lines."""
         done = f"{self.store}: read {self.rows_read:,} INRs in {self.seconds:.1f} s"
         return "\n".join([done, *self.quality.lines()])
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def import_store(config: ImportConfig) -> ImportSummary:

@@ -1,12 +1,13 @@
 """`inrgen info`: the contents of a store, or of a START file, in a few lines."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from inrgen.core.arguments import StoreArgument
+from inrgen.core.summary import Summary
 
 if TYPE_CHECKING:
     from inrgen.store.lineage import LineageStep
@@ -28,7 +29,7 @@ class InfoConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoreInfo:
+class StoreInfo(Summary):
     """Facts of a store.
 
     Attributes:
@@ -43,10 +44,6 @@ class StoreInfo:
     about: dict[str, Any]
     quality: "Quality"
     lineage: "tuple[LineageStep, ...]" = ()
-
-    @property
-    def failed(self) -> bool:
-        return False
 
     def text(self) -> str:
         """The facts, a line each."""
@@ -67,13 +64,9 @@ class StoreInfo:
             lines += ["lineage, the youngest first:", *(f"  {s.text()}" for s in self.lineage)]
         return "\n".join(lines)
 
-    def document(self) -> dict[str, Any]:
-        """The facts as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StartInfo:
+class StartInfo(Summary):
     """Facts of a START file.
 
     Attributes:
@@ -89,10 +82,6 @@ class StartInfo:
     size_bytes: int
     sha256: str
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """A line for each fact."""
         return "\n".join(
@@ -105,10 +94,6 @@ class StartInfo:
                 f"{self.size_bytes:,} bytes, sha256 {self.sha256}",
             ]
         )
-
-    def document(self) -> dict[str, Any]:
-        """The facts as plain values."""
-        return asdict(self)
 
 
 def info(config: InfoConfig) -> StoreInfo | StartInfo:

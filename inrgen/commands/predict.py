@@ -1,13 +1,14 @@
 """Classify the INRs of a store with a trained network."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
 from inrgen.core.config import Split
+from inrgen.core.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +31,7 @@ class PredictConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PredictSummary:
+class PredictSummary(Summary):
     """The number of INRs classified, and the share that is right; None where labels differ.
 
     Attributes:
@@ -42,11 +43,6 @@ class PredictSummary:
     accuracy: float | None
     note: str
 
-    @property
-    def failed(self) -> bool:
-        """False: errors are raised."""
-        return False
-
     def text(self) -> str:
         """The summary in two lines, and a note if rows are aligned otherwise than in training."""
         right = (
@@ -56,10 +52,6 @@ class PredictSummary:
         )
         lines = [f"classified {self.rows:,} INRs: {right}", f"predictions: {self.out}"]
         return "\n".join([*lines, f"note: {self.note}"] if self.note else lines)
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def predict(config: PredictConfig) -> PredictSummary:

@@ -1,12 +1,13 @@
 """`inrgen render`: pictures of a store, and of its quality."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
+from inrgen.core.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,23 +39,15 @@ class RenderConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RenderSummary:
+class RenderSummary(Summary):
     """Paths of the pictures."""
 
     reconstructions: Path
     quality: Path
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """A line for each picture."""
         return f"reconstructions: {self.reconstructions}\nquality: {self.quality}"
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def render(config: RenderConfig) -> RenderSummary:

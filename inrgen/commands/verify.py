@@ -1,11 +1,12 @@
 """The verify verb: check a store to the last byte, and repair damage."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import tyro
 
 from inrgen.core.arguments import OptionalLocalPath, StoreArgument
+from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
 from inrgen.store.layout import INDEX, STATISTICS
@@ -38,7 +39,7 @@ class VerifyConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VerifySummary:
+class VerifySummary(Summary):
     """Summary of a check, and of the repair before it.
 
     report is of the last check. found holds the findings of the check before a repair; it is
@@ -78,10 +79,6 @@ class VerifySummary:
         findings = f"{count:,} finding{'' if count == 1 else 's'}"
         verdict = "all checksums match" if report.ok else findings
         return "\n".join([*lines, f"{self.store}: {checked}: {verdict}"])
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 # Documents, then blocks, then the files derived from these; one more for good measure.

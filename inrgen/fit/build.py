@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
 from inrgen.fit.build_config import BuildConfig
@@ -25,7 +25,7 @@ from inrgen.store.writer import StoreWriter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildSummary:
+class BuildSummary(Summary):
     """Summary of a build. Quality is the whole store's; all else counts this run alone.
 
     waiting maps each GPU to its idle share between its first fit and its last; it is empty on
@@ -41,10 +41,6 @@ class BuildSummary:
     waiting: dict[str, float]
     notes: tuple[str, ...] = ()
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """A short summary for people."""
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""
@@ -57,10 +53,6 @@ class BuildSummary:
         return "\n".join(
             [f"{self.store}: {done}{rate}", *self.notes, *waits, *self.quality.lines()]
         )
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def build_store(config: BuildConfig) -> BuildSummary:

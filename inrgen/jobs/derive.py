@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig, process_bytes
 from inrgen.executors.progress import show_progress
 from inrgen.executors.runner import run_tasks
@@ -63,7 +64,7 @@ class DerivePlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeriveSummary:
+class DeriveSummary(Summary):
     """Summary of a run that derived a store.
 
     Attributes:
@@ -89,10 +90,6 @@ class DeriveSummary:
     quality: Quality
     notes: tuple[str, ...] = ()
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """The summary in a few lines for people."""
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""
@@ -107,10 +104,6 @@ class DeriveSummary:
                 f"{self.after:.6g} after{share}"
             )
         return "\n".join([*lines, *self.notes, *self.quality.lines()])
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def plan_derivation(

@@ -1,12 +1,13 @@
 """Mean and deviation of every parameter over a split, block by block, in float64."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from inrgen.core.moments import Moments
+from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import show_progress
 from inrgen.executors.runner import run_tasks
@@ -68,16 +69,12 @@ class SpecStatistics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StatsSummary:
+class StatsSummary(Summary):
     """Summary of the statistics of a store."""
 
     store: str
     split: str
     specs: list[SpecStatistics]
-
-    @property
-    def failed(self) -> bool:
-        return False
 
     def text(self) -> str:
         """The summary with a line for each architecture."""
@@ -89,10 +86,6 @@ class StatsSummary:
                 f"and deviations {one.mean_of_std:.4g} on average{flat}"
             )
         return "\n".join(lines)
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def measure_statistics(

@@ -5,9 +5,10 @@ image; accuracy of a plain MLP on weights aligned to a template. In the last two
 as `inrgen align` does by default.
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from inrgen.core.summary import Summary
 from inrgen.probes.config import ProbeTraining
 
 if TYPE_CHECKING:
@@ -96,24 +97,16 @@ class ProbeRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AlignReport:
+class AlignReport(Summary):
     """Rows of the three tables."""
 
     speed: "tuple[SpeedRow, ...]"
     evidence: tuple[EvidenceRow, ...]
     probe: tuple[ProbeRow, ...]
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """The three tables."""
         return table(self)
-
-    def document(self) -> dict[str, Any]:
-        """The rows of each table as plain values."""
-        return asdict(self)
 
 
 def bench_align(config: AlignBench) -> AlignReport:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+from inrgen.core.summary import Summary
 from inrgen.executors.progress import show_progress
 from inrgen.fit.recipes import recipe
 from inrgen.fit.starts.checkpoint import (
@@ -57,7 +58,7 @@ _MAX_ROLLBACKS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LearnStartSummary:
+class LearnStartSummary(Summary):
     """Summary of learn-start.
 
     Attributes:
@@ -77,10 +78,6 @@ class LearnStartSummary:
     sha256: str
     found: bool
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """A short summary for people."""
         did = "was there already" if self.found else f"learned in {self.seconds:.1f} s"
@@ -89,10 +86,6 @@ class LearnStartSummary:
             f"{self.psnr_db:.2f} dB on {self.num_held_out} held-out training images after "
             f"{self.inner_steps} steps\n{self.size_bytes:,} bytes, sha256 {self.sha256}"
         )
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def _choose_spec(config: LearnStartConfig, source: Source) -> InrSpec:

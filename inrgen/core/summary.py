@@ -1,0 +1,31 @@
+"""Summaries: what a verb prints, for people and for machines."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    _Dataclass = DataclassInstance
+else:
+    _Dataclass = object
+
+
+class Summary(_Dataclass):
+    """Base of the dataclasses that verbs return.
+
+    A subclass adds text(), a short summary for people. It overrides failed where a command can
+    end well and still find something wrong, such as damage in a store.
+    """
+
+    # Without this, dataclasses with slots=True would get a __dict__ from their base.
+    __slots__ = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the command must exit non-zero."""
+        return False
+
+    def document(self) -> dict[str, Any]:
+        """The summary as plain values, for JSON."""
+        return asdict(self)
