@@ -1,12 +1,13 @@
 """Rows into a batch: moved to a device, transformed, mixed, normalised."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from inrgen.core import rng
 from inrgen.core.mixing import mix_labels, one_hot
@@ -14,6 +15,8 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
+
+_ORIGINS = ("labels", "rows", "stores", "views", "items")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -49,6 +52,32 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, from which copies to a GPU can overlap with work.
+
+        torch calls this in DataLoader(loader, batch_size=None, pin_memory=True).
+        """
+        pinned = {name: getattr(self, name).pin_memory() for name in _ORIGINS}
+        return replace(
+            self,
+            params=self.params.map(Tensor.pin_memory),
+            soft_labels=None if self.soft_labels is None else self.soft_labels.pin_memory(),
+            second=None if self.second is None else self.second.pin_memory(),
+            **pinned,
+        )
+
+
+def _refuse_to_collate(batches: list[Batch], *, collate_fn_map: Any = None) -> NoReturn:
+    """Stop a DataLoader that would collate whole batches into larger ones."""
+    raise ValueError(
+        "a StreamLoader makes whole batches, which DataLoader must not collate again: write "
+        "DataLoader(loader, batch_size=None), and give the size to StreamLoader(batch_size=...)"
+    )
+
+
+# torch's documented way to say how its default_collate treats a type.
+default_collate_fn_map[Batch] = _refuse_to_collate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

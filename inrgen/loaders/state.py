@@ -1,5 +1,6 @@
 """State of a loader: its position, the next pass in each worker process, and the saved form."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,50 +36,80 @@ def this_worker() -> tuple[int, int]:
 class NextPass:
     """The position at which the next pass begins: each takes the epoch after the one before.
 
-    A DataLoader copies its data set into new worker processes for every pass, so a worker's own
-    memory is lost. Each worker therefore writes its next epoch to memory shared with the process
-    that made the loader. Each has a slot to itself: in a shared slot a slow worker could read the
-    value of a fast one that has already finished.
+    A DataLoader copies its data set into worker processes, which come and go or persist, so
+    positions are told through shared memory. The trainer counts its orders (set_epoch,
+    load_state_dict, a pass without workers). A worker notes its next epoch under the order that it
+    follows, in a slot to itself: in a shared slot a slow worker could read the value of a fast one
+    that has already finished. Notes under an older order are void.
     """
 
     def __init__(self) -> None:
-        self._next = Position(epoch=0)
+        self._order, self._next = 0, Position(epoch=0)
         self._set_here = False
-        self._epochs = torch.full((_MAX_WORKERS + 1, _MAX_WORKERS), -1, dtype=torch.int64)
+        self._opened_in = -1
         # A pickled or forked copy of this loader still refers to the same memory.
-        self._epochs.share_memory_()
+        self._trainer = torch.zeros(3, dtype=torch.int64).share_memory_()  # order, epoch, start
+        self._notes = torch.full((_MAX_WORKERS + 1, _MAX_WORKERS, 2), -1, dtype=torch.int64)
+        self._notes.share_memory_()
+
+    @property
+    def in_workers(self) -> bool:
+        """Whether worker processes have begun a pass since the trainer's last order."""
+        return bool((self._notes[..., 0] == self._order).any())
 
     def peek(self) -> Position:
         """The position at which the next pass will begin."""
-        if get_worker_info() is not None and not self._set_here:
+        if self._set_here:
+            return self._next
+        notes = self._notes
+        if get_worker_info() is not None:
+            # Of its own DataLoader a worker reads its own slot alone; others may be a pass ahead.
             worker, count = self._worker()
-            epoch = int(self._epochs[count, worker])
-            if epoch >= 0:
-                return Position(epoch=epoch)
-        return self._next
+            others = notes[torch.arange(_MAX_WORKERS + 1) != count].flatten(0, 1)
+            notes = torch.cat([others, notes[count, worker][None]])
+        epochs = notes[..., 1][notes[..., 0] == self._order]
+        return Position(epoch=int(epochs.max())) if len(epochs) else self._next
+
+    def open(self) -> None:
+        """Follow the trainer's last order, where this worker has opened an iterator before.
+
+        The first iterator of a process follows the copy that it was started with, because the
+        trainer may already be further on. Later ones are opened while the trainer waits.
+        """
+        if get_worker_info() is None:
+            return
+        if self._opened_in == os.getpid():
+            order, epoch, start = self._trainer.tolist()
+            if order != self._order:
+                self._order, self._next = order, Position(epoch=epoch, start=start)
+        self._opened_in = os.getpid()
 
     def begin(self) -> Position:
         """Begin a pass, and return its position."""
         position = self.peek()
-        self._next = Position(epoch=position.epoch + 1)
-        if get_worker_info() is not None:
-            worker, count = self._worker()
+        following = Position(epoch=position.epoch + 1)
+        if get_worker_info() is None:
+            self.set(following)
+        else:
             self._set_here = False
-            self._epochs[count, worker] = position.epoch + 1
+            self._note(following.epoch)
         return position
 
     def set(self, position: Position) -> None:
         """Begin the next pass at this position."""
         self._next = position
         if get_worker_info() is None:
-            # A position set here overrides the notes of workers from earlier passes.
-            self._epochs.fill_(-1)
+            self._order += 1
+            self._trainer[:] = torch.tensor([self._order, position.epoch, position.start])
         else:
             # The pass after this one may run in another process. It takes the next epoch, whether
             # or not this process begins its own pass.
-            worker, count = self._worker()
             self._set_here = True
-            self._epochs[count, worker] = position.epoch + 1
+            self._note(position.epoch + 1)
+
+    def _note(self, epoch: int) -> None:
+        worker, count = self._worker()
+        self._notes[count, worker] = torch.tensor([self._order, epoch])
 
     def _worker(self) -> tuple[int, int]:
         worker, count = this_worker()

@@ -37,8 +37,9 @@ class StreamLoader(IterableDataset[Batch]):
     worker nor resumption changes a sample. Only rows whose status is ok or below_target are served.
 
     The loader is a torch IterableDataset of whole batches, for DataLoader(loader, batch_size=None)
-    and StatefulDataLoader. Worker w of n makes batches w, w + n, ..., so the sequence is the same
-    with any number of workers. No worker is fastest, because a thread reads ahead.
+    and StatefulDataLoader, one of them at a time. Worker w of n makes batches w, w + n, ..., so the
+    sequence is the same with any number of workers, persistent or not. No worker is fastest,
+    because a thread reads ahead.
 
     Args:
         stores: a store or its path, or several whose specs are the same.
@@ -140,7 +141,16 @@ class StreamLoader(IterableDataset[Batch]):
 
         All ranks have the same state after the same number of batches, and any number of ranks
         may resume from it. At the end of an epoch it is the start of the next one.
+
+        Raises RuntimeError where a DataLoader's worker processes make the batches, because they
+        are ahead of the trainer by an unknown number.
         """
+        if get_worker_info() is None and self._next_pass.in_workers:
+            raise RuntimeError(
+                "worker processes are ahead of the trainer, so state_dict cannot tell which "
+                "batches were used; save state_after(batch) of the last one, or the state of a "
+                "StatefulDataLoader"
+            )
         now = self._now or self._next_pass.peek()
         return make_state(self._index.identity, self._share(now), now)
 
@@ -161,6 +171,7 @@ class StreamLoader(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         # The pass begins with its first batch: StatefulDataLoader makes iterators it never uses.
         self._now = None
+        self._next_pass.open()
         return self._iterate()
 
     def _iterate(self) -> Iterator[Batch]:

@@ -6,14 +6,12 @@ import signal
 import subprocess
 import sys
 from functools import lru_cache
-from itertools import chain, islice, repeat
+from itertools import islice
 
 import pyarrow.dataset as ds
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from inrgen.loaders.stream import StreamLoader
 
@@ -172,74 +170,3 @@ def test_a_killed_trainer_goes_on_in_a_new_process(sample, path, tmp_path):
     assert extra in (0, 1)
     kept = lines[: done // 40] + lines[done // 40 + extra :]
     assert sorted(int(row) for line in kept for row in line.split()) == sample.served
-
-
-@pytest.fixture(scope="module")
-def expected(loader):
-    loader.set_epoch(0)
-    return [batch.rows.tolist() for _ in range(3) for batch in loader]
-
-
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_worker_processes_make_the_same_batches(path, expected, context):
-    loader = StreamLoader(path, split="all", batch_size=90)
-    batches = DataLoader(loader, batch_size=None, num_workers=2, multiprocessing_context=context)
-    found = [batch.rows.tolist() for _ in range(2) for batch in batches]
-    assert found == expected[: 2 * len(loader)]
-
-
-def test_workers_that_persist_go_on_to_the_next_epoch(path, expected):
-    loader = StreamLoader(path, split="all", batch_size=90)
-    batches = DataLoader(loader, batch_size=None, num_workers=2, persistent_workers=True)
-    found = [batch.rows.tolist() for _ in range(3) for batch in batches]
-    assert found == expected
-
-
-def test_workers_go_on_from_a_state_and_from_each_others_batches(path, expected):
-    loader = StreamLoader(path, split="all", batch_size=90)
-    found = []
-    for num_workers in (2, 1, 0):
-        for batch in DataLoader(loader, batch_size=None, num_workers=num_workers):
-            found.append(batch.rows.tolist())
-            if num_workers and len(found) % 4 == 0:
-                loader.load_state_dict(loader.state_after(batch))
-                break
-    assert found == expected[: len(loader)]
-
-
-# torchdata 0.11 calls a function that torch 2.13 deprecates.
-VITAL = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
-
-
-@VITAL
-@pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("num", [0, 5, 12, "whole pass", 13])
-def test_stateful_data_loader_goes_on(path, expected, num_workers, num):
-    """A pass has 12 batches; it ends when a thirteenth is requested, not after the twelfth."""
-
-    def start():
-        loader = StreamLoader(path, split="all", batch_size=90)
-        return StatefulDataLoader(loader, batch_size=None, num_workers=num_workers)
-
-    first = start()
-    if num == "whole pass":
-        found = [batch.rows.tolist() for batch in first]
-    else:
-        passes = chain.from_iterable(repeat(first))
-        found = [batch.rows.tolist() for batch in islice(passes, num)]
-    second = start()
-    second.load_state_dict(first.state_dict())
-    while len(found) < 24:
-        found += [batch.rows.tolist() for batch in second]
-    assert found[:24] == expected[:24]
-
-
-@VITAL
-def test_the_state_of_one_worker_is_refused_elsewhere(path, loader):
-    batches = StatefulDataLoader(
-        StreamLoader(path, split="all", batch_size=90), batch_size=None, num_workers=2
-    )
-    next(iter(batches))
-    snapshot = batches.state_dict()["_snapshot"]["_worker_snapshots"]["worker_0"]
-    with pytest.raises(ValueError, match="state is of one worker process and fits no other"):
-        loader.load_state_dict(snapshot["dataset_state"])
