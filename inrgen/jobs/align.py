@@ -124,7 +124,7 @@ def _make_templates(
     for spec_id, spec in plan.parent.specs.items():
         if choice.kind == PAIRS:
             continue
-        rows = _template_rows(plan.parent, spec_id, choice)
+        rows = template_rows(plan.parent, spec_id, choice)
         needed = process_bytes() + len(rows) * spec.num_params * 4 * _SAMPLE_COPIES
         if memory_mb is not None and needed > memory_mb * 1e6:
             raise ValueError(
@@ -137,7 +137,7 @@ def _make_templates(
     return record_templates(found)
 
 
-def _template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np.ndarray, " s"]:
+def template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np.ndarray, " s"]:
     """The rows that a template is made from: training rows if there are any."""
     table = store.read_records(["spec_id", "row", "split", "status"])
     usable = is_usable(table["status"]) & is_one_of(table["spec_id"], [spec_id])

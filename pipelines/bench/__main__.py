@@ -1,4 +1,4 @@
-"""Benchmarks from the command line: python -m pipelines.bench fit|align|load|jobs|train."""
+"""Benchmarks from the command line: python -m pipelines.bench fit|align|load|jobs|train|scale."""
 
 import sys
 
@@ -16,6 +16,8 @@ VERBS = (
          help="Time offline jobs beside reading and writing the shards alone."),
     Verb("train", "pipelines.bench.train", "TrainBench", "bench_train",
          help="Time updates of networks that read weights."),
+    Verb("scale", "pipelines.bench.scale", "ScaleBench", "bench_scale",
+         help="Measure time, memory and requests of stores of several sizes, and their growth."),
 )
 # fmt: on
 

@@ -1,0 +1,204 @@
+"""Uses of a store that the scale bench measures, each in a process of its own."""
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds  # noqa: TID251 - a filter of a loader is an expression of Arrow's
+
+from inrgen.executors.config import ExecutorConfig
+from inrgen.jobs.align import template_rows
+from inrgen.jobs.derive import plan_derivation
+from inrgen.jobs.plan import TemplateChoice
+from inrgen.jobs.stats import measure_statistics
+from inrgen.loaders.stream import StreamLoader
+from inrgen.store.files.location import Location
+from inrgen.store.queries import measure_quality
+from inrgen.store.reader import open_store
+from inrgen.store.verify import verify_store
+from inrgen.store.writer import StoreWriter
+from pipelines.bench.scale import ScaleBench, ScaleRow
+from pipelines.bench.scale_stores import (
+    SPEC,
+    Counts,
+    make_layout,
+    serve_store,
+    write_store,
+)
+
+Use = Callable[[Location], object]
+
+_SAMPLE_S = 0.005
+# Rows of the store on which each use runs once before it is measured, to load code at first use.
+_WARM_ROWS = 320
+
+
+def _resume(path: Location) -> None:
+    with StoreWriter(path) as writer:
+        writer.pending(SPEC.spec_id)
+
+
+def _first_batch(**options: object) -> Use:
+    # numbers of split "all" grow with the store alone
+    return lambda path: next(iter(StreamLoader(path, split="all", **options)))  # type: ignore[arg-type]
+
+
+def _epoch(path: Location) -> None:
+    for _ in StreamLoader(path, split="all", batch_size=512):
+        pass
+
+
+def _stats(path: Location) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "stats.json"
+        measure_statistics(path, "train", out, ExecutorConfig(workers=0))
+
+
+def _plan_align(path: Location) -> None:
+    plan = plan_derivation(path, "/nowhere/out", "align", 1, {})
+    template_rows(plan.parent, SPEC.spec_id, TemplateChoice())
+
+
+def _random_rows(path: Location) -> None:
+    store = open_store(path)
+    store.read(np.random.default_rng(0).integers(len(store), size=1000))
+
+
+# Uses of a store that lacks its last block, then of the finished store.
+_UNFINISHED: dict[str, Use] = {
+    "unfinished: resume": _resume,
+    "unfinished: records": lambda path: open_store(path).read_records(["row", "label"]),
+    "unfinished: first batch": _first_batch(),
+}
+_FINISHED: dict[str, Use] = {
+    "open": open_store,
+    "records": lambda path: open_store(path).read_records(["row", "label"]),
+    "first batch": _first_batch(),
+    "first batch, one class": _first_batch(filter=ds.field("label") == 0),
+    "first batch, balance": _first_batch(balance=True),
+    "first batch, pairs": _first_batch(views="pairs"),
+    "epoch": _epoch,
+    "info": lambda path: measure_quality(open_store(path)),
+    "verify": verify_store,
+    "stats": _stats,
+    "plan align": _plan_align,
+    "plan augment": lambda path: plan_derivation(path, "/nowhere/out", "augment", 2, {}),
+    "1,000 random rows": _random_rows,
+}
+USES = _UNFINISHED | _FINISHED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cost:
+    cpu_s: float
+    memory_bytes: int
+
+
+def _private_bytes() -> int:
+    """Memory of this process that no file backs; mapped shards are the page cache's."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no RssAnon: the scale bench needs Linux")
+
+
+class _Peak(threading.Thread):
+    """Samples private memory until it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.highest, self._ended = 0, threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(_SAMPLE_S):
+            self.highest = max(self.highest, _private_bytes())
+
+    def stop(self) -> int:
+        self._ended.set()
+        self.join()
+        return max(self.highest, _private_bytes())
+
+
+def _measure(use: str, path: Location, warm: Location) -> _Cost:
+    """Measure one use in this process, which then ends."""
+    # progress of jobs is not the bench's
+    sys.stderr = Path(os.devnull).open("w")
+    with tempfile.TemporaryDirectory() as cache:
+        # caches begin empty and end with the measurement
+        tempfile.tempdir = cache
+        USES[use](warm)
+        peak, before, began = _Peak(), _private_bytes(), time.process_time()
+        peak.start()
+        USES[use](path)
+        return _Cost(cpu_s=time.process_time() - began, memory_bytes=peak.stop() - before)
+
+
+def measure_store(
+    path: Path, config: ScaleBench, rows: int, progress: Callable[[str], None]
+) -> Iterator[ScaleRow]:
+    """Write a store and yield the cost of each use, while it is unfinished and then finished."""
+    layout, warm = make_layout(rows, config.chunk_rows), path.with_name("warm")
+    progress(f"writing {rows:,} rows in {layout.num_blocks:,} blocks")
+    with write_store(warm, make_layout(_WARM_ROWS, config.chunk_rows), progress) as finish:
+        finish()
+    with write_store(path, layout, progress) as finish:
+        for uses, finish_now in ((_UNFINISHED, False), (_FINISHED, True)):
+            if finish_now:
+                finish()
+            wanted = [use for use in uses if not config.only or use in config.only]
+            if not wanted:
+                continue
+            remote = config.remote and find_spec("moto") is not None
+            with serve_store(path) if remote else nullcontext(None) as served:
+                for use in wanted:
+                    progress(f"{rows:,} rows: {use}")
+                    yield _measure_use(use, path, warm, served, (rows, layout.num_blocks))
+
+
+def _measure_use(
+    use: str, path: Path, warm: Path, served: tuple[str, Counts] | None, size: tuple[int, int]
+) -> ScaleRow:
+    with _clean_processes() as pool:
+        cost = pool.submit(_measure, use, str(path), str(warm)).result()
+        row = ScaleRow(
+            use=use,
+            rows=size[0],
+            blocks=size[1],
+            cpu_s=cost.cpu_s,
+            memory_mb=cost.memory_bytes / 1e6,
+        )
+        if served is None:
+            return row
+        url, counts = served
+        counts.by_path.clear()
+        counts.num_bytes = 0
+        pool.submit(_measure, use, url, str(warm)).result()
+    return ScaleRow(
+        use=use,
+        rows=row.rows,
+        blocks=row.blocks,
+        cpu_s=row.cpu_s,
+        memory_mb=row.memory_mb,
+        requests=counts.requests,
+        files=len(counts.by_path),
+        fetched_mb=counts.num_bytes / 1e6,
+    )
+
+
+@contextmanager
+def _clean_processes() -> Iterator[ProcessPoolExecutor]:
+    """A pool whose tasks each get a process that has imported all and used nothing."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+        yield pool
