@@ -89,6 +89,7 @@ def solid_pairs(
     places = {item.item_id: i for i, item in enumerate(source.items)} if source else {}
     pairs = []
     for row, record in zip(rows, records, strict=True):
+        # Row by row: a grid of 96^3 points takes megabytes for each INR.
         values = grid_values(spec, store.read([row]), resolution)
         axis = up_axis(record["item_id"], up)
         pairs.append(

@@ -38,6 +38,7 @@ def midpoint_pictures(
     """
     shown = {"one view": first, "another view": second, "halfway": _halfway(first, second)}
     for kind in kinds:
+        # The thorough search, because a picture of a poor matching would blame the method.
         aligned = match(spec, first, second, thorough(kind)).aligned
         shown[f"halfway,\n{kind}"] = _halfway(first, aligned)
     return {name: _drawn(spec, params, grid) for name, params in shown.items()}

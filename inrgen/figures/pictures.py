@@ -67,6 +67,7 @@ def bare(axes: Axes) -> None:
 def error_scale(pairs: Sequence[PicturePair]) -> float:
     """The error drawn darkest in every picture: the 99.5th percentile over all pixels."""
     errors = [error_picture(pair).ravel() for pair in pairs if pair.original is not None]
+    # A quantile, because one wrong pixel would make all other errors look like none.
     return max(float(np.quantile(np.concatenate(errors), 0.995)), 1e-6) if errors else 1.0
 
 
@@ -126,6 +127,7 @@ def _draw_column(
     for axes in cells.values():
         axes.set_xlim((columns - side - 1) / 2, (columns + side - 1) / 2)
         axes.set_ylim((rows + side - 1) / 2, (rows - side - 1) / 2)
+    # Doubled, so that a column of one cell is first and last at once.
     first, *_, last = (*cells.values(), *cells.values())
     first.set_title(pair.title, fontsize=8, color=INK)
     last.set_xlabel(pair.caption, fontsize=9, color=INK)

@@ -44,6 +44,7 @@ def _histogram(axes: Axes, psnr: dict[str, np.ndarray], edges: np.ndarray) -> No
 def _cumulative(axes: Axes, psnr: dict[str, np.ndarray]) -> None:
     for split, values in psnr.items():
         shares = 100.0 * np.arange(len(values) + 1) / len(values)
+        # The curve starts at zero above the worst INR, so that a single INR draws a step.
         positions = np.concatenate([[values.min()], np.sort(values)])
         axes.step(positions, shares, where="post", color=SPLIT_COLOURS[split], linewidth=1.6)
     axes.set_ylim(0, 102)
@@ -58,6 +59,7 @@ def _statuses(axes: Axes, counts: dict[str, int]) -> None:
     bars = axes.barh(names, numbers, color=[STATUS_COLOURS[name] for name in names], height=0.6)
     shares = [f" {n:,} ({100 * n / total:.3g} %)" for n in numbers]
     axes.bar_label(bars, labels=shares, fontsize=9, color=INK)
+    # The longest bar's label stands beside it and must fit in.
     axes.set_xlim(0, max(numbers, default=1) * 1.6)
     axes.set_ylim(-0.8, max(len(names), 3) - 0.2)
     axes.invert_yaxis()
@@ -69,7 +71,9 @@ def _db_edges(psnr: dict[str, np.ndarray]) -> np.ndarray:
     """Bin edges in dB; more INRs give narrower bins."""
     values = np.concatenate(list(psnr.values()))
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
+    # Square-root rule, bounded: a few INRs still make a shape, and a million no comb.
     num_bins = int(np.clip(np.sqrt(len(values)), 10, _MAX_BINS))
+    # Equal values would make bins of no width.
     return np.linspace(low, max(high, low + 1.0), num_bins + 1)
 
 
@@ -84,6 +88,7 @@ def quality_figure(data: QualityData, heading: str = "") -> Figure:
         for split in SPLIT_COLOURS
         if split in data.psnr_db
     }
+    # Without values there is no median for the legend.
     finite = {split: values for split, values in finite.items() if len(values)}
     num_infinite = sum(int(np.isposinf(values).sum()) for values in data.psnr_db.values())
     figure = Figure(figsize=(12, 3.8), layout="constrained")

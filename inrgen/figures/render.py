@@ -34,6 +34,7 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
     psnr = table["psnr_db"].to_numpy()[kept]
     if not len(rows):
         raise ValueError(f"{store.path} has no row that holds weights, so there is nothing to draw")
+    # A stable sort draws the same rows of equal PSNR everywhere.
     order = rows[np.argsort(psnr, kind="stable")]
     places = np.linspace(0, len(order) - 1, min(num, len(order))).round().astype(int)
     return order[places].tolist()
@@ -49,6 +50,7 @@ def _original(
         signal = source.load(index)
     except BadSignal:
         return None
+    # An original of another size is another picture, and has no error pixel by pixel.
     if signal.grid != grid:
         return None
     return signal.values.reshape(*grid, -1).numpy()
@@ -70,6 +72,7 @@ def picture_pairs(
     shown = {record["item_id"] for record in records}
     places: dict[str, int] = {}
     if source is not None:
+        # One pass over the source: it may have millions of items, and a picture shows ten.
         places = {item.item_id: i for i, item in enumerate(source.items) if item.item_id in shown}
     pairs = []
     for row, record in zip(rows, records, strict=True):
@@ -109,6 +112,7 @@ def quality_data(store: Store) -> QualityData:
     return QualityData(
         psnr_db={split: rows.psnr_db for split, rows in by_split.items() if len(rows.psnr_db)},
         status_counts=count_rows(table).by_status,
+        # A derived store keeps the build's identity, and with it the target of its fits.
         target_db=store.built_identity.get("min_psnr_db"),
     )
 

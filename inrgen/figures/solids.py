@@ -42,6 +42,7 @@ def draw_solid(axes: Axes, mesh: Mesh, camera: Camera) -> None:
     Both sides of a face are lit alike, because faces of real meshes point either way.
     """
     seen = mesh.vertices @ camera.axes().T
+    # The painter's algorithm: far triangles first. It errs where triangles pierce each other.
     corners = seen[mesh.faces]
     cross = mesh.cross @ camera.axes().T
     length = np.linalg.norm(cross, axis=1, keepdims=True)
@@ -51,6 +52,7 @@ def draw_solid(axes: Axes, mesh: Mesh, camera: Camera) -> None:
     order = np.argsort(corners[:, :, 2].mean(axis=1))
     colours = (_DARK + shade * (_LIT - _DARK))[order]
     axes.add_collection(
+        # Edges in the colour of their face hide the seams that antialiasing leaves.
         PolyCollection(
             list(corners[order, :, :2]), facecolors=colours, edgecolors=colours, linewidths=0.3
         )

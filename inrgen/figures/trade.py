@@ -104,11 +104,13 @@ def trade_figure(
     left.set_ylabel("test accuracy (%)")
     left.set_xlabel(quality)
     right.set_xlabel("seconds to fit 10,000 INRs")
+    # Seconds start at zero, or a recipe twice as slow would look ten times as slow.
     right.set_xlim(left=0)
     recipes = [
         Line2D([], [], color=_COLOURS[number % len(_COLOURS)], linewidth=3, label=name)
         for number, name in enumerate(_named(points))
     ]
+    # Colours alone would not tell recipe and classifier apart.
     markers = [
         Line2D([], [], color=INK, marker=marker, linestyle="", label=classifier)
         for marker, classifier in zip(_MARKERS, classifiers, strict=False)

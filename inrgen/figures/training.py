@@ -54,7 +54,9 @@ def confusion_figure(
     num = len(classes)
     if not num or any(len(row) != num for row in confusion) or len(confusion) != num:
         raise ValueError(f"confusion needs {num} by {num} counts; got {len(confusion)} rows")
+    # A class without test rows has a row of zeros.
     shares = [[count / max(sum(row), 1) for count in row] for row in confusion]
+    # More classes than 30 get smaller cells, not a larger figure.
     side = max(4.0, 1.8 + 0.42 * min(num, 30))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
@@ -73,6 +75,7 @@ def confusion_figure(
                     color="white" if dark else INK,
                 )
     if num <= 40:
+        # Beyond 40 classes the names would overlap.
         axes.set_xticks(range(num), classes, rotation=60, ha="right", fontsize=8)
         axes.set_yticks(range(num), classes, fontsize=8)
     axes.set_xlabel("predicted class")

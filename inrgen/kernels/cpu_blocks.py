@@ -141,6 +141,7 @@ def forward_block(typingctx, work, vectors, places, p, j):
         e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         f = _fields(builder, signature.args[2], ForwardPlaces, arguments[2])
         p, j = arguments[3:]
+        # Sums start from the bias, which saves a pass over the points to add it.
         begun = [e.load(e.step(e.place(f.bias, j), v * LANES)) for v in range(num)]
         sums = e.points_by_features([begun] * ROWS, f, p, j)
         for r, row in enumerate(sums):
@@ -188,6 +189,7 @@ def weight_block(typingctx, work, rows, vectors, places, i, j):
         f = _fields(builder, signature.args[3], WeightPlaces, arguments[3])
         i, j = arguments[4:]
         left, right = e.place(f.a, i), e.place(f.b, j)
+        # The sums go on from what earlier tiles of points left in out.
         cells = [[e.cell(f.out, f.width, i, j, r, v) for v in range(num)] for r in range(num_rows)]
         sums = e.accumulate(
             [[e.load(cell) for cell in row] for row in cells],
@@ -221,6 +223,7 @@ def dot_block(typingctx, work, width, a, b, out, out_step):
                 value = e.fma(e.load(e.at(row, shift)), vector, builder.load(total))
                 builder.store(value, total)
         for r, total in enumerate(sums):
+            # Horizontal sums are slow, so they are taken once, after all features.
             shift = builder.mul(out_step, ir.Constant(INT, r))
             builder.store(e.lane_sum(builder.load(total)), e.at(e.place(out), shift))
         return context.get_dummy_value()
@@ -318,6 +321,7 @@ def flush_denormals(typingctx):
                 cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr")
                 for name in ("ld", "st")
             )
+            # MXCSR, the control register of SSE, is reached through memory alone.
             builder.call(store, [place])
             # Bit 15 flushes results to zero, bit 6 operands.
             builder.store(

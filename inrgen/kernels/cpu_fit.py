@@ -131,6 +131,7 @@ def _residuals(work, layout, values, points, real, offset, scale):
 @no_type_check
 def _tile_forward(work, layout, hidden, coords, points):
     """Write a tile's predictions to residual, without the last bias and the offset."""
+    # The coordinates' rows are padded to whole register blocks, so their step is not d_in.
     a, a_step = coords, layout.input_width
     for l in range(len(hidden)):
         h = hidden[l]
@@ -154,6 +155,7 @@ def _tile_backward(work, layout, hidden, coords, points):
     """
     gradient, last = 3 * layout.num_state, hidden[len(hidden) - 1]
     a, a_step, b = layout.residual, layout.d_out, layout.last_weight
+    # Gradients have the same layout as the parameters, so a parameter's offset serves both.
     depth, out = layout.d_out, gradient + layout.last_weight
     places = WeightPlaces(points, a, a_step, last.sine, last.width, out)
     _last_weight_gradient(work, layout.d_out, places)
@@ -178,6 +180,7 @@ def _tile_backward(work, layout, hidden, coords, points):
 def _scale_weights(work, hidden, half_turns):
     """Scale weights of sine layers to half turns; inner layers get a transposed copy, too."""
     for l in range(len(hidden)):
+        # One row more than the weight has: the bias follows it and is scaled alike.
         h, scale = hidden[l], half_turns[l]
         weight, scaled, turned, rows, width = h.weight, h.scaled, h.turned, h.num_rows, h.width
         for i in range((rows + 1) * width):
@@ -195,6 +198,7 @@ def _update(work, layout, hidden, half_turns, scalars, adam, learned):
     """Update all parameters by one step of Adam, or by their learned step sizes."""
     size, epsilon, decay = scalars[0], scalars[1], scalars[2]
     beta1, new1, beta2, new2 = adam
+    # Padding is updated along with the parameters; its gradient is zero, so it stays zero.
     begin = 0
     for l in range(len(hidden) + 1):
         # Gradients are of half turns, so sine layers scale them by omega / pi.

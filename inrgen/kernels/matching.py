@@ -25,6 +25,7 @@ _ROUNDER = 1.5 * 2.0**52
 @no_type_check
 def _turned(sign, odd, incoming, outgoing, bias_1, bias_2, step):
     """Gain and phase of the best match of two units with this sign and parity."""
+    # The best phase brings the two biases closest, among integers of the given parity.
     away = (bias_1 - sign * bias_2) / step
     phase = odd + 2.0 * (((away - odd) / 2.0 + _ROUNDER) - _ROUNDER)
     bias = sign * bias_2 + phase * step

@@ -88,6 +88,7 @@ def move_rows(flat, matrix, shift, scale, offset, widths, found):
         size = flat.shape[1] - num_last
         for place in range(last, size):
             new[place] = scale[row] * old[place]
+        # f + offset scaled by s is s f + (s - 1) offset + offset, as in core.geometry.
         raised = (scale[row] - np.float32(1.0)) * offset
         for place in range(size, flat.shape[1]):
             new[place] = scale[row] * old[place] + raised
@@ -168,6 +169,7 @@ def _sine(half_turns):
         value = value * square + _SINE[2]
         value = value * square + _SINE[1]
         value = value * square + _SINE[0]
+        # Parity by arithmetic, because converting to integers would end vectorisation.
         odd = whole - 2.0 * np.floor(0.5 * whole)
         half_turns[t] = value * rest * (1.0 - 2.0 * odd)
 
@@ -209,6 +211,7 @@ def _tile_errors(widths, scales, offset, theta, coords, values, begin, one, two)
         if layer < depth - 1:
             for h in range(fan_out):
                 _sine(two[h])
+        # The outputs of a layer are the inputs of the next; swapping buffers saves a copy.
         one, two = two, one
     total = 0.0
     for k in range(widths[depth]):
