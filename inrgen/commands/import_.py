@@ -65,7 +65,7 @@ def import_store(config: ImportConfig) -> ImportSummary:
     """
     from inrgen.exchange.import_plan import plan_import
     from inrgen.exchange.import_run import run_import
-    from inrgen.store.queries import measure_quality
+    from inrgen.store.quality import measure_quality
     from inrgen.store.reader import open_store
 
     plan = plan_import(

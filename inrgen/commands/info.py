@@ -11,7 +11,7 @@ from inrgen.core.summary import Summary
 
 if TYPE_CHECKING:
     from inrgen.store.lineage import LineageStep
-    from inrgen.store.queries import Quality
+    from inrgen.store.quality import Quality
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +128,7 @@ def _describe_start(path: Path) -> StartInfo:
 
 def _describe_store(config: InfoConfig) -> StoreInfo:
     from inrgen.store.lineage import walk_back
-    from inrgen.store.queries import measure_quality
+    from inrgen.store.quality import measure_quality
     from inrgen.store.reader import open_store
 
     store = open_store(config.store)

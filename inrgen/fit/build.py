@@ -18,7 +18,7 @@ from inrgen.fit.worker import block_tasks, build_block, repair_block, run_blocks
 from inrgen.sources.catalog import open_source
 from inrgen.store.create import create_store
 from inrgen.store.files.location import Location, make_absolute
-from inrgen.store.queries import Quality, measure_quality
+from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
 from inrgen.store.rows import RowRun
 from inrgen.store.writer import StoreWriter

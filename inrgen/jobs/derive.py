@@ -27,7 +27,7 @@ from inrgen.store.files.location import Location, make_absolute, make_relative
 from inrgen.store.files.opening import open_files
 from inrgen.store.index import content_sha256
 from inrgen.store.layout import ROOT_DOCUMENT
-from inrgen.store.queries import Quality, measure_quality
+from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
 from inrgen.store.writer import StagedBlock, StoreWriter
 

@@ -3,7 +3,7 @@ from .errors import DamagedStore as DamagedStore
 from .errors import StoreBusy as StoreBusy
 from .index import content_sha256 as content_sha256
 from .layout import Layout as Layout
-from .queries import measure_quality as measure_quality
+from .quality import measure_quality as measure_quality
 from .reader import Store as Store
 from .reader import open_store as open_store
 from .records import FitRecord as FitRecord

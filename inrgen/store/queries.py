@@ -1,4 +1,4 @@
-"""Questions to the records of a store: rows by number, items of a split, counts and quality."""
+"""Questions to the records of a store: rows by number, items of a split, and counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from inrgen.store.records import USABLE_STATUSES, usable_rows
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Columns that count_rows needs.
 COUNT_COLUMNS = ("item_id", "status", "psnr_db")
-_SHAPE_COLUMNS = ("iou", "chamfer", "sign_trust")
 
 
 def read_items(store: Store, spec_id: str, split: str) -> list[str]:
@@ -117,73 +116,3 @@ def summarize(values: Float[np.ndarray, " n"]) -> dict[str, float]:
     quantiles = np.quantile(values, QUANTILES)
     named = {f"p{100 * share:g}": float(v) for share, v in zip(QUANTILES, quantiles, strict=True)}
     return {"mean": float(values.mean()), **named}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Quality:
-    """Counts of a store's rows, and the quality of those that hold weights.
-
-    Attributes:
-        psnr_db, iou, chamfer, sign_trust: summaries of the records' columns of these names; empty
-            if nothing was measured. The last three exist for shapes only.
-        mean_steps: mean of num_steps over rows with weights.
-        fit_core_s: core-seconds that all fits took.
-    """
-
-    rows: int
-    items: int
-    by_status: dict[str, int]
-    by_split: dict[str, int]
-    psnr_db: dict[str, float]
-    iou: dict[str, float]
-    chamfer: dict[str, float]
-    sign_trust: dict[str, float]
-    mean_steps: float | None
-    fit_core_s: float
-
-    def lines(self) -> list[str]:
-        """Return the same in words, as separate lines."""
-        kinds = ", ".join(f"{count:,} {status}" for status, count in self.by_status.items())
-        splits = ", ".join(f"{count:,} {split}" for split, count in self.by_split.items())
-        lines = [f"{self.rows:,} INRs of {self.items:,} items ({splits}): {kinds}"]
-        if self.psnr_db:
-            lines.append(
-                f"PSNR {self.psnr_db['mean']:.2f} dB on average, {_range(self.psnr_db, '.2f')}; "
-                f"{self.mean_steps:.0f} steps on average"
-            )
-        if self.iou:
-            lines.append(f"IoU: {_range(self.iou, '.3f')}")
-        if self.chamfer:
-            text = _range(self.chamfer, ".2%")
-            lines.append(f"Chamfer distance, as a share of the mesh's diagonal: {text}")
-        if self.sign_trust:
-            text = _range(self.sign_trust, ".0%")
-            lines.append(f"share of the mesh where inside and outside are certain: {text}")
-        return lines
-
-
-def _range(figures: dict[str, float], form: str) -> str:
-    p5, p50, p95 = (format(figures[key], form) for key in ("p5", "p50", "p95"))
-    return f"median {p50}, 5th to 95th percentile {p5} to {p95}"
-
-
-def measure_quality(store: Store) -> Quality:
-    """Read a few columns of all records once and summarize them."""
-    table = store.read_records(
-        [*COUNT_COLUMNS, "split", "num_steps", "duration_s", *_SHAPE_COLUMNS]
-    )
-    counts, splits = count_rows(table), count_by_split(table)
-    steps = usable_values(table, "num_steps")
-    iou, chamfer, sign_trust = (summarize(usable_values(table, name)) for name in _SHAPE_COLUMNS)
-    return Quality(
-        rows=counts.rows,
-        items=counts.items,
-        by_status=counts.by_status,
-        by_split={split: counted.rows for split, counted in splits.items()},
-        psnr_db=summarize(counts.psnr_db),
-        iou=iou,
-        chamfer=chamfer,
-        sign_trust=sign_trust,
-        mean_steps=float(steps.mean()) if len(steps) else None,
-        fit_core_s=float(table["duration_s"].to_numpy().sum()),
-    )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,13 @@ from torch import Tensor
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import PARENT, TEMPLATE, Derivation, read_derivation
-from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.location import Location, make_absolute
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import (
-    check_complete,
-    check_names,
-    check_record_file,
-    committed_blocks,
-    record_keys,
-)
-from inrgen.store.layout import RECORDS, Layout
+from inrgen.store.index import check_complete, check_names, committed_blocks, record_keys
+from inrgen.store.layout import Layout
 from inrgen.store.metadata import read_facts
-from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
+from inrgen.store.record_scan import RecordScan, check_records, records_format, records_schema
 from inrgen.store.rows import RowReader
 from inrgen.store.shard_sources import DirectShards, open_source, spec_shards
 
@@ -173,41 +166,41 @@ class Store:
         that has lost records.
         """
         check_complete(self._files, self._facts, self._committed)
-        schema = FIT_SCHEMA if self.derivation is None else DERIVED_SCHEMA
-        # off by default in pyarrow: a flipped bit would give wrong labels silently
-        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         records = ds.FileSystemDataset.from_paths(
             record_keys(self._files, self._committed),
-            schema=schema,
-            format=ds.ParquetFileFormat(default_fragment_scan_options=checked),
+            schema=records_schema(self._facts),
+            format=records_format(),
             filesystem=self._files.arrow(),
         )
-        # page checksums do not cover column names, and pyarrow reads nulls for a broken name
         for fragment in records.get_fragments():
-            check_record_file(self.path, self._facts, fragment.path, fragment.metadata)
-            foreign = set(fragment.physical_schema.names) - set(schema.names)
-            if foreign:
-                raise DamagedStore(
-                    f"{self.path} is damaged: {fragment.path} has a column {min(foreign)!r}",
-                    key=fragment.path,
-                )
+            check_records(self.path, self._facts, fragment.path, fragment)
         return records
+
+    def scan_records(
+        self, columns: Sequence[str], where: ds.Expression | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield some columns of the records that a condition selects, in the order of rows.
+
+        Memory does not grow with the store. Raises DamagedStore as read_records does.
+        """
+        check_complete(self._files, self._facts, self._committed)
+        scan = RecordScan(
+            files=self._files,
+            facts=self._facts,
+            keys=record_keys(self._files, self._committed),
+            columns=columns,
+            where=where,
+        )
+        return scan.tables()
 
     def read_records(self, columns: Sequence[str], where: ds.Expression | None = None) -> pa.Table:
         """Read some columns of the records that a condition selects, by default of all.
 
-        Raises DamagedStore if records do not match their checksums.
+        Raises DamagedStore if records do not match their checksums, or are not those of the store.
         """
-        try:
-            return self.records.to_table(columns=list(columns), filter=where)
-        except ServerFailed:
-            raise
-        except (OSError, pa.ArrowException) as error:
-            raise DamagedStore(
-                f"{self.path} is damaged: records cannot be read ({error}); `inrgen verify` says "
-                "which",
-                key=RECORDS,
-            ) from error
+        schema = records_schema(self._facts)
+        none = pa.schema([schema.field(name) for name in columns]).empty_table()
+        return pa.concat_tables([none, *self.scan_records(columns, where)])
 
     def read(self, rows: Rows, spec_id: str | None = None) -> Params:
         """Read weights by row, in the order given, as float32 on the CPU; rows may repeat.

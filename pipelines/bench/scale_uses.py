@@ -23,7 +23,7 @@ from inrgen.jobs.plan import TemplateChoice
 from inrgen.jobs.stats import measure_statistics
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.files.location import Location
-from inrgen.store.queries import measure_quality
+from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter

@@ -5,14 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inrgen.store.queries import (
-    count_by_split,
-    count_rows,
-    measure_quality,
-    summarize,
-    usable_values,
-)
-from inrgen.store.reader import open_store
+from inrgen.store.queries import count_by_split, count_rows, summarize, usable_values
 from inrgen.store.records import records_to_table
 
 
@@ -43,16 +36,3 @@ def test_a_spread_is_named_by_its_quantiles():
     figures = {"mean": 50.0, "p5": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0}
     assert summarize(values) == pytest.approx(figures)
     assert summarize(values[:0]) == {}
-
-
-def test_a_store_is_summed_up_in_words(sample, store):
-    quality = measure_quality(open_store(store))
-    assert (quality.rows, quality.items, quality.by_split) == (4257, 33, {"train": 4257})
-    assert quality.by_status == {"bad_input": 2, "ok": 4255}
-    assert (quality.mean_steps, quality.fit_core_s) == (3.0, 4257 * 0.5)
-    text = "\n".join(quality.lines())
-    assert "4,257 INRs of 33 items (4,257 train): 2 bad_input, 4,255 ok" in text
-    assert "IoU" not in text
-    solid = replace(quality, iou=summarize(np.array([0.9])), chamfer=summarize(np.array([0.0123])))
-    assert "IoU: median 0.900" in "\n".join(solid.lines())
-    assert "median 1.23%" in "\n".join(solid.lines())

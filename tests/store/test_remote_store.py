@@ -11,7 +11,7 @@ from inrgen.store.files.location import make_absolute, make_relative, parse_buck
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3_client import make_client
 from inrgen.store.layout import LOCK, fragment_key, shard_key
-from inrgen.store.queries import measure_quality
+from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.verify import salvage_block, verify_store
 from inrgen.store.writer import StoreWriter, stage_block
