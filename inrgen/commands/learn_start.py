@@ -1,4 +1,4 @@
-"""The learn-start verb: learn weights and step sizes from which a few steps fit an image."""
+"""The learn-start verb: learn weights and step sizes from which a few steps fit an item."""
 
 from typing import TYPE_CHECKING
 

@@ -51,7 +51,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(start_file, tmp_path):
     assert not out.exists(), "the run ended before it was killed"
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 starts of 2-8-8-1" in done.stdout
-    assert "held-out images after 2 steps" in done.stderr
+    assert "held-out items after 2 steps" in done.stderr
     assert out.read_bytes() == start_file.read_bytes()
 
 
@@ -83,4 +83,4 @@ def test_a_wrong_command_gets_one_sentence(tmp_path, capsys):
     (tmp_path / "chair" / "train").mkdir(parents=True)
     (tmp_path / "chair" / "train" / "1.off").write_text("OFF\n0 0 0\n")
     assert main(["learn-start", *shapes, "--out", out]) == 1
-    assert "learned for images of one size; mesh-folder gives" in capsys.readouterr().err
+    assert "no training item can be read" in capsys.readouterr().err

@@ -15,27 +15,28 @@ Order = Literal[1, 2]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnStartConfig:
-    """Learn starts and step sizes, so that a few gradient steps fit an image; resumes when rerun.
+    """Learn starts and step sizes, so that a few gradient steps fit an item; resumes when rerun.
 
-    Only the training split is read, and no labels. A part of its images is held out to choose the
+    Only the training split is read, and no labels. A part of its items is held out to choose the
     best start. The options before device decide the result.
 
     Attributes:
-        source: the data set of images of one size; only its training split is read.
+        source: the data set, images of one size or shapes; only its training split is read.
         out: the START file, which ends in .safetensors.
         views: starts to learn. View v of every item then begins at start v; more views do not
             change the ones before.
         hidden: widths of the hidden layers, instead of 32 32.
         omega: frequency of every sine layer, instead of 30.
-        inner_steps: gradient steps that fit an image.
+        inner_steps: gradient steps that fit an item.
         step_sizes: learn a step size for each parameter, for each layer, or one for each start.
         order: 2 differentiates through the gradient steps; 1 treats their gradients as constants,
             in half the time.
         outer_steps: updates of every start.
-        batch: images in an update of one start.
+        batch: items in an update of one start.
         lr: learning rate of the starts, falling to zero along a cosine.
         step_lr: learning rate of the logarithms of the step sizes, falling likewise.
-        points_per_step: pixels drawn anew for each update and image; 0 takes all of them.
+        points_per_step: pixels drawn anew for each update and image, where 0 takes all of them;
+            or points drawn anew for each inner step and shape, where 0 takes 2,048.
         seed: seed of all randomness.
         device: cpu, cuda or cuda:N; the last bits of a start depend on it.
         threads: cores to use, which change no bit of the result; the default is all of them.

@@ -1,6 +1,6 @@
-"""Learning of starts: the outer loop over training images, its checkpoint and its file.
+"""Learning of starts: the outer loop over training items, its checkpoint and its file.
 
-A start depends on its number, the seed and the images, never on the other starts, on threads or on
+A start depends on its number, the seed and the items, never on the other starts, on threads or on
 interruptions.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inrgen.core.params import Params
-from inrgen.core.spec import InrSpec
+from inrgen.core.spec import SOLID_KINDS, InrSpec
 from inrgen.core.summary import Summary
 from inrgen.executors.progress import show_progress
 from inrgen.fit.recipes import recipe
@@ -45,8 +45,10 @@ from inrgen.fit.starts.meta_sgd import (
     update,
 )
 from inrgen.fit.starts.start import VERSION, LearnedStart, load_start, save_start
-from inrgen.fit.starts.training_images import TrainingImages, draw_points, open_images
-from inrgen.sources.base import Source
+from inrgen.fit.starts.training_images import open_images
+from inrgen.fit.starts.training_items import TrainingSignals
+from inrgen.fit.starts.training_shapes import open_shapes
+from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.items import items_digest
 
@@ -55,6 +57,7 @@ _VALUES_AT_ONCE = 2**19
 _EVALUATIONS = 20
 _CHECKPOINT_S = 10.0
 _MAX_ROLLBACKS = 5
+_SHAPE_POINTS = 2048
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +65,7 @@ class LearnStartSummary(Summary):
     """Summary of learn-start.
 
     Attributes:
-        psnr_db: mean PSNR of held-out training images after the inner steps, over all starts.
+        psnr_db: mean PSNR of held-out training items after the inner steps, over all starts.
         seconds: duration of this run alone.
         found: whether the file was there already.
     """
@@ -83,23 +86,24 @@ class LearnStartSummary(Summary):
         did = "was there already" if self.found else f"learned in {self.seconds:.1f} s"
         return (
             f"{self.out}: {self.views} starts of {self.architecture}, {did}\n"
-            f"{self.psnr_db:.2f} dB on {self.num_held_out} held-out training images after "
+            f"{self.psnr_db:.2f} dB on {self.num_held_out} held-out training items after "
             f"{self.inner_steps} steps\n{self.size_bytes:,} bytes, sha256 {self.sha256}"
         )
 
 
-def _choose_spec(config: LearnStartConfig, source: Source) -> InrSpec:
-    """The networks of recipe fast for the source's images, with the config's own widths."""
-    facts = source.facts
-    if facts.value_kind != "intensity" or facts.d_in != 2:
-        raise ValueError(
-            f"starts are learned for images of one size; {facts.name} gives {facts.value_kind} "
-            f"over {facts.d_in} coordinates"
-        )
-    spec = recipe("fast", facts).spec
+def _choose_spec(config: LearnStartConfig, facts: SourceFacts) -> InrSpec:
+    """The networks of recipe fast for images, or teach for shapes, with the config's own widths."""
+    spec = recipe("teach" if facts.value_kind in SOLID_KINDS else "fast", facts).spec
     omega = spec.omega[0] if config.omega is None else config.omega
     hidden = spec.widths[1:-1] if config.hidden is None else config.hidden
-    return replace(spec, widths=(2, *hidden, spec.d_out), omega=(omega,) * len(hidden))
+    return replace(spec, widths=(spec.d_in, *hidden, spec.d_out), omega=(omega,) * len(hidden))
+
+
+def _open_signals(config: LearnStartConfig, source: Source, spec: InrSpec) -> TrainingSignals:
+    num_points = config.points_per_step
+    if spec.value_kind in SOLID_KINDS:
+        return open_shapes(source, spec, config.seed, num_points, config.inner_steps)
+    return open_images(source, spec, config.seed, num_points)
 
 
 def _identity(config: LearnStartConfig, source: Source, spec: InrSpec) -> dict[str, Any]:
@@ -135,7 +139,7 @@ class _Learner:
 
     config: LearnStartConfig
     problem: MetaProblem
-    images: TrainingImages
+    signals: TrainingSignals
     pool: ThreadPoolExecutor
 
     @property
@@ -169,41 +173,29 @@ class _Learner:
 
     def gradient(self, state: MetaState, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Mean loss of each start's batch in an outer step, and its gradients."""
-        config, num_starts = self.config, self.config.views
-        values = self.images.draw(config.seed, step, num_starts, config.batch)
-        coords = self.images.coords.to(self.device)
-        if config.points_per_step:
-            coords, values = draw_points(
-                self.images, values, config.seed, step, config.points_per_step
-            )
-            coords = coords.to(self.device)
-        values = values.to(self.device)
+        config = self.config
+        drawn = self.signals.draw(config.seed, step, config.views, config.batch)
+        coords, values = (part.to(self.device) for part in drawn)
 
         def work(task: tuple[slice, slice]) -> tuple[Tensor, ...]:
-            starts, items = task
-            at = coords if coords.ndim == 2 else coords[starts, items].flatten(0, 1)
-            return self.problem.outer_gradient(
-                state.start[starts], state.log_steps[starts], at, values[starts, items]
-            )
+            start, log_steps = state.start[task[0]], state.log_steps[task[0]]
+            return self.problem.outer_gradient(start, log_steps, *_cut(coords, values, task))
 
-        tasks = self._tasks(config.batch, values.shape[2])
+        tasks = self._tasks(config.batch, values.shape[-2])
         loss, by_start, by_steps = (total / config.batch for total in self._sum(work, tasks))
         return loss, by_start, by_steps
 
     def measure(self, state: MetaState) -> Float64[Tensor, " k"]:
-        """Mean PSNR in dB of the held-out images after the inner steps, of each start."""
-        held_out, coords = (
-            part.to(self.device) for part in (self.images.held_out, self.images.coords)
-        )
+        """Mean PSNR in dB of the held-out items after the inner steps, of each start."""
+        held_out = self.signals.held_out(self.config.views)
+        coords, values = (part.to(self.device) for part in held_out)
 
         def work(task: tuple[slice, slice]) -> tuple[Tensor, ...]:
-            starts, items = task
-            start, log_steps = state.start[starts], state.log_steps[starts]
-            some = held_out[items].expand(len(start), -1, -1, -1)
-            return (self.problem.held_out_db(start, log_steps, coords, some),)
+            start, log_steps = state.start[task[0]], state.log_steps[task[0]]
+            return (self.problem.held_out_db(start, log_steps, *_cut(coords, values, task)),)
 
-        tasks = self._tasks(len(held_out), held_out.shape[1])
-        return self._sum(work, tasks)[0] / len(held_out)
+        tasks = self._tasks(self.signals.num_held_out, values.shape[-2])
+        return self._sum(work, tasks)[0] / self.signals.num_held_out
 
     def advance(self, state: MetaState, step: int) -> MetaState:
         """Take one outer step; starts that diverge go back to their best instead."""
@@ -222,8 +214,8 @@ class _Learner:
         """
         found = self.measure(state)
         _say(
-            f"step {step:,}: {float(found.mean()):.2f} dB on {len(self.images.held_out)} held-out "
-            f"images after {self.config.inner_steps} steps"
+            f"step {step:,}: {float(found.mean()):.2f} dB on {self.signals.num_held_out} held-out "
+            f"items after {self.config.inner_steps} steps"
         )
         return self._roll_back(keep_best(state, found), has_lost(state, found), step)
 
@@ -246,6 +238,13 @@ class _Learner:
                 f"({float(state.best_db[view]):.2f} dB) with half the learning rate"
             )
         return state
+
+
+def _cut(coords: Tensor, values: Tensor, task: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
+    """The points and values of a task; coordinates that all share are left whole."""
+    place = (..., *task, slice(None), slice(None))
+    at = coords if coords.ndim == 2 else coords[place].flatten(-4, -3)
+    return at, values[place]
 
 
 def _say(text: str) -> None:
@@ -291,7 +290,7 @@ def _as_start(learner: _Learner, identity: dict[str, Any], state: MetaState) -> 
             "guide": "none",
             "psnr_db": float(found.mean()),
             "psnr_db_of_starts": found.tolist(),
-            "num_held_out": len(learner.images.held_out),
+            "num_held_out": learner.signals.num_held_out,
             "rollbacks": int(state.rollbacks.sum()),
             "version": VERSION,
             "inrgen_version": version("inrgen"),
@@ -315,7 +314,7 @@ def _summarise(out: Path, start: LearnedStart, seconds: float, found: bool) -> L
 
 
 def learn_start(config: LearnStartConfig) -> LearnStartSummary:
-    """Learn starts from a source's training images, and write them to config.out.
+    """Learn starts from a source's training items, and write them to config.out.
 
     The same call resumes a run that was stopped, and finds a finished file.
 
@@ -326,7 +325,9 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
     """
     began = time.perf_counter()
     source = open_source(config.training_source)
-    spec = _choose_spec(config, source)
+    spec = _choose_spec(config, source.facts)
+    if spec.value_kind in SOLID_KINDS and not config.points_per_step:
+        config = replace(config, points_per_step=_SHAPE_POINTS)
     identity = _identity(config, source, spec)
     if config.out.exists():
         start = load_start(config.out)
@@ -342,9 +343,9 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
         second_order=config.order == 2,
         step_of=step_positions(spec, config.step_sizes).to(_device(config.device)),
     )
-    images, checkpoint = open_images(source, spec, config.seed), checkpoint_path(config.out)
+    signals, checkpoint = _open_signals(config, source, spec), checkpoint_path(config.out)
     with _open_pool(config.threads) as pool:
-        learner = _Learner(config=config, problem=problem, images=images, pool=pool)
+        learner = _Learner(config=config, problem=problem, signals=signals, pool=pool)
         start = _as_start(learner, identity, _learn(learner, identity, checkpoint))
     save_start(config.out, start)
     checkpoint.unlink(missing_ok=True)

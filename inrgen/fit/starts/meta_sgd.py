@@ -73,7 +73,7 @@ def adapt(
     start: Params,
     step_sizes: Params,
     coords: Float[Tensor, "*shared n d_in"],
-    values: Float[Tensor, "b n d_out"],
+    values: Float[Tensor, "*s b n d_out"],
     inner_steps: int,
     create_graph: bool,
 ) -> Params:
@@ -82,15 +82,16 @@ def adapt(
     Args:
         start: b initial INRs.
         step_sizes: the step size of every parameter of the b INRs, or of one for all.
-        coords: (n, d_in), the same points for every INR, or (b, n, d_in).
-        values: the signals.
+        coords: (n, d_in), the same points for every INR, or (b, n, d_in), or (s, b, n, d_in) for
+            points that differ from step to step.
+        values: the signals: (b, n, d_out), or (s, b, n, d_out).
         create_graph: keep the graph of the gradients, for second derivatives. Without it gradients
             count as constants, which is MAML's first-order approximation.
     """
     params = start
-    for _ in range(inner_steps):
+    for step in range(inner_steps):
         with torch.set_grad_enabled(create_graph):
-            gradient = mse_gradient(spec, params, coords, values)
+            gradient = mse_gradient(spec, params, *_of_step(coords, values, step))
         layers = range(len(params.weights))
         params = Params(
             weights=tuple(
@@ -101,6 +102,11 @@ def adapt(
             ),
         )
     return params
+
+
+def _of_step(coords: Tensor, values: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Points and values of an inner step; without an axis for them, all steps share theirs."""
+    return (coords, values) if values.ndim == 3 else (coords[step], values[step])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,11 +128,11 @@ class MetaProblem:
         start: Float[Tensor, "k p"],
         log_steps: Float[Tensor, "k g"],
         coords: Float[Tensor, "*shared n d_in"],
-        values: Float[Tensor, "k m n d_out"],
+        values: Float[Tensor, "*s k m n d_out"],
         create_graph: bool,
     ) -> Params:
         """Fit m items from each of k starts; INR v * m + i fits item i from start v."""
-        num = values.shape[1]
+        num = values.shape[-3]
         rows = start.repeat_interleave(num, dim=0)
         steps = log_steps.exp()[:, self.step_of].repeat_interleave(num, dim=0)
         return adapt(
@@ -134,7 +140,7 @@ class MetaProblem:
             Params.from_flat(self.spec, rows),
             Params.from_flat(self.spec, steps),
             coords,
-            values.flatten(0, 1),
+            values.flatten(-4, -3),
             self.inner_steps,
             create_graph,
         )
@@ -144,16 +150,18 @@ class MetaProblem:
         start: Float[Tensor, "k p"],
         log_steps: Float[Tensor, "k g"],
         coords: Float[Tensor, "*shared n d_in"],
-        values: Float[Tensor, "k m n d_out"],
+        values: Float[Tensor, "*s k m n d_out"],
     ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k p"], Float[Tensor, "k g"]]:
         """Sum of the errors of m items after the inner steps, and its gradients, of each start.
 
-        coords: (n, d_in), or (k * m, n, d_in).
+        coords: (n, d_in), or (k * m, n, d_in). With a first axis of s sets of points in both, each
+        inner step takes its own set, and the last set measures the error.
         """
         start, log_steps = start.detach().requires_grad_(), log_steps.detach().requires_grad_()
         fitted = self.adapt_items(start, log_steps, coords, values, self.second_order)
-        error = evaluate(self.spec, fitted, coords) - values.flatten(0, 1)
-        loss = error.square().mean(dim=(1, 2)).unflatten(0, values.shape[:2]).sum(dim=1)
+        at, wanted = _of_step(coords, values.flatten(-4, -3), -1)
+        error = evaluate(self.spec, fitted, at) - wanted
+        loss = error.square().mean(dim=(1, 2)).unflatten(0, values.shape[-4:-2]).sum(dim=1)
         # Summed over starts, each gradient is that of its start alone.
         by_start, by_steps = torch.autograd.grad(loss.sum(), (start, log_steps))
         return loss.detach(), by_start, by_steps
@@ -163,14 +171,17 @@ class MetaProblem:
         self,
         start: Float[Tensor, "k p"],
         log_steps: Float[Tensor, "k g"],
-        coords: Float[Tensor, "n d_in"],
-        values: Float[Tensor, "k m n d_out"],
+        coords: Float[Tensor, "*shared n d_in"],
+        values: Float[Tensor, "*s k m n d_out"],
     ) -> Float64[Tensor, " k"]:
-        """Sum over m items of their PSNR in dB after the inner steps, of each start."""
+        """Sum over m items of their PSNR in dB after the inner steps, of each start.
+
+        Points are as for outer_gradient.
+        """
         fitted = self.adapt_items(start, log_steps, coords, values, create_graph=False)
-        prediction = evaluate(self.spec, fitted, coords)
-        found = psnr_db(prediction, values.flatten(0, 1), self.spec.value_width)
-        return found.unflatten(0, values.shape[:2]).sum(dim=1)
+        at, wanted = _of_step(coords, values.flatten(-4, -3), -1)
+        found = psnr_db(evaluate(self.spec, fitted, at), wanted, self.spec.value_width)
+        return found.unflatten(0, values.shape[-4:-2]).sum(dim=1)
 
 
 def step_positions(spec: InrSpec, step_sizes: StepSizes) -> Int[Tensor, " p"]:

@@ -319,7 +319,7 @@ def test_a_finished_file_is_found_and_never_overwritten_by_other_settings(tmp_pa
         ({"step_sizes": "row"}, "step_sizes"),
         ({"order": 3}, "order"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
-        ({"source": replace(DIGITS, limit=1)}, "more images than 1"),
+        ({"source": replace(DIGITS, limit=1)}, "more items than 1"),
     ],
     ids=str,
 )
@@ -351,10 +351,10 @@ def test_an_image_that_cannot_be_read_is_replaced_by_the_next():
             return source.load(index)
 
     spec = InrSpec(widths=(2, 8, 8, 1), omega=(30.0, 30.0))
-    images = open_images(Broken(), spec, seed=0)
-    assert len(images.held_out) == 6
-    drawn = images.draw(0, 0, 2, 16).flatten(0, 1)
+    images = open_images(Broken(), spec, seed=0, num_points=0)
+    assert images.num_held_out == 6
+    drawn = images.draw(0, 0, 2, 16)[1].flatten(0, 1)
     readable = torch.stack([source.load(index).values for index in range(0, 60, 2)])
     assert all(bool((readable == image).all(dim=(1, 2)).any()) for image in drawn)
     # an image of the next start, or of another step, is another draw
-    assert not torch.equal(images.draw(0, 1, 2, 16).flatten(0, 1), drawn)
+    assert not torch.equal(images.draw(0, 1, 2, 16)[1].flatten(0, 1), drawn)
