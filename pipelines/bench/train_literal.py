@@ -1,9 +1,10 @@
 """Literal graph network: the formulas as published, over all pairs of units.
 
-It takes the weights of a Gnn and gives the same logits. Edges are one tensor over all pairs of
-units, although no weight joins most of them. Queries, keys and values are made for each pair. The
-network that updates edges reads both ends and both directions side by side (arXiv 2210.05062,
-section 3; arXiv 2403.12143).
+It takes the weights of a Gnn and gives the same logits. Queries, keys and values are made for each
+pair. The network that updates edges reads both ends and both directions side by side (arXiv
+2210.05062, section 3; arXiv 2403.12143). Published code does not mask the attention; a mask here
+makes the Gnn of joined edges. Its weights carry over: the rows of its maps to queries, keys and
+values are sorted by head first, and its Fourier features are sines before cosines.
 """
 
 import torch
@@ -37,7 +38,7 @@ class LiteralGnn(nn.Module):
         return self.gnn.head(torch.relu(self.gnn.read(values.flatten(1))))
 
     def _graph(self, params: Params) -> tuple[Tensor, Tensor, Bool[Tensor, "n n"]]:
-        """Units (b, n, c), edges (b, n, n, e), and a mask of the pairs that a weight joins."""
+        """Units (b, n, c), edges (b, n, n, e), and a mask of the pairs that attend."""
         graph, widths = self.gnn.graph, self.gnn.graph.widths
         num, start = sum(widths), 0
         bias = params.biases[0].new_zeros(len(params), num)
@@ -49,6 +50,7 @@ class LiteralGnn(nn.Module):
             weight[:, low, high], bias[:, high] = w.mT, b
             joined[low, high] = joined[high, low] = True
             start = low.stop
+        joined |= graph.every
         nodes = graph.bias(graph.fourier(bias)) + graph.places[graph.place]
         return nodes, graph.weight_1(graph.weight_0(graph.fourier(weight))), joined
 

@@ -40,7 +40,7 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "dws": Family(config=DwsConfig, network="Dws", before={"heads_per": "group"}),
-    "gnn": Family(config=GnnConfig, network="Gnn"),
+    "gnn": Family(config=GnnConfig, network="Gnn", before={"edges": "joined"}),
     "mlp": Family(config=MlpConfig, network="Mlp"),
     "signed": Family(config=SignedConfig, network="Signed"),
     "values": Family(config=ValuesConfig, network="Values"),

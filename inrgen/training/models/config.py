@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 HeadsPer = Literal["block", "group"]
+Edges = Literal["all", "joined"]
 
 
 def _check_positive(config: Any, *names: str) -> None:
@@ -56,9 +57,11 @@ class GnnConfig:
     """A relational transformer; by default the augmentation study's, 377 thousand parameters.
 
     Attributes:
-        layers: rounds of attention. The edges are updated after each round but the last. 0 takes
-            two more than an INR's hidden layers, the fewest that see every weight: the study's 4
-            for two hidden layers.
+        edges: all, as published: every unit attends to every unit, and pairs without a weight
+            start from zero. joined: units attend along weights alone, which halves the pairs of
+            2-32-32-1, but a weight is then seen only after a round for each layer above it.
+        layers: rounds of attention. The edges are updated after each round but the last. Joined
+            edges need two more than an INR has hidden layers to see every weight; 0 takes as many.
         heads: attention heads.
         node: features of a unit.
         edge: features of an edge.
@@ -68,11 +71,12 @@ class GnnConfig:
         features: width of the hidden layer that the logits are read from.
         frequencies: random Fourier frequencies that encode weights and biases.
         dropout: share of updates dropped in training.
-        recompute: compute each round again when gradients are taken: a third more time, and a
-            third of the memory.
+        recompute: compute each round again when gradients are taken, instead of keeping its
+            tensors over pairs: a third of the memory, and up to a third more time.
     """
 
-    layers: int = 0
+    edges: Edges = "all"
+    layers: int = 4
     heads: int = 8
     node: int = 64
     edge: int = 32
@@ -82,7 +86,7 @@ class GnnConfig:
     features: int = 128
     frequencies: int = 128
     dropout: float = 0.2
-    recompute: bool = False
+    recompute: bool = True
 
     def __post_init__(self) -> None:
         _check_positive(self, "heads", "node", "edge", "attention", "node_hidden")
@@ -91,8 +95,12 @@ class GnnConfig:
             raise ValueError(
                 f"attention must be a multiple of heads={self.heads}; got {self.attention}"
             )
-        if self.layers < 0:
-            raise ValueError(f"layers must not be negative; got {self.layers}")
+        # One round of all pairs shows the values nothing but zero edges and biases.
+        fewest = 2 if self.edges == "all" else 0
+        if self.layers < fewest:
+            raise ValueError(
+                f"layers must be at least {fewest} where edges={self.edges}; got {self.layers}"
+            )
         _check_dropout(self)
 
 

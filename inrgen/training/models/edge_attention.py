@@ -1,7 +1,11 @@
-"""Attention along edges and updates of edges, without a tensor over all pairs of units.
+"""Relational attention of units over the ends of their edges, and updates of edges.
 
-An edge leads from the querying unit to a unit that a weight joins it to. The edges of a layer's
-units are one tensor: first those to the layer below, then those to the layer above.
+An edge leads from the querying unit to another. Graphs come in two layouts, as lists of blocks. A
+single block holds all units, with an edge for every pair of them. A block for each layer has edges
+along weights alone: first those to the layer below, then those to the layer above.
+
+torch's scaled_dot_product_attention cannot do this, because keys and values differ from pair to
+pair. The sums below are factored instead, so that few tensors over pairs are made.
 """
 
 from collections.abc import Sequence
@@ -21,8 +25,10 @@ def xavier_linear(num_in: int, num_out: int, bias: bool = True) -> nn.Linear:
 
 
 def neighbours(units: Sequence[Tensor]) -> list[Tensor]:
-    """For each layer the units of the layers below and above, in the order of its edges."""
+    """For each block the units at the other ends of its edges, in the order of its edges."""
     num = len(units)
+    if num == 1:
+        return list(units)
     return [
         torch.cat([units[m] for m in (layer - 1, layer + 1) if 0 <= m < num], dim=1)
         for layer in range(num)
@@ -30,7 +36,9 @@ def neighbours(units: Sequence[Tensor]) -> list[Tensor]:
 
 
 def reversed_edges(edges: Sequence[Tensor]) -> list[Tensor]:
-    """For each edge the one in the opposite direction along the same weight."""
+    """For each edge the one in the opposite direction."""
+    if len(edges) == 1:
+        return [edges[0].transpose(1, 2)]
     found = []
     for layer, own in enumerate(edges):
         num, parts = own.shape[1], []
@@ -66,7 +74,7 @@ class EdgeAttention(nn.Module):
     def forward(
         self, units: Sequence[Float[Tensor, "b _n c"]], edges: Sequence[Float[Tensor, "b _n _j e"]]
     ) -> Float[Tensor, "b total c"]:
-        """New features of the units of all layers, layer by layer."""
+        """New features of the units of all blocks, one after the other."""
         counts = [x.shape[1] for x in units]
         q, k, v = (
             self.of_node(torch.cat(list(units), dim=1)).unflatten(2, (3, self.heads, -1)).unbind(2)
@@ -97,7 +105,7 @@ class EdgeAttention(nn.Module):
         k_at: Float[Tensor, "b j h e"],
         v: Float[Tensor, "b j h d"],
     ) -> Float[Tensor, "b i h d"]:
-        """Attention output for the units of one layer."""
+        """Attention output for the units of one block."""
         e_query, e_key = (e @ wide.mT).unflatten(3, (2, self.heads, -1)).unbind(3)
         scores = (
             (e_query * e_key).sum(dim=4)
@@ -105,7 +113,7 @@ class EdgeAttention(nn.Module):
             + torch.einsum("bihe,bije->bijh", q_at, e)
             + torch.einsum("bjhe,bije->bijh", k_at, e)
         )
-        # Only units joined by a weight compete, so no mask is needed.
+        # All units at the ends of edges compete, in either layout, so no mask is needed.
         share = torch.softmax(self.scale * scores, dim=2)
         of_edges = torch.einsum("bijh,bije->bihe", share, e)
         # The sum over j of a v * M e is (a v)^T e, contracted with M afterwards.
@@ -140,7 +148,7 @@ class EdgeUpdate(nn.Module):
     def forward(
         self, units: Sequence[Float[Tensor, "b _n c"]], edges: Sequence[Float[Tensor, "b _n _j e"]]
     ) -> list[Float[Tensor, "b _n _j e"]]:
-        """The edges of each layer, in the same order."""
+        """The edges of each block, in the same order."""
         counts = [x.shape[1] for x in units]
         x = torch.cat(list(units), dim=1)
         asking = self.of_asking(x).split(counts, dim=1)

@@ -1,14 +1,15 @@
 """A relational transformer over an INR's graph: units are nodes, weights are edges.
 
-Neural graphs, arXiv 2403.12143, with the relational attention of arXiv 2210.05062. Every weight is
-two edges, one in each direction, and a unit attends to the units that a weight joins it to. Only
-such edges are kept, a block for each weight matrix, instead of a tensor over all pairs of units.
+Neural graphs, arXiv 2403.12143, with the relational attention of arXiv 2210.05062. As in the code
+of that paper and of the augmentation study, every unit attends to every unit. A pair has two edges,
+one in each direction, and starts from a weight where the upper unit is seen from the lower one, and
+from zero otherwise. A unit thus knows its outgoing weights after one round, and the value units
+know every weight after two.
 
-A unit draws from its neighbours alone, so knowledge of a weight travels one layer a round. An edge
-starts from its weight in the lower unit's view and from zero in the upper unit's, which learns the
-weight when edges are first updated. So the value units see the weights next to the coordinates
-after two rounds more than there are hidden layers. With fewer rounds the logits would be constant
-in some weights.
+With `edges=joined` units attend along weights alone, as a mask in the published code, which it does
+not use, would have it. Then knowledge of a weight travels one layer a round, and the value units
+see the weights next to the coordinates after two rounds more than there are hidden layers. With
+fewer rounds the logits would be constant in some weights.
 """
 
 import math
@@ -53,7 +54,7 @@ class GraphInput(nn.Module):
 
     def __init__(self, config: GnnConfig, spec: InrSpec) -> None:
         super().__init__()
-        self.widths = spec.widths
+        self.widths, self.every = spec.widths, config.edges == "all"
         self.fourier = FourierFeatures(config.frequencies)
         wide = 2 * config.frequencies
         self.bias = nn.Sequential(nn.Linear(wide, config.node), nn.Linear(config.node, config.node))
@@ -67,15 +68,21 @@ class GraphInput(nn.Module):
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, params: Params) -> tuple[list[Tensor], list[Tensor]]:
-        """Units (b, n, c) and edges (b, n, j, e) of each layer, starting at the coordinates."""
+        """Units (b, n, c) and edges (b, n, j, e) of each block, starting at the coordinates."""
         # Coordinates have no bias.
         start = torch.zeros_like(params.biases[0][:, :1]).expand(-1, self.widths[0])
         values = torch.cat([start, *params.biases], dim=1)
         units = self.bias(self.fourier(values)) + self.places[self.place]
-        return list(units.split(list(self.widths), dim=1)), self._edges(params)
+        edges = self._edges(params)
+        if self.every:
+            return [units], [torch.cat(edges, dim=1)]
+        return list(units.split(list(self.widths), dim=1)), edges
 
     def _edges(self, params: Params) -> list[Tensor]:
-        """Edges to the layer above start from their weights, those to the layer below from zero."""
+        """Edges of each layer: those to the layer above start from their weights, others from zero.
+
+        Only edges that start from weights are encoded one by one.
+        """
         # Merging the two linear maps saves a pass over all edges.
         matrix = self.weight_1.weight @ self.weight_0.weight
         offset = self.weight_1(self.weight_0.bias)
@@ -83,18 +90,20 @@ class GraphInput(nn.Module):
         zero = nn.functional.linear(self.fourier(params.biases[0].new_zeros(())), matrix, offset)
         edges: list[Tensor] = []
         for layer, num in enumerate(self.widths):
-            parts = []
-            if layer > 0:
-                parts.append(zero.expand(len(params), num, self.widths[layer - 1], -1))
+            # Units below the layer above that this layer has edges to, and those beyond it.
+            low = sum(self.widths[: layer + 1]) if self.every else sum(self.widths[:layer][-1:])
+            high = sum(self.widths[layer + 2 :]) if self.every else 0
+            parts = [zero.expand(len(params), num, low, -1)]
             if layer < len(params.weights):
                 features = self.fourier(params.weights[layer].mT)
                 parts.append(nn.functional.linear(features, matrix, offset))
+            parts.append(zero.expand(len(params), num, high, -1))
             edges.append(torch.cat(parts, dim=2))
         return edges
 
 
 class RelationalLayer(nn.Module):
-    """Attention along edges, an MLP on each unit and, unless it is the last round, new edges."""
+    """Attention over edges, an MLP on each unit and, unless it is the last round, new edges."""
 
     def __init__(self, config: GnnConfig, moves_edges: bool) -> None:
         super().__init__()
@@ -135,15 +144,15 @@ class Gnn(WeightSpaceNetwork):
 
     def __init__(self, config: GnnConfig, spec: InrSpec, num_classes: int) -> None:
         super().__init__()
-        fewest = spec.num_hidden + 2
+        fewest = spec.num_hidden + 2 if config.edges == "joined" else 0
         rounds = config.layers or fewest
         if rounds < fewest:
             raise ValueError(
-                f"layers must be at least {fewest} for INRs of {spec.num_hidden} hidden layers, "
-                f"to see the weights next to the coordinates; got {rounds}"
+                f"layers must be at least {fewest} for edges=joined and INRs of {spec.num_hidden} "
+                f"hidden layers, to see the weights next to the coordinates; got {rounds}"
             )
         self.graph = GraphInput(config, spec)
-        self.recompute = config.recompute
+        self.recompute, self.d_out = config.recompute, spec.d_out
         self.layers = nn.ModuleList(
             RelationalLayer(config, moves_edges=layer < rounds - 1) for layer in range(rounds)
         )
@@ -159,4 +168,4 @@ class Gnn(WeightSpaceNetwork):
                 units, edges = checkpoint(layer, units, edges, use_reentrant=False)
             else:
                 units, edges = layer(units, edges)
-        return torch.relu(self.read(units[-1].flatten(1)))
+        return torch.relu(self.read(units[-1][:, -self.d_out :].flatten(1)))

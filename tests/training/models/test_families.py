@@ -24,6 +24,7 @@ EVERY = [
     "dws,layers=1",
     "dws,layers=1,batch_norm=yes,heads=2",
     GNN,
+    f"{GNN},edges=joined,layers=0",
     SIGNED,
     f"{SIGNED},points=3",
     "values,points=3,features=9",

@@ -1,4 +1,4 @@
-"""The factored graph network equals the one over all pairs of units."""
+"""The factored graph network equals the literal one, over all pairs and along weights alone."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from inrgen.core.spec import InrSpec
-from inrgen.training.models.catalog import make_model, parse_model
+from inrgen.training.models.catalog import from_dict, make_model, parse_model, to_dict
 from inrgen.training.models.edge_attention import neighbours, reversed_edges
 from inrgen.training.models.gnn import Gnn
 from pipelines.bench.train_cost import measure_work
@@ -16,11 +16,13 @@ SPECS = [
     InrSpec(widths=(2, 4, 5, 2), omega=(30.0, 20.0)),
     InrSpec(widths=(1, 3, 2, 3, 1), omega=(30.0,) * 3, coord_order="x", coord_center=(0.0,)),
 ]
+EDGES = ["all", "joined"]
 SMALL = "gnn,heads=2,node=6,edge=5,attention=8,node_hidden=7,edge_hidden=4,frequencies=3"
 
 
-def made(spec: InrSpec) -> Gnn:
-    model = make_model(parse_model(SMALL), spec, 3, 0).double().eval()
+def made(spec: InrSpec, edges: str = "all", layers: int = 0) -> Gnn:
+    text = f"{SMALL},edges={edges}" + (f",layers={layers}" if layers else "")
+    model = make_model(parse_model(text), spec, 3, 0).double().eval()
     assert isinstance(model, Gnn)
     torch.manual_seed(1)
     for weight in model.parameters():
@@ -29,8 +31,9 @@ def made(spec: InrSpec) -> Gnn:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.architecture)
-def test_factored_and_literal_agree_in_logits_and_gradients(spec, make_params):
-    model, params = made(spec), make_params(spec, 3)
+@pytest.mark.parametrize("edges", EDGES)
+def test_factored_and_literal_agree_in_logits_and_gradients(edges, spec, make_params):
+    model, params = made(spec, edges, spec.num_hidden + 2), make_params(spec, 3)
     logits = []
     gradients = []
     for network in (model, LiteralGnn(model)):
@@ -47,7 +50,7 @@ def test_factored_and_literal_agree_in_logits_and_gradients(spec, make_params):
 def test_recomputing_rounds_saves_memory_and_changes_nothing(make_params):
     params = make_params(SPECS[0], 20)
     found, peaks = [], []
-    for text in (SMALL, f"{SMALL},recompute=yes"):
+    for text in (f"{SMALL},recompute=no", SMALL):
         model = make_model(parse_model(text), SPECS[0], 3, 0).double().train()
         torch.manual_seed(5)  # seeds dropout, which must be the same both times
         work = measure_work(lambda model=model: model(params).square().sum().backward())
@@ -71,19 +74,38 @@ def test_every_edge_leads_back():
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.architecture)
-def test_too_few_rounds_to_see_every_weight_are_refused(spec, make_params):
+def test_all_pairs_see_every_weight_after_two_rounds(spec, make_params):
+    params = make_params(spec, 3).map(lambda t: t.requires_grad_())
+    made(spec, layers=2)(params).sum().backward()
+    for tensor in (*params.weights, *params.biases):
+        assert (tensor.grad != 0).flatten(1).any(dim=0).all()
+    with pytest.raises(ValueError, match="layers must be at least 2 where edges=all; got 1"):
+        parse_model(f"{SMALL},layers=1")
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.architecture)
+def test_too_few_rounds_along_weights_are_refused(spec, make_params):
     fewest = spec.num_hidden + 2
-    model, params = made(spec), make_params(spec, 3).map(lambda t: t.requires_grad_())
+    params = make_params(spec, 3).map(lambda t: t.requires_grad_())
+    text = f"{SMALL},edges=joined,layers="
+    model = make_model(parse_model(f"{text}0"), spec, 3, 0).double()
     assert len(model.layers) == fewest
     model.layers = model.layers[:-1]
     model(params).sum().backward()
     assert params.weights[0].grad.count_nonzero() == 0
     assert params.weights[-1].grad.count_nonzero() > 0
     with pytest.raises(ValueError, match=f"layers must be at least {fewest} .* got {fewest - 1}"):
-        make_model(parse_model(f"{SMALL},layers={fewest - 1}"), spec, 3, 0)
+        make_model(parse_model(f"{text}{fewest - 1}"), spec, 3, 0)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_joined_edges():
+    earlier = {**to_dict(parse_model("gnn")), "layers": 0}
+    del earlier["edges"]
+    assert from_dict(earlier) == parse_model("gnn,edges=joined,layers=0")
 
 
 def test_the_size_is_that_of_the_published_network():
     spec = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
-    model = make_model(parse_model("gnn"), spec, 10, 0)
-    assert sum(weight.numel() for weight in model.parameters()) == 376_586
+    for text in ("gnn", "gnn,edges=joined"):
+        model = make_model(parse_model(text), spec, 10, 0)
+        assert sum(weight.numel() for weight in model.parameters()) == 376_586
