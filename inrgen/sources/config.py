@@ -10,6 +10,9 @@ from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
 SplitChoice = Literal["all", "train", "val", "test"]
 Channels = Literal["auto", "gray", "rgb"]
+# Raised when the same mesh files give other signals than before; 2 cuts concave polygons by their
+# ears and turns each body outwards. A build of another reading does not resume.
+_MESH_READING = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,12 +69,14 @@ class SourceConfig:
             "limit": self.limit,
             "channels": self.channels,
         }
-        return facts | ({"shape": self.shape.identity()} if self.name in MESH_SOURCES else {})
+        if self.name in MESH_SOURCES:
+            facts |= {"shape": self.shape.identity(), "reading": _MESH_READING}
+        return facts
 
     @staticmethod
     def from_identity(facts: dict[str, Any], data: str | None) -> "SourceConfig":
         """Rebuild the config of an identity, with the present place of the data."""
-        shape = ShapeConfig()
+        facts, shape = {k: v for k, v in facts.items() if k != "reading"}, ShapeConfig()
         if "shape" in facts:
             noted = {name: value for name, value in facts["shape"].items() if name != "axes"}
             shape = ShapeConfig(**{**noted, "near_widths": tuple(noted["near_widths"])})

@@ -1,13 +1,17 @@
 """Triangle meshes from files; a file without a usable mesh gives a short reason."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
 from inrgen.sources.base import BadSignal
+from inrgen.sources.glb_header import check_glb
 from inrgen.sources.mesh import Mesh
+from inrgen.sources.mesh_ply import read_ply
+from inrgen.sources.mesh_text import read_obj, read_off
 
 MESH_SUFFIXES = frozenset({".off", ".obj", ".ply", ".stl", ".glb"})
 # Other mesh formats become items that are refused: passing over them would look like success.
@@ -18,6 +22,7 @@ FOREIGN_SUFFIXES = frozenset(
 # In an OBJ file, a face corner with texture and normal takes about 30 bytes, a vertex as many.
 _BYTES_A_FACE = 400
 _LEAST_LIMIT_BYTES = 64_000_000
+_STL_HEAD_BYTES, _STL_FACE_BYTES = 84, 50
 
 
 def _file_bytes(path: Path, max_faces: int) -> bytes:
@@ -32,58 +37,84 @@ def _file_bytes(path: Path, max_faces: int) -> bytes:
     return path.read_bytes()
 
 
-def _starts_wrong(content: bytes, suffix: str) -> str:
-    """Say how a file's first bytes contradict its suffix; "" if they do not (OBJ, STL never do)."""
-    match suffix:
-        case ".off" if b"OFF" not in content[:256].upper():
-            return "does not begin with OFF"
-        case ".ply" if not content.startswith(b"ply"):
-            return "does not begin with ply"
-        case ".glb" if not content.startswith(b"glTF"):
-            return "does not begin with glTF"
-    return ""
-
-
-def _parse(content: bytes, suffix: str) -> Mesh:
-    """Parse a file with trimesh: no merging, polygons cut into fans, scenes joined.
+def _read_with_trimesh(content: bytes, file_type: str) -> Mesh:
+    """Read an STL or GLB file with trimesh, unmerged, its scene joined.
 
     trimesh gets bytes instead of a path, so a file cannot make it read another file.
     """
-    try:
-        loaded = trimesh.load(
-            io.BytesIO(content), file_type=suffix[1:], process=False, force="mesh"
-        )
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except Exception as error:  # trimesh's readers raise errors of many types
-        said = " ".join(str(error).split())[:120]
-        raise BadSignal(f"cannot be read as {suffix[1:]}: {type(error).__name__}: {said}") from None
-    if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:
-        raise BadSignal("holds no faces: a cloud of points, or no mesh at all")
+    loaded = trimesh.load(
+        io.BytesIO(content),
+        file_type=file_type,
+        process=False,
+        force="mesh",
+        skip_materials=True,  # pictures within a GLB could be huge, and no shape needs them
+    )
+    if not isinstance(loaded, trimesh.Trimesh):
+        return Mesh(vertices=np.zeros((0, 3)), faces=np.zeros((0, 3), dtype=np.int64))
     return Mesh(
         vertices=np.asarray(loaded.vertices, dtype=np.float64),
         faces=np.asarray(loaded.faces, dtype=np.int64),
     )
 
 
-def read_mesh(path: Path, max_faces: int) -> Mesh:
-    """Read the triangles of an OFF, OBJ, PLY, STL or GLB file, unchanged.
+def _read_stl(content: bytes) -> Mesh:
+    """Read a binary or ASCII STL file. Raises BadSignal if its header or its end disagree."""
+    num_faces = int.from_bytes(content[80:84], "little")
+    expected = _STL_HEAD_BYTES + _STL_FACE_BYTES * num_faces
+    if len(content) != expected or len(content) < _STL_HEAD_BYTES:
+        text = content.lower()
+        words = [text.count(b"endfacet"), text.count(b"outer loop"), text.count(b"endloop")]
+        if not text.lstrip().startswith(b"solid") or not words[0]:
+            raise BadSignal(
+                f"is cut short or no STL: its header says {num_faces:,} triangles in "
+                f"{expected:,} bytes; it has {len(content):,}"
+            )
+        if len(set(words)) > 1 or b"endsolid" not in text or text.count(b"vertex") != 3 * words[0]:
+            raise BadSignal(f"is cut short or damaged: {words[0]:,} of its facets end")
+    return _read_with_trimesh(content, "stl")
 
-    OFF files may put their counts on the first line ("OFF3514 3546 0"), as ModelNet's do.
+
+_READERS: dict[str, Callable[[bytes], Mesh]] = {
+    ".off": read_off,
+    ".obj": read_obj,
+    ".ply": read_ply,
+    ".stl": _read_stl,
+    ".glb": lambda content: _read_with_trimesh(content, "glb"),
+}
+# OBJ and STL files begin with anything.
+_MAGIC = {".ply": b"ply", ".glb": b"glTF"}
+
+
+def _parse(content: bytes, suffix: str, max_faces: int) -> Mesh:
+    magic = _MAGIC.get(suffix, b"")
+    if not content.startswith(magic):
+        raise BadSignal(f"is not what {suffix} says: it does not begin with {magic.decode()}")
+    try:
+        if suffix == ".glb":
+            check_glb(content, max_faces)
+        return _READERS[suffix](content)
+    except BadSignal:
+        raise
+    except Exception as error:  # damaged files make readers raise errors of every type
+        said = " ".join(str(error).split())[:120]
+        raise BadSignal(f"cannot be read as {suffix[1:]}: {type(error).__name__}: {said}") from None
+
+
+def read_mesh(path: Path, max_faces: int) -> Mesh:
+    """Read an OFF, OBJ, PLY, STL or GLB file as triangles; polygons are cut into triangles.
 
     Raises:
-        BadSignal: the file is empty, not what its suffix says, damaged, or holds no faces, more
-            than max_faces, or vertices that are not finite.
+        BadSignal: the file is empty, not what its suffix says, damaged, cut short, in need of an
+            extension that is not decoded, or holds no faces, more than max_faces, or vertices that
+            are not finite.
     """
     suffix = path.suffix.lower()
     if suffix not in MESH_SUFFIXES:
         known = ", ".join(sorted(MESH_SUFFIXES))
         raise BadSignal(f"is a {suffix} file, which inrgen does not read; it reads {known}")
-    content = _file_bytes(path, max_faces)
-    wrong = _starts_wrong(content, suffix)
-    if wrong:
-        raise BadSignal(f"is not what {suffix} says: it {wrong}")
-    mesh = _parse(content, suffix)
+    mesh = _parse(_file_bytes(path, max_faces), suffix, max_faces)
+    if len(mesh.faces) == 0:
+        raise BadSignal("holds no faces: a cloud of points, or no mesh at all")
     if len(mesh.faces) > max_faces:
         raise BadSignal(f"has {len(mesh.faces):,} faces, more than the {max_faces:,} allowed")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import igl
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from inrgen.core.rng import hash_items
 from inrgen.sources.base import BadSignal
@@ -17,6 +17,10 @@ _WELD = 1e-6
 # Offset from the surface and number of points at which the sign is examined on both sides.
 _OFFSET = 1e-4
 _NUM_POINTS = 4000
+# A doubled sheet encloses nothing but rounding; bodies are about 2 across.
+_LEAST_VOLUME = 1e-9
+# Points of a body that must lie in another one for it to be a hollow of that one.
+_NUM_INSIDE = 200
 # Faces are turned only if sign_trust gains more than this.
 _MIN_GAIN = 0.02
 
@@ -44,16 +48,24 @@ def weld(mesh: Mesh) -> Mesh:
     return welded
 
 
+def _edges(
+    faces: Int[np.ndarray, "f 3"],
+) -> tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"]]:
+    """A number for the edge of every side of every face, and the direction it is used in, +-1."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    low, high = edges.min(axis=1), edges.max(axis=1)
+    direction = np.where(edges[:, 0] == low, 1, -1)
+    _, edge = np.unique(low * (faces.max() + 1) + high, return_inverse=True)
+    return edge, direction
+
+
 def is_closed(faces: Int[np.ndarray, "f 3"]) -> bool:
     """Whether every edge is used equally often in both directions.
 
     Such a surface has no boundary, so its winding number is a whole number at every point off the
     surface, and the sign of a distance is exact.
     """
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    low, high = edges.min(axis=1), edges.max(axis=1)
-    direction = np.where(edges[:, 0] == low, 1, -1)
-    _, edge = np.unique(low * (faces.max() + 1) + high, return_inverse=True)
+    edge, direction = _edges(faces)
     return not np.bincount(edge, weights=direction).any()
 
 
@@ -63,6 +75,80 @@ def turn_alike(mesh: Mesh) -> Mesh:
     faces, _ = igl.bfs_orient(mesh.faces[np.sort(first)])
     # libigl returns C's long long, which numpy treats as a type other than int64
     return Mesh(vertices=mesh.vertices, faces=np.asarray(faces).astype(np.int64))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Body:
+    """A closed part of a surface: its faces, its signed volume, and its bounding box."""
+
+    faces: Int[np.ndarray, " n"]
+    volume: float
+    box: Float[np.ndarray, "2 3"]
+
+    @property
+    def size(self) -> float:
+        return float(np.ptp(self.box, axis=0).prod())
+
+
+def _bodies(mesh: Mesh) -> list[_Body]:
+    """The closed bodies of a surface; faces join at edges that two of them share, and no others."""
+    patch = np.asarray(igl.bfs_orient(mesh.faces)[1])
+    edge, direction = _edges(mesh.faces)
+    # Edges that a patch uses unequally often in both directions are its boundary.
+    seam, place = np.unique(np.tile(patch, 3) * (edge.max() + 1) + edge, return_inverse=True)
+    loose = np.bincount(place, weights=direction) != 0
+    is_open = np.isin(patch, np.unique(seam[loose] // (edge.max() + 1)))
+    a, b, c = mesh.corners.swapaxes(0, 1)
+    volumes = np.bincount(patch, weights=(a * np.cross(b, c)).sum(axis=1) / 6)
+    order = np.flatnonzero(~is_open)[np.argsort(patch[~is_open], kind="stable")]
+    parts = np.split(order, np.flatnonzero(np.diff(patch[order])) + 1) if len(order) else []
+    spans = [mesh.vertices[mesh.faces[faces]].reshape(-1, 3) for faces in parts]
+    return [
+        _Body(
+            faces=faces,
+            volume=float(volumes[patch[faces[0]]]),
+            box=np.stack([span.min(axis=0), span.max(axis=0)]),
+        )
+        for faces, span in zip(parts, spans, strict=True)
+    ]
+
+
+def _find_holders(mesh: Mesh, bodies: list[_Body]) -> Int[np.ndarray, " n"]:
+    """For each body the position of the largest one that it lies in, or its own position."""
+    boxes, sizes = np.array([b.box for b in bodies]), np.array([b.size for b in bodies])
+    holders = np.arange(len(bodies))
+    for at in np.argsort(-sizes).tolist():
+        within = (boxes[:, 0] >= boxes[at, 0]).all(1) & (boxes[:, 1] <= boxes[at, 1]).all(1)
+        alone = (holders == np.arange(len(bodies))) & (sizes < sizes[at])
+        inner = np.flatnonzero(within & alone)
+        if not len(inner):
+            continue
+        steps = [max(1, len(bodies[i].faces) // _NUM_INSIDE) for i in inner.tolist()]
+        faces = [bodies[i].faces[::step] for i, step in zip(inner.tolist(), steps, strict=True)]
+        points = mesh.corners[np.concatenate(faces)].mean(axis=1)
+        holder = Mesh(vertices=mesh.vertices, faces=mesh.faces[bodies[at].faces])
+        starts = np.cumsum([0, *map(len, faces[:-1])])
+        held = np.logical_and.reduceat(np.abs(winding_number(holder, points)) > 0.5, starts)
+        holders[inner[held]] = at
+    return holders
+
+
+def turn_outwards(mesh: Mesh) -> Mesh:
+    """Turn every closed body whose faces look inwards, together with all that lies within it.
+
+    Where an inverted body overlaps another, their winding numbers cancel and the overlap would
+    count as outside. The wall of a hollow rightly looks inwards: it lies in another body, and is
+    turned only with that one.
+    """
+    bodies = _bodies(mesh)
+    inverted = [body.volume < -_LEAST_VOLUME for body in bodies]
+    if not any(inverted):
+        return mesh
+    faces = mesh.faces.copy()
+    for body, holder in zip(bodies, _find_holders(mesh, bodies).tolist(), strict=True):
+        if inverted[holder]:
+            faces[body.faces] = faces[body.faces, ::-1]
+    return mesh if (faces == mesh.faces).all() else Mesh(vertices=mesh.vertices, faces=faces)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +185,7 @@ def sign_trust(mesh: Mesh) -> float:
 
 
 def repair(mesh: Mesh) -> Surface:
-    """Judge a welded mesh, and orient its faces consistently if that makes the sign clearer.
+    """Turn the bodies of a welded mesh outwards, and its faces alike if the sign gains by it.
 
     Doubled faces cancel each other, and randomly oriented faces cancel at random; many meshes of
     ModelNet have both. A mesh whose sign is right already stays unchanged.
@@ -107,9 +193,10 @@ def repair(mesh: Mesh) -> Surface:
     Args:
         mesh: in the coordinates of an INR, where a body is about 2 across.
     """
+    mesh = turn_outwards(mesh)
     as_is = Surface(mesh=mesh, is_closed=is_closed(mesh.faces), sign_trust=sign_trust(mesh))
     if as_is.sign_trust >= 1 - _MIN_GAIN:
         return as_is
-    alike = turn_alike(mesh)
+    alike = turn_outwards(turn_alike(mesh))
     turned = Surface(mesh=alike, is_closed=is_closed(alike.faces), sign_trust=sign_trust(alike))
     return turned if turned.sign_trust > as_is.sign_trust + _MIN_GAIN else as_is

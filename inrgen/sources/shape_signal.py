@@ -23,7 +23,7 @@ from inrgen.sources.signed_distance import inside
 REFERENCE_GRID = 64
 _REFERENCE_POINTS = 5000
 # Part of every cache name: raise it with any change to the preparation.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 def _inside_grid(mesh: Mesh) -> Bool[np.ndarray, "r r r"]:

@@ -154,6 +154,25 @@ def test_doubled_and_disorderly_faces_are_turned_into_a_body():
         np.testing.assert_array_equal(inside(mended.mesh, POINTS), inside(body, POINTS))
 
 
+def test_bodies_that_overlap_count_alike_whichever_way_each_is_turned():
+    """One inside out cancelled the other's winding number where they overlap."""
+    one, other = box(0.5, 0.5, 0.5, at=(-0.2, 0, 0)), box(0.4, 0.3, 0.4, at=(0.3, 0.1, 0.05))
+    hollow = together(box(0.45, 0.45, 0.45, at=(-0.2, 0, 0)), box(0.1, 0.1, 0.1, at=(-0.5, 0, 0)))
+    hollow = Mesh(vertices=hollow.vertices, faces=np.r_[hollow.faces[:12], hollow.faces[12:, ::-1]])
+    for first in (one, hollow):
+        alike = repair(together(first, other))
+        union = inside(first, POINTS) | inside(other, POINTS)
+        np.testing.assert_array_equal(inside(alike.mesh, POINTS), union)
+        for pair in (
+            (turned(first), other),
+            (first, turned(other)),
+            (turned(first), turned(other)),
+        ):
+            mended = repair(together(*pair))
+            np.testing.assert_array_equal(inside(mended.mesh, POINTS), union)
+            assert mended.sign_trust == pytest.approx(alike.sign_trust, abs=0.02)
+
+
 def test_a_mesh_with_a_right_sign_is_left_as_it_is():
     hollow = together(box(0.8, 0.8, 0.8), turned(box(0.4, 0.4, 0.4)))
     assert repair(hollow).mesh is hollow
