@@ -9,18 +9,23 @@ from typing import get_args
 
 from inrgen.core.config import InitConfig
 from inrgen.core.spec import SOLID_KINDS, InrSpec
-from inrgen.fit.build_config import RecipeName
+from inrgen.fit.build_config import BuildRecipe, RecipeName
 from inrgen.fit.config import FitConfig
+from inrgen.fit.starts.start import LearnedStart
 from inrgen.sources.base import SourceFacts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Networks and their fit settings, ready to use or to vary with dataclasses.replace."""
+    """Networks and their fit settings, ready to use or to vary with dataclasses.replace.
 
-    name: RecipeName
+    start is the learned start of recipe learned; the other recipes draw random weights.
+    """
+
+    name: BuildRecipe
     spec: InrSpec
     fit: FitConfig
+    start: LearnedStart | None = None
 
 
 def _image_spec(facts: SourceFacts) -> InrSpec:

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from inrgen.core.config_text import check_name, read_value, split_one_name
 from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import Schedule
 from inrgen.fit.recipes import Recipe, recipe
+from inrgen.fit.starts.plan import fit_of_start, open_choice
 from inrgen.sources.base import SourceFacts
 
 
@@ -121,7 +123,41 @@ class Variant:
         )
 
 
-def parse_variant(text: str) -> Variant:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedVariant:
+    """Recipe learned: a START, by default the shipped one, and a number of steps to replace its."""
+
+    text: str
+    start: Path | None
+    num_steps: int | None
+
+    def plan(self, facts: SourceFacts) -> Recipe:
+        """The recipe of the START. Raises ValueError where it does not fit the signals."""
+        start = open_choice(self.start, 1, facts).start
+        fit = fit_of_start(start, self.num_steps)
+        return Recipe(name="learned", spec=start.spec, fit=fit, start=start)
+
+
+def _parse_learned(text: str, fields: dict[str, str]) -> LearnedVariant:
+    for field in fields:
+        # Everything else is the START's.
+        check_name(field, ["start", "steps"], "recipe learned: field")
+    steps = _read(text, "steps", KEYS["steps"], fields["steps"]) if "steps" in fields else None
+    start = Path(fields["start"]) if "start" in fields else None
+    return LearnedVariant(text=text, start=start, num_steps=steps)
+
+
+def _read(text: str, field: str, key: Key, value: str) -> Any:
+    """Read a field's value. Raises ValueError naming the values that it takes."""
+    try:
+        return key.read(value if value == value.strip() else "")
+    except ValueError:
+        raise ValueError(
+            f"recipe field {field} needs {key.wants}; got {value!r} in {text!r}"
+        ) from None
+
+
+def parse_variant(text: str) -> Variant | LearnedVariant:
     """Read a recipe: [NAME][,FIELD=VALUE]..., such as fast,lr=2e-3 or num_steps=120.
 
     NAME is a recipe; without one it is published. Fields are those of FitConfig and InitConfig;
@@ -137,9 +173,13 @@ def parse_variant(text: str) -> Variant:
         stop=X|never              PSNR in dB at which a fit stops early
         omega=X                   sine frequency of every hidden layer
 
+    learned takes two fields instead: start=PATH, a START file, and steps=N.
+
     Raises ValueError naming the field, the values it takes and the value given.
     """
     named = split_one_name(text, "recipe")
+    if named.name == "learned":
+        return _parse_learned(text, named.fields)
     base = check_name(named.name or "published", get_args(RecipeName), "recipe")
     short = {key.field: name for name, key in KEYS.items()}
     changes: dict[str, Any] = {}
@@ -148,10 +188,5 @@ def parse_variant(text: str) -> Variant:
         check_name(key, [*KEYS, *short], f"recipe {base}: field")
         if key in changes:
             raise ValueError(f"recipe {text!r} must give {key} once; got {field} again")
-        try:
-            changes[key] = KEYS[key].read(value if value == value.strip() else "")
-        except ValueError:
-            raise ValueError(
-                f"recipe field {field} needs {KEYS[key].wants}; got {value!r} in {text!r}"
-            ) from None
+        changes[key] = _read(text, field, KEYS[key], value)
     return Variant(text=text, base=cast(RecipeName, base), changes=changes)

@@ -22,11 +22,12 @@ from inrgen.probes.subjects import Division
 from inrgen.probes.unit_sets import set_hits, unit_features
 
 Learner = Literal["mlp", "set", "kernel"]
-View = Literal["raw", "permutation", "signed", "units", "values"]
+View = Literal["raw", "permutation", "signed", "units", "values", "pixels"]
 PARTS: dict[ProbeName, tuple[Learner, View]] = {
     "mlp_raw": ("mlp", "raw"),
     "mlp_permutation": ("mlp", "permutation"),
     "mlp_signed": ("mlp", "signed"),
+    "mlp_pixels": ("mlp", "pixels"),
     "set_raw": ("set", "raw"),
     "kernel_raw": ("kernel", "raw"),
     "kernel_permutation": ("kernel", "permutation"),
@@ -38,6 +39,7 @@ HEADS: dict[ProbeName, str] = {
     "mlp_raw": "MLP raw",
     "mlp_permutation": "MLP permuted",
     "mlp_signed": "MLP signed",
+    "mlp_pixels": "MLP pixels",
     "set_raw": "set model",
     "kernel_raw": "kernel raw",
     "kernel_permutation": "kernel permuted",
@@ -70,6 +72,7 @@ def judged_shares(
     divisions: Sequence[Division],
     probes: Sequence[ProbeName],
     learners: Learners,
+    pixels: Float[Tensor, "b n"] | None = None,
 ) -> dict[ProbeName, Float[Tensor, " b"]]:
     """Share of each probe's trainings that classify an INR correctly; NaN where none judges it.
 
@@ -81,6 +84,7 @@ def judged_shares(
         divisions: parts to learn from and to judge; their test parts must not overlap.
         probes: probes to train.
         learners: how they train.
+        pixels: values of the signal of each INR, which mlp_pixels needs.
     """
     flat = params.flat()
     good = flat.isfinite().all(dim=1)
@@ -93,6 +97,8 @@ def judged_shares(
         if not division.is_whole:
             continue
         views: dict[View, Float[Tensor, "b f"]] = {"raw": flat, "values": values}
+        if pixels is not None:
+            views["pixels"] = pixels
         for name in probes:
             learner, view = PARTS[name]
             # A template is fitted once per division, for all probes that share the view.

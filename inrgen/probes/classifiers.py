@@ -95,19 +95,42 @@ def trained_hits(
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
+        total = config.epochs * -(-len(train.flat) // config.batch)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
         best, found = -1.0, torch.zeros_like(test.labels, dtype=torch.bool)
         for _ in range(config.epochs):
             model.train()
             for rows in torch.randperm(len(train.flat)).split(config.batch):
-                loss = nn.functional.cross_entropy(model(train.flat[rows]), train.labels[rows])
+                loss = mixed_loss(model, train.flat[rows], train.labels[rows], config.mixup)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
+                if config.schedule == "cosine":
+                    falling.step()
             share = float(hits(val).double().mean())
             # Strictly greater keeps the earliest of equally good epochs.
             if share > best:
                 best, found = share, hits(test)
     return found
+
+
+def mixed_loss(
+    model: Callable[[Tensor], Tensor],
+    flat: Float[Tensor, "b p"],
+    labels: Int[Tensor, " b"],
+    mixup: float,
+) -> Float[Tensor, ""]:
+    """Cross entropy of a batch, of rows mixed in pairs where mixup is not 0 (arXiv 1710.09412)."""
+    if not mixup:
+        return nn.functional.cross_entropy(model(flat), labels)
+    share = torch.distributions.Beta(mixup, mixup).sample((len(flat),)).to(flat)
+    partner = torch.randperm(len(flat))
+    logits = model(torch.lerp(flat[partner], flat, share[:, None]))
+    own, other = (
+        nn.functional.cross_entropy(logits, goal, reduction="none")
+        for goal in (labels, labels[partner])
+    )
+    return torch.lerp(other, own, share).mean()
 
 
 def kernel_hits(train: LabelledRows, val: LabelledRows, test: LabelledRows) -> Bool[Tensor, " b"]:

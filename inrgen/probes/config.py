@@ -18,6 +18,7 @@ ProbeName = Literal[
     "mlp_raw",
     "mlp_permutation",
     "mlp_signed",
+    "mlp_pixels",
     "set_raw",
     "kernel_raw",
     "kernel_permutation",
@@ -25,6 +26,7 @@ ProbeName = Literal[
     "kernel_set",
     "kernel_values",
 ]
+Schedule = Literal["constant", "cosine"]
 PROBES: tuple[ProbeName, ...] = get_args(ProbeName)
 # Probes trained by steps, the default; kernel probes are for a few hundred INRs.
 TRAINED: tuple[ProbeName, ...] = ("mlp_raw", "mlp_permutation", "mlp_signed", "set_raw")
@@ -40,7 +42,10 @@ class ProbeTraining:
         hidden: width of its hidden layers.
         dropout: share of hidden units dropped in training.
         lr: learning rate of AdamW.
+        schedule: constant, or cosine, which falls to 0 at the last update.
         weight_decay: weight decay of AdamW, as torch defines it.
+        mixup: mix each row and its label with another row's by a share from Beta(mixup, mixup)
+            (arXiv 1710.09412); 0 mixes none.
         batch: rows per update.
         epochs: passes over the training rows.
         seed: names all randomness of the training.
@@ -50,7 +55,9 @@ class ProbeTraining:
     hidden: int = 512
     dropout: float = 0.5
     lr: float = 1e-3
+    schedule: Schedule = "constant"
     weight_decay: float = 0.05
+    mixup: float = 0.0
     batch: int = 128
     epochs: int = 8
     seed: int = 0
@@ -63,6 +70,10 @@ class ProbeTraining:
             raise ValueError(f"lr must be a positive number; got {self.lr}")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be a number from 0 on; got {self.weight_decay}")
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule must be one of {get_args(Schedule)}; got {self.schedule!r}")
+        if not 0 <= self.mixup <= 1:
+            raise ValueError(f"mixup must lie in [0, 1]; got {self.mixup}")
 
 
 def unit_set_training() -> ProbeTraining:
@@ -95,7 +106,8 @@ class ProbeConfig:
     network invariant to the order and signs of hidden units, kernel is ridge regression with a
     Gaussian kernel (for a few hundred INRs). raw reads the weights as stored; permutation and
     signed align them to the iterated mean of the training INRs first; kernel_set reads the
-    features of random invariant networks; values reads the INR's own function on a grid.
+    features of random invariant networks; values reads the INR's own function on a grid; pixels
+    reads the images that were fitted, which needs data.
 
     Probes learn from the store's train split, choose their epoch on val and are judged on test.
     A store without one of the three is cross-validated over all its items instead.
@@ -107,6 +119,8 @@ class ProbeConfig:
         limit: items of each split to read, the first ones; None reads all.
         folds: folds of the cross-validation.
         epochs: passes over the training rows; by default 8 for mlp and 16 for set.
+        mlp: training of the plain MLP.
+        data: the folder that holds the data set, for pixels; digits need none.
         repeats: trainings of mlp and set with consecutive seeds; accuracies are their means.
         seed: names all randomness.
     """
@@ -118,6 +132,8 @@ class ProbeConfig:
     limit: int | None = 5000
     folds: int = 5
     epochs: int | None = None
+    mlp: ProbeTraining = field(default_factory=ProbeTraining)
+    data: str | None = None
     repeats: int = 2
     seed: int = 0
 
@@ -136,15 +152,17 @@ class ProbeRecipesConfig:
     signed for images, teach or inr2vec for shapes), then the fields that differ. Short names:
     init=small|siren|X (first layer; X is a share of SIREN's bound), bias=zero|torch,
     last=torch|siren|small, shared=true|false, steps, lr, decay, omega, schedule=constant|cosine,
-    stop=DB|never. Examples: fast,lr=1e-3 or init=small,last=small,steps=120.
+    stop=DB|never. Examples: fast,lr=1e-3 or init=small,last=small,steps=120. learned is the learned
+    start that ships for the source; learned,start=PATH,steps=N takes a START file or other steps.
 
     Quality is the mean PSNR of images, or the medians of IoU and Chamfer distance of shapes.
     Probes measure what the weights teach. They are named by how they learn and by what they read:
     mlp is a plain MLP, set is a small network invariant to the order and signs of hidden units,
     kernel is ridge regression for a few hundred items. raw reads the weights as fitted;
     permutation and signed align them to the iterated mean of the training INRs; kernel_set reads
-    the features of random invariant networks; values reads the INRs' functions. Never choose a
-    recipe by PSNR alone: sharp fits from SIREN's own start teach next to nothing.
+    the features of random invariant networks; values reads the INRs' functions, and pixels the
+    images themselves, the same for every recipe. Never choose a recipe by PSNR alone: sharp fits
+    from SIREN's own start teach next to nothing.
 
     Attributes:
         source: source of the items: labelled images, or meshes.

@@ -76,8 +76,9 @@ def fit_recipes(
             if not first:
                 # The first fit of an architecture may compile, which must not be timed.
                 warm_up = replace(job, fit=replace(plan.fit, num_steps=1))
-                fit_block(warm_up, engines[text], items, signals, 0)
-            parts[text].append(fit_block(job, engines[text], items, signals, first))
+                fit_block(warm_up, engines[text], items, signals, 0, start=plan.start)
+            fitted = fit_block(job, engines[text], items, signals, first, start=plan.start)
+            parts[text].append(fitted)
     for text, plan in plans.items():
         yield text, _joined(plan, engines[text].name, parts[text])
 

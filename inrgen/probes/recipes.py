@@ -22,7 +22,7 @@ from inrgen.probes.catalog import (
 from inrgen.probes.config import Learners, ProbeName, ProbeRecipesConfig
 from inrgen.probes.fits import RecipeFits, fit_recipes
 from inrgen.probes.report import columns_text, ignore_progress
-from inrgen.probes.subjects import Subjects, choose_subjects
+from inrgen.probes.subjects import Subjects, choose_subjects, read_pixels
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 
@@ -80,11 +80,18 @@ def compare_recipes(
     learners = Learners(
         mlp=config.mlp, set_model=config.set_model, repeats=config.repeats, seed=config.seed
     )
+    pixels = read_pixels(source, subjects.places) if "mlp_pixels" in config.probes else None
     rows, first = [], {}
     for text, fits in fit_recipes(subjects, plans, config.engine, config.seed, progress):
         progress(f"{text}: learning from the weights")
         shares = judged_shares(
-            fits.plan.spec, fits.params, subjects.labels, divisions, config.probes, learners
+            fits.plan.spec,
+            fits.params,
+            subjects.labels,
+            divisions,
+            config.probes,
+            learners,
+            pixels,
         )
         first = first or shares
         gains = differences(shares, first) if shares is not first else {}

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.core.config import SPLITS, Split
+from inrgen.fit.plan import source_of_store
 from inrgen.probes.catalog import HEADS, Accuracy, accuracy, accuracy_text, judged_shares
 from inrgen.probes.config import Learners, ProbeConfig, ProbeName
 from inrgen.probes.report import columns_text, ignore_progress
-from inrgen.probes.subjects import check_folds, divide_by_folds, divide_by_split
+from inrgen.probes.subjects import check_folds, divide_by_folds, divide_by_split, read_pixels
+from inrgen.sources.catalog import open_source
 from inrgen.store.queries import make_filter
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import USABLE_STATUSES
@@ -73,8 +75,9 @@ def probe_store(
         divisions = divide_by_split([item.split for item in items])
     progress(f"{config.store}: learning from {len(params):,} INRs")
     by_inr = [division.expand(item_of) for division in divisions]
+    pixels = _read_pixels(store, config, items)[item_of] if "mlp_pixels" in config.probes else None
     shares = judged_shares(
-        store.spec, params, labels[item_of], by_inr, config.probes, _learners(config)
+        store.spec, params, labels[item_of], by_inr, config.probes, _learners(config), pixels
     )
     judged = labels[torch.cat([division.test for division in divisions])]
     return [
@@ -128,8 +131,20 @@ def _choose_items(store: Store, config: ProbeConfig) -> list[_StoredItem]:
     return list(found.values())
 
 
+def _read_pixels(
+    store: Store, config: ProbeConfig, items: Sequence[_StoredItem]
+) -> Float[Tensor, "i n"]:
+    """Pixels of the images that a store's items were fitted to, from its source."""
+    source = open_source(source_of_store(store, config.data))
+    place_of = {item.item_id: place for place, item in enumerate(source.items)}
+    missing = [item.item_id for item in items if item.item_id not in place_of]
+    if missing:
+        raise ValueError(f"data lacks {len(missing):,} items of the store, such as {missing[0]}")
+    return read_pixels(source, [place_of[item.item_id] for item in items])
+
+
 def _learners(config: ProbeConfig) -> Learners:
-    learners = Learners(repeats=config.repeats, seed=config.seed)
+    learners = Learners(mlp=config.mlp, repeats=config.repeats, seed=config.seed)
     if config.epochs is None:
         return learners
     return replace(

@@ -1,15 +1,16 @@
 """Subjects of a comparison, and their division into training, validation and test parts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.core.config import SPLITS, Split
-from inrgen.sources.base import Item, Source
+from inrgen.sources.base import BadSignal, Item, Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +99,30 @@ def check_folds(labels: Int[Tensor, " b"], num_folds: int) -> None:
     fewest = int(labels.unique(return_counts=True)[1].min())
     if fewest < num_folds:
         raise ValueError(f"folds must be at most the items of a class, {fewest}; got {num_folds}")
+
+
+def read_pixels(source: Source, places: Sequence[int]) -> Float[Tensor, "b n"]:
+    """Pixels of images of one size as flat rows; NaN for those that cannot be read.
+
+    Raises ValueError for signals of other sizes, and for points.
+    """
+    rows: list[Tensor | None] = []
+    for place in places:
+        try:
+            signal = source.load(place)
+        except BadSignal:
+            rows.append(None)
+            continue
+        if signal.coords is not None:
+            raise ValueError(f"mlp_pixels reads images; {source.facts.name} gives points")
+        rows.append(signal.values.flatten())
+    sizes = {len(row) for row in rows if row is not None}
+    if len(sizes) != 1:
+        raise ValueError(
+            f"mlp_pixels reads images of one size; {source.facts.name} gives {len(sizes)} sizes"
+        )
+    unread = torch.full((sizes.pop(),), math.nan)
+    return torch.stack([unread if row is None else row for row in rows])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

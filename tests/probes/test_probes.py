@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from inrgen.core import rng, symmetry
 from inrgen.core.config import InitConfig, Split
@@ -13,7 +13,7 @@ from inrgen.core.params import Params
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 from inrgen.probes.catalog import accuracy, differences, judged_shares
-from inrgen.probes.classifiers import LabelledRows, kernel_hits
+from inrgen.probes.classifiers import LabelledRows, kernel_hits, mixed_loss, mlp_hits
 from inrgen.probes.config import PROBES, Learners, ProbeName, ProbeTraining
 from inrgen.probes.subjects import Division, divide_by_folds, divide_by_split
 from inrgen.probes.unit_sets import unit_features
@@ -106,7 +106,8 @@ def test_unit_features_see_neither_order_nor_sign_and_repeat():
 
 def judge(params, probes, divisions, labels=LABELS):
     learners = Learners(mlp=QUICK, set_model=QUICK, repeats=2)
-    return judged_shares(SPEC, params, labels, divisions, probes, learners)
+    pixels = labels[:, None].float()
+    return judged_shares(SPEC, params, labels, divisions, probes, learners, pixels)
 
 
 def test_what_symmetries_hide_is_seen_by_those_that_see_neither_order_nor_sign():
@@ -124,6 +125,37 @@ def test_every_probe_judges_the_test_inrs_and_no_others():
     shares = judge(told_by_size(LABELS), PROBES, (division,))
     for share in shares.values():
         assert (~share.isnan()).nonzero()[:, 0].tolist() == division.test.tolist()
+
+
+def test_rows_and_labels_are_mixed_by_the_same_shares():
+    """One-hot rows turn into the labels that the loss must count."""
+    torch.manual_seed(0)
+    labels, seen = torch.arange(40) % 3, []
+
+    def model(rows):
+        seen.append(rows)
+        return 2.0 * rows
+
+    loss = mixed_loss(model, nn.functional.one_hot(labels).double(), labels, 0.4)
+    torch.testing.assert_close(loss, nn.functional.cross_entropy(2.0 * seen[0], seen[0]))
+    assert ((seen[0] > 0.05) & (seen[0] < 0.95)).any(), "some row is mixed"
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_cosine_lets_the_learning_rate_fall_to_nothing(monkeypatch, schedule):
+    rates, step = [], torch.optim.AdamW.step
+
+    def note(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    rows = LabelledRows(flat=torch.randn(96, 4), labels=LABELS)
+    mlp_hits(rows, rows, rows, replace(QUICK, epochs=5, schedule=schedule))
+    assert len(rates) == 15
+    assert rates[0] == QUICK.lr
+    assert (rates[-1] < 0.02 * QUICK.lr) == (schedule == "cosine")
+    assert sorted(rates, reverse=True) == rates
 
 
 def test_failed_fits_are_neither_learned_from_nor_judged():

@@ -4,9 +4,13 @@ import math
 
 import pytest
 
+from inrgen.commands.build import build
 from inrgen.commands.probe import probe
-from inrgen.probes.config import ProbeConfig
+from inrgen.fit.build_config import BuildConfig
+from inrgen.probes.config import ProbeConfig, ProbeRecipesConfig, ProbeTraining
+from inrgen.probes.recipes import compare_recipes
 from inrgen.probes.stores import probe_store, store_table
+from inrgen.sources.config import SourceConfig
 from tests.labelled import LabelledRows
 
 
@@ -43,6 +47,35 @@ def test_a_limit_takes_the_first_items_of_each_split(store):
     (row,) = probe_store(config)
     assert (row.num_train, row.num_val, row.num_test, row.num_inrs) == (6, 6, 6, 18)
     assert probe_store(config)[0] == row
+
+
+def test_a_learned_store_is_probed_like_the_recipe_beside_its_pixels(tmp_path):
+    """Both ways fit the same items, and a recipe changes weights but no pixels."""
+    digits, path = SourceConfig(name="digits", limit=20), tmp_path / "store"
+    build(BuildConfig(source=digits, out=path, recipe="learned", views=1, workers=0))
+    mlp = ProbeTraining(epochs=6, schedule="cosine", mixup=0.4)
+    config = ProbeConfig(store=path, probes=("mlp_raw", "mlp_pixels"), mlp=mlp, repeats=1)
+    found = {row.probe: row.accuracy for row in probe_store(config)}
+    fewer, whole = compare_recipes(
+        ProbeRecipesConfig(
+            recipes=("learned,steps=1", "learned"),
+            train=20,
+            val=20,
+            test=20,
+            probes=config.probes,
+            mlp=mlp,
+            repeats=1,
+        )
+    )
+    assert whole.accuracy == found
+    assert whole.psnr_db > fewer.psnr_db + 10
+    assert fewer.accuracy["mlp_pixels"] == found["mlp_pixels"] != found["mlp_raw"]
+    assert found["mlp_pixels"].percent > 30
+
+
+def test_pixels_of_a_store_without_a_source_are_refused(store):
+    with pytest.raises(ValueError, match="it records no source"):
+        probe_store(ProbeConfig(store=store, probes=("mlp_pixels",)))
 
 
 def test_the_command_gives_a_table_and_its_rows(store, capsys):

@@ -1,6 +1,7 @@
 """Checkpoint of an unfinished START file: safetensors and JSON, so reading it executes nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,4 +67,4 @@ def load_checkpoint(
     if {name: (t.shape, t.dtype) for name, t in found.items()} != wanted:
         raise ValueError(f"{path} is damaged; remove it to learn from the beginning")
     device = blank.start.device
-    return step, MetaState(**{name: tensor.to(device) for name, tensor in found.items()})
+    return step, replace(blank, **{name: tensor.to(device) for name, tensor in found.items()})

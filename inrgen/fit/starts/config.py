@@ -11,14 +11,15 @@ from inrgen.sources.config import SourceConfig
 
 StepSizes = Literal["parameter", "layer", "one"]
 Order = Literal[1, 2]
+Guide = Literal["none", "labels"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnStartConfig:
     """Learn starts and step sizes, so that a few gradient steps fit an item; resumes when rerun.
 
-    Only the training split is read, and no labels. A part of its items is held out to choose the
-    best start. The options before device decide the result.
+    Only the training split is read, and no labels unless guide asks for them. A part of its items
+    is held out to choose the best start. The options before device decide the result.
 
     Attributes:
         source: the data set, images of one size or shapes; only its training split is read.
@@ -37,6 +38,9 @@ class LearnStartConfig:
         step_lr: learning rate of the logarithms of the step sizes, falling likewise.
         points_per_step: pixels drawn anew for each update and image, where 0 takes all of them;
             or points drawn anew for each inner step and shape, where 0 takes 2,048.
+        guide: labels lets the training labels shape the starts, through a small classifier of the
+            fitted weights. Weights then teach their classes better, and other tasks perhaps not.
+        guide_weight: factor of the classifier's cross entropy beside the mean squared error.
         seed: seed of all randomness.
         device: cpu, cuda or cuda:N; the last bits of a start depend on it.
         threads: cores to use, which change no bit of the result; the default is all of them.
@@ -55,6 +59,8 @@ class LearnStartConfig:
     lr: float = 3e-4
     step_lr: float = 2e-2
     points_per_step: int = 0
+    guide: Guide = "none"
+    guide_weight: float = 0.01
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
@@ -75,13 +81,15 @@ class LearnStartConfig:
             raise ValueError(f"points_per_step must not be negative; got {self.points_per_step}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1; got {self.threads}")
-        for name in ("lr", "step_lr"):
+        for name in ("lr", "step_lr", "guide_weight"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite; got {getattr(self, name)}")
         if self.step_sizes not in get_args(StepSizes):
             raise ValueError(
                 f"step_sizes must be one of {get_args(StepSizes)}; got {self.step_sizes!r}"
             )
+        if self.guide not in get_args(Guide):
+            raise ValueError(f"guide must be one of {get_args(Guide)}; got {self.guide!r}")
         if self.order not in get_args(Order):
             raise ValueError(f"order must be 1 or 2; got {self.order}")
 
@@ -94,6 +102,8 @@ class LearnStartConfig:
     def settings(self) -> dict[str, Any]:
         """Settings of the outer loop, as the START file records them."""
         names = ("step_sizes", "order", "outer_steps", "batch", "lr", "step_lr", "points_per_step")
+        # A start without labels keeps the facts that it had before guides were known.
+        names += ("guide_weight",) if self.guide == "labels" else ()
         # Kinds of devices differ in their last bits, their numbers do not.
         return {name: getattr(self, name) for name in names} | {
             "views": self.views,

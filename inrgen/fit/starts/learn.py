@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 from tqdm import tqdm
 
@@ -33,6 +33,7 @@ from inrgen.fit.starts.checkpoint import (
     save_checkpoint,
 )
 from inrgen.fit.starts.config import LearnStartConfig
+from inrgen.fit.starts.guide import make_guide, read_labels
 from inrgen.fit.starts.meta_sgd import (
     MetaProblem,
     MetaState,
@@ -140,6 +141,7 @@ class _Learner:
     config: LearnStartConfig
     problem: MetaProblem
     signals: TrainingSignals
+    labels: Int[Tensor, " i"] | None
     pool: ThreadPoolExecutor
 
     @property
@@ -171,28 +173,36 @@ class _Learner:
                 total[starts] += part
         return totals
 
-    def gradient(self, state: MetaState, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _labels(self, positions: list[list[int]]) -> Int[Tensor, "k m"] | None:
+        """Labels of items at the source's positions; None without a guide."""
+        return None if self.labels is None else self.labels[torch.tensor(positions)].to(self.device)
+
+    def gradient(self, state: MetaState, step: int) -> list[Tensor]:
         """Mean loss of each start's batch in an outer step, and its gradients."""
         config = self.config
-        drawn = self.signals.draw(config.seed, step, config.views, config.batch)
-        coords, values = (part.to(self.device) for part in drawn)
+        name = (config.seed, step, config.views, config.batch)
+        coords, values = (part.to(self.device) for part in self.signals.draw(*name))
+        labels = self._labels(self.signals.items.draw_positions(*name))
 
         def work(task: tuple[slice, slice]) -> tuple[Tensor, ...]:
-            start, log_steps = state.start[task[0]], state.log_steps[task[0]]
-            return self.problem.outer_gradient(start, log_steps, *_cut(coords, values, task))
+            learned = (state.start[task[0]], state.log_steps[task[0]], state.readers[task[0]])
+            return self.problem.outer_gradient(*learned, *_cut(coords, values, labels, task))
 
         tasks = self._tasks(config.batch, values.shape[-2])
-        loss, by_start, by_steps = (total / config.batch for total in self._sum(work, tasks))
-        return loss, by_start, by_steps
+        return [total / config.batch for total in self._sum(work, tasks)]
 
     def measure(self, state: MetaState) -> Float64[Tensor, " k"]:
-        """Mean PSNR in dB of the held-out items after the inner steps, of each start."""
+        """Mean PSNR in dB of the held-out items after the inner steps, of each start.
+
+        With a guide it is the mean guided loss in dB.
+        """
         held_out = self.signals.held_out(self.config.views)
         coords, values = (part.to(self.device) for part in held_out)
+        labels = self._labels([list(self.signals.items.held_out_at)] * self.config.views)
 
         def work(task: tuple[slice, slice]) -> tuple[Tensor, ...]:
-            start, log_steps = state.start[task[0]], state.log_steps[task[0]]
-            return (self.problem.held_out_db(start, log_steps, *_cut(coords, values, task)),)
+            learned = (state.start[task[0]], state.log_steps[task[0]], state.readers[task[0]])
+            return (self.problem.held_out_db(*learned, *_cut(coords, values, labels, task)),)
 
         tasks = self._tasks(self.signals.num_held_out, values.shape[-2])
         return self._sum(work, tasks)[0] / self.signals.num_held_out
@@ -200,10 +210,10 @@ class _Learner:
     def advance(self, state: MetaState, step: int) -> MetaState:
         """Take one outer step; starts that diverge go back to their best instead."""
         config = self.config
-        loss, by_start, by_steps = self.gradient(state, step)
+        loss, by_start, by_steps, by_readers = self.gradient(state, step)
         # a cosine to zero (SGDR, arXiv 1608.03983, without restarts)
         factor = 0.5 * (1.0 + math.cos(math.pi * step / config.outer_steps))
-        moved = update(state, by_start, by_steps, config.lr * factor, config.step_lr * factor)
+        moved = update(state, by_start, by_steps, by_readers, config.lr, config.step_lr, factor)
         diverged = has_diverged(state, self.problem.spec.value_width, loss, by_start, by_steps)
         return self._roll_back(moved, diverged, step)
 
@@ -213,9 +223,10 @@ class _Learner:
         step: number of outer steps done.
         """
         found = self.measure(state)
+        counted = "" if self.problem.guide is None else " (errors of the classifier counted)"
         _say(
-            f"step {step:,}: {float(found.mean()):.2f} dB on {self.signals.num_held_out} held-out "
-            f"items after {self.config.inner_steps} steps"
+            f"step {step:,}: {float(found.mean()):.2f} dB{counted} on {self.signals.num_held_out} "
+            f"held-out items after {self.config.inner_steps} steps"
         )
         return self._roll_back(keep_best(state, found), has_lost(state, found), step)
 
@@ -240,11 +251,13 @@ class _Learner:
         return state
 
 
-def _cut(coords: Tensor, values: Tensor, task: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
-    """The points and values of a task; coordinates that all share are left whole."""
+def _cut(
+    coords: Tensor, values: Tensor, labels: Tensor | None, task: tuple[slice, slice]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The points, values and labels of a task; coordinates that all share are left whole."""
     place = (..., *task, slice(None), slice(None))
     at = coords if coords.ndim == 2 else coords[place].flatten(-4, -3)
-    return at, values[place]
+    return at, values[place], None if labels is None else labels[task]
 
 
 def _say(text: str) -> None:
@@ -278,6 +291,11 @@ def _learn(learner: _Learner, identity: dict[str, Any], checkpoint: Path) -> Met
 def _as_start(learner: _Learner, identity: dict[str, Any], state: MetaState) -> LearnedStart:
     """The best starts of a finished loop, with their facts."""
     spec, found = learner.problem.spec, state.best_db.cpu()
+    if learner.problem.guide is not None:
+        # best_db counts the classifier's errors, too
+        plain = replace(learner, problem=replace(learner.problem, guide=None))
+        best = replace(state, start=state.best_start, log_steps=state.best_log_steps)
+        found = plain.measure(best).cpu()
     steps = state.best_log_steps.exp()[:, learner.problem.step_of]
     facts = {k: v for k, v in identity.items() if k not in ("spec", "inner_steps")}
     return LearnedStart(
@@ -287,7 +305,7 @@ def _as_start(learner: _Learner, identity: dict[str, Any], state: MetaState) -> 
         inner_steps=learner.config.inner_steps,
         facts={
             **json.loads(json.dumps(facts)),
-            "guide": "none",
+            "guide": learner.config.guide,
             "psnr_db": float(found.mean()),
             "psnr_db_of_starts": found.tolist(),
             "num_held_out": learner.signals.num_held_out,
@@ -337,15 +355,19 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
         # A run that was killed after its last step may have left its checkpoint.
         checkpoint_path(config.out).unlink(missing_ok=True)
         return _summarise(config.out, start, time.perf_counter() - began, found=True)
+    labels = read_labels(source) if config.guide == "labels" else None
     problem = MetaProblem(
         spec=spec,
         inner_steps=config.inner_steps,
         second_order=config.order == 2,
         step_of=step_positions(spec, config.step_sizes).to(_device(config.device)),
+        guide=None if labels is None else make_guide(spec, labels, config.guide_weight),
     )
     signals, checkpoint = _open_signals(config, source, spec), checkpoint_path(config.out)
     with _open_pool(config.threads) as pool:
-        learner = _Learner(config=config, problem=problem, signals=signals, pool=pool)
+        learner = _Learner(
+            config=config, problem=problem, signals=signals, labels=labels, pool=pool
+        )
         start = _as_start(learner, identity, _learn(learner, identity, checkpoint))
     save_start(config.out, start)
     checkpoint.unlink(missing_ok=True)

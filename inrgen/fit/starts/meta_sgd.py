@@ -20,10 +20,12 @@ from inrgen.core.params import Params
 from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.starts.config import StepSizes
+from inrgen.fit.starts.guide import LabelGuide
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _CLIP_NORM = 1.0
 _FIRST_STEP_SIZE = 1e-2
+_READER_LR = 1e-3
 # exp then neither overflows nor reaches zero.
 _LOG_STEP_RANGE = (-20.0, 5.0)
 # A batch varies, so only 10 dB below the best start's held-out items tell that the loop diverges.
@@ -116,12 +118,14 @@ class MetaProblem:
     Attributes:
         second_order: whether the outer gradient goes through the inner gradients.
         step_of: the position of each parameter's step size among the g learned ones.
+        guide: adds a classifier's loss to the error; without it labels are ignored.
     """
 
     spec: InrSpec
     inner_steps: int
     second_order: bool
     step_of: Int[Tensor, " p"]
+    guide: LabelGuide | None = None
 
     def adapt_items(
         self,
@@ -149,39 +153,59 @@ class MetaProblem:
         self,
         start: Float[Tensor, "k p"],
         log_steps: Float[Tensor, "k g"],
+        readers: Float[Tensor, "k r"],
         coords: Float[Tensor, "*shared n d_in"],
         values: Float[Tensor, "*s k m n d_out"],
-    ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k p"], Float[Tensor, "k g"]]:
-        """Sum of the errors of m items after the inner steps, and its gradients, of each start.
+        labels: Int[Tensor, "k m"] | None = None,
+    ) -> tuple[
+        Float[Tensor, " k"], Float[Tensor, "k p"], Float[Tensor, "k g"], Float[Tensor, "k r"]
+    ]:
+        """Sum of the losses of m items after the inner steps, and its gradients, of each start.
 
         coords: (n, d_in), or (k * m, n, d_in). With a first axis of s sets of points in both, each
         inner step takes its own set, and the last set measures the error.
         """
-        start, log_steps = start.detach().requires_grad_(), log_steps.detach().requires_grad_()
+        start, log_steps, readers = (
+            part.detach().requires_grad_() for part in (start, log_steps, readers)
+        )
         fitted = self.adapt_items(start, log_steps, coords, values, self.second_order)
         at, wanted = _of_step(coords, values.flatten(-4, -3), -1)
         error = evaluate(self.spec, fitted, at) - wanted
-        loss = error.square().mean(dim=(1, 2)).unflatten(0, values.shape[-4:-2]).sum(dim=1)
+        losses = error.square().mean(dim=(1, 2)).unflatten(0, values.shape[-4:-2])
+        if self.guide is not None:
+            losses = losses + self.guide.loss(readers, start, fitted.flat(), labels)
+        loss = losses.sum(dim=1)
         # Summed over starts, each gradient is that of its start alone.
-        by_start, by_steps = torch.autograd.grad(loss.sum(), (start, log_steps))
-        return loss.detach(), by_start, by_steps
+        by_start, by_steps, by_readers = torch.autograd.grad(
+            loss.sum(), (start, log_steps, readers), materialize_grads=True
+        )
+        return loss.detach(), by_start, by_steps, by_readers
 
     @torch.no_grad()
     def held_out_db(
         self,
         start: Float[Tensor, "k p"],
         log_steps: Float[Tensor, "k g"],
+        readers: Float[Tensor, "k r"],
         coords: Float[Tensor, "*shared n d_in"],
         values: Float[Tensor, "*s k m n d_out"],
+        labels: Int[Tensor, "k m"] | None = None,
     ) -> Float64[Tensor, " k"]:
         """Sum over m items of their PSNR in dB after the inner steps, of each start.
 
-        Points are as for outer_gradient.
+        A guide's loss counts as an error, too, so that one number ranks the starts. Points are as
+        for outer_gradient.
         """
         fitted = self.adapt_items(start, log_steps, coords, values, create_graph=False)
         at, wanted = _of_step(coords, values.flatten(-4, -3), -1)
         found = psnr_db(evaluate(self.spec, fitted, at), wanted, self.spec.value_width)
-        return found.unflatten(0, values.shape[-4:-2]).sum(dim=1)
+        found = found.unflatten(0, values.shape[-4:-2])
+        if self.guide is not None:
+            width = self.spec.value_width**2
+            error = width * 10.0 ** (-found / 10.0)
+            error = error + self.guide.loss(readers, start, fitted.flat(), labels)
+            found = 10.0 * torch.log10(width / error)
+        return found.sum(dim=1)
 
 
 def step_positions(spec: InrSpec, step_sizes: StepSizes) -> Int[Tensor, " p"]:
@@ -203,12 +227,13 @@ class MetaState:
     Attributes:
         start: the starts as flat rows.
         log_steps: logarithms of the learned step sizes.
-        start_mean, start_square, steps_mean, steps_square: Adam's moments of both.
+        readers: the classifiers of the guide; no columns without one.
+        start_mean, start_square and so on: Adam's moments of these.
         updates: Adam's updates since its moments were zero.
         rate: factor on both learning rates; it halves with every rollback.
         rollbacks: number of rollbacks to the best start.
         best_start, best_log_steps: the start with the best PSNR on held-out items so far.
-        best_db: that PSNR.
+        best_db: that PSNR, or the guided loss in dB.
     """
 
     start: Float[Tensor, "k p"]
@@ -223,10 +248,14 @@ class MetaState:
     best_start: Float[Tensor, "k p"]
     best_log_steps: Float[Tensor, "k g"]
     best_db: Float64[Tensor, " k"]
+    readers: Float[Tensor, "k r"]
+    readers_mean: Float[Tensor, "k r"]
+    readers_square: Float[Tensor, "k r"]
 
     def tensors(self) -> dict[str, Tensor]:
-        """All fields by name, on the CPU."""
-        return {f.name: getattr(self, f.name).cpu().contiguous() for f in fields(self)}
+        """All fields with numbers by name, on the CPU."""
+        found = {f.name: getattr(self, f.name).cpu().contiguous() for f in fields(self)}
+        return {name: tensor for name, tensor in found.items() if tensor.numel()}
 
 
 def first_state(problem: MetaProblem, seed: int, num_starts: int) -> MetaState:
@@ -238,6 +267,9 @@ def first_state(problem: MetaProblem, seed: int, num_starts: int) -> MetaState:
     num_steps = int(problem.step_of.max()) + 1
     log_steps = torch.full((num_starts, num_steps), math.log(_FIRST_STEP_SIZE), device=device)
     none = torch.zeros(num_starts, dtype=torch.int64, device=device)
+    readers = start.new_zeros(num_starts, 0)
+    if problem.guide is not None:
+        readers = problem.guide.first_readers(seed, num_starts).to(start)
     return MetaState(
         start=start,
         log_steps=log_steps,
@@ -251,6 +283,9 @@ def first_state(problem: MetaProblem, seed: int, num_starts: int) -> MetaState:
         best_start=start.clone(),
         best_log_steps=log_steps.clone(),
         best_db=torch.full((num_starts,), -math.inf, dtype=torch.float64, device=device),
+        readers=readers,
+        readers_mean=torch.zeros_like(readers),
+        readers_square=torch.zeros_like(readers),
     )
 
 
@@ -299,6 +334,8 @@ def roll_back(state: MetaState, diverged: Bool[Tensor, " k"]) -> MetaState:
         start_square=forget(state.start_square),
         steps_mean=forget(state.steps_mean),
         steps_square=forget(state.steps_square),
+        readers_mean=forget(state.readers_mean),
+        readers_square=forget(state.readers_square),
         updates=torch.where(diverged, torch.zeros_like(state.updates), state.updates),
         rate=torch.where(diverged, state.rate / 2, state.rate),
         rollbacks=state.rollbacks + diverged,
@@ -326,23 +363,27 @@ def update(
     state: MetaState,
     by_start: Float[Tensor, "k p"],
     by_steps: Float[Tensor, "k g"],
+    by_readers: Float[Tensor, "k r"],
     lr: float,
     step_lr: float,
+    factor: float,
 ) -> MetaState:
-    """Take an outer step with every start; its gradient is clipped to norm 1."""
+    """Take an outer step with every start; its gradient is clipped to norm 1.
+
+    factor multiplies all learning rates.
+    """
     norm = by_start.norm(dim=1, keepdim=True)
     clipped = by_start * (_CLIP_NORM / norm.clamp(min=_CLIP_NORM))
     updates = state.updates + 1
+    rates = [rate * factor * state.rate for rate in (lr, step_lr, _READER_LR)]
     start, start_mean, start_square = _adam(
-        state.start, clipped, state.start_mean, state.start_square, updates, lr * state.rate
+        state.start, clipped, state.start_mean, state.start_square, updates, rates[0]
     )
     log_steps, steps_mean, steps_square = _adam(
-        state.log_steps,
-        by_steps,
-        state.steps_mean,
-        state.steps_square,
-        updates,
-        step_lr * state.rate,
+        state.log_steps, by_steps, state.steps_mean, state.steps_square, updates, rates[1]
+    )
+    readers, readers_mean, readers_square = _adam(
+        state.readers, by_readers, state.readers_mean, state.readers_square, updates, rates[2]
     )
     return replace(
         state,
@@ -352,5 +393,8 @@ def update(
         start_square=start_square,
         steps_mean=steps_mean,
         steps_square=steps_square,
+        readers=readers,
+        readers_mean=readers_mean,
+        readers_square=readers_square,
         updates=updates,
     )

@@ -83,15 +83,23 @@ def choose_start(config: BuildConfig, facts: SourceFacts) -> StartChoice | None:
     """
     if config.recipe != "learned" and config.start is None:
         return None
+    return open_choice(config.start, config.views or 1, facts)
+
+
+def open_choice(path: str | Path | None, views: int, facts: SourceFacts) -> StartChoice:
+    """Read a START, by default the shipped one, and check that it fits a source's signals.
+
+    Raises ValueError and FileNotFoundError as choose_start does.
+    """
     usual = recipe("published", facts).spec
-    path = config.start or find_shipped_start(facts.name, usual.architecture)
+    path = path or find_shipped_start(facts.name, usual.architecture)
     if path is None:
         raise ValueError(
             f"recipe learned needs start for {facts.name}, because none is shipped for it; "
             "`inrgen learn-start` makes one"
         )
     choice = _read_choice(path)
-    spec, views = choice.start.spec, config.views or 1
+    spec = choice.start.spec
     differing = [
         f"{name} {getattr(spec, name)!r}, not {getattr(usual, name)!r}"
         for name in _SIGNAL_FIELDS

@@ -31,6 +31,11 @@ class TrainingSignals(Protocol):
     """
 
     @property
+    def items(self) -> "TrainingItems":
+        """The items that the signals are made of."""
+        ...
+
+    @property
     def num_held_out(self) -> int:
         """Number of items that the outer loop never draws."""
         ...
@@ -50,11 +55,13 @@ class TrainingItems:
 
     Attributes:
         held_out: the numbers of the items that the outer loop never draws.
+        held_out_at: the source's positions of these items.
         pool: the source's positions of all other items.
         load: reads one of them.
     """
 
     held_out: tuple[Float[Tensor, "_n c"], ...]
+    held_out_at: tuple[int, ...]
     pool: Sequence[int]
     load: Callable[[int], Float[Tensor, "n c"]]
 
@@ -62,18 +69,25 @@ class TrainingItems:
         self, seed: int, step: int, num_starts: int, batch: int
     ) -> list[list[Float[Tensor, "_n c"]]]:
         """A batch of items for each start."""
+        drawn = self.draw_positions(seed, step, num_starts, batch)
+        return [[self.load(position) for position in row] for row in drawn]
+
+    def draw_positions(self, seed: int, step: int, num_starts: int, batch: int) -> list[list[int]]:
+        """The source's positions of the items that draw returns."""
         views = torch.arange(num_starts)
         keys = rng.keys(seed, "learn start batch", torch.zeros_like(views), views, step)
         places = rng.integers(keys, (batch,), 0, len(self.pool))
-        return [[self._load_near(place) for place in row] for row in places.tolist()]
+        return [[self._find_readable(place) for place in row] for row in places.tolist()]
 
-    def _load_near(self, place: int) -> Float[Tensor, "n c"]:
-        """The item at a place of the pool, or the next one that can be read."""
+    def _find_readable(self, place: int) -> int:
+        """The position of the item at a place of the pool, or of the next one that can be read."""
         for offset in range(len(self.pool)):
+            position = self.pool[(place + offset) % len(self.pool)]
             try:
-                return self.load(self.pool[(place + offset) % len(self.pool)])
+                self.load(position)
             except BadSignal:
                 continue
+            return position
         raise ValueError("no training item can be read")
 
 
@@ -96,13 +110,14 @@ def choose_items(source: Source, seed: int, read: Read, num_points: int) -> Trai
     def load(index: int) -> Float[Tensor, "n c"]:
         return read(source.load(index), source.items[index].item_id)
 
-    held_out, used = _hold_out(load, order, num_points)
+    held_out, held_out_at, used = _hold_out(load, order, num_points)
     if not held_out:
         raise ValueError("no training item can be read")
     if len(order) == used:
         raise ValueError(f"learning a start needs more items than {len(order)}")
     return TrainingItems(
         held_out=held_out,
+        held_out_at=held_out_at,
         pool=order[used:],
         load=lru_cache(maxsize=max(1, _VALUES_HELD // held_out[0].numel()))(load),
     )
@@ -110,17 +125,20 @@ def choose_items(source: Source, seed: int, read: Read, num_points: int) -> Trai
 
 def _hold_out(
     load: Callable[[int], Tensor], order: list[int], num_points: int
-) -> tuple[tuple[Tensor, ...], int]:
-    """Read the first items of an order; returns them, and the number of items they came from."""
-    found: list[Tensor] = []
+) -> tuple[tuple[Tensor, ...], tuple[int, ...], int]:
+    """Read the first items of an order.
+
+    Returns them, their positions in the source, and the number of items that were tried.
+    """
+    found: dict[int, Tensor] = {}
     wanted = max(1, min(_MAX_HELD_OUT, len(order) // _HELD_OUT_ONE_IN))
     for used, index in enumerate(order):
         if len(found) >= wanted:
-            return tuple(found), used
+            return tuple(found.values()), tuple(found), used
         try:
-            found.append(load(index))
+            found[index] = load(index)
         except BadSignal:
             continue
-        limit = max(_MIN_HELD_OUT, _HELD_OUT_POINTS // (num_points or len(found[0])))
+        limit = max(_MIN_HELD_OUT, _HELD_OUT_POINTS // (num_points or len(found[index])))
         wanted = min(wanted, limit)
-    return tuple(found), len(order)
+    return tuple(found.values()), tuple(found), len(order)

@@ -20,6 +20,7 @@ from inrgen.fit.engine import FitBatch
 from inrgen.fit.starts import learn as module
 from inrgen.fit.starts.checkpoint import checkpoint_path
 from inrgen.fit.starts.config import LearnStartConfig
+from inrgen.fit.starts.guide import LabelGuide
 from inrgen.fit.starts.learn import LearnStartSummary, learn_start
 from inrgen.fit.starts.meta_sgd import MetaProblem, adapt, mse_gradient, step_positions
 from inrgen.fit.starts.start import LearnedStart, load_start
@@ -72,16 +73,21 @@ def test_the_written_out_gradient_is_that_of_autograd(shape):
     torch.testing.assert_close(found.flat(), wanted)
 
 
-def problem(second_order: bool) -> MetaProblem:
+GUIDE = LabelGuide(num_params=SPEC.num_params, num_classes=3, weight=0.1)
+
+
+def problem(second_order: bool, guide: LabelGuide | None = None) -> MetaProblem:
     return MetaProblem(
         spec=SPEC,
         inner_steps=3,
         second_order=second_order,
         step_of=step_positions(SPEC, "parameter"),
+        guide=guide,
     )
 
 
-def test_the_outer_gradient_goes_through_the_inner_steps():
+@pytest.mark.parametrize("guide", [None, GUIDE], ids=["plain", "guided"])
+def test_the_outer_gradient_goes_through_the_inner_steps(guide):
     """Hold it to finite differences of the loss after the inner steps.
 
     Inputs are fixed and steps small: with large ones the loss turns too fast for differences.
@@ -91,11 +97,19 @@ def test_the_outer_gradient_goes_through_the_inner_steps():
     values = torch.rand(1, 2, 5, 2, generator=random).double()
     start = torch.rand(1, SPEC.num_params, generator=random).double() - 0.5
     log_steps = -4 - torch.rand(1, SPEC.num_params, generator=random).double()
-    loss, *gradients = problem(True).outer_gradient(start, log_steps, coords, values)
-    outer = partial(problem(True).outer_gradient, coords=coords, values=values)
-    for place, gradient in enumerate(gradients):
-        for direction in torch.eye(SPEC.num_params).double()[:: SPEC.num_params // 6]:
-            moved = [[start, log_steps], [start, log_steps]]
+    readers = GUIDE.first_readers(0, 1).double() if guide else torch.zeros(1, 0).double()
+    labels = torch.tensor([[2, 0]])
+    outer = partial(
+        problem(True, guide).outer_gradient, coords=coords, values=values, labels=labels
+    )
+    loss, *gradients = outer(start, log_steps, readers)
+    inputs = [start, log_steps, readers]
+    for place, gradient in enumerate(gradients[: 3 if guide else 2]):
+        num = inputs[place].shape[1]
+        # the last numbers of a reader are its biases, which matter most
+        for at in {*range(num - 1, -1, -(num // 6))}:
+            direction = torch.zeros(num).double().index_fill(0, torch.tensor([at]), 1.0)
+            moved = [list(inputs), list(inputs)]
             for side, step in zip(moved, (1e-6, -1e-6), strict=True):
                 side[place] = side[place] + step * direction
             above, below = (outer(*side)[0] for side in moved)
@@ -108,7 +122,8 @@ def test_the_outer_gradient_goes_through_the_inner_steps():
 def test_the_first_order_gradient_is_that_of_the_fitted_weights():
     coords, values = torch.rand(5, 2).double(), torch.rand(1, 1, 5, 2).double()
     start, log_steps = some_params(1).flat(), -some_params(2).flat()[:1] - 1
-    _, by_start, _ = problem(False).outer_gradient(start, log_steps, coords, values)
+    none = torch.zeros(1, 0).double()
+    _, by_start, *_ = problem(False).outer_gradient(start, log_steps, none, coords, values)
     steps = Params.from_flat(SPEC, log_steps.exp())
     fitted = adapt(SPEC, Params.from_flat(SPEC, start), steps, coords, values[0], 3, False)
     torch.testing.assert_close(by_start, mse_gradient(SPEC, fitted, coords, values[0]).flat())
@@ -257,20 +272,25 @@ def stop_after(monkeypatch, num_steps: int) -> None:
     monkeypatch.setattr(module._Learner, "advance", stopping)
 
 
-@pytest.fixture
-def stopped(tmp_path, monkeypatch) -> Path:
+CHANGES = {"plain": {}, "guided": {"guide": "labels"}}
+
+
+@pytest.fixture(params=["plain"])
+def stopped(request, tmp_path, monkeypatch) -> Path:
     """A folder with the checkpoint of a run that stopped after three of its six steps."""
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
         with pytest.raises(Stop):
-            learn_start(config(tmp_path))
+            learn_start(config(tmp_path, **CHANGES[request.param]))
     assert [path.name for path in tmp_path.iterdir()] == ["start.checkpoint.safetensors"]
     return tmp_path
 
 
-def test_a_stopped_run_goes_on_to_the_same_bytes(stopped, tmp_path_factory):
-    whole = learned(tmp_path_factory.mktemp("whole"))
-    assert learned(stopped).sha256 == whole.sha256
+@pytest.mark.parametrize("stopped", CHANGES, indirect=True)
+def test_a_stopped_run_goes_on_to_the_same_bytes(stopped, request, tmp_path_factory):
+    changes = CHANGES[request.node.callspec.params["stopped"]]
+    whole = learned(tmp_path_factory.mktemp("whole"), **changes)
+    assert learned(stopped, **changes).sha256 == whole.sha256
     assert [path.name for path in stopped.iterdir()] == ["start.safetensors"]
 
 
@@ -313,6 +333,8 @@ def test_a_finished_file_is_found_and_never_overwritten_by_other_settings(tmp_pa
         ({"views": 0}, "views must be from 1"),
         ({"inner_steps": 1001}, "inner_steps must be from 1"),
         ({"outer_steps": 0}, "outer_steps must be at least 1"),
+        ({"guide": "images"}, "guide"),
+        ({"guide_weight": 0.0}, "guide_weight must be positive"),
         ({"lr": float("nan")}, "lr must be positive and finite"),
         ({"points_per_step": -1}, "must not be negative"),
         ({"threads": 0}, "threads must be at least 1"),
@@ -354,7 +376,62 @@ def test_an_image_that_cannot_be_read_is_replaced_by_the_next():
     images = open_images(Broken(), spec, seed=0, num_points=0)
     assert images.num_held_out == 6
     drawn = images.draw(0, 0, 2, 16)[1].flatten(0, 1)
+    positions = [at for row in images.items.draw_positions(0, 0, 2, 16) for at in row]
+    for image, position in zip(drawn, positions, strict=True):
+        assert torch.equal(image, source.load(position).values)
+    for image, position in zip(images.items.held_out, images.items.held_out_at, strict=True):
+        assert torch.equal(image, source.load(position).values)
     readable = torch.stack([source.load(index).values for index in range(0, 60, 2)])
     assert all(bool((readable == image).all(dim=(1, 2)).any()) for image in drawn)
     # an image of the next start, or of another step, is another draw
     assert not torch.equal(images.draw(0, 1, 2, 16)[1].flatten(0, 1), drawn)
+
+
+def write_fashion(root: Path, labels: dict[str, np.ndarray]) -> None:
+    """A small Fashion-MNIST folder: one image for each label of both files."""
+    folder = root / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part, classes in labels.items():
+        shape = np.array([len(classes), 28, 28], dtype=">i4").tobytes()
+        pixels = np.arange(len(classes) * 784, dtype=np.uint32) * 2654435761 >> 24
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            bytes([0, 0, 8, 3]) + shape + pixels.astype(np.uint8).tobytes()
+        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
+            bytes([0, 0, 8, 1]) + shape[:4] + classes.astype(np.uint8).tobytes()
+        )
+
+
+def test_labels_guide_a_start_and_those_of_validation_and_test_cannot_reach_it(tmp_path):
+    """Validation images are the last twelfth of the train file, so their labels lie in it, too."""
+    classes = np.arange(60) % 10
+    val, test = classes.copy(), {"train": classes, "t10k": np.arange(10)}
+    val[-5:] = 0
+    train = np.roll(classes, 1)
+    cases = {"as is": test, "others": {"train": val, "t10k": test["t10k"][::-1]}}
+    cases["train"] = test | {"train": train}
+
+    def run(name: str, **changes) -> LearnedStart:
+        source = SourceConfig(name="fashion-mnist", data=str(tmp_path / name))
+        out = tmp_path / f"{name} {len(changes)}"
+        return learned(out, source=source, outer_steps=2, views=1, **changes)
+
+    for name, labels in cases.items():
+        write_fashion(tmp_path / name, labels)
+    guided = {name: run(name, guide="labels") for name in cases}
+    assert guided["as is"].sha256 == guided["others"].sha256 != guided["train"].sha256
+    assert {start.facts["guide"] for start in guided.values()} == {"labels"}
+    # without a guide no label moves a weight, and the PSNR of both kinds is that of the images
+    plain = run("as is")
+    assert torch.equal(plain.params.flat(), run("train").params.flat())
+    assert not torch.equal(plain.params.flat(), guided["as is"].params.flat())
+    found = guided["as is"].facts["psnr_db"]
+    assert found == pytest.approx(plain.facts["psnr_db"], abs=1.0)
+
+
+def test_a_guide_needs_labels(tmp_path):
+    Image.fromarray(np.full((4, 4), 100, dtype=np.uint8)).save(tmp_path / "one.png")
+    Image.fromarray(np.full((4, 4), 90, dtype=np.uint8)).save(tmp_path / "two.png")
+    pictures = SourceConfig(name="image-folder", data=str(tmp_path))
+    with pytest.raises(ValueError, match=r"needs a label for every training item; .* lacks 2"):
+        learn_start(config(tmp_path, source=pictures, guide="labels"))
