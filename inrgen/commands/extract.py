@@ -39,7 +39,10 @@ class ExtractConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtractSummary(Summary):
-    """Summary of an extraction: the mesh, its row, and the coordinates it is in."""
+    """Summary of an extraction: the mesh, its row, and the coordinates it is in.
+
+    largest_share is the largest connected piece's share of the surface's area, 0 to 1.
+    """
 
     out: str
     item_id: str
@@ -47,12 +50,18 @@ class ExtractSummary(Summary):
     num_vertices: int
     num_faces: int
     coordinates: str
+    num_pieces: int
+    largest_share: float
 
     def text(self) -> str:
         """A short summary for people."""
+        # Without the source's mesh nothing tells crumbs from bodies of the shape.
+        pieces = "in one piece"
+        if self.num_pieces > 1:
+            pieces = f"{self.num_pieces} pieces, the largest with {self.largest_share:.1%} of area"
         return (
             f"{self.out}: {self.num_faces:,} faces of {self.item_id}, view {self.view}, "
-            f"in {self.coordinates}"
+            f"in {self.coordinates}; {pieces}"
         )
 
 
@@ -67,6 +76,7 @@ def extract(config: ExtractConfig) -> ExtractSummary:
     # A command line's help must not wait for torch and trimesh.
     import trimesh
 
+    from inrgen.fit.crumbs import area_of_pieces
     from inrgen.fit.surface import extract_surface
     from inrgen.store.reader import open_store
 
@@ -77,6 +87,7 @@ def extract(config: ExtractConfig) -> ExtractSummary:
     made = trimesh.Trimesh(vertices=mesh.vertices, faces=mesh.faces, process=False)
     with out.open("wb") as file:
         made.export(file, file_type=out.suffix.lower()[1:])
+    areas = area_of_pieces(mesh)
     file_coordinates = "the coordinates of its file"
     return ExtractSummary(
         out=str(out),
@@ -85,4 +96,6 @@ def extract(config: ExtractConfig) -> ExtractSummary:
         num_vertices=len(mesh.vertices),
         num_faces=len(mesh.faces),
         coordinates=file_coordinates if found.in_file_coordinates else "the INR's coordinates",
+        num_pieces=len(areas),
+        largest_share=float(areas[0] / areas.sum()),
     )

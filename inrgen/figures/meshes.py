@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from inrgen.figures.solids import Camera, draw_solid
 from inrgen.figures.style import INK, set_heading
-from inrgen.fit.surface import grid_values, signed_field, zero_set
+from inrgen.fit.crumbs import find_crumbs
+from inrgen.fit.surface import grid_step, grid_values, signed_field, zero_set
 from inrgen.sources.base import BadSignal, Source
 from inrgen.sources.mesh import Mesh
 from inrgen.store.queries import read_usable_records
@@ -51,11 +52,12 @@ def _title(record: dict, up: str) -> str:
     return f"{name}\nview {record['view']}, {up} up"
 
 
-def _caption(record: dict) -> str:
+def _caption(record: dict, crumbs: str) -> str:
+    """IoU, Chamfer distance and crumbs, as far as they are known."""
     parts = [] if math.isnan(record["iou"]) else [f"IoU {record['iou']:.3f}"]
     if not math.isnan(record["chamfer"]):
         parts.append(f"Chamfer {100 * record['chamfer']:.2f} %")
-    return ", ".join(parts)
+    return "\n".join(filter(None, [", ".join(parts), crumbs]))
 
 
 def _original(source: Source | None, index: int | None) -> Mesh | None:
@@ -91,13 +93,18 @@ def solid_pairs(
     for row, record in zip(rows, records, strict=True):
         # Row by row: a grid of 96^3 points takes megabytes for each INR.
         values = grid_values(spec, store.read([row]), resolution)
+        found = zero_set(spec, signed_field(spec, values))
+        original = _original(source, places.get(record["item_id"]))
+        crumbs = ""
+        if found is not None and original is not None:
+            crumbs = find_crumbs(found, original, grid_step(spec, values)).text()
         axis = up_axis(record["item_id"], up)
         pairs.append(
             SolidPair(
-                original=_original(source, places.get(record["item_id"])),
-                reconstruction=zero_set(spec, signed_field(spec, values)),
+                original=original,
+                reconstruction=found,
                 title=_title(record, axis),
-                caption=_caption(record),
+                caption=_caption(record, crumbs),
                 up=_AXES[axis],
             )
         )
@@ -118,7 +125,7 @@ def solids_figure(pairs: Sequence[SolidPair], heading: str = "") -> Figure:
             else:
                 draw_solid(axes, mesh, Camera(up=pair.up))
         column[0].set_title(pair.title, fontsize=9, color=INK)
-        column[1].set_title(pair.caption, fontsize=8, color=INK, y=-0.06)
+        column[1].set_title(pair.caption, fontsize=8, color=INK, y=-0.1)
     for axes, name in zip(panels[:, 0], ("mesh", "INR"), strict=True):
         axes.text(-0.04, 0.5, name, rotation=90, transform=axes.transAxes, ha="right", va="center")
     if heading:

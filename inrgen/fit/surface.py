@@ -66,11 +66,12 @@ def signed_field(spec: InrSpec, values: Float[np.ndarray, "r r r"]) -> Float[np.
     if spec.value_kind == "occupancy":
         return 0.5 - values
     if spec.value_kind == "unsigned_distance":
-        return values - _grid_step(spec, values)
+        return values - grid_step(spec, values)
     return values
 
 
-def _grid_step(spec: InrSpec, values: Float[np.ndarray, "r r r"]) -> float:
+def grid_step(spec: InrSpec, values: Float[np.ndarray, "r r r"]) -> float:
+    """Distance between neighbours on a cubic grid of values, in coordinate units."""
     return (spec.coord_range[1] - spec.coord_range[0]) / (values.shape[0] - 1)
 
 
@@ -83,7 +84,7 @@ def zero_set(spec: InrSpec, field: Float[np.ndarray, "r r r"]) -> Mesh | None:
     # marching_cubes raises for a field without a crossing.
     if not (field.min() < 0 < field.max()):
         return None
-    step = _grid_step(spec, field)
+    step = grid_step(spec, field)
     vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(step,) * 3, method="lewiner")
     low = spec.coord_range[0]
     return Mesh(vertices=vertices.astype(np.float64) + low, faces=faces.astype(np.int64))

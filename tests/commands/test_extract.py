@@ -48,6 +48,11 @@ def test_the_surface_lies_where_the_mesh_lay(store, rows, tmp_path, suffix):
     assert np.median(np.abs(radii - 5.0)) < 0.05
     assert summary.document()["view"] == 0
     assert "coordinates of its file" in summary.text()
+    # A fit as short as this leaves crumbs.
+    areas = sorted(part.area for part in mesh.split(only_watertight=False))
+    assert summary.num_pieces == len(areas) > 1
+    assert summary.largest_share == pytest.approx(areas[-1] / sum(areas), rel=1e-3)
+    assert f"{summary.num_pieces} pieces, the largest with" in summary.text()
 
 
 def test_placed_keeps_the_coordinates_of_the_inr(store, rows, tmp_path):
