@@ -79,6 +79,8 @@ VERBS = (
          help="Measure how far apart views and items are, before and after alignment."),
     Verb("card", "inrgen.commands.card", "CardConfig", "card",
          help="Write a data card for the Hugging Face hub, and a Croissant record."),
+    Verb("push", "inrgen.commands.push", "PushConfig", "push",
+         help="Publish a store, with its card, as a data set on the Hugging Face hub."),
     Verb("export", "inrgen.commands.export", "ExportConfig", "export", resumable=True,
          help="Write a store in the files that other people's code reads."),
     Verb("import", "inrgen.commands.import_", "ImportConfig", "import_store", resumable=True,

@@ -6,5 +6,7 @@ from .conventions import ExportOptions as ExportOptions
 from .conventions import FormatName as FormatName
 from .export_plan import plan_export as plan_export
 from .export_run import run_export as run_export
+from .hub import PushSummary as PushSummary
+from .hub import push_store as push_store
 from .import_plan import plan_import as plan_import
 from .import_run import run_import as run_import

@@ -18,7 +18,7 @@ from inrgen.loaders.order import Share
 from inrgen.loaders.prefetch import read_ahead
 from inrgen.loaders.state import NextPass, Position, check_state, make_state, this_worker
 from inrgen.store.files.cache import ShardCache
-from inrgen.store.files.location import is_remote
+from inrgen.store.files.location import is_bucket
 from inrgen.store.statistics import read_statistics
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
@@ -211,9 +211,9 @@ class StreamLoader(IterableDataset[Batch]):
 
 
 def _make_gatherer(index: LoaderIndex, config: LoaderConfig) -> Gatherer:
-    """Map the shards of every store; those on a server pass through the cache."""
-    remote = any(is_remote(store.path) for store in index.stores)
-    # Local shards are mapped where they are, without a copy.
+    """Map the shards of every store; those in a bucket pass through the cache."""
+    remote = any(is_bucket(store.path) for store in index.stores)
+    # Local shards are mapped where they are; the hub's own library keeps a copy of its files.
     cache = ShardCache(config.cache_dir, config.cache_bytes) if remote else None
     readers = [
         store.open_rows(spec_id, cache)

@@ -24,6 +24,7 @@ from inrgen.store.digests import digest_parts
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.files.local import LocalFiles
+from inrgen.store.files.location import is_bucket
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import FileIdentity, Files
 from inrgen.store.fragment import BlockFacts, open_fragment
@@ -393,6 +394,9 @@ def open_source(shards: SpecShards, cache: ShardCache | None = None) -> ShardSou
     files = open_files(shards.location)
     if isinstance(files, LocalFiles):
         return LocalShards(files, shards)
+    if not is_bucket(shards.location):
+        # The hub's own library keeps a copy of each file, so a cache would be a second one.
+        return DirectShards(files, shards)
     # already imported by open_files here, and never for a folder
     from inrgen.store.files.s3 import ObjectFiles
 

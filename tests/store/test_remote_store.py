@@ -7,7 +7,7 @@ import pytest
 import zarr
 from zarr.storage import ObjectStore
 
-from inrgen.store.files.location import make_absolute, make_relative, parse_bucket, resolve_relative
+from inrgen.store.files.location import make_absolute, make_relative, parse_url, resolve_relative
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3_client import make_client
 from inrgen.store.layout import LOCK, fragment_key, shard_key
@@ -36,7 +36,7 @@ def test_it_holds_the_same_bytes(small_sample, url, tmp_path):
 
 
 def test_zarr_alone_reads_it(small_sample, url):
-    client = make_client(parse_bucket(url), writes=False)
+    client = make_client(parse_url(url), writes=False)
     root = zarr.open_group(ObjectStore(client, read_only=True), mode="r")
     np.testing.assert_array_equal(root[f"{small_sample.spec_id}/params"][:], small_sample.flat)
 
@@ -68,8 +68,8 @@ def test_another_store_is_refused_and_a_foreign_prefix_too(small_sample, url, bu
 @pytest.mark.parametrize(
     ("location", "what"),
     [
-        ("s3://bucket", "a store is a folder or s3://BUCKET/PREFIX"),
-        ("https://host/store", "a store is a folder or s3://BUCKET/PREFIX"),
+        ("s3://bucket", "a store is a folder, s3://BUCKET/PREFIX"),
+        ("https://host/store", "a store is a folder, s3://BUCKET/PREFIX"),
         ("s3://key:secret@bucket/x", "must hold no credentials"),
         ("s3://bucket/x?secret_access_key=k", "may set endpoint, region, anonymous; got secret"),
         ("s3://bucket/x?anonymous=perhaps", "anonymous must be true or false"),

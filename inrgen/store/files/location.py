@@ -1,9 +1,13 @@
 """Locations of stores, as text that means the same in every process.
 
-A store lies in a folder, or below a prefix of a bucket on a server that speaks S3:
+A store lies in a folder, below a prefix of a bucket on a server that speaks S3:
 
     s3://BUCKET/PREFIX
     s3://BUCKET/PREFIX?endpoint=http://HOST:PORT&region=REGION&anonymous=true
+
+or, to be read, in a data set of the Hugging Face hub:
+
+    hf://datasets/USER/NAME[@REVISION][/FOLDER]
 
 obstore takes everything that the text leaves out, and every secret, from the standard variables
 (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN) or from
@@ -12,12 +16,16 @@ is printed, recorded in derived stores and sent to workers.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 Location = str | Path
 
+# Names as the hub allows them; a name of dots alone would leave its folder.
+_NAME = r"(?!\.+(?:/|@|$))[\w.-]+"
+_HUB = re.compile(rf"hf://datasets/({_NAME}/{_NAME})(?:@([\w.-]+))?((?:/{_NAME})*/?)", re.ASCII)
 _OPTIONS = ("endpoint", "region", "anonymous")
 
 
@@ -36,22 +44,47 @@ class Bucket:
     anonymous: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubDataset:
+    """A folder of a data set on the Hugging Face hub.
+
+    Attributes:
+        repo_id: USER/NAME.
+        revision: a branch, a tag or a commit; None for the main branch.
+        prefix: the folder; "" for the whole data set.
+    """
+
+    repo_id: str
+    revision: str | None = None
+    prefix: str = ""
+
+
 def is_remote(location: Location) -> bool:
     """Tell whether a location is a URL. Raises ValueError for a URL that was made a Path."""
     # Path("s3://bucket") becomes s3:/bucket, which would make a local folder
-    if isinstance(location, Path) and location.parts[:1] == ("s3:",):
+    if isinstance(location, Path) and location.parts[:1] in (("s3:",), ("hf:",)):
         raise ValueError(
             f"the URL of a store must be text, since Path drops slashes; got {location!r}"
         )
     return "://" in str(location)
 
 
-def parse_bucket(location: Location) -> Bucket:
+def is_bucket(location: Location) -> bool:
+    """Tell whether a location is in a bucket, where every reading is a download."""
+    return is_remote(location) and isinstance(parse_url(location), Bucket)
+
+
+def parse_url(location: Location) -> Bucket | HubDataset:
     """Parse the URL of a store. Raises ValueError for any other URL."""
-    parts = urlsplit(str(location))
+    text = str(location)
+    if (found := _HUB.fullmatch(text)) is not None:
+        repo_id, revision, prefix = found.groups()
+        return HubDataset(repo_id=repo_id, revision=revision, prefix=(prefix or "").strip("/"))
+    parts = urlsplit(text)
     if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
         raise ValueError(
-            f"a store is a folder or s3://BUCKET/PREFIX[?endpoint=URL&region=R]; got {location}"
+            "a store is a folder, s3://BUCKET/PREFIX[?endpoint=URL&region=R], or "
+            f"hf://datasets/USER/NAME[@REVISION][/FOLDER]; got {location}"
         )
     # the text is printed and recorded, so a secret in it would spread
     if "@" in parts.netloc:
@@ -84,7 +117,7 @@ def make_absolute(location: Location) -> str:
     """
     if not is_remote(location):
         return str(Path(location).absolute())
-    parse_bucket(location)
+    parse_url(location)
     return str(location)
 
 

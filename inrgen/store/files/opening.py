@@ -1,9 +1,9 @@
-"""Open the files of a store: in a local folder, or below a prefix of a bucket."""
+"""Open the files of a store: in a local folder, in a bucket, or on the Hugging Face hub."""
 
 from pathlib import Path
 
 from inrgen.store.files.local import LocalFiles
-from inrgen.store.files.location import Location, is_remote, parse_bucket
+from inrgen.store.files.location import HubDataset, Location, is_remote, parse_url
 from inrgen.store.files.protocol import Files
 
 
@@ -15,10 +15,15 @@ def open_files(location: Location) -> Files:
         NotADirectoryError: the location is a file.
     """
     if is_remote(location):
-        # obstore is slow to import, and most stores are folders
+        parsed = parse_url(location)
+        # obstore and huggingface_hub are slow to import, and most stores are folders
+        if isinstance(parsed, HubDataset):
+            from inrgen.store.files.hub import HubFiles
+
+            return HubFiles(str(location), parsed)
         from inrgen.store.files.s3 import ObjectFiles
 
-        return ObjectFiles(str(location), parse_bucket(location))
+        return ObjectFiles(str(location), parsed)
     root = Path(location).absolute()
     if root.exists() and not root.is_dir():
         raise NotADirectoryError(f"a store is a folder, and {location} is a file")

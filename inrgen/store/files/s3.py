@@ -11,17 +11,15 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import obstore
-import pyarrow as pa
 import pyarrow.fs
 from jaxtyping import UInt8
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-from inrgen.store.digests import read_self_checksum
-from inrgen.store.errors import DamagedStore
+from inrgen.store.files.arrow_reader import arrow_reader
 from inrgen.store.files.lease import Lease
 from inrgen.store.files.location import Bucket
 from inrgen.store.files.protocol import Bytes, FileIdentity
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
 # Transfers of one object that may all differ before the transfer counts as broken.
 _MAX_TRANSFERS = 4
-# Fetches of a file with a wrong self-checksum; one damaged in transit is whole the next time.
-_MAX_FETCHES = 2
 # Objects that one reader keeps in memory.
 _MAX_MAPS = 8
 
@@ -203,7 +199,7 @@ class ObjectFiles:
         return False
 
     def arrow(self) -> pyarrow.fs.FileSystem:
-        return pyarrow.fs.PyFileSystem(_ArrowHandler(self))
+        return arrow_reader(self)
 
     def _check_lease(self) -> None:
         if self._lease is not None:
@@ -211,53 +207,3 @@ class ObjectFiles:
 
     def _name(self, key: str) -> str:
         return f"{self._location.partition('?')[0]}/{key}"
-
-
-class _ArrowHandler(pyarrow.fs.FileSystemHandler):
-    """Read-only access for pyarrow, which gets whole files with verified self-checksums."""
-
-    def __init__(self, files: ObjectFiles) -> None:
-        self._files = files
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ArrowHandler) and other._files.location == self._files.location
-
-    def __hash__(self) -> int:
-        return hash(self._files.location)
-
-    def get_type_name(self) -> str:
-        return "inrgen-objects"
-
-    def normalize_path(self, path: str) -> str:
-        return path
-
-    def get_file_info(self, paths: list[str]) -> list[pyarrow.fs.FileInfo]:
-        found = [(path, self._files.size_bytes(path)) for path in paths]
-        kinds = pyarrow.fs.FileType
-        return [
-            pyarrow.fs.FileInfo(path, kinds.NotFound)
-            if size is None
-            else pyarrow.fs.FileInfo(path, kinds.File, size=size)
-            for path, size in found
-        ]
-
-    def open_input_file(self, path: str) -> pa.NativeFile:
-        # Parts would be fewer bytes, but the footer of a Parquet file has no checksum, and a wrong
-        # footer can drop rows silently. The largest files are index files of 1,000 blocks.
-        for _ in range(_MAX_FETCHES):
-            data = self._files.read(path)
-            if read_self_checksum(data) is not None:
-                return pa.BufferReader(data)
-        raise DamagedStore(
-            f"{self._files.location} is damaged: {path} does not match its self-checksum", key=path
-        )
-
-    def open_input_stream(self, path: str) -> pa.NativeFile:
-        return self.open_input_file(path)
-
-    def _refuse(self, *arguments: Any, **named: Any) -> Any:
-        raise NotImplementedError("pyarrow only reads the files of a store")
-
-    get_file_info_selector = _refuse
-    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
-    delete_file = move = copy_file = open_output_stream = open_append_stream = _refuse
