@@ -1,15 +1,15 @@
 """Motions of signals, which change the first layer only, and coordinates of regular grids.
 
 Coordinates follow the spec's convention (order, range, centre). Every function says in which
-direction the signal moves; the published code (arXiv 2402.04081) moves the coordinates instead, in
-the opposite direction.
+direction the signal moves; the published code (arXiv 2402.04081) translates and scales the
+coordinates instead, in the opposite direction.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core.params import Params
@@ -83,7 +83,7 @@ def _about(
 
 
 def translation(spec: InrSpec, offset: Float[Tensor, "b d_in"]) -> Motion:
-    """Move the signal by t = offset: g(x) = f(x - t), b_0 <- b_0 - W_0 t. (Published: f(x + t).)"""
+    """Move the signal by t = offset: g(x) = f(x - t), b_0 <- b_0 - W_0 t."""
     _check_coords(spec, "offset", offset)
     eye = torch.eye(spec.d_in, dtype=offset.dtype, device=offset.device)
     return _pull(spec, eye.repeat(len(offset), 1, 1), -offset)
@@ -96,7 +96,7 @@ def rotation(
 ) -> Motion:
     """Rotate the signal by R about a point: g(x) = f(R^T (x - c) + c), so W_0 <- W_0 R^T.
 
-    (Published: f(R x), about the origin.)
+    (Published: the same, about the origin.)
 
     Args:
         matrix: R of each INR.
@@ -174,6 +174,25 @@ def apply(params: Params, motion: Motion) -> Params:
     weights[-1] = scale[:, None, None] * weights[-1]
     biases[-1] = scale[:, None] * biases[-1] + (scale[:, None] - 1.0) * motion.output_offset
     return Params(weights=tuple(weights), biases=tuple(biases))
+
+
+def push_offset(
+    params: Params, offset: Float[Tensor, "b d_in"], layer: Int[Tensor, " b"]
+) -> Params:
+    """Add the image of an offset to one layer's bias: b_l <- b_l + W_l ... W_0 t.
+
+    For layer 0 it moves the signal by -t: g(x) = f(x + t). For deeper layers it is no motion,
+    because the sines in between are left out. Published code translates so (arXiv 2402.04081).
+
+    Args:
+        offset: t of each INR, in coordinate units.
+        layer: l of each INR.
+    """
+    image, biases = offset.to(params.dtype), list(params.biases)
+    for l, weight in enumerate(params.weights):
+        image = _times(weight, image[:, :, None])[:, :, 0]
+        biases[l] = torch.where((layer == l)[:, None], biases[l] + image, biases[l])
+    return Params(weights=params.weights, biases=tuple(biases))
 
 
 def compose(second: Motion, first: Motion) -> Motion:

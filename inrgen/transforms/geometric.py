@@ -1,8 +1,8 @@
 """Random motions of the signal, drawn for each INR; defaults are the published ones.
 
-Distances are in coordinate units, and points follow the spec's convention. published=True takes
-the parametrisation of the published code (arXiv 2402.04081): f(x + t), f(R x) and f(s x), about
-the origin, which moves the signal the other way.
+Distances are in coordinate units, and points follow the spec's convention. published=True does what
+the published code (arXiv 2402.04081) does: it rotates about the origin, shrinks where we enlarge,
+and translates at a layer that it draws, which moves the signal for the first layer alone.
 """
 
 import math
@@ -31,29 +31,54 @@ def _uniform(
     return rng.uniform(keys, shape, low, high, torch.float64)
 
 
+def _check_one_form(published: bool, is_reversed: bool) -> None:
+    if published and is_reversed:
+        raise ValueError("published and reversed are two forms; got both")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushedOffset:
+    """Draw of a published translation: an offset t, and the layer that receives its image."""
+
+    offset: Float[Tensor, "b d_in"]
+    layer: Int[Tensor, " b"]
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Translate:
-    """Move the signal by t: g(x) = f(x - t). Published: g(x) = f(x + t), which moves it by -t.
+    """Move the signal by t: g(x) = f(x - t).
+
+    Published: draw one of the hidden layers, and add W_l ... W_0 t to its bias. That is
+    g(x) = f(x + t) for the first layer, and no translation for others.
 
     Attributes:
-        bound: each coordinate of t is uniform in +-bound, so both forms have one distribution.
+        bound: each coordinate of t is uniform in +-bound.
         published: take the published form.
+        reversed: take g(x) = f(x + t), which has the same distribution. Earlier versions called
+            this form published.
     """
 
     bound: float = 0.25
     published: bool = False
+    reversed: bool = False
 
     def __post_init__(self) -> None:
         if not self.bound >= 0:
             raise ValueError(f"bound must not be negative; got {self.bound}")
+        _check_one_form(self.published, self.reversed)
 
-    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Motion:
-        # Negated rather than drawn again: the range is symmetric, and both forms share a draw.
+    def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> "Motion | PushedOffset":
         offset = _uniform(keys, (spec.d_in,), -self.bound, self.bound)
-        return geometry.translation(spec, -offset if self.published else offset)
+        if self.published:
+            layer = rng.integers(rng.fold(keys, 1), (), 0, spec.num_hidden)
+            return PushedOffset(offset=offset, layer=layer)
+        # Negated rather than drawn again: the range is symmetric, and both forms share a draw.
+        return geometry.translation(spec, -offset if self.reversed else offset)
 
-    def apply(self, params: Params, draw: Motion) -> Params:
+    def apply(self, params: Params, draw: "Motion | PushedOffset") -> Params:
+        if isinstance(draw, PushedOffset):
+            return geometry.push_offset(params, draw.offset, draw.layer)
         return geometry.apply(params, draw)
 
 
@@ -62,7 +87,7 @@ class Translate:
 class Rotate:
     """Turn the signal by R about the spec's centre: g(x) = f(R^T (x - c) + c); 2-D and 3-D.
 
-    Published: g(x) = f(R x), which turns the signal by R^T about the origin.
+    Published: the same about the origin, in 2-D.
 
     Attributes:
         bound_deg: the angle is uniform in +-bound_deg; in 3-D the axis is uniform on the sphere.
@@ -70,17 +95,21 @@ class Rotate:
             (Haar) and ignores the bound; "x", "y" and "z" turn about that axis, as ModelNet work
             does about the up axis.
         published: take the published form.
+        reversed: take g(x) = f(R x), which turns the signal by R^T about the origin. Earlier
+            versions called this form published.
     """
 
     bound_deg: float = 30.0
     around: Axis = "any"
     published: bool = False
+    reversed: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.bound_deg <= 180:
             raise ValueError(f"bound_deg must lie in [0, 180]; got {self.bound_deg}")
         if self.around not in get_args(Axis):
             raise ValueError(f"around must be one of {get_args(Axis)}; got {self.around!r}")
+        _check_one_form(self.published, self.reversed)
 
     def _turn_3d(
         self, keys: Int[Tensor, " b"], angle_rad: Float[Tensor, " b"]
@@ -109,8 +138,9 @@ class Rotate:
                 f"rotation needs 2 or 3 coordinates, and 3 for around={self.around!r}; "
                 f"got {spec.d_in}"
             )
-        if self.published:
-            return geometry.rotation(spec, matrix.mT, about=(0.0,) * spec.d_in)
+        if self.published or self.reversed:
+            turn = matrix.mT if self.reversed else matrix
+            return geometry.rotation(spec, turn, about=(0.0,) * spec.d_in)
         return geometry.rotation(spec, matrix)
 
     def apply(self, params: Params, draw: Motion) -> Params:

@@ -54,6 +54,8 @@ PUBLISHED = (
 ALIASES = {"negation": "siren-negation", "bias": "siren-bias", "noise": "gaussian-noise"}
 
 _KIND = "transform"
+# Records of the published forms that earlier versions took to be reversed are true; see Link.
+_AS_CODED = 2
 _EXACT = (Permute, RandomSymmetry, ReluScale, SirenBias, SirenNegation)
 
 
@@ -80,8 +82,15 @@ class Link:
     chance: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values with every field written out, so that stores survive changed defaults."""
+        """Plain values with every field written out, so that stores survive changed defaults.
+
+        Earlier versions recorded the reversed forms of motions as published: true. They are still
+        recorded so, and the published forms as published: 2.
+        """
         fields: dict[str, Any] = dataclasses.asdict(self.transform)  # pyright: ignore
+        if "reversed" in fields:
+            as_coded = _AS_CODED if fields["published"] else False
+            fields["published"] = fields.pop("reversed") or as_coded
         return {"name": self.name, "chance": self.chance, "fields": fields}
 
 
@@ -121,6 +130,9 @@ def read_links(recorded: Sequence[dict[str, Any]]) -> tuple[Link, ...]:
         for key in one["fields"]:
             check_name(key, field_types(transform), f"{_KIND} {one['name']}: field")
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in one["fields"].items()}
+        if "reversed" in field_types(transform):
+            form = values.get("published", False)
+            values |= {"reversed": form is True, "published": form == _AS_CODED}
         changed = _changed(transform, values)
         links.append(Link(name=one["name"], transform=changed, chance=one["chance"]))
     return tuple(links)

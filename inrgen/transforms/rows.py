@@ -17,7 +17,6 @@ from inrgen.kernels import has_numba
 from inrgen.transforms.base import Transform, draw_rows
 from inrgen.transforms.chain import Chain, ChainDraw
 from inrgen.transforms.exact import SirenNegation
-from inrgen.transforms.geometric import Affine, Reflect, Rotate, Scale, Translate
 from inrgen.transforms.noisy import GaussianNoise
 
 
@@ -61,7 +60,7 @@ def bind(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTransform:
         return _bind_negation(spec, draw.signs)
     if has_numba() and isinstance(transform, GaussianNoise):
         return _bind_noise(spec, draw, transform.scale)
-    if has_numba() and isinstance(transform, Affine | Reflect | Rotate | Scale | Translate):
+    if has_numba() and isinstance(draw, Motion):
         return _bind_motion(spec, draw)
     return _bind_apply(transform, spec, draw)
 

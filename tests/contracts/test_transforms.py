@@ -44,9 +44,10 @@ EXACT = [
 ]
 MOTIONS = [
     (PLANE, Translate()),
-    (PLANE, Translate(published=True)),
+    (PLANE, Translate(reversed=True)),
     (PLANE, Rotate()),
     (PLANE, Rotate(published=True)),
+    (PLANE, Rotate(reversed=True)),
     (SOLID, Rotate(bound_deg=90)),
     (SOLID, Rotate(around="uniform")),
     (SOLID, Rotate(around="z", bound_deg=180)),
@@ -61,6 +62,7 @@ MOTIONS = [
     (SOLID, Affine()),
 ]
 OTHERS = [
+    (PLANE, Translate(published=True)),
     (PLANE, GaussianNoise()),
     (PLANE, Dropout()),
     (SOLID, Dropout(rescale=False)),

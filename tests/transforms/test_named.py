@@ -43,6 +43,20 @@ def test_a_recorded_chain_is_the_same_chain(text):
     assert read_links(json.loads(json.dumps([link.to_dict() for link in links]))) == links
 
 
+@pytest.mark.parametrize("name", ["rotation", "translate"])
+def test_a_published_form_of_an_earlier_version_is_read_as_it_was(name):
+    (plain,) = parse_links(name)
+    recorded = plain.to_dict()
+    assert "reversed" not in recorded["fields"], "records of this form stay as they were"
+    (published,) = parse_links(name, published=True)
+    assert published.to_dict()["fields"]["published"] == 2
+    assert read_links([published.to_dict()]) == (published,)
+    recorded["fields"]["published"] = True
+    (earlier,) = read_links([recorded])
+    assert earlier == parse_links(f"{name}:reversed=true")[0]
+    assert earlier.to_dict() == recorded
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

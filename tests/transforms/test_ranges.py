@@ -10,6 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from inrgen.core import rng
+from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.exact import Permute, ReluScale, SirenBias, SirenNegation
@@ -33,8 +34,29 @@ def test_translations_and_scales_fill_their_range():
     published = Scale(published=True).draw(SPEC, KEYS)
     assert_close(published.matrix[:, 0, 0], factor)  # f(s x)
     assert_close(published.shift, torch.zeros_like(published.shift))  # about the origin
-    plus = Translate(published=True).draw(SPEC, KEYS).shift
+    plus = Translate(reversed=True).draw(SPEC, KEYS).shift
     assert_close(plus, -shift)  # f(x + t) against f(x - t)
+
+
+def test_published_motions_are_the_published_code_line_by_line():
+    params = Params.from_flat(SPEC, rng.normal(KEYS, (SPEC.num_params,), torch.float64))
+    # The published layout is (b, in, out, 1).
+    first, second, _ = (w.mT[..., None] for w in params.weights)
+    rotated = Rotate(published=True).draw(SPEC, KEYS)
+    turn = rotated.matrix.mT  # ours is f(M x + v) with M = R^T
+    assert_close(turn[:, 0, 1], -turn[:, 1, 0])
+    moved = Rotate(published=True).apply(params, rotated)
+    assert_close(moved.weights[0].mT[..., None], torch.einsum("bij,bjkc->bikc", turn, first))
+    assert torch.equal(moved.biases[0], params.biases[0])
+    draw = Translate(published=True).draw(SPEC, KEYS)
+    assert 900 < int(draw.layer.sum()) < 1100  # half of the draws choose the second layer
+    moved = Translate(published=True).apply(params, draw)
+    pushed = torch.einsum("bic,bijc->bjc", draw.offset[..., None], first)
+    deep = torch.einsum("bic,bijc->bjc", pushed, second)
+    for layer, image in enumerate((pushed, deep)):
+        added = torch.where((draw.layer == layer)[:, None], image[..., 0], 0.0)
+        assert_close(moved.biases[layer], params.biases[layer] + added)
+    assert torch.equal(moved.biases[2], params.biases[2])
 
 
 @pytest.mark.parametrize(
@@ -57,9 +79,11 @@ def test_rotations_fill_their_range():
     angle = torch.rad2deg(torch.atan2(matrix[:, 1, 0], matrix[:, 0, 0]))
     assert 29 < float(angle.abs().max()) <= 30
     assert abs(float(angle.mean())) < 2
-    published = Rotate(published=True).draw(SPEC, KEYS)
-    assert_close(published.matrix, matrix)  # f(R x)
-    assert_close(published.shift, torch.zeros_like(published.shift))
+    back = Rotate(reversed=True).draw(SPEC, KEYS)
+    assert_close(back.matrix, matrix)  # f(R x)
+    assert_close(back.shift, torch.zeros_like(back.shift))
+    with pytest.raises(ValueError, match="published and reversed are two forms; got both"):
+        Rotate(published=True, reversed=True)
     traces = Rotate(bound_deg=20).draw(SOLID, KEYS).matrix.diagonal(dim1=1, dim2=2).sum(1)
     turned = torch.rad2deg(torch.acos(((traces - 1) / 2).clamp(-1, 1)))
     assert 19 < float(turned.max()) <= 20.001

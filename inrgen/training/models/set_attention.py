@@ -233,7 +233,7 @@ class SetAttention(nn.Module):
         """Queries, keys and values of a source, joined in this order for each width of heads."""
         alike, joined = self.alike[turn], self.asks[turn](x)
         if len(alike) == 1:
-            return dict.fromkeys(alike, joined)
+            return {width: joined for width in alike}
         sizes = [sum(map(self._size, routes)) for routes in alike.values()]
         parts = joined.unflatten(2, (3, -1)).split(sizes, dim=3)
         return {width: part.flatten(2) for width, part in zip(alike, parts, strict=True)}
