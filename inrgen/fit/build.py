@@ -1,5 +1,6 @@
 """Build a store, or repair one: commit the blocks that workers fit."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def build_store(config: BuildConfig) -> BuildSummary:
         OSError: the store cannot be written.
     """
     plan = plan_build(config)
+    for note in plan.notes:
+        sys.stderr.write(f"{plan.source.name}: {note}\n")
     # Workers may run in another folder.
     store, spec = make_absolute(config.out), plan.fit_plan.spec
     about = {"inrgen_version": version("inrgen")}

@@ -35,7 +35,8 @@ class BuildPlan:
     """All that decides a build's result.
 
     items_sha256 is the digest of the source's list of items, so that a build cannot resume on
-    other files. start is the learned start of recipe learned; None for all other recipes.
+    other files. start is the learned start of recipe learned; None for all other recipes. notes
+    are sentences about the source, for a person to check before any work.
     """
 
     source: SourceConfig
@@ -45,6 +46,7 @@ class BuildPlan:
     engine: str
     layout: Layout
     start: StartChoice | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -123,6 +125,7 @@ def plan_build(config: BuildConfig) -> BuildPlan:
         engine=resolve_engine(config.engine, spec, fit),
         layout=_plan_layout(len(source.items), views, source.facts),
         start=choice,
+        notes=source.facts.notes,
     )
 
 

@@ -63,6 +63,8 @@ class SourceFacts:
 
     Attributes:
         value_range: the least and greatest value that signals can have.
+        notes: sentences for a person to check before any work, such as the splits and classes that
+            were found in the names of folders.
     """
 
     name: str
@@ -70,6 +72,7 @@ class SourceFacts:
     d_in: int
     d_out: int
     value_range: tuple[float, float] = (0.0, 1.0)
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -26,6 +26,8 @@ class SourceConfig:
         split: splits to take; all is train, val and test, in this order.
         limit: take the first items of each split, at most so many; None takes all.
         channels: auto gives gray data one output and coloured data three; gray and rgb force it.
+        follow_links: read files and folders that links name outside data, as git-annex, DVC and
+            the caches of hubs lay them out; by default such links are refused.
         download: let torchvision fetch missing files into data.
         shape: settings for meshes; other sources ignore them.
     """
@@ -35,6 +37,7 @@ class SourceConfig:
     split: SplitChoice = "all"
     limit: int | None = None
     channels: Channels = "auto"
+    follow_links: bool = False
     download: bool = False
     shape: Annotated[ShapeConfig, tyro.conf.arg(name="")] = field(default_factory=ShapeConfig)
 
@@ -63,12 +66,15 @@ class SourceConfig:
 
     def identity(self) -> dict[str, Any]:
         """All settings that decide the signals; the place of the data does not."""
-        facts = {
+        facts: dict[str, Any] = {
             "name": self.name,
             "split": self.split,
             "limit": self.limit,
             "channels": self.channels,
         }
+        # Stores from before these options have no such keys.
+        if self.follow_links:
+            facts["follow_links"] = True
         if self.name in MESH_SOURCES:
             facts |= {"shape": self.shape.identity(), "reading": _MESH_READING}
         return facts

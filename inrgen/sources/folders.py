@@ -1,6 +1,7 @@
 """Files below a folder as items: their list, their ids, and which of them may be read."""
 
 import os
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,30 +15,50 @@ def _cannot_list(error: OSError) -> None:
     raise ValueError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
 
 
-def list_files(root: Path, suffixes: Collection[str], source: str) -> list[Parts]:
+def _check_link(folder: Path, root: Path, source: str, follow_links: bool) -> None:
+    """Refuse a link to a folder, or, where links are followed, one that leads in a circle."""
+    if not follow_links:
+        raise ValueError(
+            f"{folder} is a symbolic link to a folder, which {source} does not follow; put the "
+            "folder itself there, name it as data, or give --follow-links"
+        )
+    above = [parent for parent in folder.parents if parent == root or root in parent.parents]
+    if folder.resolve() in {parent.resolve() for parent in above}:
+        raise ValueError(f"{folder} is a symbolic link to a folder that holds it: a circle")
+
+
+def list_files(
+    root: Path, suffixes: Collection[str], source: str, follow_links: bool = False
+) -> tuple[list[Parts], Counter[str]]:
     """List all files below root with one of the suffixes, in order, except hidden ones.
 
-    Links to folders are refused. Followed, they could lead in circles or out of the data set;
-    skipped, they would leave items out silently.
+    Links to folders are refused, unless they are to be followed. Skipped, they would leave items
+    out silently.
 
     Args:
         suffixes: in lower case, with their dots; files may have them in upper case.
         source: the name that the user gave the source.
+
+    Returns:
+        The files, and the number of other files by suffix.
     """
-    found = []
-    for folder, subfolders, names in os.walk(root, onerror=_cannot_list):
+    found, others = [], Counter[str]()
+    walk = os.walk(root, onerror=_cannot_list, followlinks=follow_links)
+    for folder, subfolders, names in walk:
         here = Path(folder)
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
         for name in subfolders:
             if (here / name).is_symlink():
-                raise ValueError(
-                    f"{here / name} is a symbolic link to a folder, which {source} does not "
-                    "follow; put the folder itself there, or name it as data"
-                )
+                _check_link(here / name, root, source, follow_links)
         for name in names:
-            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in suffixes:
                 found.append((here / name).relative_to(root).parts)
-    return sorted(found)
+            else:
+                others[suffix or "without a suffix"] += 1
+    return sorted(found), others
 
 
 def item_id_of(parts: Parts) -> str:
@@ -45,16 +66,16 @@ def item_id_of(parts: Parts) -> str:
     return os.fsencode("/".join(parts)).decode("utf-8", "backslashreplace")
 
 
-def real_file(root: Path, parts: Parts) -> Path:
-    """Resolve a path below root, through links that stay below root.
+def real_file(root: Path, parts: Parts, follow_links: bool = False) -> Path:
+    """Resolve a path below root, through links that stay below root, or through any.
 
     Raises BadSignal if the file cannot or must not be read. Reasons name no folder, so records do
     not depend on where the data lie.
     """
     try:
         real = root.joinpath(*parts).resolve(strict=True)
-        if not real.is_relative_to(root):
-            raise BadSignal("is a symbolic link that leaves the folder")
+        if not follow_links and not real.is_relative_to(root):
+            raise BadSignal("is a symbolic link that leaves the folder (--follow-links allows it)")
         if not real.is_file():
             raise BadSignal("is not a regular file")
         if real.stat().st_size == 0:

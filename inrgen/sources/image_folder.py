@@ -7,11 +7,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.folders import Parts, item_id_of, list_files, real_file
-from inrgen.sources.items import bucket_split
+from inrgen.sources.folder_layout import choose_items, read_layout
+from inrgen.sources.folders import Parts, list_files, real_file
 from inrgen.sources.pictures import decode, is_gray, one_bad_picture, picture_signal
 
 # A fixed list, so that a folder holds the same items with every version of Pillow.
@@ -19,32 +18,21 @@ IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx .pbm .pcx .pgm .png .pnm "
     ".ppm .sgi .tga .tif .tiff .webp".split()
 )
+# Other pictures become items that are refused: passing over them would look like success.
+FOREIGN_SUFFIXES = frozenset(
+    ".arw .cr2 .cr3 .dng .eps .exr .hdr .heic .heif .jxl .nef .orf .psd .raf .rw2 .svg .xcf".split()
+)
 
 
 @contextmanager
-def _opened(root: Path, parts: Parts) -> Iterator[Image.Image]:
+def _opened(root: Path, parts: Parts, config: SourceConfig) -> Iterator[Image.Image]:
     """Open a picture and read its header. Raises BadSignal if it cannot or must not be read."""
-    real = real_file(root, parts)
+    suffix = Path(parts[-1]).suffix.lower()
+    if suffix in FOREIGN_SUFFIXES:
+        raise BadSignal(f"is a {suffix} file, which inrgen does not read")
+    real = real_file(root, parts, config.follow_links)
     with one_bad_picture(), Image.open(real) as image:
         yield image
-
-
-def _has_split_folders(root: Path, paths: list[Parts]) -> bool:
-    """Whether the top folders are splits. Raises ValueError if only some of them are."""
-    tops = {parts[0] if len(parts) > 1 else "" for parts in paths}
-    splits, others = tops & set(SPLITS), sorted(tops - set(SPLITS))
-    if splits and others:
-        stray = others[0] or "loose images"
-        raise ValueError(
-            f"{root} holds {stray} beside {', '.join(sorted(splits))}: it needs either nothing "
-            "but split folders at its top, or none of them (rename a class called train, val or "
-            "test)"
-        )
-    return bool(splits)
-
-
-def _split_of(folder: str) -> Split:
-    return next(split for split in SPLITS if split == folder)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,19 +43,20 @@ class ImageFolder:
     items: tuple[Item, ...]
     root: Path
     paths: tuple[Parts, ...]
+    config: SourceConfig
 
     def load(self, index: int) -> Signal:
         """Decode the picture of items[index] at its own size. Raises BadSignal if that fails."""
-        with _opened(self.root, self.paths[index]) as image:
+        with _opened(self.root, self.paths[index], self.config) as image:
             return picture_signal(decode(image), self.facts.d_out)
 
 
-def _native_channels(root: Path, paths: list[Parts]) -> int:
+def _native_channels(root: Path, paths: list[Parts], config: SourceConfig) -> int:
     """Return 1 if every readable picture is gray by its header, else 3."""
     first_reason, num_read = "", 0
     for parts in paths:
         try:
-            with _opened(root, parts) as image:
+            with _opened(root, parts, config) as image:
                 num_read += 1
                 if not is_gray(image):
                     return 3
@@ -81,11 +70,9 @@ def _native_channels(root: Path, paths: list[Parts]) -> int:
 def open_image_folder(config: SourceConfig) -> ImageFolder:
     """Open the pictures below a folder, ordered by id within each split.
 
-    Layouts: DIR/train|val|test/CLASS/*, DIR/CLASS/*, DIR/*, at any depth. The first folder below
-    the split names the class. Labels number the sorted names of all classes of all splits; loose
-    pictures have none. Without split folders a hash of the id decides the split. Hidden files and
-    files without an image's suffix are skipped; a picture that cannot be decoded is an item whose
-    load raises BadSignal.
+    Layouts: DIR/train|val|test/CLASS/*, DIR/CLASS/train|val|test/*, DIR/CLASS/*, DIR/*, at any
+    depth; read_layout documents the names. Hidden files and files without an image's suffix are
+    skipped; a picture that cannot be decoded is an item whose load raises BadSignal.
 
     channels "auto" looks at the headers of the pictures of all splits, so that train and test
     agree when they are built apart: one output if all are gray, else three.
@@ -96,33 +83,18 @@ def open_image_folder(config: SourceConfig) -> ImageFolder:
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}")
     root = root.resolve()
-    paths = list_files(root, IMAGE_SUFFIXES, config.name)
+    suffixes = IMAGE_SUFFIXES | FOREIGN_SUFFIXES
+    paths, left_out = list_files(root, suffixes, config.name, config.follow_links)
     if not paths:
         raise ValueError(f"{root} holds no image; those end in {' '.join(sorted(IMAGE_SUFFIXES))}")
-    depth = 1 if _has_split_folders(root, paths) else 0
-    classes = sorted({parts[depth] for parts in paths if len(parts) > depth + 1})
-    labels = {name: label for label, name in enumerate(classes)}
-    by_split: dict[Split, list[tuple[Item, Parts]]] = {split: [] for split in SPLITS}
-    for parts in paths:
-        item_id = item_id_of(parts)
-        name = parts[depth] if len(parts) > depth + 1 else ""
-        split = _split_of(parts[0]) if depth else bucket_split(item_id)
-        item = Item(
-            item_id=item_id, split=split, label=labels.get(name, -1), label_name=item_id_of((name,))
-        )
-        by_split[split].append((item, parts))
-    chosen = [
-        pair
-        for split in config.splits
-        for pair in sorted(by_split[split], key=lambda pair: pair[0].item_id)[: config.limit]
-    ]
-    native = _native_channels(root, paths) if config.channels == "auto" else 1
+    layout = read_layout(root, paths)
+    native = _native_channels(root, paths, config) if config.channels == "auto" else 1
+    items, chosen = choose_items(layout.pairs, config.splits, config.limit)
     facts = SourceFacts(
-        name=config.name, value_kind="intensity", d_in=2, d_out=config.num_outputs(native)
+        name=config.name,
+        value_kind="intensity",
+        d_in=2,
+        d_out=config.num_outputs(native),
+        notes=(layout.describe(left_out),),
     )
-    return ImageFolder(
-        facts=facts,
-        items=tuple(item for item, _ in chosen),
-        root=root,
-        paths=tuple(parts for _, parts in chosen),
-    )
+    return ImageFolder(facts=facts, items=items, root=root, paths=chosen, config=config)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,6 +14,9 @@ from jaxtyping import Int
 from inrgen.core.config import Split, hash_name
 from inrgen.sources.base import Item
 
+# Train items of a class that make one of them available for another split.
+_LEAST_TRAIN = 3
+
 
 def bucket_split(item_id: str) -> Split:
     """Assign an item of a data set without splits to train, val or test (80/10/10).
@@ -21,6 +25,24 @@ def bucket_split(item_id: str) -> Split:
     """
     bucket = hash_name(item_id) % 10
     return "train" if bucket < 8 else "val" if bucket == 8 else "test"
+
+
+def bucket_splits(ids: Sequence[str], classes: Sequence[str]) -> list[Split]:
+    """Assign the items of a small data set as bucket_split does, but leave no class untested.
+
+    A class without a val item (then without a test item) gives one of its train items if it has
+    three; which one follows from a hash of the ids, and never from their order.
+    """
+    splits = [bucket_split(item_id) for item_id in ids]
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for at, name in enumerate(classes):
+        members[name].append(at)
+    for places in members.values():
+        for wanted in ("val", "test"):
+            train = [at for at in places if splits[at] == "train"]
+            if len(train) >= _LEAST_TRAIN and all(splits[at] != wanted for at in places):
+                splits[min(train, key=lambda at: hash_name(ids[at]))] = wanted
+    return splits
 
 
 def items_digest(items: Iterable[Item]) -> str:

@@ -74,13 +74,6 @@ def test_class_folders_alone_give_labels(tmp_path):
     assert labels == {"a/1.png": 0, "b/1.png": 1}
 
 
-def test_a_mixture_of_split_folders_and_others_is_refused(tmp_path):
-    save(tmp_path / "train" / "1.png")
-    save(tmp_path / "boat" / "1.png")
-    with pytest.raises(ValueError, match="holds boat beside train"):
-        open_folder(tmp_path)
-
-
 def test_sizes_may_differ_and_need_not_be_square(tmp_path):
     save(tmp_path / "a.png", GRAY)
     save(tmp_path / "b.png", GRAY[:, :3])
@@ -232,8 +225,40 @@ def test_a_link_to_a_folder_is_refused_rather_than_left_out(tmp_path):
     (tmp_path / "set" / "more").symlink_to(tmp_path / "more")
     with pytest.raises(ValueError, match="more is a symbolic link to a folder"):
         open_folder(tmp_path / "set")
+    followed = open_folder(tmp_path / "set", follow_links=True)
+    assert [item.item_id for item in followed.items] == ["a.png", "more/b.png"]
+    assert followed.load(1).grid == (6, 4)
     (tmp_path / "alias").symlink_to(tmp_path / "more")
     assert len(open_folder(tmp_path / "alias").items) == 1
+
+
+def test_followed_links_may_leave_the_folder_and_not_lead_in_a_circle(tmp_path):
+    save(tmp_path / "objects" / "1a2b.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").symlink_to(tmp_path / "objects" / "1a2b.png")
+    with pytest.raises(ValueError, match=r"the first: a\.png is a symbolic link that leaves"):
+        open_folder(tmp_path / "set")
+    source = open_folder(tmp_path / "set", follow_links=True)
+    assert source.load(0).grid == (6, 4)
+    # Another choice would give other records, so a build must not resume with it.
+    assert source.config.identity()["follow_links"]
+    again = SourceConfig.from_identity(source.config.identity(), source.config.data)
+    assert again == source.config
+    for one, other in (("set", "objects"), ("objects", "set")):
+        (tmp_path / one / "deeper").symlink_to(tmp_path / other)
+    with pytest.raises(ValueError, match="a circle"):
+        open_folder(tmp_path / "set", follow_links=True)
+
+
+def test_pictures_of_other_formats_are_items_that_are_refused(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "b.heic").write_bytes(b"ftypheic")
+    (tmp_path / "list.txt").write_text("a")
+    source = open_folder(tmp_path)
+    assert [item.item_id for item in source.items] == ["a.png", "b.heic"]
+    with pytest.raises(BadSignal, match=r"is a \.heic file, which inrgen does not read"):
+        source.load(1)
+    assert "left out: 1 .txt" in source.facts.notes[0]
 
 
 def test_names_that_are_no_text_still_make_ids(tmp_path):

@@ -66,12 +66,6 @@ def test_splits_may_stand_first_or_nowhere(tmp_path):
     }
 
 
-def test_a_folder_that_names_some_splits_only_is_refused(modelnet):
-    put(modelnet, "chair/odd/1.off")
-    with pytest.raises(ValueError, match="odd beside test, train"):
-        opened(modelnet)
-
-
 def test_values_are_distances_in_placed_coordinates(tmp_path):
     put(tmp_path, "a.off", trimesh.creation.box(extents=(4.0, 4.0, 2.0)))
     signal = opened(tmp_path).load(0)
@@ -171,7 +165,7 @@ def test_a_link_to_a_folder_is_refused_rather_than_left_out(tmp_path):
     put(tmp_path / "set", "0.off")
     put(tmp_path / "more", "1.off")
     (tmp_path / "set" / "more").symlink_to(tmp_path / "more")
-    with pytest.raises(ValueError, match="more is a symbolic link to a folder, which mesh-folder"):
+    with pytest.raises(ValueError, match="more is a symbolic link to a folder, which mesh-fo"):
         opened(tmp_path / "set")
 
 

@@ -48,6 +48,8 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
     for name, default in defaults.items():
         if source[name] != default:
             words += [f"--{name}", source[name]]
+    if source.get("follow_links"):
+        words.append("--follow-links")
     for name, value in source.get("shape", {}).items():
         # the identity notes the order of axes, but no option sets it
         if name != "axes":

@@ -1,0 +1,187 @@
+"""Splits and classes from the names of folders, and a sentence that says what was understood."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from inrgen.core.config import SPLITS, Split
+from inrgen.sources.base import Item
+from inrgen.sources.folders import Parts, item_id_of
+from inrgen.sources.items import bucket_splits
+
+# Position of the split in a path: first, after the class, or absent.
+Order = Literal["split/class", "class/split", "class"]
+
+# Names of splits in use, in lower case: torchvision, mnist_png, Keras, Kaggle, Hugging Face.
+_SPLIT_NAMES: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "train_set", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "val_set"), "val"),
+    **dict.fromkeys(("test", "testing", "test_set", "testset"), "test"),
+}
+# Folders that only hold files, as in Tiny-ImageNet's train/n01443537/images and val/images.
+_HOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "pictures", "photos"})
+# Names of classes in a sentence; the rest is a number.
+_MOST_NAMES = 8
+
+
+def _named_split(folder: str) -> Split | None:
+    return _SPLIT_NAMES.get(folder.lower())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderLayout:
+    """The items of a folder, each with its path, and what its folders were taken for."""
+
+    order: Order
+    pairs: tuple[tuple[Item, Parts], ...]
+
+    def describe(self, left_out: Mapping[str, int]) -> str:
+        """Splits, classes and counts in a sentence, for a person to check before any work.
+
+        Args:
+            left_out: how many files of which suffix are no items.
+        """
+        items = [item for item, _ in self.pairs]
+        counts = Counter(item.split for item in items)
+        said = {
+            "split/class": "top folders name splits",
+            "class/split": "folders below the classes name splits",
+            "class": "no folder names a split, so a hash of each name chose it (80/10/10; classes "
+            "with enough items have one in val and test)",
+        }[self.order]
+        parts = [f"{said}: {', '.join(f'{s} {counts[s]:,}' for s in SPLITS if counts[s])}"]
+        parts += _describe_classes(items)
+        if left_out:
+            kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(left_out.items()))
+            parts.append(f"left out: {kinds}")
+        return "; ".join(parts)
+
+
+def _short(names: Iterable[str]) -> str:
+    names = sorted(names)
+    # Names come from files, so they may hold line ends and escape codes.
+    shown = ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in n) for n in names]
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(shown[:_MOST_NAMES]) + more
+
+
+def _describe_classes(items: Sequence[Item]) -> list[str]:
+    """Phrases about classes: their names, and those that only one split has."""
+    classes: defaultdict[str, set[Split]] = defaultdict(set)
+    for item in items:
+        if item.label >= 0:
+            classes[item.label_name].add(item.split)
+    if not classes:
+        return ["no classes"]
+    parts = [f"{len(classes):,} {'class' if len(classes) == 1 else 'classes'}: {_short(classes)}"]
+    splits = {split for found in classes.values() for split in found}
+    for split in SPLITS:
+        only = [name for name, found in classes.items() if found == {split}]
+        if only and len(splits) > 1:
+            parts.append(f"only in {split}: {_short(only)}")
+    num_bare = sum(item.label < 0 for item in items)
+    return parts + ([f"{num_bare:,} items without a class"] if num_bare else [])
+
+
+def _find_order(root: Path, paths: Sequence[Parts]) -> Order:
+    """Find the folders that name splits. Raises ValueError if only some of them do."""
+    firsts = {parts[0] if len(parts) > 1 else "" for parts in paths}
+    seconds = {parts[1] if len(parts) > 2 else "" for parts in paths}
+    choices: tuple[tuple[Order, set[str]], ...] = (
+        ("split/class", firsts),
+        ("class/split", seconds),
+    )
+    for order, names in choices:
+        if all(map(_named_split, names)):
+            return order
+    for _, names in choices:
+        splits = [name for name in names if _named_split(name)]
+        if splits:
+            stray = sorted(names - set(splits))[0] or "loose files"
+            raise ValueError(
+                f"{root} holds {_short([stray])} beside {_short(splits)}: folders must name the "
+                "split of every file (DIR/train/CLASS or DIR/CLASS/train) or of none; move the "
+                "others, or rename a class that is called like a split"
+            )
+    return "class"
+
+
+def _without_wrapper(paths: Sequence[Parts]) -> list[Parts]:
+    """Drop a top folder that wraps a whole data set, as mnist_png/training/0/1.png does.
+
+    A lone class with splits (chair/train/1.off) has no further folder below them.
+    """
+    inner = [parts[1:] for parts in paths]
+    tops = {parts[0] for parts in paths}
+    if len(tops) == 1 and not _named_split(next(iter(tops))):
+        wrapped = all(len(parts) > 2 and _named_split(parts[0]) for parts in inner)
+        holds = next(iter(tops)).lower() in _HOLDERS and all(len(parts) > 1 for parts in inner)
+        if wrapped or holds:
+            return inner
+    return list(paths)
+
+
+def _class_of(parts: Parts, order: Order, alone: set[Parts]) -> str:
+    """The first folder that names neither a split nor just holds the files; "" for none."""
+    place = {"split/class": 0, "class/split": 1, "class": -1}[order]
+    for at, folder in enumerate(parts[:-1]):
+        holder = folder.lower() in _HOLDERS and parts[: at + 1] in alone
+        if at != place and not holder:
+            return folder
+    return ""
+
+
+def _lone_folders(paths: Iterable[Parts]) -> set[Parts]:
+    """Folders that are the only one in their parent folder."""
+    children: defaultdict[Parts, set[str]] = defaultdict(set)
+    for parts in paths:
+        for at in range(len(parts) - 1):
+            children[parts[:at]].add(parts[at])
+    return {(*parent, next(iter(names))) for parent, names in children.items() if len(names) == 1}
+
+
+def read_layout(root: Path, paths: Sequence[Parts]) -> FolderLayout:
+    """Find splits and classes in the names of folders.
+
+    The usual names of splits count in any case, before the class or after it; the first other
+    folder names the class. Labels number the sorted classes of all splits; a file without a class
+    has -1. Where no folder names a split, a hash of the item's id decides.
+
+    Raises ValueError if folders name the split of some files and not of others.
+    """
+    bare = _without_wrapper(paths)
+    order, alone = _find_order(root, bare), _lone_folders(bare)
+    names = [_class_of(parts, order, alone) for parts in bare]
+    labels = {name: label for label, name in enumerate(sorted(set(names) - {""}))}
+    ids = [item_id_of(parts) for parts in paths]
+    if order == "class":
+        splits = bucket_splits(ids, names)
+    else:
+        place = 0 if order == "split/class" else 1
+        splits = [_SPLIT_NAMES[parts[place].lower()] for parts in bare]
+    pairs = tuple(
+        (
+            Item(
+                item_id=item_id,
+                split=split,
+                label=labels.get(name, -1),
+                label_name=item_id_of((name,)),
+            ),
+            parts,
+        )
+        for item_id, split, name, parts in zip(ids, splits, names, paths, strict=True)
+    )
+    return FolderLayout(order=order, pairs=pairs)
+
+
+def choose_items(
+    pairs: Iterable[tuple[Item, Parts]], splits: Sequence[Split], limit: int | None
+) -> tuple[tuple[Item, ...], tuple[Parts, ...]]:
+    """The items of the wanted splits and their paths, by id within a split, each up to a limit."""
+    by_id = sorted(pairs, key=lambda pair: pair[0].item_id)
+    chosen = [
+        pair for split in splits for pair in [p for p in by_id if p[0].split == split][:limit]
+    ]
+    return tuple(item for item, _ in chosen), tuple(parts for _, parts in chosen)
