@@ -1,12 +1,14 @@
 """Set shares of classes or stores: the number of times each unit comes in an epoch."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt
 
 from inrgen.core import rng
+from inrgen.loaders.keys import chunks
 from inrgen.loaders.selection import Selection
 
 
@@ -36,37 +38,75 @@ class Quotas:
     def __init__(
         self, selection: Selection, *, balance: bool, weights: Sequence[float] | None
     ) -> None:
-        stores = selection.unit_stores()
-        sizes = np.bincount(stores)
-        quotas = sizes if weights is None else apportion(selection.num_units, weights)
-        labels = selection.unit_labels() if balance else np.zeros(len(stores), dtype=np.int64)
-        if len(labels) and labels.min() < 0:
+        # A group is a class of a store; groups are numbered in this order.
+        self._selection, self._balance = selection, balance
+        counts = Counter[tuple[int, int]]()
+        for units in chunks(selection.num_units):
+            found, sizes = np.unique(self._groups_of(units), axis=1, return_counts=True)
+            counts.update(dict(zip(map(tuple, found.T.tolist()), sizes.tolist(), strict=True)))
+        groups = sorted(counts)
+        if groups and min(label for _, label in groups) < 0:
             raise ValueError("balance needs a label of every item; some have none")
-        # One number for each class of each store.
-        pairs = stores * (labels.max() + 1) + labels
-        _, first, self._group, self._sizes = np.unique(
-            pairs, return_index=True, return_inverse=True, return_counts=True
-        )
-        group_stores = stores[first]
-        self._quotas = np.zeros(len(first), dtype=np.int64)
+        self._sizes = np.array([counts[group] for group in groups], dtype=np.int64)
+        stores = np.array([store for store, _ in groups], dtype=np.int64)
+        totals = np.zeros(len(selection.keys), dtype=np.int64)
+        np.add.at(totals, stores, self._sizes)
+        quotas = totals if weights is None else apportion(selection.num_units, weights)
+        self._quotas = np.zeros(len(groups), dtype=np.int64)
         for store, quota in enumerate(quotas):
-            groups = np.flatnonzero(group_stores == store)
+            some = np.flatnonzero(stores == store)
             # A class that a store lacks is no group, so its share goes to the store's other
             # classes.
-            self._quotas[groups] = apportion(int(quota), np.ones(len(groups)))
-        rows = selection.keys
-        self._items = torch.from_numpy(rows.items[selection.unit_starts])
-        # Where a unit is an item, its first row names it.
-        self._views = torch.from_numpy(rows.views[selection.unit_starts].astype(np.int64))
+            self._quotas[some] = apportion(int(quota), np.ones(len(some)))
+        self._order = self._group_units(groups)
 
-    def repeats(self, seed: int, epoch: int) -> Int[np.ndarray, " u"]:
+    def _groups_of(self, units: Int[np.ndarray, " b"]) -> Int[np.ndarray, "2 b"]:
+        """The store and, if classes are balanced, the label of each unit."""
+        selection = self._selection
+        stores = selection.shard_stores[selection.shards_of(units)]
+        if not self._balance:
+            return np.stack([stores, np.zeros_like(stores)])
+        return np.stack([stores, selection.origins(selection.starts_of(units)).labels])
+
+    def _group_units(self, groups: Sequence[tuple[int, int]]) -> UInt[np.ndarray, " u"]:
+        """All units, group after group, each group in the order of its rows."""
+        span = 1 + max((label for _, label in groups), default=0)
+        names = np.array([store * span + label for store, label in groups], dtype=np.int64)
+        numbers = np.empty(self._selection.num_units, dtype=np.min_scalar_type(len(groups)))
+        for units in chunks(len(numbers)):
+            stores, labels = self._groups_of(units)
+            numbers[units] = np.searchsorted(names, stores * span + labels)
+        # Narrow numbers are sorted in a few passes, not by comparison.
+        return np.argsort(numbers, kind="stable").astype(np.min_scalar_type(len(numbers)))
+
+    def repeats(self, seed: int, epoch: int) -> UInt[np.ndarray, " u"]:
         """The number of times each unit comes in an epoch."""
-        keys = rng.keys(seed, "quota", self._items, self._views, epoch)
-        # The units with the smallest lots of each group come once more.
-        lots = rng.bits(keys, 1)[:, 0].numpy()
         often, more = np.divmod(self._quotas, self._sizes)
-        order = np.lexsort((lots, self._group))
-        firsts = np.cumsum(self._sizes) - self._sizes
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order)) - np.repeat(firsts, self._sizes)
-        return often[self._group] + (place < more[self._group])
+        lots = self._draw(seed, epoch) if more.any() else np.zeros(0, dtype=np.int64)
+        repeats = np.empty(len(self._order), dtype=np.min_scalar_type(int(often.max()) + 1))
+        stop = 0
+        for size, times, num in zip(self._sizes, often, more, strict=True):
+            start, stop = stop, stop + int(size)
+            units = self._order[start:stop]
+            repeats[units] = times
+            if num:
+                # The units with the smallest lots of each group come once more.
+                repeats[units[_smallest(lots[units], int(num))]] += 1
+        return repeats
+
+    def _draw(self, seed: int, epoch: int) -> Int[np.ndarray, " u"]:
+        """A random number for each unit."""
+        lots = np.empty(len(self._order), dtype=np.int64)
+        for units in chunks(len(lots)):
+            # Where a unit is an item, its first row names it.
+            named = self._selection.origins(self._selection.starts_of(units))
+            items, views = torch.from_numpy(named.items), torch.from_numpy(named.views)
+            lots[units] = rng.bits(rng.keys(seed, "quota", items, views, epoch), 1)[:, 0].numpy()
+        return lots
+
+
+def _smallest(values: Int[np.ndarray, " n"], num: int) -> Int[np.ndarray, " k"]:
+    """Places of the num smallest values; of equal ones the first. It does not sort."""
+    limit = np.partition(values, num - 1)[num - 1]
+    below, equal = np.flatnonzero(values < limit), np.flatnonzero(values == limit)
+    return np.concatenate([below, equal[: num - len(below)]])

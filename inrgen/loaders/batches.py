@@ -42,12 +42,11 @@ class Gatherer:
             self._readers[store].prefetch(int(self._selection.shard_blocks[shard]))
 
     def gather(
-        self, picks: Picks, num_params: int
+        self, picks: Picks, rows: Int[np.ndarray, " b"], num_params: int
     ) -> tuple[Float32[np.ndarray, "b p"], Bool[np.ndarray, " b"]]:
-        """The rows of picks, and whether each was readable."""
+        """The weights of picks, whose rows in their stores are given; whether each was readable."""
         flat = np.empty((len(picks.index), num_params), dtype=np.float32)
         good = np.ones(len(picks.index), dtype=bool)
-        rows = self._selection.keys.rows[picks.index]
         # Each shard is opened once, and its rows are copied in one call.
         order = np.argsort(picks.shards, kind="stable")
         shards, firsts = np.unique(picks.shards[order], return_index=True)
@@ -162,22 +161,22 @@ class BatchProducer:
     def _read(self, picks: Picks, epoch: int) -> tuple[RawRows, Bool[np.ndarray, " w"]]:
         """Rows with their origins and keys, and whether each was readable."""
         selection, collate = self.index.selection, self.collate
-        flat, good = self.gatherer.gather(picks, self.index.spec.num_params)
-        columns = selection.keys
+        origins = selection.origins(picks.index)
+        flat, good = self.gatherer.gather(picks, origins.rows, self.index.spec.num_params)
 
         def keys(operation: str, needed: bool) -> torch.Tensor:
             # Keys take time for every row, so they are made only where something is drawn.
             if not needed:
                 return torch.zeros(len(picks.index), dtype=torch.int64)
-            return named_keys(selection, picks, self.seed, operation, epoch)
+            return named_keys(origins, picks.times, self.seed, operation, epoch)
 
         raw = RawRows(
             flat=torch.from_numpy(flat),
-            labels=torch.from_numpy(columns.labels[picks.index]),
-            rows=torch.from_numpy(columns.rows[picks.index]),
+            labels=torch.from_numpy(origins.labels),
+            rows=torch.from_numpy(origins.rows),
             stores=torch.from_numpy(selection.shard_stores[picks.shards]),
-            views=torch.from_numpy(columns.views[picks.index].astype(np.int64)),
-            items=torch.from_numpy(columns.items[picks.index]),
+            views=torch.from_numpy(origins.views),
+            items=torch.from_numpy(origins.items),
             transform_keys=keys("transform", bool(collate.transforms)),
             mixup_keys=keys("mixup", collate.mixup is not None),
         )

@@ -10,7 +10,8 @@ from typing import Any
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.balance import Quotas
 from inrgen.loaders.config import LoaderConfig, ViewChoice
-from inrgen.loaders.selection import Selection, read_key_columns
+from inrgen.loaders.keys import read_key_columns
+from inrgen.loaders.selection import Selection
 from inrgen.store.reader import Store, open_store
 
 Stores = Store | str | Path | Sequence[Store | str | Path]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt
 from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.loaders.config import ViewChoice
+from inrgen.loaders.keys import RowOrigins
 from inrgen.loaders.order import NUM_STREAMS, EpochOrder, Pool
 from inrgen.loaders.selection import Selection
 
@@ -31,19 +32,17 @@ class Picks:
 
 
 def named_keys(
-    selection: Selection, picks: Picks, seed: int, operation: str, epoch: int
+    named: RowOrigins, times: Int[np.ndarray, " b"], seed: int, operation: str, epoch: int
 ) -> Int[Tensor, " b"]:
-    """Keys of an operation on each sample, from (seed, operation, item, view, epoch)."""
-    keys = rng.keys(
-        seed,
-        operation,
-        torch.from_numpy(selection.keys.items[picks.index]),
-        torch.from_numpy(selection.keys.views[picks.index].astype(np.int64)),
-        epoch,
-    )
-    times = torch.from_numpy(picks.times)
+    """Keys of an operation on each sample, from (seed, operation, item, view, epoch).
+
+    Args:
+        times: as in Picks.
+    """
+    items, views = torch.from_numpy(named.items), torch.from_numpy(named.views)
+    keys, again = rng.keys(seed, operation, items, views, epoch), torch.from_numpy(times)
     # A unit's first time keeps the plain key, so balancing does not change its draws.
-    return torch.where(times > 0, rng.fold(keys, times), keys) if bool(times.any()) else keys
+    return torch.where(again > 0, rng.fold(keys, again), keys) if times.any() else keys
 
 
 class EpochSamples:
@@ -61,13 +60,15 @@ class EpochSamples:
         seed: int,
         epoch: int,
         pool_shards: int,
-        repeats: Int[np.ndarray, " u"] | None = None,
+        repeats: UInt[np.ndarray, " u"] | None = None,
         on_pool: Callable[[Pool], None] = lambda pool: None,
     ) -> None:
         self._selection, self._seed, self._epoch = selection, seed, epoch
         self._repeats, self._on_pool = repeats, on_pool
         starts = selection.shard_starts
-        counts = np.diff(starts) if repeats is None else np.add.reduceat(repeats, starts[:-1])
+        counts = np.diff(starts)
+        if repeats is not None:
+            counts = np.add.reduceat(repeats, starts[:-1], dtype=np.int64)
         self.order = EpochOrder(counts=counts, seed=seed, epoch=epoch, pool_shards=pool_shards)
         # The last two pools of each stream, because samples are requested nearly in order.
         self._pools: dict[int, list[tuple[Pool, Int[np.ndarray, "2 n"]]]] = {}
@@ -138,7 +139,7 @@ class EpochSamples:
             units = np.arange(start, stop)
             before = np.zeros(len(units), dtype=np.int64)
             if self._repeats is not None:
-                repeats = self._repeats[start:stop]
+                repeats = self._repeats[start:stop].astype(np.int64)
                 runs = np.repeat(np.cumsum(repeats) - repeats, repeats)
                 units = np.repeat(units, repeats)
                 before = np.arange(len(units)) - runs
@@ -148,11 +149,11 @@ class EpochSamples:
     def picks(self, found: Int[np.ndarray, "2 b"], choice: ViewChoice) -> tuple[Picks, ...]:
         """The rows that units serve: one Picks, or two for pairs of views."""
         units, times = found
-        starts, sizes = self._selection.unit_starts[units], self._selection.unit_sizes[units]
+        starts, sizes = self._selection.starts_of(units), self._selection.sizes_of(units)
         shards = self._selection.shards_of(units)
         if choice == "all":
             return (Picks(index=starts, shards=shards, times=times),)
-        items = torch.from_numpy(self._selection.keys.items[starts])
+        items = torch.from_numpy(self._selection.origins(starts).items)
         # One key for all views of an item, and another one each time that the item comes again.
         keys = rng.fold(
             rng.keys(self._seed, "view", items, epoch=self._epoch), torch.from_numpy(times)

@@ -78,7 +78,7 @@ class StreamLoader(IterableDataset[Batch]):
         if isinstance(normalise_by, str):
             store, spec_id = self._index.stores[0], self._index.spec_ids[0]
             normalise_by = read_statistics(store, normalise_by, spec_id)
-        largest = int(self._index.selection.keys.labels.max())
+        largest = self._index.selection.max_label
         collate = Collate(
             spec=self._index.spec,
             device=torch.device(device),

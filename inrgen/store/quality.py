@@ -6,7 +6,6 @@ from typing import final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float
 
 from inrgen.store.queries import QUANTILES, usable_values
@@ -142,7 +141,7 @@ def measure_quality(store: Store) -> Quality:
         statuses += _count_texts(table["status"])
         splits += _count_texts(table["split"])
         # every item has one first view, in whole blocks
-        items += pc.sum(pc.equal(table["view"], 0)).as_py() or 0
+        items += int((table["view"].to_numpy() == 0).sum())
         fit_core_s += float(table["duration_s"].to_numpy().sum())
         done = usable_values(table, "num_steps")
         steps, with_weights = steps + int(done.sum()), with_weights + len(done)

@@ -18,18 +18,36 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 COUNT_COLUMNS = ("item_id", "status", "psnr_db")
 
 
+def select_usable(
+    spec_id: str,
+    split: str | None = None,
+    views: Sequence[int] | None = None,
+    also: ds.Expression | None = None,
+) -> ds.Expression:
+    """Return the condition that selects rows of a spec that hold weights.
+
+    Args:
+        split, views: the split and the view numbers; None takes all.
+        also: another condition that rows must meet.
+    """
+    wanted = usable_rows() & (ds.field("spec_id") == spec_id)
+    if split is not None:
+        wanted &= ds.field("split") == split
+    if views is not None:
+        wanted &= ds.field("view").isin(list(views))
+    return wanted if also is None else wanted & also
+
+
 def read_items(store: Store, spec_id: str, split: str) -> list[str]:
     """Return the items of a split with at least one row that holds weights, sorted by id."""
-    wanted = (ds.field("spec_id") == spec_id) & (ds.field("split") == split)
-    table = store.read_records(["item_id"], wanted & usable_rows())
+    table = store.read_records(["item_id"], select_usable(spec_id, split))
     # Arrow finds the distinct ids, since Python would see every row
     return sorted(table["item_id"].unique().to_pylist())
 
 
 def read_labels(store: Store, spec_id: str, split: str) -> dict[int, str]:
     """Return the labels of a split's rows that hold weights, with names; -1 means no label."""
-    wanted = (ds.field("spec_id") == spec_id) & (ds.field("split") == split)
-    table = store.read_records(["label", "label_name"], wanted & usable_rows())
+    table = store.read_records(["label", "label_name"], select_usable(spec_id, split))
     named = table.group_by(["label", "label_name"]).aggregate([])
     return dict(zip(named["label"].to_pylist(), named["label_name"].to_pylist(), strict=True))
 

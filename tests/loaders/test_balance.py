@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inrgen.core import rng
-from inrgen.loaders.balance import apportion
+from inrgen.loaders.balance import _smallest, apportion
 from inrgen.loaders.stream import StreamLoader
 
 
@@ -98,3 +98,10 @@ def test_balance_and_random_views_of_several_stores(path, other):
         found.update(zip(batch.stores.tolist(), batch.labels.tolist(), strict=True))
     assert sum(found.values()) == loader.num_samples == 266 + 75
     assert max(found.values()) - min(found.values()) <= 1
+
+
+@given(values=st.lists(st.integers(-3, 3), min_size=1, max_size=30), data=st.data())
+def test_the_smallest_are_those_that_a_stable_sort_puts_first(values, data):
+    num = data.draw(st.integers(1, len(values)))
+    expected = np.argsort(values, kind="stable")[:num]
+    assert sorted(_smallest(np.array(values), num)) == sorted(expected)

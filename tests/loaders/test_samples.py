@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inrgen.loaders.keys import KeyColumns
 from inrgen.loaders.order import NUM_STREAMS
 from inrgen.loaders.samples import EpochSamples
-from inrgen.loaders.selection import KeyColumns, Selection
+from inrgen.loaders.selection import Selection
 from inrgen.store.layout import Layout
 
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
@@ -16,7 +17,8 @@ def samples_of(counts, epoch=0):
     """An epoch of made-up rows, with the given number in each shard."""
     layout = Layout(rows=256 * len(counts), views=1)
     rows = np.concatenate([256 * shard + np.arange(num) for shard, num in enumerate(counts)])
-    keys = KeyColumns(rows=rows, labels=rows % 3, views=np.zeros_like(rows), items=rows)
+    every = np.arange(layout.rows)
+    keys = KeyColumns(rows=rows.astype(np.uint16), num_views=1, labels=every % 3, items=every)
     selection = Selection.from_keys([keys], [layout], None)
     assert np.diff(selection.shard_starts).tolist() == counts
     return EpochSamples(selection, seed=0, epoch=epoch, pool_shards=2)
