@@ -61,6 +61,8 @@ VERBS = (
          help="Check every byte of a store; --repair refits what is damaged."),
     Verb("render", "inrgen.commands.render", "RenderConfig", "render",
          help="Draw INRs beside their originals, and the quality of the whole store."),
+    Verb("view", "inrgen.commands.view", "ViewConfig", "view",
+         help="Make one page that shows a store and evaluates its INRs in the browser."),
     Verb("extract", "inrgen.commands.extract", "ExtractConfig", "extract",
          help="Write the surface of one shape's INR as a mesh."),
     Verb("stats", "inrgen.commands.stats", "StatsConfig", "stats",

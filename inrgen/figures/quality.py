@@ -67,7 +67,7 @@ def _statuses(axes: Axes, counts: dict[str, int]) -> None:
     axes.set_xlabel("rows")
 
 
-def _db_edges(psnr: dict[str, np.ndarray]) -> np.ndarray:
+def db_edges(psnr: dict[str, np.ndarray]) -> np.ndarray:
     """Bin edges in dB; more INRs give narrower bins."""
     values = np.concatenate(list(psnr.values()))
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
@@ -97,7 +97,7 @@ def quality_figure(data: QualityData, heading: str = "") -> Figure:
     tidy(middle)
     tidy(right, lines="x")
     if finite:
-        _histogram(left, finite, _db_edges(finite))
+        _histogram(left, finite, db_edges(finite))
         _cumulative(middle, finite)
     else:
         for axes in (left, middle):

@@ -66,6 +66,23 @@ def make_filter(
     return among if wanted is None else among & wanted
 
 
+def read_rows(
+    store: Store, rows: Sequence[int], spec_id: str, columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Read the records of a few rows, whatever their status, in the order given.
+
+    Raises ValueError for a row that the store does not hold.
+    """
+    wanted = (ds.field("spec_id") == spec_id) & ds.field("row").isin(list(rows))
+    # each column once, since callers may ask for the row, too
+    needed = list(dict.fromkeys([*columns, "row"]))
+    by_row = {record["row"]: record for record in store.read_records(needed, wanted).to_pylist()}
+    for row in rows:
+        if row not in by_row:
+            raise ValueError(f"row must be one that the store holds; got {row}")
+    return [by_row[row] for row in rows]
+
+
 def read_usable_records(
     store: Store, rows: Sequence[int], spec_id: str, columns: Sequence[str]
 ) -> list[dict[str, Any]]:
@@ -73,17 +90,13 @@ def read_usable_records(
 
     Raises ValueError for a row that the store does not hold, or whose weights are NaN.
     """
-    wanted = (ds.field("spec_id") == spec_id) & ds.field("row").isin(list(rows))
-    # each column once, since callers may ask for these, too
-    needed = list(dict.fromkeys([*columns, "row", "status", "reason"]))
-    by_row = {record["row"]: record for record in store.read_records(needed, wanted).to_pylist()}
-    for row in rows:
-        if row not in by_row:
-            raise ValueError(f"row must be one that the store holds; got {row}")
-        found = by_row[row]
-        if found["status"] not in USABLE_STATUSES:
-            raise ValueError(f"row {row} holds no weights: {found['status']}, {found['reason']}")
-    return [by_row[row] for row in rows]
+    found = read_rows(store, rows, spec_id, [*columns, "status", "reason"])
+    for record in found:
+        if record["status"] not in USABLE_STATUSES:
+            raise ValueError(
+                f"row {record['row']} holds no weights: {record['status']}, {record['reason']}"
+            )
+    return found
 
 
 def usable_values(table: pa.Table, column: str) -> Float[np.ndarray, " n"]:

@@ -1,0 +1,145 @@
+"""`inrgen view`: one page that shows a store and evaluates its networks in the browser."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from inrgen.core.arguments import OptionalLocalPath, StoreArgument
+
+if TYPE_CHECKING:
+    from inrgen.figures.viewer.page import Page
+    from inrgen.store.reader import Store
+
+PAGE_NAME = "view.html"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewConfig:
+    """Make one HTML file that shows a store: its INRs, what lies between them, and their quality.
+
+    The file holds the weights and evaluates them wherever it is opened; it needs no network and
+    no server.
+
+    Attributes:
+        store: the store's folder or URL.
+        out: the file to write; by default view.html in the store, beside its card.
+        rows: most INRs on the page, from all splits and classes, the worst and the best.
+        data: folder that holds the data set, as for build; needed for originals and errors.
+            Digits need none.
+        spec: spec_id of the networks, when the store holds several.
+    """
+
+    store: tyro.conf.Positional[StoreArgument]
+    out: OptionalLocalPath = None
+    rows: int = 500
+    data: str | None = None
+    spec: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ValueError(f"rows must be positive; got {self.rows}")
+        if self.out is not None and self.out.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"out must end in .html; got {self.out}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewSummary:
+    """Place and size of a page.
+
+    Attributes:
+        pairs: pairs of INRs that were aligned for it.
+    """
+
+    page: str
+    rows: int
+    rows_of_store: int
+    pairs: int
+    size_bytes: int
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        """The page's address, and its contents in a line."""
+        address = self.page if "://" in self.page else Path(self.page).resolve().as_uri()
+        return (
+            f"{address}\n{self.rows:,} of {self.rows_of_store:,} INRs and {self.pairs:,} aligned "
+            f"pairs, {self.size_bytes / 1e6:.2f} MB, made in {self.seconds:.1f} s"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The summary as plain values."""
+        return asdict(self)
+
+
+def view(config: ViewConfig) -> ViewSummary:
+    """Make the page of a store and write it.
+
+    Raises:
+        ValueError: the store's networks cannot be drawn, or data does not hold the data set.
+        DamagedStore: a row of the store is not as it was written.
+    """
+    from inrgen.store.files.opening import open_files
+    from inrgen.store.reader import open_store
+
+    began = time.perf_counter()
+    store = open_store(config.store)
+    page = page_of_store(store, config.rows, config.data, config.spec)
+    content = page.html.encode()
+    if config.out is not None:
+        from inrgen.core.atomic import write_whole
+
+        write_whole(config.out, lambda to: to.write_bytes(content))
+        where = str(config.out)
+    else:
+        files = open_files(store.path)
+        # a killed put may leave half a file, but a move replaces an old page at once
+        files.put(f"_{PAGE_NAME}", content)
+        files.move(f"_{PAGE_NAME}", PAGE_NAME)
+        where = f"{files.location.partition('?')[0].rstrip('/')}/{PAGE_NAME}"
+    return ViewSummary(
+        page=where,
+        rows=page.rows,
+        rows_of_store=len(store),
+        pairs=page.pairs,
+        size_bytes=len(content),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def page_of_store(
+    store: "Store", rows: int = 500, data: str | None = None, spec: str | None = None
+) -> "Page":
+    """Make the page of a store, with the words and commands of its data card."""
+    from pathlib import PurePosixPath
+
+    from inrgen.exchange.card.facts import read_card_facts
+    from inrgen.exchange.card.snippets import build_command, loading_example
+    from inrgen.exchange.card.text import Wording, card_title, summarise
+    from inrgen.figures.viewer.page import PageTexts, make_page
+
+    facts = read_card_facts(store)
+    folder = PurePosixPath("STORE")
+    snippets = {"Load it in Python": loading_example(spec or next(iter(store.specs)), folder)}
+    command = build_command(store.identity)
+    if command:
+        snippets = {"Build it again": command, **snippets}
+    texts = PageTexts(
+        title=card_title(facts, Wording()), summary=summarise(facts), snippets=snippets
+    )
+    return make_page(store, _source(store, data), rows, spec, texts)
+
+
+def _source(store: "Store", data: str | None):
+    """The source of a store's originals; None where no folder was named and one is needed."""
+    from inrgen.fit.plan import source_of_store
+    from inrgen.sources.catalog import open_source
+
+    if data is None and store.source_name != "digits":
+        return None
+    return open_source(source_of_store(store, data))

@@ -1,0 +1,216 @@
+"""One self-contained HTML file that shows a store and evaluates its networks where it is opened.
+
+All that comes from a store enters the page as base64 of compressed bytes, an alphabet that cannot
+end an element, and page.js writes it as text, never as markup. So there is nothing to escape. The
+policy in the page's head forbids the network, and every script but page.js, by its hash.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from inrgen.core.geometry import noted_grid
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+from inrgen.figures.meshes import up_axis
+from inrgen.figures.viewer.choice import choose_page_rows
+from inrgen.figures.viewer.partners import align_partners, choose_partners
+from inrgen.figures.viewer.quality import describe_quality
+from inrgen.figures.viewer.surfaces import extract_surfaces
+from inrgen.sources.base import BadSignal, Source
+from inrgen.store.queries import read_rows
+from inrgen.store.reader import Store
+from inrgen.store.records import USABLE_STATUSES, record_columns
+
+# The activations that page.js evaluates.
+_ACTIVATIONS = ("sine", "tanh", "relu")
+_ORIGINAL_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageTexts:
+    """Texts of a page that other packages write.
+
+    Attributes:
+        title: name of the data set.
+        summary: a sentence or two about it.
+        snippets: code for the reader, such as the command that builds the store again, by title.
+    """
+
+    title: str
+    summary: str
+    snippets: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A finished page: its text, and the number of rows that it shows."""
+
+    html: str
+    rows: int
+    pairs: int
+
+
+def pack(values: np.ndarray) -> str:
+    """Base64 of an array's bytes, grouped by significance and deflated.
+
+    The bytes of signs and exponents then lie together, which is what compresses in weights: by 15
+    percent, where deflate alone gains 7.
+    """
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    planes = little.reshape(-1).view(np.uint8).reshape(-1, values.itemsize).T
+    return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON knows: NaN becomes null, infinity a word, floats six digits."""
+    if isinstance(value, float):
+        if math.isinf(value):
+            return "inf" if value > 0 else "-inf"
+        return None if math.isnan(value) else float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _originals(
+    spec: InrSpec, source: Source | None, records: Sequence[dict]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Signals of the page's items as fractions of the value range, and where each one begins.
+
+    Pictures have 8 bits, other signals 16. Signals without a grid, and those beyond 8 MB, are left
+    out.
+    """
+    kind = np.uint8 if spec.d_in == 2 else np.uint16
+    levels, places, parts, size = np.iinfo(kind).max, {}, [np.empty(0, kind)], 0
+    if source is None or spec.d_in > 2:
+        return parts[0], places
+    wanted = {r["item_id"]: noted_grid(spec, r["grid"]) for r in records}
+    low, width = (
+        (0.0, 1.0) if spec.value_kind == "intensity" else (spec.value_range[0], spec.value_width)
+    )
+    for index, item in enumerate(source.items):
+        if item.item_id not in wanted or size > _ORIGINAL_BYTES:
+            continue
+        try:
+            signal = source.load(index)
+        except BadSignal:
+            continue
+        if signal.grid == wanted[item.item_id]:
+            shares = (signal.values.numpy().reshape(-1) - low) / width
+            places[item.item_id] = size
+            parts.append((shares.clip(0, 1) * levels).round().astype(kind))
+            size += parts[-1].size
+    return np.concatenate(parts), places
+
+
+def make_page(
+    store: Store, source: Source | None, num_rows: int, spec_id: str | None, texts: PageTexts
+) -> Page:
+    """Gather a page's rows, weights, alignments, surfaces and quality, and write it as HTML.
+
+    Args:
+        source: source of the originals; None leaves them out.
+        num_rows: most INRs on the page; choose_page_rows says which.
+        spec_id: the networks to show; None takes the store's only ones.
+
+    Raises:
+        ValueError: the store has no such spec or no rows, or its networks cannot be drawn.
+        DamagedStore: a row of the store is not as it was written.
+    """
+    if spec_id is not None and spec_id not in store.specs:
+        raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {spec_id!r}")
+    spec = store.specs[spec_id] if spec_id else store.spec
+    if spec.activation not in _ACTIVATIONS:
+        raise ValueError(f"a page evaluates {', '.join(_ACTIVATIONS)}; got {spec.activation!r}")
+    columns = [name for name in store.records.schema.names if name != "draw"]
+    rows = choose_page_rows(store, spec, num_rows)
+    records = read_rows(store, rows, spec.spec_id, columns)
+    shown = [record for record in records if record["status"] in USABLE_STATUSES]
+    params = store.read([record["row"] for record in shown], spec.spec_id)
+    arrays: dict[str, np.ndarray] = {"weights": params.flat().numpy()}
+    arrays["originals"], original_places = _originals(spec, source, shown)
+    moves, pairs = _add_partners(spec, params, shown, arrays)
+    document = {
+        "title": texts.title,
+        "summary": texts.summary,
+        "snippets": texts.snippets,
+        "spec": spec.to_dict() | {"id": spec.spec_id, "num_params": spec.num_params},
+        "records": {name: [record[name] for record in records] for name in columns},
+        "meanings": {name: record_columns()[name].meaning for name in columns},
+        "grids": [noted_grid(spec, record["grid"]) for record in records],
+        "originals": original_places,
+        "pairs": pairs,
+        "moves": moves,
+        "surfaces": _add_surfaces(spec, params, shown, arrays),
+        "up": [up_axis(record["item_id"], "auto") for record in records],
+        "quality": describe_quality(store),
+        "target_db": store.built_identity.get("min_psnr_db"),
+        "start": store.learned_start is not None,
+        "facts": store.about,
+        "identity": store.identity,
+    }
+    return Page(html=_assemble(document, arrays), rows=len(shown), pairs=len(pairs))
+
+
+def _add_partners(
+    spec: InrSpec, params: Params, shown: list[dict], arrays: dict[str, np.ndarray]
+) -> tuple[list[str], list[tuple[int, int]]]:
+    """Put the alignments of a page's pairs among its arrays; returns their names and the pairs."""
+    pairs = choose_partners(shown)
+    if not pairs:
+        return [], []
+    partners = align_partners(spec, params, pairs)
+    arrays.update({f"moves-{kind}": units for kind, units in partners.moves.items()})
+    return list(partners.moves), partners.pairs
+
+
+def _add_surfaces(
+    spec: InrSpec, params: Params, shown: list[dict], arrays: dict[str, np.ndarray]
+) -> list[dict[str, int]]:
+    """Put the surfaces of a page's shapes among its arrays; returns the place and size of each."""
+    # first views first, so that as many items as possible get a surface
+    order = sorted(range(len(shown)), key=lambda place: shown[place]["view"])
+    surfaces = extract_surfaces(spec, params, order)
+    if surfaces:
+        arrays["vertices"] = np.concatenate([s.vertices.reshape(-1) for s in surfaces])
+        arrays["faces"] = np.concatenate([s.faces.reshape(-1) for s in surfaces])
+    return [
+        {"place": s.place, "vertices": len(s.vertices), "faces": len(s.faces)} for s in surfaces
+    ]
+
+
+def _assemble(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """Fill the template with code, style, data, and a policy that names the code by its hash."""
+    folder = files("inrgen.figures.viewer")
+    parts = {kind: (folder / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+    text = json.dumps(_plain(document), allow_nan=False, separators=(",", ":"))
+    arrays = {"document": np.frombuffer(text.encode(), np.uint8), **arrays}
+    data = "\n".join(
+        f'<script type="text/plain" id="{name}">{pack(values)}</script>'
+        for name, values in arrays.items()
+    )
+    hashes = {
+        kind: base64.b64encode(hashlib.sha256(parts[kind].encode()).digest()).decode()
+        for kind in ("css", "js")
+    }
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{hashes['js']}'; style-src "
+        f"'sha256-{hashes['css']}'; worker-src blob:; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    html = parts["html"]
+    for name, value in {"policy": policy, "data": data, **parts}.items():
+        if name != "html":
+            html = html.replace(f"{{{{{name}}}}}", value)
+    return html

@@ -1,0 +1,65 @@
+"""Pairs of INRs that a page interpolates between, with the symmetries that align them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int16
+
+from inrgen.core.config import Kind, thorough
+from inrgen.core.matching import match
+from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
+
+_MAX_PAIRS = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partners:
+    """Pairs of places on a page, and for each kind of matching the move of the second INR.
+
+    Attributes:
+        pairs: places of the first and the second INR among those with weights.
+        moves: for each kind, hidden units of all hidden layers: position i takes unit abs(m) - 1,
+            negated where m is negative. (pairs, units)
+    """
+
+    pairs: list[tuple[int, int]]
+    moves: dict[Kind, Int16[np.ndarray, "n u"]]
+
+
+def choose_partners(records: list[dict]) -> list[tuple[int, int]]:
+    """For each INR the next view of its item, and another item, of the same class if there is one.
+
+    Args:
+        records: the page's records that hold weights, in order.
+    """
+    pairs = []
+    for place, record in enumerate(records):
+        later = [*range(place + 1, len(records)), *range(place)]
+        same_item = [p for p in later if records[p]["item_id"] == record["item_id"]]
+        others = [p for p in later if records[p]["item_id"] != record["item_id"]]
+        alike = [p for p in others if record["label"] == records[p]["label"] >= 0]
+        pairs += [(place, group[0]) for group in (same_item, alike or others) if group]
+    if len(pairs) <= _MAX_PAIRS:
+        return pairs
+    return [pairs[i] for i in np.linspace(0, len(pairs) - 1, _MAX_PAIRS).round().astype(int)]
+
+
+def align_partners(spec: InrSpec, params: Params, pairs: list[tuple[int, int]]) -> Partners:
+    """Find the permutation, and the permutation and signs, that bring each second INR nearest.
+
+    Args:
+        params: the INRs of the page, in order.
+    """
+    kinds: list[Kind] = ["permutation"]
+    if spec.activation in ("sine", "tanh"):
+        kinds.append("signed")
+    moves: dict[Kind, np.ndarray] = {}
+    first, second = (params[list(places)] for places in zip(*pairs, strict=True))
+    for kind in kinds:
+        found = match(spec, first, second, thorough(kind)).symmetry
+        layers = zip(found.permutations, found.signs, strict=True)
+        units = torch.cat([(order + 1) * sign for order, sign in layers], dim=1)
+        moves[kind] = units.numpy().astype(np.int16)
+    return Partners(pairs=pairs, moves=moves)
