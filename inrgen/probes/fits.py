@@ -1,5 +1,6 @@
 """Fits in memory: the same items by several recipes."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inrgen.core.params import Params
+from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import EngineChoice
 from inrgen.fit.config import FitPlan
+from inrgen.fit.crumbs import measure_crumbs
 from inrgen.fit.engines import make_engine, resolve_engine
 from inrgen.fit.recipes import Recipe
 from inrgen.fit.views import FittedRows, fit_block
@@ -32,6 +35,7 @@ class RecipeFits:
         params: b INRs.
         seconds: time of the fits as records have it, which includes measuring PSNR.
         psnr_db, iou, chamfer: quality as records have it; the latter two of shapes, else NaN; (b,).
+        crumbs: crumbs' share of the area of a shape's surface; NaN where there is none; (b,).
     """
 
     plan: Recipe
@@ -41,6 +45,7 @@ class RecipeFits:
     psnr_db: Float[Tensor, " b"]
     iou: Float[Tensor, " b"]
     chamfer: Float[Tensor, " b"]
+    crumbs: Float[Tensor, " b"]
 
     @property
     def num_failed(self) -> int:
@@ -67,6 +72,7 @@ def fit_recipes(
     step = _IMAGES_AT_ONCE if of_images else _SHAPES_AT_ONCE
     # All recipes fit a group of signals before the next group is loaded.
     parts: dict[str, list[FittedRows]] = {text: [] for text in plans}
+    crumbs: dict[str, list[float]] = {text: [] for text in plans}
     for first in range(0, len(subjects), step):
         items = subjects.items[first : first + step]
         signals = [_load(subjects, at) for at in range(first, first + len(items))]
@@ -79,11 +85,26 @@ def fit_recipes(
                 fit_block(warm_up, engines[text], items, signals, 0, start=plan.start)
             fitted = fit_block(job, engines[text], items, signals, first, start=plan.start)
             parts[text].append(fitted)
+            crumbs[text] += _crumb_shares(plan.spec, fitted, signals)
     for text, plan in plans.items():
-        yield text, _joined(plan, engines[text].name, parts[text])
+        yield text, _joined(plan, engines[text].name, parts[text], crumbs[text])
 
 
-def _joined(plan: Recipe, engine: str, parts: list[FittedRows]) -> RecipeFits:
+def _crumb_shares(
+    spec: InrSpec, fitted: FittedRows, signals: list[Signal | BadSignal]
+) -> list[float]:
+    """Crumbs' share of the surface of each INR; NaN for images and where there is no surface."""
+    shares = []
+    for row, signal in zip(torch.from_numpy(fitted.flat), signals, strict=True):
+        crumbs, reference = None, None if isinstance(signal, BadSignal) else signal.reference
+        # Unsigned distances have no inside, so crumbs do not show.
+        if reference is not None and reference.sign != "none" and row.isfinite().all():
+            crumbs = measure_crumbs(spec, Params.from_flat(spec, row[None]), reference)
+        shares.append(math.nan if crumbs is None else crumbs.area_share)
+    return shares
+
+
+def _joined(plan: Recipe, engine: str, parts: list[FittedRows], crumbs: list[float]) -> RecipeFits:
     records = [record for part in parts for record in part.records]
 
     def column(read: Callable[[FitRecord], float]) -> Float[Tensor, " b"]:
@@ -99,6 +120,7 @@ def _joined(plan: Recipe, engine: str, parts: list[FittedRows]) -> RecipeFits:
         psnr_db=column(lambda record: record.psnr_db),
         iou=column(lambda record: record.iou),
         chamfer=column(lambda record: record.chamfer),
+        crumbs=torch.tensor(crumbs).double(),
     )
 
 

@@ -42,6 +42,8 @@ class RecipeRow:
         seconds_per_10k: seconds to fit 10,000 INRs with this engine on all cores of this machine.
         psnr_db, psnr_p5_db, psnr_p95_db: mean and percentiles over all items.
         iou, chamfer: medians over shapes, between the 5th and the 95th percentile; else NaN.
+        crumbed, crumb_area: share of the shapes with crumbs, and the mean share of crumbs in the
+            area of their surfaces, both 0 to 1; else NaN.
         accuracy: accuracy of each probe.
         difference: gain over the first recipe, INR by INR; empty for the first.
     """
@@ -60,6 +62,8 @@ class RecipeRow:
     psnr_p95_db: float
     iou: Measured
     chamfer: Measured
+    crumbed: float
+    crumb_area: float
     accuracy: dict[ProbeName, Accuracy]
     difference: dict[ProbeName, Accuracy]
 
@@ -110,6 +114,7 @@ def _row(
     """Sum up the figures of a recipe."""
     # Failed fits have no PSNR, IoU or Chamfer distance: NaN, which all summaries skip.
     psnr = spread(fits.psnr_db)
+    crumbs = fits.crumbs[~fits.crumbs.isnan()]
     return RecipeRow(
         recipe=text,
         source=config.source,
@@ -125,6 +130,8 @@ def _row(
         psnr_p95_db=psnr.high,
         iou=spread(fits.iou),
         chamfer=spread(fits.chamfer),
+        crumbed=float((crumbs > 0).double().mean()),
+        crumb_area=float(crumbs.mean()),
         accuracy={name: accuracy(share) for name, share in shares.items()},
         difference=gains,
     )
@@ -163,6 +170,7 @@ def recipe_table(rows: Sequence[RecipeRow]) -> str:
     if _has_shapes(rows):
         columns["IoU (5-95 %)"] = lambda row: _range_text(row.iou, 2)
         columns["Chamfer (5-95 %)"] = lambda row: _range_text(row.chamfer, 3)
+        columns["with crumbs (area)"] = lambda row: f"{row.crumbed:.0%} ({row.crumb_area:.1%})"
     else:
         columns["PSNR dB (5-95 %)"] = lambda row: _range_text(_psnr(row), 1)
     for probe in first.accuracy:

@@ -7,7 +7,9 @@ import pytest
 import torch
 import trimesh
 
+from inrgen.core.params import Params
 from inrgen.fit.config import FitPlan
+from inrgen.fit.crumbs import measure_crumbs
 from inrgen.fit.engines import make_engine
 from inrgen.fit.recipes import recipe
 from inrgen.fit.views import fit_block
@@ -64,12 +66,20 @@ def test_shapes_are_fitted_and_measured_as_a_build_does(config, rows):
     made = recipe("teach", source.facts)
     job = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=40), seed=0, views=1)
     signals = [source.load(at) for at in range(len(source.items))]
-    records = fit_block(job, make_engine("torch"), source.items, signals, 0).records
+    fitted = fit_block(job, make_engine("torch"), source.items, signals, 0)
+    records, params = fitted.records, Params.from_flat(made.spec, torch.from_numpy(fitted.flat))
     assert rows[0].iou.value == pytest.approx(np.median([record.iou for record in records]))
     assert rows[0].psnr_db == pytest.approx(np.mean([record.psnr_db for record in records]))
     chamfers = torch.tensor([record.chamfer for record in records]).double()
     assert rows[0].chamfer.value == pytest.approx(float(chamfers.nanquantile(0.5)))
     assert rows[0].iou.value > rows[1].iou.value
+    crumbs = [
+        found.area_share
+        for at, signal in enumerate(signals)
+        if (found := measure_crumbs(made.spec, params[[at]], signal.reference)) is not None
+    ]
+    assert rows[0].crumb_area == pytest.approx(np.mean(crumbs))
+    assert rows[0].crumbed == pytest.approx(np.mean(np.array(crumbs) > 0))
 
 
 def test_folds_take_the_place_of_a_split_that_is_not_there(config, rows):
@@ -100,6 +110,7 @@ def test_tables_and_plots_of_shapes_tell_iou(rows):
     head = recipe_table(rows).splitlines()[2]
     assert "IoU" in head
     assert "Chamfer" in head
+    assert "with crumbs (area)" in head
     assert "PSNR" not in head
     assert "2 folds" in recipe_table(rows)
     drawn, axis = trade_points(rows)
