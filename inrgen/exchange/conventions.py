@@ -36,6 +36,8 @@ class ExportOptions:
         value_mean: for fit-a-nef: mean of the pixels that values are standardised by, one number
             or one an output; known for mnist, fashion-mnist and cifar10.
         value_std: for fit-a-nef: standard deviation of the pixels, one number or one an output.
+        all_views: for nfn: write further views of val and test items, too. NFN's loader would
+            count them as items.
     """
 
     path_prefix: str | None = None
@@ -43,6 +45,7 @@ class ExportOptions:
     omega: float | None = None
     value_mean: tuple[float, ...] | None = None
     value_std: tuple[float, ...] | None = None
+    all_views: bool | None = None
 
     def __post_init__(self) -> None:
         if self.omega is not None and not 0 < self.omega < math.inf:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from jaxtyping import Bool, Int
 
@@ -96,17 +97,19 @@ def plan_export(
         views: views of each item; None takes all, or the first if the format has no views.
         spec_id: architecture to export; None takes the only one.
     """
-    options, store, layout = options or ExportOptions(), open_store(path), load_format(format)
+    options, store, whole = options or ExportOptions(), open_store(path), load_format(format)
+    layout = whole.layout_for(store.source_name, options)
     spec_id = spec_id or store.spec.spec_id
     if spec_id not in store.specs:
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {spec_id!r}")
-    _check_options(format, layout, options, out)
+    _check_options(format, whole, options, out)
     if layout.one_view and views is not None and len(set(views)) > 1:
         raise ValueError(f"{format} holds one view of each item; choose one of {list(views)}")
     # before any row is read, so that a wrong option costs nothing
-    target = layout.target(store.specs[spec_id], store.source_name, options)
+    target = whole.target(store.specs[spec_id], store.source_name, options)
     chosen = [0] if layout.one_view and views is None else views
-    selection = select_rows(store, spec_id, splits, chosen, layout.whole_items)
+    train_views = layout.train_views and not options.all_views
+    selection = select_rows(store, spec_id, splits, chosen, layout.whole_items, train_views)
     unlabelled = int((selection.rows["label"].to_numpy() < 0).sum())
     if layout.labelled and unlabelled:
         raise ValueError(f"{format} needs a class for each row; {unlabelled:,} rows have none")
@@ -124,7 +127,7 @@ def plan_export(
         context=context,
         selection=selection,
         parts=selection.parts(layout.rows_per_part),
-        digest=_digest(store, format, context, selection),
+        digest=_digest(store, format, layout, context, selection),
     )
 
 
@@ -141,20 +144,27 @@ def _check_options(format: FormatName, layout: Format, options: ExportOptions, o
         )
 
 
-def _digest(store: Store, format: FormatName, context: ExportContext, selection: Selection) -> str:
+def _digest(
+    store: Store, format: FormatName, layout: Format, context: ExportContext, selection: Selection
+) -> str:
     """Digest of the plan without its folder, so that a finished export may be moved.
 
     (The paths in a dws export without a prefix still name the old place then.)
     """
-    target = context.target
+    target, options = context.target, asdict(context.options)
+    # earlier exports, which must still resume, knew no such option
+    if options["all_views"] is None:
+        del options["all_views"]
     facts = {
         "store": store.self_checksum,
         "format": format,
         "spec": target.spec.to_dict(),
         "standardised": [target.mean, target.std],
         # the key of the first version, so that older exports still resume
-        "wishes": asdict(context.options),
+        "wishes": options,
         "views": context.views,
+        # earlier exports numbered the folders of further views from 1
+        **({"first_aug": 0} if layout.train_views and len(context.views) > 1 else {}),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(selection.rows["row"].to_numpy()).tobytes())
@@ -167,6 +177,7 @@ def select_rows(
     splits: Sequence[Split],
     views: Sequence[int] | None,
     whole_items: bool,
+    train_views: bool = False,
 ) -> Selection:
     """Read the records of the rows to export.
 
@@ -175,6 +186,7 @@ def select_rows(
     Args:
         views: views of each item; None takes all.
         whole_items: leave out items of which one of the views holds no weights.
+        train_views: take the first of the views alone of val and test items.
     """
     num_views = store.layouts[spec_id].views
     wanted = sorted(set(range(num_views) if views is None else views))
@@ -184,10 +196,14 @@ def select_rows(
     table = store.read_records(_COLUMNS, wanted_rows & ds.field("view").isin(wanted))
     # fragments of the records come in any order
     table = table.take(np.lexsort((table["row"].to_numpy(), _split_codes(table))))
+    if train_views:
+        table = table.filter((pc.field("split") == "train") | (pc.field("view") == wanted[0]))
     asked = table.num_rows
     table = table.filter(usable_rows()).drop_columns(["status"]).combine_chunks()
     if whole_items:
-        table = table.filter(pa.array(_is_whole(_items(table), len(wanted)))).combine_chunks()
+        is_train = _split_codes(table)[: table.num_rows] == SPLITS.index("train")
+        expected = np.where(is_train | (not train_views), len(wanted), 1)
+        table = table.filter(pa.array(_is_whole(_items(table), expected))).combine_chunks()
     if not table.num_rows:
         raise ValueError(f"{store.path} has no rows with weights in {', '.join(splits)} to export")
     items = _items(table)
@@ -223,5 +239,7 @@ def _numbers(table: pa.Table, items: Int[np.ndarray, " r"]) -> Int[np.ndarray, "
     return numbers[items]
 
 
-def _is_whole(items: Int[np.ndarray, " r"], num_views: int) -> Bool[np.ndarray, " r"]:
+def _is_whole(
+    items: Int[np.ndarray, " r"], num_views: Int[np.ndarray, " r"]
+) -> Bool[np.ndarray, " r"]:
     return np.bincount(items)[items] == num_views if len(items) else np.zeros(0, dtype=bool)

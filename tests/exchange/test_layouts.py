@@ -167,15 +167,17 @@ def test_scalegmn(images, tmp_path):
     assert len(neighbours.dwsnets(mnist / "splits.json", "val")) == 2
     cifar = export(images, "scalegmn", tmp_path / "cifar", like="cifar10")
     assert len(neighbours.nfn(cifar / "siren_cifar_wts")) == 10
+    assert len(neighbours.nfn(cifar / "siren_cifar_wts", "randinit_smaller_aug1")) == 5
 
 
 def test_nfn(images, tmp_path):
     root = export(images, "nfn", tmp_path / "set")
     points = json.loads((root / "split_points.json").read_text())
     assert points == {"split_points": [5, 7]}
-    for view, prefix in enumerate(["", "_aug1", "_aug2"]):
+    # further views are of the five training items alone, and count from 0
+    for view, (prefix, num) in enumerate([("", 10), ("_aug0", 5), ("_aug1", 5)]):
         samples = neighbours.nfn(root / "siren_fashion_wts", f"randinit_smaller{prefix}")
-        assert len(samples) == 10
+        assert len(samples) == num
         for index, label, weights, biases in samples:
             assert label == index % 3
             shown = siren(weights, biases, mgrid("ij"))
@@ -350,4 +352,4 @@ def test_a_sidecar_says_the_conventions(images, tmp_path):
     root = export(images, "nfn", tmp_path / "set")
     said = json.loads((root / SIDECAR).read_text())
     assert said["conventions"]["coord_order"] == "ij"
-    assert said["rows"] == {"train": 15, "val": 6, "test": 9}
+    assert said["rows"] == {"train": 15, "val": 2, "test": 3}

@@ -127,10 +127,13 @@ class Format:
         rows_per_part: rows that one thread writes at a time.
         one_view: the format has no views; it takes the first unless the user names one.
         whole_items: the format cannot hold an item that lacks one of its views.
+        train_views: further views are of training items alone, unless options.all_views asks for
+            all. Loaders would count those of val and test items as items.
         labelled: the format cannot hold rows without a class.
         options: names of the ExportOptions that the format uses.
         cut_at_folder: the loader cuts each path at the first part named as the folder, so a
             prefix must not contain that name.
+        layouts: formats to use instead for some data sets, by their names.
     """
 
     target: Callable[[InrSpec, str, ExportOptions], Target]
@@ -141,9 +144,15 @@ class Format:
     rows_per_part: int
     one_view: bool = False
     whole_items: bool = False
+    train_views: bool = False
     labelled: bool = False
     options: tuple[str, ...] = ()
     cut_at_folder: bool = False
+    layouts: "Mapping[str, Format]" = field(default_factory=dict)
+
+    def layout_for(self, source: str, options: ExportOptions) -> "Format":
+        """The format to use for a store's source, unless options.like names another."""
+        return self.layouts.get(options.like or source, self)
 
 
 def load_format(name: FormatName) -> Format:
@@ -177,17 +186,18 @@ def load_entries(
 def choose_layout(default: Format, layouts: Mapping[str, Format]) -> Format:
     """A format with one layout a data set, which options.like or else the store's source names.
 
-    The default layout reads all of them, and its limits hold for all.
+    The default layout reads all of them.
 
     Args:
         layouts: layout of each data set that does not have the default one.
     """
+    default = replace(default, layouts=layouts)
 
     def layout(context: ExportContext) -> Format:
-        return layouts.get(context.options.like or context.source, default)
+        return default.layout_for(context.source, context.options)
 
     def target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
-        chosen = layouts.get(options.like or source, default)
+        chosen = default.layout_for(source, options)
         if options.path_prefix is not None and "path_prefix" not in chosen.options:
             raise ValueError("path_prefix means nothing here: such files have no list of paths")
         return chosen.target(spec, source, options)
@@ -198,7 +208,8 @@ def choose_layout(default: Format, layouts: Mapping[str, Format]) -> Format:
     def finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
         layout(context).finish(context, rows, moments)
 
-    options = ("like", *default.options)
+    names = [name for each in (default, *layouts.values()) for name in ("like", *each.options)]
+    options = tuple(dict.fromkeys(names))
     return replace(default, target=target, write=write, finish=finish, options=options)
 
 

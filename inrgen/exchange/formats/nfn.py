@@ -2,7 +2,7 @@
 
 siren_{mnist,fashion,cifar}_wts/<prefix>_<label>s/net<i>.pth, keys net.0.linear.weight, ... in
 order and no label among them. Numbers run without a gap: train, then val, then test. The prefix is
-randinit_smaller, and randinit_smaller_aug<k> for a further view k.
+randinit_smaller for the first view, and randinit_smaller_aug0, _aug1, ... for further ones.
 """
 
 import re
@@ -29,7 +29,7 @@ def _path(context: ExportContext, row: Row) -> str:
     folder = _FOLDERS.get(context.options.like or context.source, _CIFAR)
     # the first exported view has the plain prefix, even if its number is not 0
     place = context.views.index(row["view"])
-    prefix = f"{_PREFIX}_aug{place}" if place else _PREFIX
+    prefix = f"{_PREFIX}_aug{place - 1}" if place else _PREFIX
     return f"{folder}/{prefix}_{row['label']}s/net{row['item']}.pth"
 
 
@@ -59,7 +59,7 @@ def _list_entries(folder: Path) -> Listing:
     """
     points = splits.read_split_points(folder)
     entries = []
-    # NFN's own glob mixes the files of further views into val and test; ours tells them apart
+    # earlier versions of inrgen wrote _aug1 onwards; an import counts only views that are there
     for path in find_files(folder, f"**/{_PREFIX}*s/net*.pth"):
         match = re.search(rf"{_PREFIX}(?:_aug(\d{{1,4}}))?_(\d)s/net(\d{{1,12}})\.pth$", path)
         if match:
@@ -67,7 +67,7 @@ def _list_entries(folder: Path) -> Listing:
             entries.append(
                 Entry(
                     item_id=f"net/{number:05d}",
-                    view=int(match[1] or 0),
+                    view=0 if match[1] is None else int(match[1]) + 1,
                     split=splits.split_at(number, points),
                     path=path,
                     label=int(match[2]),
@@ -84,5 +84,6 @@ FORMAT = state_dicts.models_format(
     finish=_finish,
     list_entries=_list_entries,
     whole_items=True,
-    options=("omega", "like"),
+    train_views=True,
+    options=("omega", "like", "all_views"),
 )

@@ -5,7 +5,6 @@ file, and splits.json with lists of paths, of which the loader uses the last two
 folder to that loader with a "/" at the end.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +45,4 @@ _FASHION = state_dicts.models_format(
     one_view=True,
     options=("omega", "path_prefix"),
 )
-# NFN's numbers must have no gap, so every layout keeps whole items
-FORMAT = replace(
-    choose_layout(_FASHION, {"mnist": dws.FORMAT, "cifar10": nfn.FORMAT}), whole_items=True
-)
+FORMAT = choose_layout(_FASHION, {"mnist": dws.FORMAT, "cifar10": nfn.FORMAT})
