@@ -7,7 +7,7 @@ goes on where an earlier one was stopped.
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
@@ -68,13 +68,29 @@ def _location(store: "Store | str | Path") -> "str | Path":
     return store.path if isinstance(store, Store) else store
 
 
-def build(source: "str | SourceConfig", *, out: "str | Path", **options: Any) -> "Store":
+def build(
+    source: Any,
+    *,
+    out: "str | Path",
+    labels: Any = None,
+    splits: Any = None,
+    coords: Any = None,
+    label_names: Sequence[str] | None = None,
+    **options: Any,
+) -> "Store":
     """Fit INRs to every item of a data set, and return the finished store.
 
     Args:
         source: a name (digits, fashion-mnist, mnist, cifar10, image-folder, mesh-folder,
-            modelnet40 or torchvision:NAME), or a SourceConfig.
+            modelnet40, torchvision:NAME, array, or your own MODULE:FUNCTION), a SourceConfig, or
+            the signals themselves: a Source, an array or tensor (n, *grid, channels), a map-style
+            data set of torch, or an iterable of Signals. The axes of an array may be stated, such
+            as axes="nyx".
         out: the store's folder or URL.
+        labels: for signals: class numbers or class names, one for each.
+        splits: for signals: train, val or test for each; by default a hash of the ids.
+        coords: for an array (n, points, channels): the points, (points, d_in) or one set each.
+        label_names: for signals: names of the classes by number.
         options: fields of BuildConfig, SourceConfig and ShapeConfig, such as data="DIR", views=10,
             recipe="fast", start="START.safetensors", limit=1000, seed=0, workers=0.
 
@@ -84,12 +100,22 @@ def build(source: "str | SourceConfig", *, out: "str | Path", **options: Any) ->
     """
     from inrgen.commands.build import BuildConfig
     from inrgen.commands.build import build as run
+    from inrgen.sources.config import SourceConfig
+    from inrgen.sources.given import as_source
     from inrgen.store.reader import open_store
 
-    named = {"name": source} if isinstance(source, str) else {"source": source}
+    given, about = None, {"labels": labels, "splits": splits, "coords": coords}
+    about["label_names"] = label_names
+    if isinstance(source, str | SourceConfig):
+        named = {"name": source} if isinstance(source, str) else {"source": source}
+        if stray := [name for name, value in about.items() if value is not None]:
+            raise ValueError(f"{', '.join(stray)} is for signals given as an object")
+    else:
+        given = as_source(source, axes=options.get("axes"), **about)
+        named = {"name": given.facts.name}
     if options.get("start") is not None:
         options["start"] = Path(options["start"])
-    run(make_config(BuildConfig, {**named, **options, "out": out}))
+    run(make_config(BuildConfig, {**named, **options, "out": out}), given)
     return open_store(out)
 
 

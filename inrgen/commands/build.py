@@ -6,12 +6,16 @@ from inrgen.fit.build_config import BuildConfig
 
 if TYPE_CHECKING:
     from inrgen.fit.build import BuildSummary
+    from inrgen.sources.base import Source
 
 __all__ = ["BuildConfig", "build"]
 
 
-def build(config: BuildConfig) -> "BuildSummary":
+def build(config: BuildConfig, given: "Source | None" = None) -> "BuildSummary":
     """Build a store, or resume one that an earlier run of the same build left unfinished.
+
+    Args:
+        given: the source itself, where it is an object that config.source only names.
 
     Raises:
         ValueError: the source, the recipe or the store on disk does not fit this build.
@@ -20,4 +24,4 @@ def build(config: BuildConfig) -> "BuildSummary":
     # A command line's help must not wait for torch.
     from inrgen.fit.build import build_store
 
-    return build_store(config)
+    return build_store(config, given)

@@ -262,7 +262,7 @@ def noted_grid(spec: InrSpec, noted: Sequence[int]) -> tuple[int, ...]:
 def grid_coords(
     spec: InrSpec, shape: tuple[int, ...], dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "n d_in"]:
-    """The points of a grid of (rows, columns), or (nx, ny, nz), or (n,), row-major.
+    """The points of a grid of (rows, columns), (nx, ny, nz), (n,) or any other axes, row-major.
 
     The longest side spans coord_range, ends included. Shorter sides are centred and have the same
     spacing, so pixels are square and a rotation of coordinates rotates the picture. Points are

@@ -9,9 +9,16 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 Activation = Literal["sine", "tanh", "relu"]
-CoordOrder = Literal["x", "xy", "ij", "xyz"]
+# A letter a coordinate, in order: xy, ij, xyz, or names of your own such as t or txy.
+CoordOrder = str
 ValueKind = Literal[
-    "intensity", "signed_distance", "truncated_distance", "unsigned_distance", "occupancy", "logit"
+    "intensity",
+    "signed_distance",
+    "truncated_distance",
+    "unsigned_distance",
+    "occupancy",
+    "logit",
+    "quantity",
 ]
 # Value kinds that describe a surface.
 SOLID_KINDS: tuple[ValueKind, ...] = (
@@ -20,8 +27,6 @@ SOLID_KINDS: tuple[ValueKind, ...] = (
     "unsigned_distance",
     "occupancy",
 )
-
-_COORD_DIMS: dict[str, int] = {"x": 1, "xy": 2, "ij": 2, "xyz": 3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,11 +72,13 @@ class InrSpec:
         omega: frequency of each hidden layer, in radians per unit of pre-activation.
         activation: of every hidden layer.
         output_offset: constant added to every output.
-        coord_order: "xy" if coordinate 0 is the column, "ij" if it is the row.
+        coord_order: a letter a coordinate. "xy" if coordinate 0 is the column, "ij" if it is the
+            row; with any other letters, coordinate i runs along axis i of a grid.
         coord_range: the longest side of a grid spans it, ends included.
         coord_center: the point about which motions turn and scale.
         value_range: (low, high) of a signal's values; its width is the peak of PSNR.
-        value_kind: meaning of the values.
+        value_kind: meaning of the values. "quantity" is any other, such as a pressure or a
+            velocity, in its own units.
     """
 
     widths: tuple[int, ...]
@@ -98,9 +105,11 @@ class InrSpec:
             raise ValueError(
                 f"activation must be one of {get_args(Activation)}; got {self.activation!r}"
             )
-        if _COORD_DIMS.get(self.coord_order) != self.d_in:
+        letters = set(self.coord_order)
+        if not (len(self.coord_order) == len(letters) == self.d_in and self.coord_order.isalpha()):
             raise ValueError(
-                f"coord_order must name {self.d_in} coordinates; got {self.coord_order!r}"
+                f"coord_order must name {self.d_in} coordinates, each by another letter; "
+                f"got {self.coord_order!r}"
             )
         if len(self.coord_center) != self.d_in:
             raise ValueError(f"coord_center needs {self.d_in} coordinates; got {self.coord_center}")

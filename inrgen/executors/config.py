@@ -68,6 +68,14 @@ class ExecutorConfig:
         return self if self.backend == "serial" else replace(self, workers=num_tasks)
 
 
+def unsendable(value: object, error: BaseException) -> ValueError:
+    """The error for an object that cannot be sent to other processes."""
+    return ValueError(
+        f"{type(value).__name__} cannot be sent to workers ({error}); make it picklable, or run in "
+        "this process alone with workers=0"
+    )
+
+
 def process_bytes() -> int:
     """Resident memory of this process, in bytes."""
     # A config must stay light to import, and only jobs with a limit call this.

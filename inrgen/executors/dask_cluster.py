@@ -7,7 +7,7 @@ from typing import Any
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
-from inrgen.executors.config import ExecutorConfig
+from inrgen.executors.config import ExecutorConfig, unsendable
 
 # Dask retries a task that lost its worker anyway. These are for errors of a worker's disk or
 # network that pass.
@@ -30,9 +30,15 @@ class DaskExecutor:
         threads: Any = self._client.nthreads()
         return self._max_tasks or 2 * max(1, sum(threads.values()))
 
-    def submit(self, function: Callable[[Any], Any], task: Any) -> Future:
+    def share(self, value: Any) -> Any:
+        try:
+            return self._client.scatter(value, broadcast=True)
+        except Exception as error:  # pickle raises several kinds, and Dask wraps them
+            raise unsendable(value, error) from error
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         # pure=True would take two equal tasks for one
-        return self._client.submit(function, task, pure=False, retries=_RETRIES)
+        return self._client.submit(function, *arguments, pure=False, retries=_RETRIES)
 
     def wait(self, handles: Sequence[Future]) -> list[Future]:
         try:

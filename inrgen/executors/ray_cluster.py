@@ -10,7 +10,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from inrgen.executors.config import ExecutorConfig
+from inrgen.executors.config import ExecutorConfig, unsendable
 
 _RETRIES = 10
 _WAIT_S = 1.0
@@ -36,8 +36,15 @@ class RayExecutor:
     def capacity(self) -> int:
         return self._max_tasks or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def submit(self, function: Callable[[Any], Any], task: Any) -> ray.ObjectRef:
-        return self._call.options(name=_task_name(function)).remote(function, task)
+    def share(self, value: Any) -> ray.ObjectRef:
+        try:
+            return ray.put(value)
+        except TypeError as error:
+            raise unsendable(value, error.__cause__ or error) from error
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> ray.ObjectRef:
+        # Ray passes the value of a reference that is an argument.
+        return self._call.options(name=_task_name(function)).remote(function, *arguments)
 
     def wait(self, handles: Sequence[ray.ObjectRef]) -> list[ray.ObjectRef]:
         # One result is enough: to wait for more would hold back the first.
@@ -57,8 +64,8 @@ class RayExecutor:
             ) from error
 
 
-def _call(function: Callable[[Any], Any], task: Any) -> Any:
-    return function(task)
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
 
 
 def _task_name(function: Callable[[Any], Any]) -> str:

@@ -21,8 +21,15 @@ class Executor(Protocol):
         """
         ...
 
-    def submit(self, function: Callable[[Any], Any], task: Any) -> Any:
-        """Start function(task), or queue it; returns a handle."""
+    def share(self, value: Any) -> Any:
+        """Store a value once for all tasks; submit turns the reference into the value again.
+
+        Raises ValueError for a value that cannot be sent to other processes.
+        """
+        ...
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Start function(*arguments), or queue it; returns a handle."""
         ...
 
     def wait(self, handles: Sequence[Any]) -> list[Any]:
@@ -40,15 +47,18 @@ class _Serial:
     def capacity(self) -> int:
         return 1  # a queue would only delay the next result
 
-    def submit(self, function: Callable[[Any], Any], task: Any) -> Any:
-        return function, task
+    def share(self, value: Any) -> Any:
+        return value
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function, arguments
 
     def wait(self, handles: Sequence[Any]) -> list[Any]:
         return list(handles)
 
     def result(self, handle: Any) -> Any:
-        function, task = handle
-        return function(task)
+        function, arguments = handle
+        return function(*arguments)
 
 
 def _open_executor(
@@ -71,12 +81,13 @@ def _open_executor(
 
 
 def run_tasks(
-    function: Callable[[Task], Result],
+    function: Callable[..., Result],
     tasks: Iterable[Task],
     config: ExecutorConfig,
     on_wait: Callable[[], None] = lambda: None,
     *,
     gpus_per_task: float = 0.0,
+    shared: Any = None,
 ) -> Iterator[Result]:
     """Run function on every task and yield the results in the order in which they finish.
 
@@ -88,9 +99,12 @@ def run_tasks(
         tasks: read lazily.
         on_wait: called about once a second while nothing finishes.
         gpus_per_task: share of a GPU that each task holds; only Ray keeps count of GPUs.
+        shared: an object that every task needs. The call is then function(task, shared), and a
+            cluster stores the object once, not with every task.
 
     Raises:
-        ValueError: nothing answers at config.address, or the cluster has no GPU to share.
+        ValueError: nothing answers at config.address, the cluster has no GPU to share, or shared
+            cannot be sent to other processes.
         ChildProcessError: a task lost its workers too often.
         Exception: any exception that function raises.
     """
@@ -101,10 +115,11 @@ def run_tasks(
     queue = chain(first, queue)
     with _open_executor(config, gpus_per_task) as executor:
         pending: list[Any] = []
+        others = () if shared is None else (executor.share(shared),)
         while True:
             # A cluster that has lost a node may have less room than the pending tasks take.
             for task in islice(queue, max(0, executor.capacity() - len(pending))):
-                pending.append(executor.submit(function, task))
+                pending.append(executor.submit(function, task, *others))
             if not pending:
                 return
             done = executor.wait(pending)

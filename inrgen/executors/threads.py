@@ -19,8 +19,11 @@ class ThreadsExecutor:
     def capacity(self) -> int:
         return 2 * self._size
 
-    def submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
-        return self._pool.submit(function, task)
+    def share(self, value: Any) -> Any:
+        return value
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._pool.submit(function, *arguments)
 
     def wait(self, handles: Sequence[Future[Any]]) -> list[Future[Any]]:
         # The set that wait returns has no order; the list keeps the order of submission.

@@ -16,6 +16,7 @@ from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
 from inrgen.fit.plan import BuildPlan, plan_build, plan_of_store
 from inrgen.fit.worker import block_tasks, build_block, repair_block, run_blocks
+from inrgen.sources.base import Source
 from inrgen.sources.catalog import open_source
 from inrgen.store.create import create_store
 from inrgen.store.files.location import Location, make_absolute
@@ -56,14 +57,18 @@ class BuildSummary(Summary):
         )
 
 
-def build_store(config: BuildConfig) -> BuildSummary:
+def build_store(config: BuildConfig, given: Source | None = None) -> BuildSummary:
     """Build a store, or resume one that an earlier run of the same build left unfinished.
+
+    Args:
+        given: the source itself, where it is an object that config.source only names. It is sent
+            to each worker once.
 
     Raises:
         ValueError: the source, the recipe or the store on disk does not fit this build.
         OSError: the store cannot be written.
     """
-    plan = plan_build(config)
+    plan = plan_build(config, given)
     for note in plan.notes:
         sys.stderr.write(f"{plan.source.name}: {note}\n")
     # Workers may run in another folder.
@@ -77,7 +82,9 @@ def build_store(config: BuildConfig) -> BuildSummary:
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
         tasks = block_tasks(plan, store, blocks, config.executor)
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
-            for done in run_blocks(build_block, tasks, config.executor, progress, config.gpu_share):
+            for done in run_blocks(
+                build_block, tasks, config.executor, progress, config.gpu_share, plan.given
+            ):
                 # Only the driver commits, so a killed worker leaves nothing half done.
                 writer.commit(done.staged)
                 fitted += done.rows_fitted

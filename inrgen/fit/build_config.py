@@ -10,7 +10,7 @@ from inrgen.core.arguments import OptionalLocalPath, StoreArgument
 from inrgen.executors.config import ExecutorConfig
 from inrgen.sources.config import SourceConfig
 
-RecipeName = Literal["published", "fast", "signed", "sharp", "teach", "inr2vec"]
+RecipeName = Literal["published", "fast", "signed", "sharp", "teach", "inr2vec", "default"]
 # A learned start is no recipe that varies: it brings its own networks and step sizes.
 BuildRecipe = Literal[RecipeName, "learned"]
 EngineChoice = Literal["auto", "torch", "cpu", "gpu"]
@@ -33,8 +33,8 @@ class BuildConfig:
             is for images whose weights will be aligned with signs, or read by networks that know
             signs. sharp is for reconstruction; its weights teach a classifier little. teach is for
             shapes whose weights teach, at the cost of detail. inr2vec fits shapes with that study's
-            large network. learned takes the start that inrgen ships for the source: a few steps,
-            whose weights teach best.
+            large network. default fits any other signal: sound, volumes, vector fields. learned
+            takes the start that inrgen ships for the source: a few steps, whose weights teach best.
         start: a START file of `inrgen learn-start`: view v of every item takes a few plain
             gradient steps from start v, with the step sizes learned for it. It settles the
             networks and the number of steps.

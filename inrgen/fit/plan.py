@@ -9,7 +9,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import BuildConfig, BuildRecipe, RecipeName
 from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.engines import resolve_engine
-from inrgen.fit.recipes import recipe
+from inrgen.fit.recipes import recipe, usual_recipe
 from inrgen.fit.starts.plan import (
     StartChoice,
     choose_start,
@@ -18,10 +18,11 @@ from inrgen.fit.starts.plan import (
     learned_fit,
     learned_fit_facts,
 )
-from inrgen.sources.base import SourceFacts
-from inrgen.sources.catalog import open_source
+from inrgen.sources.base import Source, SourceFacts
+from inrgen.sources.catalog import check_items, is_openable, open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
+from inrgen.sources.selection import choose_items, data_digest
 from inrgen.store.layout import Layout
 from inrgen.store.reader import Store
 
@@ -35,8 +36,10 @@ class BuildPlan:
     """All that decides a build's result.
 
     items_sha256 is the digest of the source's list of items, so that a build cannot resume on
-    other files. start is the learned start of recipe learned; None for all other recipes. notes
-    are sentences about the source, for a person to check before any work.
+    other files. data_sha256 is that of the data, where the source has one. start is the learned
+    start of recipe learned; None for all other recipes. notes are sentences about the source and
+    its recipe, for a person to check before any work. given is the source itself where it is an
+    object of the caller's, which no name opens again.
     """
 
     source: SourceConfig
@@ -47,6 +50,8 @@ class BuildPlan:
     layout: Layout
     start: StartChoice | None = None
     notes: tuple[str, ...] = ()
+    data_sha256: str | None = None
+    given: Source | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -67,6 +72,8 @@ class BuildPlan:
             "views": self.fit_plan.views,
             "min_psnr_db": self.fit_plan.min_psnr_db,
         }
+        if self.data_sha256 is not None:
+            identity["items"]["data_sha256"] = self.data_sha256
         # Stores without a start must keep their identity, so they have no such key.
         return identity if self.start is None else identity | {"start": self.start.identity}
 
@@ -96,17 +103,35 @@ def _vary_recipe(
     return spec, fit
 
 
+def _note_default(name: BuildRecipe, spec: InrSpec, fit: FitConfig) -> tuple[str, ...]:
+    """A sentence about the default recipe, which a user may not have asked for."""
+    if name != "default":
+        return ()
+    outputs = f"{spec.d_out} output{'' if spec.d_out == 1 else 's'}"
+    return (
+        f"{spec.value_kind} over {spec.coord_order}, {outputs}; recipe default: SIREN "
+        f"{spec.architecture}, omega {spec.omega[0]:g}, {fit.num_steps:,} steps at {fit.lr:g}",
+    )
+
+
 def _plan_layout(num_items: int, views: int, facts: SourceFacts) -> Layout:
     """Cut the rows into blocks. A fit of a shape takes a second, so its blocks are smaller."""
     rows = num_items * views
-    if facts.d_in == 3:
+    if facts.d_in >= 3:
         return Layout(rows=rows, views=views, max_chunk_rows=_SHAPE_CHUNK_ROWS)
     return Layout(rows=rows, views=views)
 
 
-def plan_build(config: BuildConfig) -> BuildPlan:
-    """Read the source's list of items, and settle all that the result depends on."""
-    source, name = open_source(config.source), config.recipe or "published"
+def plan_build(config: BuildConfig, given: Source | None = None) -> BuildPlan:
+    """Read the source's list of items, and settle all that the result depends on.
+
+    Args:
+        given: the source itself, where config.source only names it.
+    """
+    if given is not None:
+        given = check_items(choose_items(given, config.source), config.source)
+    source = open_source(config.source) if given is None else given
+    name = config.recipe or usual_recipe(source.facts)
     choice = choose_start(config, source.facts)
     views = config.views or (_VIEWS if choice is None else choice.start.num_views)
     if choice is not None:
@@ -125,7 +150,9 @@ def plan_build(config: BuildConfig) -> BuildPlan:
         engine=resolve_engine(config.engine, spec, fit),
         layout=_plan_layout(len(source.items), views, source.facts),
         start=choice,
-        notes=source.facts.notes,
+        notes=(*source.facts.notes, *_note_default(name, spec, fit)),
+        data_sha256=data_digest(source),
+        given=given,
     )
 
 
@@ -140,6 +167,13 @@ def source_of_store(store: Store, data: str | None) -> SourceConfig:
     recorded = store.built_identity.get("source")
     if not isinstance(recorded, dict):
         raise ValueError(f"{store.path} was not made by `inrgen build`: it records no source")
+    name = str(recorded.get("name"))
+    if not is_openable(name):
+        # To import what a store names would run code that came with data.
+        raise ValueError(
+            f"{store.path} was built from {name}, a source of your own, which no store opens "
+            "again; leave the originals out, or build again where rows are damaged"
+        )
     return SourceConfig.from_identity(recorded, data)
 
 
@@ -157,10 +191,11 @@ def plan_of_store(store: Store, data: str | None, start: str | Path | None = Non
     """
     recorded, source = store.identity, source_of_store(store, data)
     choice = find_recorded_start(recorded.get("start"), source.name, store.spec.architecture, start)
-    fit = recorded["fit"]
+    fit, opened = recorded["fit"], open_source(source)
     plan = BuildPlan(
         source=source,
-        items_sha256=items_digest(open_source(source).items),
+        items_sha256=items_digest(opened.items),
+        data_sha256=data_digest(opened),
         recipe=recorded["recipe"],
         fit_plan=FitPlan(
             spec=store.spec,

@@ -114,9 +114,11 @@ def _load_signals(source: Source, indices: range) -> Iterator[Signal | BadSignal
             yield error
 
 
-def _fit_items(task: BlockTask, indices: range, on_rows: OnRows) -> FittedRows:
+def _fit_items(
+    task: BlockTask, indices: range, on_rows: OnRows, given: Source | None = None
+) -> FittedRows:
     """Fit all views of a run of items."""
-    source = _planned_source(task.source, task.items_sha256)
+    source = _planned_source(task.source, task.items_sha256) if given is None else given
     return fit_block(
         task.fit_plan,
         make_engine(task.engine, task.threads),
@@ -128,9 +130,15 @@ def _fit_items(task: BlockTask, indices: range, on_rows: OnRows) -> FittedRows:
     )
 
 
-def build_block(task: BlockTask, on_rows: OnRows = ignore_rows) -> DoneBlock:
-    """Fit one block and stage it."""
-    fitted = _fit_items(task, task.items, on_rows)
+def build_block(
+    task: BlockTask, given: Source | None = None, on_rows: OnRows = ignore_rows
+) -> DoneBlock:
+    """Fit one block and stage it.
+
+    Args:
+        given: the source itself, where its name does not open it.
+    """
+    fitted = _fit_items(task, task.items, on_rows, given)
     spec_id = task.fit_plan.spec.spec_id
     staged = stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
     return DoneBlock(staged=staged, rows_fitted=len(fitted.flat), busy=fitted.busy)
@@ -144,7 +152,7 @@ def repair_block(task: BlockTask, on_rows: OnRows = ignore_rows) -> DoneBlock:
     spec_id, items, views = task.fit_plan.spec.spec_id, task.items, task.fit_plan.views
     left = salvage_block(task.store, spec_id, task.block)
     if left.records is None:  # without its records a row has no name, seed or quality
-        return build_block(task, on_rows)
+        return build_block(task, on_rows=on_rows)
     flat, records, busy = left.flat.copy(), list(left.records), list[BusyInterval]()
     source = _planned_source(task.source, task.items_sha256)
     wanted = [source.items[index].item_id for index in items for _ in range(views)]
@@ -171,6 +179,7 @@ def run_blocks(
     executor: ExecutorConfig,
     progress: Progress,
     gpu_share: float = 1.0,
+    given: Source | None = None,
 ) -> Iterator[DoneBlock]:
     """Run build_block or repair_block on every task and yield blocks as they finish.
 
@@ -178,13 +187,14 @@ def run_blocks(
 
     Args:
         gpu_share: the share of a GPU that a task of engine gpu holds; others hold none.
+        given: the source itself, for build_block.
     """
     if executor.backend == "serial":
         here = partial(work, on_rows=progress.advance)
-        yield from run_tasks(here, tasks, executor, progress.tick)
+        yield from run_tasks(here, tasks, executor, progress.tick, shared=given)
         return
     # Tasks of other engines must not wait for a GPU.
     share = gpu_share if any(task.engine == "gpu" for task in tasks) else 0.0
-    for done in run_tasks(work, tasks, executor, progress.tick, gpus_per_task=share):
+    for done in run_tasks(work, tasks, executor, progress.tick, gpus_per_task=share, shared=given):
         progress.advance(len(tasks[0].layout.block_rows(done.staged.block)))
         yield done

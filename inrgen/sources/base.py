@@ -65,6 +65,7 @@ class SourceFacts:
         value_range: the least and greatest value that signals can have.
         notes: sentences for a person to check before any work, such as the splits and classes that
             were found in the names of folders.
+        coord_order: a letter for each coordinate, as InrSpec has them; "" leaves it to a recipe.
     """
 
     name: str
@@ -73,10 +74,15 @@ class SourceFacts:
     d_out: int
     value_range: tuple[float, float] = (0.0, 1.0)
     notes: tuple[str, ...] = ()
+    coord_order: str = ""
 
 
 class Source(Protocol):
-    """A data set: its items in a fixed order (train, then val, then test) and their signals."""
+    """A data set: its items in a fixed order (train, then val, then test) and their signals.
+
+    A source may also have data_sha256, a digest of its data. A store records it, so that a build
+    cannot resume on other data under the same names.
+    """
 
     @property
     def facts(self) -> SourceFacts:

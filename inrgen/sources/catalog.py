@@ -1,15 +1,27 @@
-"""Sources by name."""
+"""Sources by name: those of inrgen, of installed packages, and a user's own functions.
+
+A package adds one by an entry point of the group inrgen.sources, which names a function. It takes
+keyword arguments and returns a Source, or any object that inrgen.build takes.
+"""
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
 
+from inrgen.core.own_code import import_own, is_own_name, read_arguments
 from inrgen.sources import torchvision_sets
+from inrgen.sources.array_file import open_array
 from inrgen.sources.arrays import open_digits
 from inrgen.sources.base import Source
 from inrgen.sources.cifar10 import open_cifar10
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.given import as_source
 from inrgen.sources.image_folder import open_image_folder
 from inrgen.sources.mesh_folder import open_mesh_folder
 from inrgen.sources.mnist import open_mnist
+from inrgen.sources.selection import choose_items
+
+_GROUP = "inrgen.sources"
 
 _OPENERS: dict[str, Callable[[SourceConfig], Source]] = {
     "digits": open_digits,
@@ -19,12 +31,27 @@ _OPENERS: dict[str, Callable[[SourceConfig], Source]] = {
     "image-folder": open_image_folder,
     "mesh-folder": open_mesh_folder,
     "modelnet40": open_mesh_folder,
+    "array": open_array,
 }
 
 
 def source_names() -> tuple[str, ...]:
     """Names that open_source knows; torchvision:NAME stands for all data sets of torchvision."""
-    return (*_OPENERS, f"{torchvision_sets.PREFIX}NAME")
+    added = (point.name for point in entry_points(group=_GROUP))
+    return (*_OPENERS, *added, f"{torchvision_sets.PREFIX}NAME")
+
+
+def is_openable(name: str) -> bool:
+    """Tell whether a name that a store recorded opens a source without a user's own code."""
+    return name in source_names() or name.startswith(torchvision_sets.PREFIX)
+
+
+def _call_own(function: Callable[..., Any], config: SourceConfig) -> Source:
+    """The source that a function of a package or a user makes, cut to what config asks for."""
+    kind = f"source {config.name}"
+    texts = {key: text for key, _, text in (one.partition("=") for one in config.arg)}
+    made = as_source(function(**read_arguments(function, texts, kind)), axes=config.axes)
+    return choose_items(made, config)
 
 
 def open_source(config: SourceConfig) -> Source:
@@ -38,8 +65,20 @@ def open_source(config: SourceConfig) -> Source:
         source: Source = torchvision_sets.open_torchvision(config)
     elif config.name in _OPENERS:
         source = _OPENERS[config.name](config)
+    elif added := [point for point in entry_points(group=_GROUP) if point.name == config.name]:
+        source = _call_own(added[0].load(), config)
+    elif is_own_name(config.name):
+        source = _call_own(import_own(config.name, "source"), config)
     else:
-        raise ValueError(f"source must be one of {', '.join(source_names())}; got {config.name!r}")
+        raise ValueError(
+            f"source must be one of {', '.join(source_names())}, or your own MODULE:FUNCTION; "
+            f"got {config.name!r}"
+        )
+    return check_items(source, config)
+
+
+def check_items(source: Source, config: SourceConfig) -> Source:
+    """The source. Raises ValueError if it has no items."""
     if not len(source.items):
         raise ValueError(f"{config.name} has no items in the splits asked for: {config.split}")
     return source

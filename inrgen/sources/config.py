@@ -20,8 +20,9 @@ class SourceConfig:
     """A source by name, and the part of it to take.
 
     Attributes:
-        name: digits, fashion-mnist, mnist, cifar10, image-folder, mesh-folder, modelnet40, or
-            torchvision:NAME.
+        name: digits, fashion-mnist, mnist, cifar10, image-folder, mesh-folder, modelnet40,
+            torchvision:NAME, array (a .npy, .npz or Zarr file), a source that a package adds, or
+            your own MODULE:FUNCTION, whose code is then run.
         data: folder (or file) that holds the data set; never written to, unless download is set.
         split: splits to take; all is train, val and test, in this order.
         limit: take the first items of each split, at most so many; None takes all.
@@ -29,6 +30,10 @@ class SourceConfig:
         follow_links: read files and folders that links name outside data, as git-annex, DVC and
             the caches of hubs lay them out; by default such links are refused.
         download: let torchvision fetch missing files into data.
+        axes: for array, a letter for each axis of values: n items, c channels, any other a
+            coordinate, such as nyx, NCHW, ntc or nzyxc. By default n, the grid, and at most four
+            channels.
+        arg: for a source of your own, NAME=VALUE that its function takes; may be repeated.
         shape: settings for meshes; other sources ignore them.
     """
 
@@ -39,6 +44,8 @@ class SourceConfig:
     channels: Channels = "auto"
     follow_links: bool = False
     download: bool = False
+    axes: str | None = None
+    arg: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     shape: Annotated[ShapeConfig, tyro.conf.arg(name="")] = field(default_factory=ShapeConfig)
 
     def __post_init__(self) -> None:
@@ -75,6 +82,10 @@ class SourceConfig:
         # Stores from before these options have no such keys.
         if self.follow_links:
             facts["follow_links"] = True
+        if self.axes is not None:
+            facts["axes"] = self.axes
+        if self.arg:
+            facts["arg"] = list(self.arg)
         if self.name in MESH_SOURCES:
             facts |= {"shape": self.shape.identity(), "reading": _MESH_READING}
         return facts
@@ -86,4 +97,5 @@ class SourceConfig:
         if "shape" in facts:
             noted = {name: value for name, value in facts["shape"].items() if name != "axes"}
             shape = ShapeConfig(**{**noted, "near_widths": tuple(noted["near_widths"])})
-        return SourceConfig(**{**facts, "shape": shape}, data=data)
+        arg = tuple(facts.get("arg", ()))
+        return SourceConfig(**{**facts, "shape": shape, "arg": arg}, data=data)

@@ -21,7 +21,7 @@ from inrgen.core.spec import InrSpec, ValueKind
 Axis = Literal["any", "uniform", "x", "y", "z"]
 ScaledValues = Literal["auto", "keep"]
 # Kinds of value that keep their size when the signal grows.
-_SIZELESS: tuple[ValueKind, ...] = ("intensity", "occupancy")
+_SIZELESS: tuple[ValueKind, ...] = ("intensity", "occupancy", "quantity")
 
 
 def _uniform(
@@ -156,8 +156,9 @@ class Scale:
 
     Attributes:
         bound: s is uniform in 1 +- bound.
-        values: "auto" scales distances with the shape, keeps intensities and occupancies, and
-            refuses cut-off distances and logits, because no rescaling gives their scaled field.
+        values: "auto" scales distances with the shape, keeps intensities, occupancies and
+            quantities, and refuses cut-off distances and logits, because no rescaling gives their
+            scaled field.
             "keep" moves only the coordinates, for any values.
         published: take the published form.
     """

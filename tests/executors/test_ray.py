@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def slow(mark: str) -> int:
         runs.write("x")
     time.sleep(1.0)
     return 1
+
+
+def add(task: int, shared: list[int]) -> int:
+    return task + shared[0]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_an_object_for_all_tasks_is_sent_once_or_refused():
+    assert sorted(run_tasks(add, range(3), ray_config(), shared=[10])) == [10, 11, 12]
+    with pytest.raises(ValueError, match=r"lock cannot be sent to workers .*workers=0"):
+        list(run_tasks(add, range(3), ray_config(), shared=threading.Lock()))
 
 
 @pytest.mark.usefixtures("two_cores")

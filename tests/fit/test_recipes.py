@@ -10,7 +10,7 @@ from inrgen.core.config import InitConfig
 from inrgen.core.siren import evaluate, initialise
 from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import FitConfig
-from inrgen.fit.recipes import recipe
+from inrgen.fit.recipes import recipe, usual_recipe
 from inrgen.sources.base import SourceFacts
 
 
@@ -86,8 +86,8 @@ def test_inr2vec_has_its_shape_and_shares_its_start():
 @pytest.mark.parametrize(
     ("name", "kind", "d_in", "message"),
     [
-        ("published", "intensity", 3, "s gives intensity over 3"),
-        ("published", "signed_distance", 2, "s gives signed_distance over 2"),
+        ("published", "intensity", 3, "for intensity over 3 coordinates"),
+        ("published", "signed_distance", 2, "for signed_distance over 2 coordinates"),
         ("inr2vec", "intensity", 2, "for images; got 'inr2vec'"),
         ("teach", "intensity", 2, "for images; got 'teach'"),
         ("signed", "occupancy", 3, "for shapes; got 'signed'"),
@@ -96,3 +96,14 @@ def test_inr2vec_has_its_shape_and_shares_its_start():
 def test_signals_without_a_recipe_are_refused(name, kind, d_in, message):
     with pytest.raises(ValueError, match=message):
         recipe(name, facts(value_kind=kind, d_in=d_in))
+
+
+@pytest.mark.parametrize("d_in", [1, 2, 3, 4])
+def test_any_other_signal_has_a_default_with_its_own_dimensions_and_values(d_in):
+    other = facts(5, value_kind="quantity", d_in=d_in, value_range=(2.0, 6.0))
+    assert usual_recipe(other) == "default"
+    made = recipe("default", other)
+    assert (made.spec.d_in, made.spec.d_out, made.spec.output_offset) == (d_in, 5, 4.0)
+    assert (made.spec.value_range, made.spec.value_kind) == ((2.0, 6.0), "quantity")
+    named = replace(other, coord_order="tuvw"[:d_in])
+    assert recipe("default", named).spec.coord_order == "tuvw"[:d_in]

@@ -86,7 +86,8 @@ def test_other_processes_report_whole_blocks(plan, monkeypatch):
 def test_only_tasks_that_need_a_gpu_hold_one(plan, engine, held, monkeypatch):
     shares: list[float] = []
 
-    def note(function, tasks, config, on_wait, gpus_per_task):
+    def note(function, tasks, config, on_wait, gpus_per_task, shared):
+        assert shared is None
         shares.append(gpus_per_task)
         return iter(())
 

@@ -1,0 +1,86 @@
+"""Code of a user's own, imported by the name that the user gives: my.module:Name.
+
+Only a name that a user typed reaches this module. A store or a run may record such a name, but
+reading it imports nothing.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from inrgen.core.config_text import check_name, read_value
+
+_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+# Texts of other types are passed on as they are.
+_READABLE = (bool, int, float, str)
+
+
+def is_own_name(name: str) -> bool:
+    """Tell whether a name has the form MODULE:NAME."""
+    return _OWN.fullmatch(name) is not None
+
+
+def import_own(name: str, kind: str) -> Any:
+    """Import the object that MODULE:NAME names; this runs the module's code.
+
+    Modules are found as Python finds them, and in the current folder.
+
+    Args:
+        kind: the noun for error messages, such as "transform".
+
+    Raises ValueError for a module that cannot be imported, and for a name that it lacks.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        if importlib.util.find_spec(module_name.split(".")[0]) is None:
+            # Installed commands, unlike python -m, do not look in the current folder.
+            sys.path.insert(0, str(Path.cwd()))
+            importlib.invalidate_caches()
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the module's own code may raise anything
+        raise ValueError(
+            f"{kind} {name}: importing {module_name} failed: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(module, attribute):
+        names = [one for one in vars(module) if not one.startswith("_")]
+        raise ValueError(f"{kind} {name}: {module_name} has no {attribute}; it has {names}")
+    return getattr(module, attribute)
+
+
+def own_name(value: Any) -> str:
+    """The MODULE:NAME by which a class or function can be imported again.
+
+    Raises ValueError for one that no import finds: of a notebook, a script or a function's body.
+    """
+    name = f"{value.__module__}:{value.__qualname__}"
+    if value.__module__ == "__main__" or not is_own_name(name):
+        raise ValueError(
+            f"{value.__qualname__} must be importable by name, so that others can use it again: "
+            f"move it from {value.__module__} to the top of a module"
+        )
+    return name
+
+
+def read_arguments(function: Callable[..., Any], texts: Mapping[str, str], kind: str) -> dict:
+    """Read texts of keyword arguments by the annotations of a function.
+
+    Raises ValueError for an argument that the function lacks, or a text not of its type.
+    """
+    parameters = inspect.signature(function).parameters
+    try:
+        hints = get_type_hints(function)
+    except Exception:  # annotations may name things that do not exist while the code runs
+        hints = {}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    values: dict[str, Any] = {}
+    for key, text in texts.items():
+        if not takes_any:
+            check_name(key, parameters, f"{kind}: argument")
+        hint = hints.get(key, str)
+        values[key] = read_value(text, hint, f"{kind}: {key}") if hint in _READABLE else text
+    return values

@@ -1,0 +1,73 @@
+"""Arrays of signals in files: .npy, .npz and Zarr. Nothing in them is unpickled."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inrgen.core.config_text import check_name
+from inrgen.sources.base import Source
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.selection import choose_items
+from inrgen.sources.signal_array import make_signal_array
+
+KEYS = ("values", "labels", "splits", "coords", "label_names")
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by their names in KEYS; a .npy and a lone Zarr array hold values.
+
+    A .npy is mapped, not read, so it may be larger than memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, of another kind, or holds pickled objects.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path.is_dir():
+        return _read_zarr(path)
+    try:
+        held = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(held, np.ndarray):
+            return {"values": held}
+        with held:
+            return {check_name(key, KEYS, "an array name"): held[key] for key in held.files}
+    except (EOFError, zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f"{path} is no whole .npy or .npz file: {error}") from error
+    except ValueError as error:
+        # numpy advises to unpickle, which could run code.
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
+            raise ValueError(
+                f"{path} holds pickled objects or is no .npy or .npz file; pickles are never read"
+            ) from None
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_zarr(path: Path) -> dict[str, np.ndarray]:
+    import zarr  # takes a while, which only this kind of file should pay
+
+    try:
+        held: Any = zarr.open(path, mode="r")
+    except Exception as error:  # zarr has no common error
+        raise ValueError(f"{path} holds no Zarr array or group: {error}") from error
+    if isinstance(held, zarr.Array):
+        return {"values": np.asarray(held[...])}
+    return {check_name(key, KEYS, "an array name"): held[key][...] for key in held}
+
+
+def open_array(config: SourceConfig) -> Source:
+    """Open the array file at config.data. Raises ValueError for arrays that do not fit together."""
+    if config.download or config.channels != "auto":
+        raise ValueError("download and channels do not apply to an array")
+    path = Path(config.data_folder("the .npy, .npz or Zarr file"))
+    arrays = read_arrays(path)
+    if "values" not in arrays:
+        raise ValueError(f"{path} needs an array named values; it holds {sorted(arrays)}")
+    names = [str(name) for name in arrays.pop("label_names", np.zeros(0, dtype=str))]
+    try:
+        made = make_signal_array(**arrays, axes=config.axes, label_names=names)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return choose_items(made, config)
