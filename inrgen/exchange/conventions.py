@@ -38,6 +38,8 @@ class ExportOptions:
         value_std: for fit-a-nef: standard deviation of the pixels, one number or one an output.
         all_views: for nfn: write further views of val and test items, too. NFN's loader would
             count them as items.
+        license: for huggingface: an SPDX name such as mit; by default its card says that none is
+            stated.
     """
 
     path_prefix: str | None = None
@@ -46,6 +48,7 @@ class ExportOptions:
     value_mean: tuple[float, ...] | None = None
     value_std: tuple[float, ...] | None = None
     all_views: bool | None = None
+    license: str | None = None
 
     def __post_init__(self) -> None:
         if self.omega is not None and not 0 < self.omega < math.inf:

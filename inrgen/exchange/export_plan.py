@@ -118,6 +118,7 @@ def plan_export(
         target=target,
         options=options,
         source=store.source_name,
+        store=store.path,
         views=tuple(selection.views),
     )
     return ExportPlan(
@@ -152,9 +153,10 @@ def _digest(
     (The paths in a dws export without a prefix still name the old place then.)
     """
     target, options = context.target, asdict(context.options)
-    # earlier exports, which must still resume, knew no such option
-    if options["all_views"] is None:
-        del options["all_views"]
+    for name in ("all_views", "license"):
+        # earlier exports, which must still resume, knew no such option
+        if options[name] is None:
+            del options[name]
     facts = {
         "store": store.self_checksum,
         "format": format,

@@ -289,6 +289,9 @@ def test_a_mesh_that_has_no_room_is_made_coarser(shapes, monkeypatch):
 
 def test_safetensors(images, tmp_path):
     root = export(images, "safetensors", tmp_path / "set")
+    (plain := tmp_path / "plain").touch()
+    # Others may read the file, as the umask says.
+    assert (root / "val-00001.safetensors").stat().st_mode & 0o777 == plain.stat().st_mode & 0o777
     with safe_open(root / "val-00001.safetensors", framework="np") as file:
         assert file.get_tensor("row").tolist() == list(range(15, 21))
         flat, metadata = file.get_tensor("params"), file.metadata()
@@ -298,7 +301,7 @@ def test_safetensors(images, tmp_path):
 
 
 def test_huggingface(images, tmp_path):
-    root = export(images, "huggingface", tmp_path / "set")
+    root = export(images, "huggingface", tmp_path / "set", license="mit")
     table = polars.read_parquet(root / "data" / "train-*.parquet")
     assert table["weights"].dtype == polars.Array(polars.Float32, 67)
     expected = open_store(images).read(range(15)).flat().numpy()
@@ -307,8 +310,9 @@ def test_huggingface(images, tmp_path):
         "import datasets, sys\n"
         "data = datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])\n"
         "sys.stdout.write(str({k: v.num_rows for k, v in data.items()}))\n"
+        "sys.stdout.write(str(data['train'].features['label'].names) + '\\n')\n"
         "block = open(sys.argv[1] + '/README.md').read().split('```python')[1].split('```')[0]\n"
-        "import os; os.chdir(sys.argv[1]); exec(block)\n"
+        "import os; os.chdir(sys.argv[1] + '/..'); exec(block)\n"
     )
     environment = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "PATH": ""}
     argv = [sys.executable, "-c", code, str(root), str(tmp_path / "cache")]
@@ -316,7 +320,14 @@ def test_huggingface(images, tmp_path):
     assert done.stdout.startswith("{'train': 15, 'val': 6, 'test': 9}"), done.stderr
     opened = open_store(images)
     centre = evaluate(opened.spec, opened.read([0]), torch.zeros(1, 2))
-    assert float(done.stdout.split("}")[1].strip(" []\n")) == pytest.approx(float(centre), abs=1e-5)
+    assert "['a', 'b', 'c']" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split("\n")[1].strip(" []")) == pytest.approx(float(centre), abs=1e-5)
+    card = (root / "README.md").read_text()
+    assert 'license: "mit"' in card
+    # The sections of the store's own card.
+    assert "## How it was made" in card
+    assert "## How good they are" in card
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

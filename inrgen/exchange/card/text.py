@@ -162,16 +162,26 @@ def _making(facts: CardFacts) -> list[str]:
     return [*lines, "All that decides its content:", "", "```json", facts_json, "```", ""]
 
 
+def _licence(wording: Wording) -> list[str]:
+    stated = wording.license or (
+        "Not stated. The weights stand for the items that they were fitted to, so whoever "
+        "publishes them must state a licence that the items' own allows."
+    )
+    return ["## Licence", "", stated]
+
+
+def origin_text(facts: CardFacts, wording: Wording) -> str:
+    """The sections of a store's card that hold for its exports, too: all but loading code."""
+    lines = [*_contents(facts), *_quality(facts), *_making(facts), *_licence(wording)]
+    return "\n".join(lines) + "\n"
+
+
 def card_text(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> str:
     """The README.md of a store.
 
     Args:
         folder: the store, relative to the folder of the card.
     """
-    license_text = wording.license or (
-        "Not stated. The weights stand for the items that they were fitted to, so whoever "
-        "publishes them must state a licence that the items' own allows."
-    )
     lines = [
         *_front_matter(facts, wording, folder),
         MARK,
@@ -191,8 +201,6 @@ def card_text(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> str:
         "```",
         "",
         *_making(facts),
-        "## Licence",
-        "",
-        license_text,
+        *_licence(wording),
     ]
     return "\n".join(lines) + "\n"

@@ -50,6 +50,7 @@ class ExportContext:
         target: conventions of the weights that the format receives.
         options: choices of the user.
         source: name of the data set that the store was fitted to; "" if unknown.
+        store: location of the store.
         views: exported views, in order.
     """
 
@@ -57,6 +58,7 @@ class ExportContext:
     target: Target
     options: ExportOptions
     source: str
+    store: str
     views: tuple[int, ...]
 
 

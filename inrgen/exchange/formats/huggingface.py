@@ -1,7 +1,8 @@
 """A folder for the Hugging Face hub: Parquet files by split, a card, and a Croissant record.
 
 data/<split>-<part>.parquet holds a row an INR: weights as a list of P float32, and the records'
-item_id, view, label, label_name and row. `datasets` and `polars` open it unchanged.
+item_id, view, label, label_name and row. `datasets` and `polars` open it unchanged. The card
+carries the sections of the store's own card: counts, quality, recipe and licence.
 """
 
 import json
@@ -21,6 +22,8 @@ from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.exchange.card.croissant import croissant_document
+from inrgen.exchange.card.facts import read_card_facts
+from inrgen.exchange.card.text import Wording, origin_text
 from inrgen.exchange.files import BadEntry, inside, write_json
 from inrgen.exchange.formats.base import ExportContext, Format, Row
 from inrgen.exchange.formats.row_files import (
@@ -30,17 +33,18 @@ from inrgen.exchange.formats.row_files import (
     load_rows,
     spec_from_json,
 )
+from inrgen.store.reader import open_store
 
 _KEYS = ("item_id", "view", "label", "label_name")
 _SPEC_KEY = b"inrgen.spec"
 
 _CARD = '''\
 ---
-configs:
+{license}configs:
 - config_name: default
   data_files:
 {files}
-tags:
+{features}tags:
 - implicit-neural-representations
 - weight-space
 ---
@@ -54,7 +58,8 @@ layer W row-major as (out, in), then b.
 import numpy as np
 from datasets import load_dataset
 
-data = load_dataset("parquet", data_files={first!r})["train"].with_format("numpy")
+# This folder, seen from the one that holds it; or USER/NAME once it is on the hub.
+data = load_dataset({folder!r}, split={first!r}).with_format("numpy")
 widths, omega, offset = {widths}, {omega}, {offset}
 
 
@@ -74,7 +79,10 @@ print(evaluate(data[0]["weights"], np.array([{center}])))
 ```
 
 Coordinates are {coord_order} in {coord_range}, values {value_kind} in {value_range}.
-'''
+
+# The store that it was made from
+
+{origin}'''
 _ACTIVATIONS = {"sine": "np.sin", "tanh": "np.tanh", "relu": "(lambda z: np.maximum(z, 0))"}
 
 
@@ -126,13 +134,43 @@ def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Param
     write_whole(path, fill, durable=False)
 
 
+def _features(spec: InrSpec, rows: pa.Table) -> str:
+    """YAML that names the columns for `datasets`, so that label is a ClassLabel.
+
+    Nothing where some row has no class or a number in between has no name: a ClassLabel needs all.
+    """
+    pairs = rows.select(["label", "label_name"]).group_by(["label", "label_name"]).aggregate([])
+    names = dict(sorted(zip(*(pairs[k].to_pylist() for k in ("label", "label_name")), strict=True)))
+    if list(names) != list(range(len(names))) or len(set(names.values())) < len(names):
+        return ""
+    lines = ["dataset_info:", "  features:"]
+    for field in _schema(spec):
+        lines.append(f"  - name: {field.name}")
+        if field.name == "weights":
+            lines += ["    sequence: float32", f"    length: {spec.num_params}"]
+        elif field.name == "label":
+            lines += ["    dtype:", "      class_label:", "        names:"]
+            lines += [f"          '{label}': {json.dumps(name)}" for label, name in names.items()]
+        else:
+            lines.append(f"    dtype: {field.type}")
+    return "\n".join([*lines, ""])
+
+
 def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     spec, present = context.target.spec, rows["split"].unique().to_pylist()
     splits = [split for split in SPLITS if split in present]
     card = _CARD.format(
         **spec.to_dict() | {"activation": _ACTIVATIONS[spec.activation]},
         files="\n".join(f"  - split: {s}\n    path: data/{s}-*.parquet" for s in splits),
-        first=f"data/{splits[0]}-*.parquet",
+        first=splits[0],
+        folder=f"./{context.folder.name}",
+        license=f"license: {json.dumps(context.options.license)}\n"
+        if context.options.license
+        else "",
+        features=_features(spec, rows),
+        origin=origin_text(
+            read_card_facts(open_store(context.store)), Wording(license=context.options.license)
+        ),
         source=context.source or "signals",
         job=spec.architecture,
         rows=rows.num_rows,
@@ -194,4 +232,5 @@ FORMAT = Format(
     list_entries=partial(list_files, "data/*.parquet", _read_keys),
     read_file=partial(load_rows, _read_weights),
     rows_per_part=4000,
+    options=("license",),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from inrgen.core.atomic import write_whole
 from inrgen.core.params import Params
@@ -40,7 +40,8 @@ def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Param
     tensors = {key: np.array([row[key] for row in rows]) for key in ("label", "view", "row")}
     tensors["params"] = params.flat().contiguous().numpy()
     path = context.folder / f"{rows[0]['split']}-{part:05d}.safetensors"
-    write_whole(path, lambda staged: save_file(tensors, staged, metadata), durable=False)
+    # Not save_file, which makes files that nobody but their owner may read, whatever the umask.
+    write_whole(path, lambda to: to.write_bytes(save(tensors, metadata)), durable=False)
 
 
 def _read_keys(folder: Path, path: str) -> RowKeys:
