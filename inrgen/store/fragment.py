@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +80,14 @@ def digest_records(kind: Digest, table: pa.Table) -> str:
     return digest_parts(kind, memoryview(stream.getvalue()))
 
 
-def encode_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[str, Any]) -> bytes:
-    """Write tables as the row groups of a Parquet file with page checksums and self-checksum."""
+def encode_parquet(
+    tables: Iterable[pa.Table], schema: pa.Schema, facts: Callable[[], dict[str, Any]]
+) -> bytes:
+    """Write tables as the row groups of a Parquet file with page checksums and self-checksum.
+
+    Args:
+        facts: called after the last table.
+    """
     out = io.BytesIO()
     # dictionaries pay for repeated texts, hardly ever for numbers and draws
     texts: Any = [field.name for field in schema if pa.types.is_string(field.type)]
@@ -91,7 +97,7 @@ def encode_parquet(tables: Iterable[pa.Table], schema: pa.Schema, facts: dict[st
         for table in tables:
             writer.write_table(table)
         writer.add_key_value_metadata(
-            {_FACTS_KEY: json.dumps(facts, sort_keys=True), _CHECKSUM_KEY: BLANK_CHECKSUM}
+            {_FACTS_KEY: json.dumps(facts(), sort_keys=True), _CHECKSUM_KEY: BLANK_CHECKSUM}
         )
     return add_self_checksum(out.getvalue())
 
@@ -114,7 +120,7 @@ def open_parquet(data: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
 
 def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:
     """Return the bytes of a fragment."""
-    return encode_parquet([table], table.schema, facts.to_dict())
+    return encode_parquet([table], table.schema, facts.to_dict)
 
 
 def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:

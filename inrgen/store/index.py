@@ -1,13 +1,17 @@
 """Committed blocks of a store: their list, their gathered records and their content digest.
 
-Each commit makes one fragment, but opening 25,000 files takes a while. Past 1,000 fragments, the
-records of every 1,000 blocks are therefore repeated in one file under index/. Fragments stay and
-remain the truth; an index file is removed before any of its fragments is.
+Each commit makes one fragment, but opening 25,000 files takes a while. In stores of more than
+1,000 blocks, the records of every 1,000 are therefore repeated in one file under index/, as soon as
+these are committed. Fragments stay and remain the truth; an index file is removed before any of its
+fragments is.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,13 +21,7 @@ from inrgen.store.digests import read_self_checksum
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
-from inrgen.store.fragment import (
-    BlockFacts,
-    decode_fragment,
-    encode_parquet,
-    open_parquet,
-    read_footer,
-)
+from inrgen.store.fragment import BlockFacts, encode_parquet, open_parquet, read_footer
 from inrgen.store.layout import (
     INDEX,
     RECORDS,
@@ -37,8 +35,16 @@ from inrgen.store.layout import (
     shard_key,
 )
 from inrgen.store.metadata import StoreFacts, read_facts
+from inrgen.store.parallel import map_ahead
 
 FRAGMENTS_PER_INDEX = 1000
+# Rows of an index file's row groups, at least; whole blocks.
+_GROUP_ROWS = 2**16
+# Fragments that are read at a time.
+_NUM_READERS = 4
+
+# Self-checksum, facts and content.
+_Fragment = tuple[str, BlockFacts, pq.ParquetFile]
 
 
 def committed_blocks(files: Files) -> set[tuple[str, int]]:
@@ -90,7 +96,7 @@ def check_names(location: object, facts: StoreFacts, committed: set[tuple[str, i
 
 def _was_finished(files: Files, facts: StoreFacts, missing: list[tuple[str, int]]) -> bool:
     """Tell whether a store was finished before the fragments of some blocks were lost."""
-    # both are written for finished stores alone, and a repair removes an index first
+    # an index is written once its blocks are there, and a repair removes it first
     indexed = filter(None, map(parse_index_name, files.names(INDEX)))
     if any(
         spec_id == owner and block in span for owner, span in indexed for spec_id, block in missing
@@ -130,22 +136,21 @@ def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, in
 
 
 def _row_groups_match(metadata: pq.FileMetaData, layout: Layout, blocks: range) -> bool:
-    """Tell whether a file has the records of some blocks, a row group each, by its footer."""
-    if metadata.num_row_groups != len(blocks):
-        return False
-    for number, block in enumerate(blocks):
-        group, rows = metadata.row_group(number), layout.block_rows(block)
-        if group.num_rows != len(rows):
-            return False
+    """Tell whether a file has the rows of some blocks, in order, by its footer."""
+    start = layout.block_rows(blocks[0]).start
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        span = range(start, start + group.num_rows)
+        start = span.stop
         for at in range(group.num_columns):
             column = group.column(at)
             found = column.statistics if column.path_in_schema == "row" else None
             if found is None:
                 continue
-            if found.has_min_max and (found.min, found.max) != (rows.start, rows.stop - 1):
+            if found.has_min_max and (found.min, found.max) != (span.start, span.stop - 1):
                 return False
             break
-    return True
+    return start == layout.block_rows(blocks[-1]).stop
 
 
 def check_record_file(
@@ -181,33 +186,31 @@ def check_record_file(
         )
 
 
-def _hash_fragments(
-    files: Files, spec_id: str, blocks: range, describe: Callable[[bytes, BlockFacts], str]
-) -> str:
-    """Hash one text of each block's fragment. Raises as hash_checksums does."""
-    digest = hashlib.sha256()
-    for block in blocks:
-        key = fragment_key(spec_id, block)
-        try:
-            data = files.read(key)
-            facts = BlockFacts.from_dict(open_parquet(data)[1])
-            if (facts.spec_id, facts.block) != (spec_id, block):
-                raise ValueError("it is of another block")
-            digest.update(describe(data, facts).encode())
-        except ValueError as error:
-            raise ValueError(f"{key}: {error}") from error
-    return digest.hexdigest()
+def _read_fragment(
+    files: Files, spec_id: str, block: int
+) -> tuple[str, BlockFacts, pq.ParquetFile]:
+    """Return the self-checksum, facts and content of a fragment.
+
+    Raises FileNotFoundError if it is lost, and ValueError if it is damaged or of another block.
+    """
+    key = fragment_key(spec_id, block)
+    data = files.read(key)
+    try:
+        file, stored = open_parquet(data)
+        facts, checksum = BlockFacts.from_dict(stored), read_self_checksum(data)
+        if (facts.spec_id, facts.block) != (spec_id, block):
+            raise ValueError("it is of another block")
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error
+    assert checksum is not None, "open_parquet has checked it"
+    return checksum, facts, file
 
 
-def _checksum(fragment: bytes, facts: BlockFacts) -> str:
-    found = read_self_checksum(fragment)
-    if found is None:
-        raise ValueError("it does not match its self-checksum")
-    return found
-
-
-def _content(fragment: bytes, facts: BlockFacts) -> str:
-    return f"{facts.shard_digest}{facts.records_digest}"
+def _read_fragments(files: Files, spec_id: str, blocks: range) -> Iterator[_Fragment]:
+    """Read fragments in order, some at a time, since a server takes long to answer."""
+    with ThreadPoolExecutor(_NUM_READERS, "inrgen-fragments") as pool:
+        read = partial(_read_fragment, files, spec_id)
+        yield from map_ahead(pool, read, blocks, 2 * _NUM_READERS)
 
 
 def hash_checksums(files: Files, spec_id: str, blocks: range) -> str:
@@ -215,7 +218,22 @@ def hash_checksums(files: Files, spec_id: str, blocks: range) -> str:
 
     Raises FileNotFoundError or ValueError if a fragment is lost or damaged.
     """
-    return _hash_fragments(files, spec_id, blocks, _checksum)
+    digest = hashlib.sha256()
+    for checksum, _, _ in _read_fragments(files, spec_id, blocks):
+        digest.update(checksum.encode())
+    return digest.hexdigest()
+
+
+def _hash_content(files: Files, spec_id: str, blocks: range) -> str:
+    """Hash what fragments record of their blocks. Raises as hash_checksums does."""
+    digest = hashlib.sha256()
+    for _, facts, _ in _read_fragments(files, spec_id, blocks):
+        digest.update(_content(facts))
+    return digest.hexdigest()
+
+
+def _content(facts: BlockFacts) -> bytes:
+    return f"{facts.shard_digest}{facts.records_digest}".encode()
 
 
 def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) -> None:
@@ -223,19 +241,31 @@ def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) 
     key = index_key(spec_id, blocks)
     if files.size_bytes(key) is not None:
         return
-    first, _ = decode_fragment(files.read(fragment_key(spec_id, blocks.start)))
+    checksums, content = hashlib.sha256(), hashlib.sha256()
 
     def tables() -> Iterator[pa.Table]:
-        # one at a time, so that memory holds one block and not a thousand
-        for block in blocks:
-            yield decode_fragment(files.read(fragment_key(spec_id, block)))[0]
+        waiting: list[pa.Table] = []
+        for checksum, facts, file in _read_fragments(files, spec_id, blocks):
+            checksums.update(checksum.encode())
+            content.update(_content(facts))
+            waiting.append(file.read(use_threads=False))
+            # whole blocks: small row groups cost readers more than their rows
+            if sum(table.num_rows for table in waiting) >= _GROUP_ROWS:
+                yield pa.concat_tables(waiting)
+                waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
 
-    facts = {
-        "store_seal": store_checksum,
-        "fragments": hash_checksums(files, spec_id, blocks),
-        "content": _hash_fragments(files, spec_id, blocks, _content),
-    }
-    files.create(key, encode_parquet(tables(), first.schema, facts))
+    def facts() -> dict[str, str]:
+        return {
+            "store_seal": store_checksum,
+            "fragments": checksums.hexdigest(),
+            "content": content.hexdigest(),
+        }
+
+    groups = tables()
+    first = next(groups)
+    files.create(key, encode_parquet(chain([first], groups), first.schema, facts))
 
 
 def _recorded_content(files: Files, facts: StoreFacts, key: str) -> str | None:
@@ -292,7 +322,7 @@ def content_of(files: Files, facts: StoreFacts) -> str:
             blocks = range(start, min(start + FRAGMENTS_PER_INDEX, num_blocks))
             found = _recorded_content(files, facts, index_key(spec_id, blocks))
             try:
-                found = found or _hash_fragments(files, spec_id, blocks, _content)
+                found = found or _hash_content(files, spec_id, blocks)
             except ValueError as error:
                 raise DamagedStore(f"{path} is damaged: {error}") from error
             digest.update(found.encode())

@@ -4,11 +4,9 @@ A data set of pyarrow keeps the footer of every file, 70 kB each, and reads it a
 """
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -18,10 +16,8 @@ from inrgen.store.files.protocol import Files
 from inrgen.store.index import check_record_file
 from inrgen.store.layout import RECORDS
 from inrgen.store.metadata import StoreFacts
+from inrgen.store.parallel import map_ahead
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 # Threads that decode records. Each holds a row group or two, so more would cost memory.
 _MAX_THREADS = 4
@@ -50,19 +46,6 @@ def check_records(
         raise DamagedStore(f"{location} is damaged: {key} has a column {min(foreign)!r}", key=key)
 
 
-def _map_ahead(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
-) -> Iterator[Result]:
-    """Yield function(item) in order while at most depth results are made or wait."""
-    coming: deque[Future[Result]] = deque()
-    for item in items:
-        coming.append(pool.submit(function, item))
-        if len(coming) >= depth:
-            yield coming.popleft().result()
-    while coming:
-        yield coming.popleft().result()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordScan:
     """Some columns of the records in some files, table by table.
@@ -89,10 +72,10 @@ class RecordScan:
         try:
             groups = (
                 group
-                for file in _map_ahead(pool, self._open, self.keys, num + 1)
+                for file in map_ahead(pool, self._open, self.keys, num + 1)
                 for group in file.split_by_row_group()
             )
-            yield from _map_ahead(pool, self._read, groups, num + 1)
+            yield from map_ahead(pool, self._read, groups, num + 1)
         except ServerFailed:
             raise
         except (OSError, pa.ArrowException) as error:

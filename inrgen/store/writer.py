@@ -17,7 +17,8 @@ from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import staging_key
 from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
-from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys, write_index
+from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys
+from inrgen.store.index_writer import IndexWriter
 from inrgen.store.layout import (
     REPLACING,
     STAGING,
@@ -151,14 +152,20 @@ def _replacing_shard(spec_id: str, block: int) -> str:
 
 
 class StoreWriter:
-    """The only driver of a store, as a context manager; nobody else may write while it is open."""
+    """The only driver of a store, as a context manager; nobody else may write while it is open.
 
-    def __init__(self, path: str | Path) -> None:
+    Args:
+        fragments_per_index: blocks whose records are gathered in one file as soon as they are
+            there, in stores of more blocks. Other numbers than the default are for tests.
+    """
+
+    def __init__(self, path: str | Path, fragments_per_index: int = FRAGMENTS_PER_INDEX) -> None:
         self._path = path
         self._files = self._unlocked = open_files(path)
         self._held = ExitStack()
         self._facts: StoreFacts
         self._committed: set[tuple[str, int]] = set()
+        self._index = IndexWriter(fragments_per_index)
 
     def __enter__(self) -> Self:
         self._facts = read_facts(self._files)
@@ -168,6 +175,8 @@ class StoreWriter:
             # before the listing, since the sweep may commit a replacement
             self._sweep()
             self._committed = committed_blocks(self._files)
+            self._index.open(self._files, self._facts, self._committed)
+            held.callback(self._index.close)
             self._held = held.pop_all()
         return self
 
@@ -177,7 +186,10 @@ class StoreWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._held.close()
+        with self._held:
+            # a driver that failed must not keep its caller waiting
+            if error is None:
+                self._index.wait()
 
     def pending(self, spec_id: str) -> list[int]:
         """Return the blocks that are not committed, in order."""
@@ -195,6 +207,7 @@ class StoreWriter:
         # overwrites the shard, which no reader has trusted without its fragment.
         self._files.move(staged.key, shard_key(*block))
         self._publish(block, staged.fragment)
+        self._index.add(block)
         return True
 
     def replace(self, staged: StagedBlock) -> None:
@@ -204,20 +217,18 @@ class StoreWriter:
             self.commit(staged)
             return
         self._check_staged(staged)
+        self._index.wait()
         self._files.move(staged.key, _replacing_shard(*block))
         self._files.create(replacing_fragment_key(*block), staged.fragment)
         # From here on the replacement is certain: it happens now, or when the next driver opens
         # the store and finds the fragment.
         self._replace_now(*block)
 
-    def finish(self, fragments_per_index: int = FRAGMENTS_PER_INDEX) -> None:
-        """Tidy up after the last block, and gather the records of stores with many fragments."""
+    def finish(self) -> None:
+        """Tidy up after the last block, and finish the index of stores with many blocks."""
+        self._index.wait()
         self._sweep()
-        for spec_id, layout in self._facts.layouts.items():
-            if layout.num_blocks > fragments_per_index and not self.pending(spec_id):
-                for start in range(0, layout.num_blocks, fragments_per_index):
-                    blocks = range(start, min(start + fragments_per_index, layout.num_blocks))
-                    write_index(self._files, self._facts.self_checksum, spec_id, blocks)
+        self._index.finish()
         # a finished store has no staging folder, which tells it from one whose driver was killed
         if not any(self.pending(spec_id) for spec_id in self._facts.layouts):
             self._files.tidy()

@@ -77,8 +77,8 @@ def test_pictures_are_of_the_first_ancestors_items_even_if_it_is_lost(mine):
 
 def test_content_is_the_same_however_records_are_gathered(mine):
     before = content_sha256(mine / "second")
-    with StoreWriter(mine / "second") as writer:
-        writer.finish(fragments_per_index=2)
+    with StoreWriter(mine / "second", fragments_per_index=2) as writer:
+        writer.finish()
     assert (mine / "second" / "index").exists()
     assert content_sha256(mine / "second") == before
 
@@ -87,8 +87,8 @@ def test_content_follows_index_files_of_whole_groups(mine, monkeypatch):
     for module in ("index", "writer"):
         monkeypatch.setattr(f"inrgen.store.{module}.FRAGMENTS_PER_INDEX", 2)
     before = content_sha256(mine / "second")
-    with StoreWriter(mine / "second") as writer:
-        writer.finish(fragments_per_index=2)
+    with StoreWriter(mine / "second", fragments_per_index=2) as writer:
+        writer.finish()
     # The index is enough: no fragment is read.
     fragments = sorted((mine / "second" / "records").iterdir())
     whole = fragments[0].read_bytes()

@@ -296,8 +296,8 @@ def test_two_roots_without_records_are_left_as_they_are(store, another):
 
 def test_lost_records_beside_an_index_and_statistics_need_one_repair(store, whole):
     stats(StatsConfig(store=store))
-    with StoreWriter(store) as writer:
-        writer.finish(fragments_per_index=2)
+    with StoreWriter(store, fragments_per_index=2) as writer:
+        writer.finish()
     lose_records(store)
     assert verify(VerifyConfig(store=store, repair=True)).report.ok
     torch.testing.assert_close(weights(store), weights(whole), rtol=0, atol=0, equal_nan=True)

@@ -202,8 +202,8 @@ def _all_records(path, sample, rows):
 
 @pytest.mark.parametrize("indexed", [False, True])
 def test_records_under_another_name_are_refused(sample, store, tmp_path, indexed):
-    with StoreWriter(store) as writer:
-        writer.finish(fragments_per_index=6 if indexed else 100)
+    with StoreWriter(store, fragments_per_index=6 if indexed else 100) as writer:
+        writer.finish()
     first, second = (store / fragment_key(sample.spec_id, block) for block in (1, 2))
     good = second.read_bytes()
     extra = store / "records" / f"{sample.spec_id}.00000099.parquet"
@@ -238,8 +238,8 @@ def test_records_of_another_store_are_refused(sample, store, tmp_path):
 @pytest.mark.parametrize("evidence", ["shards", "index", "statistics"])
 def test_a_finished_store_that_lost_records_says_so(sample, store, evidence):
     if evidence == "index":
-        with StoreWriter(store) as writer:
-            writer.finish(fragments_per_index=8)
+        with StoreWriter(store, fragments_per_index=8) as writer:
+            writer.finish()
     if evidence == "statistics":
         (store / "statistics").mkdir()
         (store / "statistics" / f"{sample.spec_id}.all.json").write_text("{}")

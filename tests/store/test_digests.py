@@ -85,10 +85,10 @@ def test_whole_chunks_of_another_shard_are_found(sample, tmp_path, version):
 def test_what_a_store_holds_has_one_digest_a_version(sample, tmp_path, version):
     sample.build(tmp_path / "a")
     sample.create(tmp_path / "b")
-    with StoreWriter(tmp_path / "b") as writer:
+    with StoreWriter(tmp_path / "b", fragments_per_index=8) as writer:
         for block in reversed(range(17)):
             writer.commit(sample.stage(tmp_path / "b", block))
-        writer.finish(fragments_per_index=8)
+        writer.finish()
     assert content_sha256(tmp_path / "a") == content_sha256(tmp_path / "b")
 
 

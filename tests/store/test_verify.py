@@ -233,8 +233,8 @@ def test_a_damaged_root_is_a_sentence(sample, store):
 
 
 def test_a_damaged_index_is_removed_and_comes_back(sample, store):
-    with StoreWriter(store) as writer:
-        writer.finish(fragments_per_index=8)
+    with StoreWriter(store, fragments_per_index=8) as writer:
+        writer.finish()
     files = sorted((store / "index").iterdir())
     assert len(files) == 3
     assert verify_store(store).ok
@@ -243,8 +243,8 @@ def test_a_damaged_index_is_removed_and_comes_back(sample, store):
     assert {kind for kind, _ in _kinds(verify_store(store))} == {"index"}
     (mended,) = restore_documents(store)
     assert mended.key == files[1].relative_to(store).as_posix()
-    with StoreWriter(store) as writer:
-        writer.finish(fragments_per_index=8)
+    with StoreWriter(store, fragments_per_index=8) as writer:
+        writer.finish()
     assert files[1].read_bytes() == before
 
 

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from inrgen.store.errors import DamagedStore, StoreBusy
@@ -82,8 +83,8 @@ def test_wrong_blocks_are_refused(sample, tmp_path, change, sentence):
 
 def test_an_index_stands_for_its_fragments(sample, store):
     before = open_store(store).records.to_table()
-    with StoreWriter(store) as writer:
-        writer.finish(fragments_per_index=8)
+    with StoreWriter(store, fragments_per_index=8) as writer:
+        writer.finish()
     indexed = open_store(store).records
     assert len(indexed.files) == 3
     # text, because Arrow does not hold NaN equal to NaN
@@ -102,6 +103,29 @@ def test_an_index_stands_for_its_fragments(sample, store):
         rows
     )
     assert verify_store(store).ok
+
+
+def test_an_index_comes_with_the_last_of_its_blocks(sample, tmp_path, monkeypatch):
+    # row groups of two blocks here; a block has 258 rows
+    monkeypatch.setattr("inrgen.store.index._GROUP_ROWS", 300)
+    path, whole = tmp_path / "store", tmp_path / "whole"
+    for store, stops in ((whole, [17]), (path, [5, 12, 17])):
+        sample.create(store)
+        for stop in stops:
+            with StoreWriter(store, fragments_per_index=4) as writer:
+                for block in writer.pending(sample.spec_id):
+                    if block < stop:
+                        writer.commit(sample.stage(store, block))
+                if stop == 17:
+                    writer.finish()
+            records = open_store(store).records
+            assert len(records.files) == stop // 4 + stop % 4 if stop < 17 else 5
+            assert records.count_rows() == min(stop * 258, sample.rows)
+    assert sample.content(path) == sample.content(whole)
+    index = pq.read_metadata(path / "index" / f"{sample.spec_id}.00000000-00000004.parquet")
+    assert [index.row_group(at).num_rows for at in range(index.num_row_groups)] == [516, 516]
+    assert open_store(path).read_records(["row"])["row"].to_pylist() == list(range(sample.rows))
+    assert verify_store(path).ok
 
 
 def _fill_until_full(sample, path):
