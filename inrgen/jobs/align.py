@@ -30,8 +30,9 @@ from inrgen.jobs.derive import (
 from inrgen.jobs.operations import ALIGN, align_parameters, record_templates
 from inrgen.jobs.plan import PAIRS, TemplateChoice
 from inrgen.store.files.location import Location
+from inrgen.store.queries import select_usable
 from inrgen.store.reader import Store, open_store
-from inrgen.store.records import is_one_of, is_usable
+from inrgen.store.records import is_one_of
 from inrgen.store.rows import RowRun
 
 # A medoid takes the square of this number of matchings.
@@ -138,24 +139,41 @@ def _make_templates(
 
 
 def template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np.ndarray, " s"]:
-    """The rows that a template is made from: training rows if there are any."""
-    table = store.read_records(["spec_id", "row", "split", "status"])
-    usable = is_usable(table["status"]) & is_one_of(table["spec_id"], [spec_id])
-    rows = table["row"].to_numpy()
+    """The rows that a template is made from: training rows if there are any.
+
+    Raises ValueError if a row that was chosen, or every row, holds no weights.
+    """
+    wanted = select_usable(spec_id)
     if choice.row is not None:
-        if choice.row not in rows[usable]:
-            raise ValueError(f"template must be a row that holds weights; got {choice.row}")
-        return np.array([choice.row])
+        for table in store.scan_records(["row"], wanted):
+            if choice.row in table["row"].to_numpy():
+                return np.array([choice.row])
+        raise ValueError(f"template must be a row that holds weights; got {choice.row}")
     # Templates made from val or test rows would leak them into training.
-    training = usable & is_one_of(table["split"], ["train"])
-    rows = rows[training if training.any() else usable]
+    every, training = _Sample(choice), _Sample(choice)
+    for table in store.scan_records(["row", "split"], wanted):
+        rows = table["row"].to_numpy()
+        every.add(rows)
+        training.add(rows[is_one_of(table["split"], ["train"])])
+    rows = training.rows if len(training.rows) else every.rows
     if not len(rows):
         raise ValueError(f"{store.path} has no row of {spec_id} that holds weights")
-    if len(rows) > choice.sample:
-        # The keys of row numbers decide, so that the order of the records does not matter.
-        keys = rng.keys(choice.seed, "template", torch.from_numpy(rows)).numpy()
-        rows = rows[np.argsort(keys, kind="stable")[: choice.sample]]
     return np.sort(rows)
+
+
+class _Sample:
+    """A sample of the rows added: those whose keys are smallest, in whatever order they come."""
+
+    def __init__(self, choice: TemplateChoice) -> None:
+        self._choice = choice
+        self.rows, self._keys = np.zeros((2, 0), dtype=np.int64)
+
+    def add(self, rows: Int[np.ndarray, " r"]) -> None:
+        # Keys of row numbers, so that the cut into tables does not matter.
+        keys = rng.keys(self._choice.seed, "template", torch.from_numpy(rows)).numpy()
+        rows, keys = np.append(self.rows, rows), np.append(self._keys, keys)
+        kept = np.argsort(keys, kind="stable")[: self._choice.sample]
+        self.rows, self._keys = rows[kept], keys[kept]
 
 
 def _read_rows(store: Store, spec_id: str, rows: Int[np.ndarray, " s"]) -> Params:

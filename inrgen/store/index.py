@@ -94,24 +94,28 @@ def check_names(location: object, facts: StoreFacts, committed: set[tuple[str, i
             )
 
 
-def _was_finished(files: Files, facts: StoreFacts, missing: list[tuple[str, int]]) -> bool:
-    """Tell whether a store was finished before the fragments of some blocks were lost."""
+def _find_lost(files: Files, missing: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return the blocks, of those without a fragment, that must have had one."""
     # an index is written once its blocks are there, and a repair removes it first
-    indexed = filter(None, map(parse_index_name, files.names(INDEX)))
-    if any(
-        spec_id == owner and block in span for owner, span in indexed for spec_id, block in missing
-    ):
-        return True
+    spans = [found for found in map(parse_index_name, files.names(INDEX)) if found is not None]
+    lost = [
+        (spec_id, block)
+        for spec_id, block in missing
+        if any(spec_id == owner and block in span for owner, span in spans)
+    ]
+    if lost:
+        return lost
     if any(name.endswith(".json") for name in files.names(STATISTICS)):
-        return True
+        return missing
     # a driver that is killed between shard and fragment leaves its staging folder
-    return files.is_tidy() and all(
+    tidy = files.is_tidy() and all(
         files.size_bytes(shard_key(spec_id, block)) is not None for spec_id, block in missing
     )
+    return missing if tidy else []
 
 
 def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, int]]) -> None:
-    """Raise DamagedStore if a finished store has lost the records of a block.
+    """Raise DamagedStore if a store has lost the records of a block that was committed.
 
     Args:
         committed: blocks that had a fragment when the store was opened.
@@ -122,14 +126,14 @@ def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, in
         for block in range(layout.num_blocks)
         if (spec_id, block) not in committed
     ]
-    if not missing or not _was_finished(files, facts, missing):
+    if not missing:
         return
-    for spec_id, block in missing:
+    for spec_id, block in _find_lost(files, missing):
         # a repair may be replacing the block, or may have done so since the store was opened
         places = replacing_fragment_key(spec_id, block), fragment_key(spec_id, block)
         if all(files.size_bytes(key) is None for key in places):
             raise DamagedStore(
-                f"{files.location} is damaged: {places[1]} is lost, though the store was finished; "
+                f"{files.location} is damaged: {places[1]} is lost, though it was committed; "
                 "`inrgen verify --repair` makes lost records again",
                 key=places[1],
             )
