@@ -13,14 +13,16 @@ from typing import Annotated
 
 import tyro
 
-from inrgen.fit.build_config import RecipeName
+from inrgen.fit.build_config import BuildRecipe
+from inrgen.fit.starts.start import find_shipped_start, load_start
 from inrgen.training.distributed import choose_device
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.report import write_report
 from pipelines.augmentation_study.results import read_outcomes
 from pipelines.augmentation_study.rows import Row, choose_rows, plan_rows
-from pipelines.augmentation_study.scales import ScaleName, scale
+from pipelines.augmentation_study.scales import Scale, ScaleName, scale
 from pipelines.augmentation_study.schedule import Tally, plan_runs, run_pending
+from pipelines.augmentation_study.sections_learned import learned_rows
 from pipelines.augmentation_study.stores import Places, build_images, obstacle, wait_for_store
 
 _SHAPE_VIEWS = 2
@@ -68,7 +70,7 @@ class StudyConfig:
     budget_min: float | None = None
     rows: tuple[str, ...] = ()
     seeds: int | None = None
-    recipe: RecipeName | None = None
+    recipe: BuildRecipe | None = None
     steps: int | None = None
     lr: float | None = None
     jobs: int = 1
@@ -96,6 +98,8 @@ def _setting(config: StudyConfig) -> Setting:
     chosen_scale = scale(config.scale)
     if config.recipe is not None:
         chosen_scale = chosen_scale.with_recipe(config.recipe)
+    if config.recipe == "learned":
+        chosen_scale = _limit_views(chosen_scale)
     if config.steps is not None:
         chosen_scale = replace(chosen_scale, steps=config.steps)
     if config.lr is not None:
@@ -114,6 +118,14 @@ def _setting(config: StudyConfig) -> Setting:
     )
 
 
+def _limit_views(chosen: Scale) -> Scale:
+    """The scale with no more views than the starts that inrgen ships for its source."""
+    path = find_shipped_start(chosen.source, "2-32-32-1")
+    if path is None:
+        raise ValueError(f"recipe learned needs a shipped start, which {chosen.source} lacks")
+    return replace(chosen, views=min(chosen.views, load_start(path).num_views))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySummary:
     """Summary of a command: lines for people, and whether an error ended any run."""
@@ -130,6 +142,8 @@ def study(config: StudyConfig) -> StudySummary:
     """Run the pending runs and write the report."""
     setting = _setting(config)
     planned = plan_rows(setting.scale.views, _SHAPE_VIEWS, config.modelnet40 is not None)
+    if setting.scale.recipe == "learned":
+        planned = learned_rows(setting.scale.views)
     rows = choose_rows(planned, config.rows)
     if config.list_rows:
         return StudySummary(lines=tuple(row.row_id for row in rows))

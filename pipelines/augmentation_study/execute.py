@@ -99,6 +99,7 @@ def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[
         _num_rows(data, row.fraction),
         augment=row.augment,
         mixup=row.mixup,
+        mixup_beta=row.mixup_beta,
         partners=row.partners,
         views=row.views,
         # A pass then has the same number of updates for any number of views.

@@ -21,6 +21,7 @@ from pipelines.augmentation_study.sections import (
     shapes_section,
     size_section,
 )
+from pipelines.augmentation_study.sections_learned import learned_section
 from pipelines.augmentation_study.sections_recipe import recipe_section
 from pipelines.augmentation_study.sections_table import order_section, published_section
 from pipelines.augmentation_study.stores import shapes_words
@@ -50,10 +51,14 @@ def report_sections(
 ) -> list[Section]:
     """Make every section that has content; cells that were not run say so."""
     findings, views = find(outcomes), setting.scale.views
+    first = _scale_section(setting, planned, outcomes, findings)
+    if setting.scale.recipe == "learned":
+        learned = [first, learned_section(findings, views), failed_section(outcomes)]
+        return [section for section in learned if section is not None]
     told = claims(findings, views)
     corpus = setting.scale.source
     sections = [
-        _scale_section(setting, planned, outcomes, findings),
+        first,
         published_section(findings, setting, setting.places.modelnet40 is not None),
         order_section(told, corpus, views),
         beyond_section(findings, setting),

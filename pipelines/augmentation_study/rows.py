@@ -20,7 +20,8 @@ class Row:
     Attributes:
         corpus: the scale's images, or shapes by their own name.
         model: the network, as in `inrgen train`.
-        augment, mixup, partners: as in `inrgen train`, in the published parametrisation.
+        augment, mixup, mixup_beta, partners: as in `inrgen train`, in the published
+            parametrisation.
         views: fits of each training item.
         fraction: share of the labelled training items.
         aligned: align every INR first to the iterated mean of training INRs.
@@ -34,6 +35,7 @@ class Row:
     model: str = "dws"
     augment: str = ""
     mixup: MixName = "none"
+    mixup_beta: float = 1.0
     partners: Partners = "clean"
     views: int = 1
     fraction: float = 1.0
@@ -46,7 +48,8 @@ class Row:
         """Short name of the augmentation."""
         parts = [name for name in self.augment.split(",") if name]
         if self.mixup != "none":
-            parts.append(f"{self.mixup}_mixup")
+            beta = "" if self.mixup_beta == 1.0 else f"_beta{self.mixup_beta:g}"
+            parts.append(f"{self.mixup}_mixup{beta}")
         return "+".join(parts) or "none"
 
     @property

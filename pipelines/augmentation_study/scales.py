@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inrgen.fit.build_config import RecipeName
+from inrgen.fit.build_config import BuildRecipe
 from inrgen.probes.config import ProbeTraining
 from inrgen.training.config import TrainConfig
 
@@ -39,7 +39,7 @@ class Scale:
     val: int | None
     test: int | None
     views: int
-    recipe: RecipeName
+    recipe: BuildRecipe
     steps: int
     shape_steps: int
     contrast_steps: int
@@ -62,7 +62,7 @@ class Scale:
             parts.append(f"lr-{self.lr:g}")
         return "-".join(parts)
 
-    def with_recipe(self, recipe: RecipeName) -> "Scale":
+    def with_recipe(self, recipe: BuildRecipe) -> "Scale":
         """The same scale with another recipe, in separate stores."""
         if recipe == self.recipe:
             return self

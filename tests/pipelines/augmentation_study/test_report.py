@@ -9,6 +9,7 @@ from pipelines.augmentation_study.findings import claims, find
 from pipelines.augmentation_study.report import report_sections, write_report
 from pipelines.augmentation_study.rows import Row, plan_rows, table_row
 from pipelines.augmentation_study.scales import scale
+from pipelines.augmentation_study.sections_learned import learned_rows
 from pipelines.augmentation_study.stores import Places, shapes_words
 from pipelines.val_split import with_val
 from tests.made_up import MadeUp
@@ -87,6 +88,21 @@ def test_networks_that_ask_for_values_are_not_the_best_on_weights(setting, some,
     assert "with 1 view: images-dws-1v-aligned_mixup" in best
     assert "Best with values: images-" in best
     assert not Row(model="signed,points=0").reads_values
+
+
+def test_rows_on_learned_starts_stand_apart_from_the_published_table(setting, outcome):
+    at = replace(setting, scale=replace(SMALL, recipe="learned"))
+    rows = learned_rows(10)
+    plain, noisy = rows[0], replace(rows[0], augment="gaussian-noise")
+    sections = report_sections(at, rows, [outcome(plain, 0.9), outcome(noisy, 0.5)])
+    assert [s.heading for s in sections] == ["Scale and protocol", "Learned starts"]
+    (table,) = sections[1].tables
+    cells = {line[0]: line[1:] for line in table.rows}
+    assert list(cells) == [row.row_id for row in rows] == list(dict.fromkeys(cells))
+    assert cells[plain.row_id][2] == "—"
+    assert cells[noisy.row_id][2].startswith("-4")
+    assert cells["images-mlp-10v-direct_mixup_beta0.4"] == ["not run", "", "—"]
+    assert "images-mlp-10v-none" not in {row.row_id for row in learned_rows(1)}
 
 
 def test_both_pages_are_written_and_the_html_needs_no_other_file(setting, some):
