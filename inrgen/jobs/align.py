@@ -170,7 +170,7 @@ class _Sample:
 
     def add(self, rows: Int[np.ndarray, " r"]) -> None:
         # Keys of row numbers, so that the cut into tables does not matter.
-        keys = rng.keys(self._choice.seed, "template", torch.from_numpy(rows)).numpy()
+        keys = rng.keys(self._choice.seed, "template", torch.tensor(rows)).numpy()
         rows, keys = np.append(self.rows, rows), np.append(self._keys, keys)
         kept = np.argsort(keys, kind="stable")[: self._choice.sample]
         self.rows, self._keys = rows[kept], keys[kept]
