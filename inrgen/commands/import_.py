@@ -32,7 +32,7 @@ class ImportConfig:
     folder: tyro.conf.Positional[LocalPath]
     format: FormatName
     out: StoreArgument
-    conventions: Literal["dws", "nfn", "inr2vec"] | None = None
+    conventions: Literal["dws", "nfn", "fit-a-nef", "inr2vec"] | None = None
     stated: Annotated[Conventions, tyro.conf.arg(name="")] = field(default_factory=Conventions)
     widths: tuple[int, ...] | None = None
     grid: tuple[int, ...] = ()

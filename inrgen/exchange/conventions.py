@@ -34,8 +34,9 @@ class ExportOptions:
             the store's own source.
         omega: frequency of every sine layer; by default what the format expects.
         value_mean: for fit-a-nef: mean of the pixels that values are standardised by, one number
-            or one an output; known for mnist, fashion-mnist and cifar10.
+            or one an output; known for mnist, fashion-mnist and cifar10. For inr2vec: 0.
         value_std: for fit-a-nef: standard deviation of the pixels, one number or one an output.
+            For inr2vec: divides distances; 0.05 gives sigmoid(f) the slope of (sdf + 0.1) / 0.2.
         all_views: for nfn: write further views of val and test items, too. NFN's loader would
             count them as items.
         license: for huggingface: an SPDX name such as mit; by default its card says that none is
@@ -184,10 +185,12 @@ class Conventions:
         )
 
 
-# From DWSNets (arXiv 2301.12780), NFN (arXiv 2302.14040) and inr2vec (arXiv 2302.05438).
+# From DWSNets (arXiv 2301.12780), NFN (arXiv 2302.14040), inr2vec (arXiv 2302.05438) and fit-a-nef
+# (arXiv 2312.10531), whose nef.json states omega.
 FAMILIES: dict[str, Conventions] = {
     "dws": Conventions(omega=(30.0,), coord_order="xy", value_range=(0.0, 1.0), output_offset=0.5),
     "nfn": Conventions(omega=(30.0,), coord_order="ij", value_range=(-1.0, 1.0), output_offset=0.0),
+    "fit-a-nef": Conventions(coord_order="xy", value_range=(0.0, 1.0), output_offset=0.0),
     "inr2vec": Conventions(
         omega=(30.0,),
         coord_order="xyz",

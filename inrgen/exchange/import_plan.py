@@ -10,7 +10,7 @@ from typing import Any
 
 from inrgen.core.config import SPLITS
 from inrgen.core.spec import InrSpec
-from inrgen.exchange.conventions import Conventions, FormatName
+from inrgen.exchange.conventions import FAMILIES, Conventions, FormatName
 from inrgen.exchange.conversion import standardisation
 from inrgen.exchange.files import BadEntry, read_json
 from inrgen.exchange.formats.base import SIDECAR, Entry, Format, Listing, load_entries, load_format
@@ -101,6 +101,11 @@ def plan_import(
         known = known.with_defaults(less_certain)
     if widths is None:
         widths = stated_widths or listing.widths or _sample_widths(layout, folder, listing.entries)
+    if family == FAMILIES["fit-a-nef"] and known.value_mean is None:
+        raise ValueError(
+            f"{folder} does not say how its values are standardised: state --value-mean and "
+            "--value-std of the pixels (0 and 1 if they are not)"
+        )
     spec = known.make_spec(_check_widths(widths), folder)
     if known.value_mean is not None and known.value_std is not None:
         standardisation(spec, known.value_mean, known.value_std)

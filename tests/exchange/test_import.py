@@ -147,6 +147,7 @@ def test_pictures_are_drawn_in_the_grid_that_is_said_or_else_in_28_by_28(images,
 def test_unknown_conventions_are_asked_for_by_name(images, tmp_path, name):
     folder = export(images, name, tmp_path / "set")
     (folder / SIDECAR).unlink()
+    (folder / "nef.json").unlink(missing_ok=True)
     asked = r"--omega, --coord-order, --value-range, --output-offset"
     with pytest.raises(ValueError, match=asked):
         import_folder(folder, name, tmp_path / "store")
@@ -178,6 +179,47 @@ def test_stated_conventions_are_as_good_as_noted_ones(images, tmp_path):
     )
     store = import_folder(folder, "fit-a-nef", tmp_path / "again", said)
     assert_close(shown(store, range(10)), expected[::3], rtol=0, atol=1e-6)
+
+
+def test_fit_a_nef_states_omega_and_its_family_asks_for_the_pixels(images, tmp_path):
+    folder, family = export(images, "fit-a-nef", tmp_path / "nef", omega=7.0), FAMILIES["fit-a-nef"]
+    (folder / SIDECAR).unlink()
+    with pytest.raises(ValueError, match="state --value-mean and --value-std"):
+        import_folder(folder, "fit-a-nef", tmp_path / "store", family=family)
+    said = Conventions(value_mean=(0.2860,), value_std=(0.3530,))
+    store = import_folder(folder, "fit-a-nef", tmp_path / "store", said, family=family)
+    assert store.spec.omega == (7.0, 7.0)
+    assert_close(
+        shown(store, range(10)), shown(open_store(images), range(0, 30, 3)), atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [("dws", "mnist_splits.json"), ("neural-graphs", "fmnist_splits.json")]
+)
+def test_splits_are_read_by_the_names_of_neighbours_too(name, own, images, tmp_path):
+    folder = export(images, name, tmp_path / "set")
+    assert (folder / own).read_bytes() == (folder / "splits.json").read_bytes()
+    (folder / "splits.json").unlink()
+    assert len(keys(import_folder(folder, name, tmp_path / "store"))) == 10
+    (folder / own).unlink()
+    with pytest.raises(FileNotFoundError, match=r"splits\.json, fmnist_splits\.json or mnist_sp"):
+        import_folder(folder, name, tmp_path / "none")
+
+
+def test_distances_divided_for_inr2vec_have_its_slope_and_come_back(shapes, tmp_path):
+    shapes = open_store(shapes)
+    options = {"value_mean": (0.0,), "value_std": (0.05,)}
+    folder = export(shapes.path, "inr2vec", tmp_path / "set", **options)
+    # d/df sigmoid(20 f) at 0 is that of (f + 0.1) / 0.2
+    steep = export(shapes.path, "inr2vec", tmp_path / "plain")
+    with h5py.File(folder / "train/0.h5") as made, h5py.File(steep / "train/0.h5") as plain:
+        last = slice(-shapes.spec.widths[-2] - 1, None)
+        np.testing.assert_allclose(made["params"][last], 20 * plain["params"][last], rtol=1e-6)
+    store = import_folder(folder, "inr2vec", tmp_path / "store")
+    assert_close(store.read(range(10)).flat(), shapes.read(range(10)).flat())
+    with pytest.raises(ValueError, match="value_mean must be 0, to keep the surface"):
+        export(shapes.path, "inr2vec", tmp_path / "moved", value_mean=(0.1,), value_std=(1.0,))
 
 
 @pytest.fixture

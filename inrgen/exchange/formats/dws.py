@@ -28,7 +28,7 @@ def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     prefix = context.options.path_prefix
     before = context.folder if prefix is None else prefix
     state_dicts.write_statistics(context, moments)
-    splits.write_labelled_paths(context, rows, before, png_path, str)
+    splits.write_labelled_paths(context, rows, before, png_path, str, splits.MNIST_SPLITS)
 
 
 def list_entries(folder: Path) -> Listing:

@@ -2,7 +2,9 @@
 
 nefs_<start>-<end>.hdf5 holds params (N, P), param_config (1,) as JSON [[name, shape], ...] and
 labels (N,): for each layer the bias, then the kernel as (in, out). metadata.json holds mean and
-deviation of the training rows. Values are standardised by the data set's mean and deviation.
+deviation of the training rows, one number a tensor as its loader computes them by default, repeated
+for each parameter. nef.json holds omega. Values are standardised by the data set's mean and
+deviation.
 """
 
 import json
@@ -23,7 +25,7 @@ from inrgen.core.atomic import write_whole
 from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.exchange.conventions import ExportOptions
+from inrgen.exchange.conventions import Conventions, ExportOptions
 from inrgen.exchange.conversion import image_spec, standardisation
 from inrgen.exchange.files import (
     MAX_PARAMS,
@@ -31,6 +33,7 @@ from inrgen.exchange.files import (
     find_files,
     open_hdf5,
     plain_dataset,
+    read_json,
     write_json,
 )
 from inrgen.exchange.formats import splits
@@ -42,7 +45,6 @@ from inrgen.exchange.formats.base import (
     Loaded,
     Row,
     Target,
-    mean_and_std,
 )
 from inrgen.exchange.formats.state_dicts import chain_widths
 
@@ -124,13 +126,39 @@ def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     spec = context.target.spec
     splits.write_split_points(context.folder, rows, "row")
     # loaders ask for one key or the other
-    if moments.count >= 2:
-        mean, std = (_flat(p)[0].tolist() for p in mean_and_std(moments, spec))
+    if moments.count:
+        mean, std = (_flat(p)[0].tolist() for p in _of_tensors(moments, spec))
         found = {"mean": mean, "std": std}
         write_json(context.folder / "metadata.json", {"train": found, f"0_{moments.count}": found})
     layers = {"num_layers": spec.num_hidden + 1, "hidden_dim": spec.widths[1]}
     params = {"output_dim": spec.d_out, **layers, "omega_0": spec.omega[0]}
     write_json(context.folder / "nef.json", {"name": "SIREN", "params": params})
+
+
+def _of_tensors(moments: Moments, spec: InrSpec) -> tuple[Params, Params]:
+    """Mean and deviation of all entries of each tensor, at each of its entries."""
+    flat = torch.from_numpy(np.stack([moments.mean, moments.squares / moments.count]))
+    both = Params.from_flat(spec, flat)
+
+    def coarse(pair: Float[Tensor, "2 ..."]) -> Float[Tensor, "2 ..."]:
+        mean = pair[0].mean()
+        # E[x^2] - E[x]^2 without cancellation: the variance of each entry, and that of their means
+        variance = pair[1].mean() + (pair[0] - mean).square().mean()
+        return torch.stack([mean.expand(pair[0].shape), variance.sqrt().expand(pair[0].shape)])
+
+    found = both.map(coarse)
+    return found[0:1], found[1:2]
+
+
+def _omega(folder: Path) -> Conventions:
+    """The omega that nef.json states, if there is one."""
+    try:
+        document = read_json(folder, "nef.json")
+    except FileNotFoundError:
+        return Conventions()
+    params = document.get("params", document) if isinstance(document, dict) else None
+    omega = params.get("omega_0") if isinstance(params, dict) else None
+    return Conventions() if omega is None else Conventions.from_dict({"omega": [omega]})
 
 
 def _list_entries(folder: Path) -> Listing:
@@ -143,7 +171,7 @@ def _list_entries(folder: Path) -> Listing:
     # by number: names sort as text
     for start, stop, path in sorted(files):
         entries += _list_file(folder, path, range(start, stop), points)
-    return Listing(entries=entries)
+    return Listing(entries=entries, conventions=_omega(folder))
 
 
 def _list_file(folder: Path, path: str, span: range, points: list[int]) -> list[Entry]:

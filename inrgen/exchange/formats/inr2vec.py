@@ -6,8 +6,10 @@ its mesh, for the loader of meshes, padded with zeros so that all shapes stack. 
 preprocess_sdf.py makes coords and labels, which its decoder learns from, out of these.)
 
 Networks are 3 -> h (four times) -> 1 with one initialisation for all (h is 512 in the study), and
-their values are logits, sigmoid(f) = (sdf + 0.1) / 0.2. Signed distances have the same zero level,
-so they go out unchanged. Occupancy, 0.5 there and high inside, goes out as 0.5 - f.
+their values are logits, sigmoid(f) = (sdf + 0.1) / 0.2. No edit of weights makes these of
+distances, but the zero level is the same, so distances go out unchanged. Divided by value_std =
+0.05, they also give sigmoid(f) the slope of (sdf + 0.1) / 0.2 at the surface. Occupancy, 0.5 there
+and high inside, goes out as 0.5 - f.
 """
 
 import math
@@ -107,6 +109,11 @@ def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
         raise ValueError(f"inr2vec holds SIRENs of shapes, 3-...-1; got {spec.architecture}")
     if len(set(spec.widths[1:-1])) > 1:
         raise ValueError(f"inr2vec's hidden layers have one width; got {spec.architecture}")
+    if options.value_mean is not None:
+        if set(options.value_mean) != {0.0}:
+            raise ValueError(f"value_mean must be 0, to keep the surface; got {options.value_mean}")
+        if spec.value_kind not in ("signed_distance", "truncated_distance"):
+            raise ValueError(f"value_std divides distances; this store's are {spec.value_kind}")
     omegas = (options.omega or 30.0,) * spec.num_hidden
     made = replace(spec, omega=omegas, output_offset=0.0)
     # the one change of kind that convert() makes
@@ -116,7 +123,7 @@ def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
         raise ValueError(
             f"inr2vec's values are negative inside and positive outside; got {spec.value_kind}"
         )
-    return Target(spec=made)
+    return Target(spec=made, mean=options.value_mean, std=options.value_std)
 
 
 def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Params) -> None:
@@ -176,5 +183,5 @@ FORMAT = Format(
     rows_per_part=50,
     one_view=True,
     labelled=True,
-    options=("omega",),
+    options=("omega", "value_mean", "value_std"),
 )

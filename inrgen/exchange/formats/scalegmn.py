@@ -25,7 +25,7 @@ def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
 
 
 def _list_entries(folder: Path) -> Listing:
-    if not (folder / splits.SPLITS_FILE).exists():
+    if splits.find_splits(folder) is None:
         return nfn.FORMAT.list_entries(folder)
     if (folder / dws.FOLDER).is_dir():
         return dws.list_entries(folder)

@@ -1,9 +1,11 @@
 """Documents that tell train, val and test apart: splits.json and split_points.json.
 
-splits.json of the DWSNets family has two forms: lists of paths, or lists of paths and labels.
+splits.json of the DWSNets family has two forms: lists of paths, or lists of paths and labels. Its
+loaders take its name as an option, and some have another one by default.
 split_points.json gives the numbers at which val and test begin.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +19,8 @@ from inrgen.exchange.files import read_json, write_json
 from inrgen.exchange.formats.base import ExportContext, PathOf, Row
 
 SPLITS_FILE = "splits.json"
+# Defaults of DWSNets and of neural-graphs.
+MNIST_SPLITS, FASHION_SPLITS = "mnist_splits.json", "fmnist_splits.json"
 _POINTS = "split_points.json"
 
 
@@ -80,10 +84,12 @@ def write_labelled_paths(
     prefix: str | Path,
     path_of: PathOf,
     label_of: Callable[[int], Any],
+    own_name: str,
 ) -> None:
     """Write splits.json with lists of paths and labels for each split.
 
     Args:
+        own_name: name that the loader looks for by default; the file is written under both.
         prefix: folder to put before each path.
         path_of: path of a row's file, relative to the export's folder.
         label_of: turns a label into the JSON value that the loader expects.
@@ -93,7 +99,8 @@ def write_labelled_paths(
         path = PurePosixPath(prefix) / path_of(context, row)
         found[row["split"]]["path"].append(path.as_posix())
         found[row["split"]]["label"].append(label_of(row["label"]))
-    write_json(context.folder / SPLITS_FILE, found)
+    for name in (SPLITS_FILE, own_name):
+        write_json(context.folder / name, found)
 
 
 def _iterate(rows: pa.Table) -> Iterator[Row]:
@@ -101,13 +108,24 @@ def _iterate(rows: pa.Table) -> Iterator[Row]:
         yield from batch.to_pylist()
 
 
+def find_splits(folder: Path) -> str | None:
+    """Name of the file of splits that a folder holds, or None."""
+    names = (SPLITS_FILE, FASHION_SPLITS, MNIST_SPLITS)
+    return next((name for name in names if os.path.lexists(folder / name)), None)
+
+
 def read_splits(folder: Path) -> Iterator[tuple[Split, str, int]]:
     """Read split, path and label (-1 if there is none) of every sample, in order.
 
     Raises ValueError for anything but {"train": [...], ...} or {"train": {"path": [...], "label":
-    [...]}, ...} with the names train, val and test.
+    [...]}, ...} with the names train, val and test, and FileNotFoundError without such a file.
     """
-    found = read_json(folder, SPLITS_FILE)
+    name = find_splits(folder)
+    if name is None:
+        raise FileNotFoundError(
+            f"{folder} has no {SPLITS_FILE}, {FASHION_SPLITS} or {MNIST_SPLITS}"
+        )
+    found = read_json(folder, name)
     if not isinstance(found, dict) or not found or not set(found) <= set(SPLITS):
         raise ValueError(f"{SPLITS_FILE} must have the keys train, val and test alone")
     for split in SPLITS:
