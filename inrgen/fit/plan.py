@@ -39,7 +39,9 @@ class BuildPlan:
     other files. data_sha256 is that of the data, where the source has one. start is the learned
     start of recipe learned; None for all other recipes. notes are sentences about the source and
     its recipe, for a person to check before any work. given is the source itself where it is an
-    object of the caller's, which no name opens again.
+    object of the caller's, which no name opens again. reading
+    is the version of the source's reading of its files, raised when the same files give other
+    signals than before.
     """
 
     source: SourceConfig
@@ -52,14 +54,17 @@ class BuildPlan:
     notes: tuple[str, ...] = ()
     data_sha256: str | None = None
     given: Source | None = None
+    reading: int = 1
 
     @property
     def identity(self) -> dict[str, Any]:
         """Identity that the store records; a build that resumes must have the same."""
-        fit = self.fit_plan.fit
+        fit, source = self.fit_plan.fit, self.source.identity()
+        if self.reading > 1:  # stores of the first reading have no such key
+            source["reading"] = self.reading
         identity = {
             # Renaming a key here would make every existing store refuse to resume.
-            "source": self.source.identity(),
+            "source": source,
             "items": {
                 "count": self.layout.rows // self.layout.views,
                 "sha256": self.items_sha256,
@@ -114,6 +119,11 @@ def _note_default(name: BuildRecipe, spec: InrSpec, fit: FitConfig) -> tuple[str
     )
 
 
+def _reading_of(source: Source) -> int:
+    # Only folders of files have had more than one.
+    return getattr(source, "reading", 1)
+
+
 def _plan_layout(num_items: int, views: int, facts: SourceFacts) -> Layout:
     """Cut the rows into blocks. A fit of a shape takes a second, so its blocks are smaller."""
     rows = num_items * views
@@ -153,6 +163,7 @@ def plan_build(config: BuildConfig, given: Source | None = None) -> BuildPlan:
         notes=(*source.facts.notes, *_note_default(name, spec, fit)),
         data_sha256=data_digest(source),
         given=given,
+        reading=_reading_of(source),
     )
 
 
@@ -189,13 +200,13 @@ def plan_of_store(store: Store, data: str | None, start: str | Path | None = Non
             START is missing or another one.
         FileNotFoundError: there is no such START.
     """
-    recorded, source = store.identity, source_of_store(store, data)
-    choice = find_recorded_start(recorded.get("start"), source.name, store.spec.architecture, start)
-    fit, opened = recorded["fit"], open_source(source)
+    recorded, config = store.identity, source_of_store(store, data)
+    choice = find_recorded_start(recorded.get("start"), config.name, store.spec.architecture, start)
+    fit, source = recorded["fit"], open_source(config)
     plan = BuildPlan(
-        source=source,
-        items_sha256=items_digest(opened.items),
-        data_sha256=data_digest(opened),
+        source=config,
+        items_sha256=items_digest(source.items),
+        data_sha256=data_digest(source),
         recipe=recorded["recipe"],
         fit_plan=FitPlan(
             spec=store.spec,
@@ -207,11 +218,12 @@ def plan_of_store(store: Store, data: str | None, start: str | Path | None = Non
         engine=recorded["engine"],
         layout=store.layouts[store.spec.spec_id],
         start=choice,
+        reading=_reading_of(source),
     )
     # A refit with any difference would not give the rows that were lost.
     if plan.identity != recorded:
         raise ValueError(
-            f"{store.path} was built from other items of {source.name} than those found now, or by "
-            "another version of inrgen"
+            f"{store.path} was built from other items of {config.name} than those found now, or by "
+            "another version of inrgen, which read them otherwise"
         )
     return plan

@@ -238,6 +238,45 @@ def _fit_group(
     )
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch has a class for GPUs alone; its allocator for CPUs raises a plain RuntimeError.
+    said = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in said
+
+
+def _fit_in_memory(
+    plan: FitPlan,
+    engine: Engine,
+    items: Sequence[Item],
+    group: Sequence[tuple[int, Signal]],
+    start: LearnedStart | None,
+    lacking: dict[int, str],
+) -> Iterator[tuple[tuple[int, ...], _FittedGroup]]:
+    """Fit a group at once, or item by item where memory does not hold it.
+
+    Collects in lacking the positions of items that do not fit even alone, each with a reason.
+    """
+    positions, signals = zip(*group, strict=True)
+    try:
+        fitted = _fit_group(plan, engine, [items[at] for at in positions], signals, start)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        fitted = None
+    if fitted is not None:
+        yield positions, fitted
+    elif len(group) == 1:
+        lower = "--max-side" if plan.spec.d_in == 2 else "--num-points"
+        lacking[positions[0]] = (
+            f"memory does not hold a fit of {len(signals[0].values):,} points by "
+            f"{plan.spec.num_params:,} weights in {plan.views} views; lower {lower}, --hidden, "
+            "--views or --workers"
+        )
+    else:
+        for alone in group:
+            yield from _fit_in_memory(plan, engine, items, [alone], start, lacking)
+
+
 def fit_block(
     plan: FitPlan,
     engine: Engine,
@@ -249,8 +288,8 @@ def fit_block(
 ) -> FittedRows:
     """Fit every view of every item.
 
-    An item that cannot be read, and a fit that turns non-finite, keep their rows as NaN, each with
-    a record that gives the reason.
+    An item that cannot be read or does not fit into memory, and a fit that turns non-finite, keep
+    their rows as NaN, each with a record that gives the reason.
 
     Args:
         items: the items of this block, in order.
@@ -265,15 +304,19 @@ def fit_block(
     outcomes: dict[int, _Outcome] = {}
     unreadable: dict[int, str] = {}
     busy: list[BusyInterval] = []
-    for group in _groups(plan, engine, _readable(load, unreadable)):
-        positions, signals = zip(*group, strict=True)
-        fitted = _fit_group(plan, engine, [items[at] for at in positions], signals, start)
+    groups = _groups(plan, engine, _readable(load, unreadable))
+    fits = (
+        pair
+        for group in groups
+        for pair in _fit_in_memory(plan, engine, items, group, start, unreadable)
+    )
+    for positions, fitted in fits:
         rows = [at * plan.views + view for at in positions for view in range(plan.views)]
         flat[rows] = fitted.rows
         outcomes |= dict(zip(rows, fitted.outcomes, strict=True))
         busy += fitted.busy
         on_rows(len(rows))
-    # Complete only now: the loop above reads the signals one by one.
+    # Complete only now: the loop above reads and fits the signals one by one.
     for position, reason in unreadable.items():
         for view in range(plan.views):
             outcomes[position * plan.views + view] = _Outcome(status="bad_input", reason=reason)

@@ -17,6 +17,7 @@ from inrgen.fit.plan import BuildPlan
 from inrgen.fit.starts.plan import StartFile, read_start
 from inrgen.fit.views import FittedRows, OnRows, fit_block, ignore_rows
 from inrgen.sources.base import BadSignal, Signal, Source
+from inrgen.sources.bounds import load_item
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
@@ -105,13 +106,12 @@ def _planned_source(config: SourceConfig, items_sha256: str) -> Source:
     return source
 
 
-def _load_signals(source: Source, indices: range) -> Iterator[Signal | BadSignal]:
+def _load_signals(
+    source: Source, indices: range, config: SourceConfig
+) -> Iterator[Signal | BadSignal]:
     # A generator, so that only the signals of one group are in memory.
     for index in indices:
-        try:
-            yield source.load(index)
-        except BadSignal as error:
-            yield error
+        yield load_item(source, index, config)
 
 
 def _fit_items(
@@ -123,7 +123,7 @@ def _fit_items(
         task.fit_plan,
         make_engine(task.engine, task.threads),
         source.items[indices.start : indices.stop],
-        _load_signals(source, indices),
+        _load_signals(source, indices, task.source),
         first_row=indices.start * task.fit_plan.views,
         on_rows=on_rows,
         start=None if task.start is None else read_start(task.start),

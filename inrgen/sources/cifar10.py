@@ -14,6 +14,7 @@ from inrgen.sources.arrays import (
     train_parts,
 )
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.file_bounds import TooLarge, check_npz
 
 _FOLDER = "cifar-10-batches-bin"
 _NPZ = "cifar10_small.npz"
@@ -56,13 +57,16 @@ def _read_binary(folder: Path, names: tuple[str, ...]) -> LabelledPixels:
     return _checked(planes.transpose(0, 2, 3, 1), joined[:, 0], str(folder))
 
 
-def _read_npz(path: Path, half: str) -> LabelledPixels:
+def _read_npz(path: Path, half: str, memory_bytes: int) -> LabelledPixels:
     """Read x_train and y_train, or x_test and y_test, from an npz archive."""
     try:
+        check_npz(path, (f"x_{half}", f"y_{half}"), memory_bytes)
         with np.load(path, allow_pickle=False) as archive:
             arrays = archive[f"x_{half}"], archive[f"y_{half}"]
     except KeyError as error:
         raise ValueError(f"{path} needs the arrays x_{half} and y_{half}: {error}") from error
+    except TooLarge:
+        raise
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as error:
         raise ValueError(f"{path} is not a whole npz archive of plain arrays: {error}") from error
     return _checked(*arrays, where=f"{path}, {half},")
@@ -90,9 +94,9 @@ def open_cifar10(config: SourceConfig) -> ArraySource:
             parts.append(test_part(_read_binary(folder, _TEST_FILES)))
     elif npz.is_file():
         if config.split != "test":
-            parts += train_parts(_read_npz(npz, "train"), _VAL_ONE_IN)
+            parts += train_parts(_read_npz(npz, "train", config.memory_bytes), _VAL_ONE_IN)
         if config.split in ("all", "test"):
-            parts.append(test_part(_read_npz(npz, "test")))
+            parts.append(test_part(_read_npz(npz, "test", config.memory_bytes)))
     elif data.suffix == ".npz":
         raise FileNotFoundError(f"there is no file {data}")
     else:

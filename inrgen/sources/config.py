@@ -1,5 +1,6 @@
 """Choice of a data set and of a part of it."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
@@ -10,9 +11,6 @@ from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
 SplitChoice = Literal["all", "train", "val", "test"]
 Channels = Literal["auto", "gray", "rgb"]
-# Raised when the same mesh files give other signals than before; 2 cuts concave polygons by their
-# ears and turns each body outwards. A build of another reading does not resume.
-_MESH_READING = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +27,11 @@ class SourceConfig:
         channels: auto gives gray data one output and coloured data three; gray and rgb force it.
         follow_links: read files and folders that links name outside data, as git-annex, DVC and
             the caches of hubs lay them out; by default such links are refused.
+        max_side: shrink pictures whose longer side has more pixels, antialiased, to this; None
+            keeps every size.
+        max_pixels: a picture of more pixels is not fitted; None fits all that memory allows.
+        memory_limit: memory in GB that reading one item, or one file of arrays, may take.
+        read_seconds: time that reading one item may take.
         download: let torchvision fetch missing files into data.
         axes: for array, a letter for each axis of values: n items, c channels, any other a
             coordinate, such as nyx, NCHW, ntc or nzyxc. By default n, the grid, and at most four
@@ -43,6 +46,10 @@ class SourceConfig:
     limit: int | None = None
     channels: Channels = "auto"
     follow_links: bool = False
+    max_side: int | None = None
+    max_pixels: int | None = None
+    memory_limit: float = 2.0
+    read_seconds: float = 300.0
     download: bool = False
     axes: str | None = None
     arg: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -53,13 +60,36 @@ class SourceConfig:
             raise ValueError(f"split must be one of {get_args(SplitChoice)}; got {self.split!r}")
         if self.channels not in get_args(Channels):
             raise ValueError(f"channels must be one of {get_args(Channels)}; got {self.channels!r}")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit must be positive, or None for no limit; got {self.limit}")
+        for name in ("limit", "max_side", "max_pixels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be positive, or None for no limit; got {value}")
+        self._check_place()
+        for name in ("memory_limit", "read_seconds"):
+            # The comparison also refuses NaN.
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+
+    def _check_place(self) -> None:
+        """Refuse options that the source would ignore."""
+        pictures = self.name == "image-folder" or self.name.startswith("torchvision:")
+        if (self.max_side or self.max_pixels) and not pictures:
+            raise ValueError(
+                "max_side and max_pixels are for image-folder and torchvision:NAME; "
+                f"got {self.name}"
+            )
+        if self.follow_links and self.name not in ("image-folder", *MESH_SOURCES):
+            raise ValueError(f"follow_links is for folders of files; got {self.name}")
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """The wanted splits, in the order of items."""
         return tuple(s for s in SPLITS if self.split in ("all", s))
+
+    @property
+    def memory_bytes(self) -> int:
+        """memory_limit in bytes."""
+        return int(self.memory_limit * 1e9)
 
     def data_folder(self, holding: str) -> str:
         """Return data. Raises ValueError, naming the wanted content, if it is None."""
@@ -80,19 +110,18 @@ class SourceConfig:
             "channels": self.channels,
         }
         # Stores from before these options have no such keys.
-        if self.follow_links:
-            facts["follow_links"] = True
-        if self.axes is not None:
-            facts["axes"] = self.axes
+        names = ("follow_links", "max_side", "max_pixels", "axes")
+        facts |= {name: value for name in names if (value := getattr(self, name))}
         if self.arg:
             facts["arg"] = list(self.arg)
-        if self.name in MESH_SOURCES:
-            facts |= {"shape": self.shape.identity(), "reading": _MESH_READING}
-        return facts
+        return facts | ({"shape": self.shape.identity()} if self.name in MESH_SOURCES else {})
 
     @staticmethod
     def from_identity(facts: dict[str, Any], data: str | None) -> "SourceConfig":
-        """Rebuild the config of an identity, with the present place of the data."""
+        """Rebuild the config of an identity, with the present place of the data.
+
+        A reading in it is no setting: the source at hand says its own.
+        """
         facts, shape = {k: v for k, v in facts.items() if k != "reading"}, ShapeConfig()
         if "shape" in facts:
             noted = {name: value for name, value in facts["shape"].items() if name != "axes"}

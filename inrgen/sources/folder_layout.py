@@ -176,7 +176,7 @@ def read_layout(root: Path, paths: Sequence[Parts]) -> FolderLayout:
     return FolderLayout(order=order, pairs=pairs)
 
 
-def choose_items(
+def choose_pairs(
     pairs: Iterable[tuple[Item, Parts]], splits: Sequence[Split], limit: int | None
 ) -> tuple[tuple[Item, ...], tuple[Parts, ...]]:
     """The items of the wanted splits and their paths, by id within a split, each up to a limit."""

@@ -9,7 +9,7 @@ from PIL import Image
 
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.folder_layout import choose_items, read_layout
+from inrgen.sources.folder_layout import choose_pairs, read_layout
 from inrgen.sources.folders import Parts, list_files, real_file
 from inrgen.sources.pictures import decode, is_gray, one_bad_picture, picture_signal
 
@@ -35,6 +35,19 @@ def _opened(root: Path, parts: Parts, config: SourceConfig) -> Iterator[Image.Im
         yield image
 
 
+def _is_deep_and_clear(path: Path) -> bool:
+    """Whether a file is a PNG of 16 bits with a transparent value, by its first bytes."""
+    if path.suffix.lower() != ".png":
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+            # IHDR holds the bit depth, then the type of colour: 0 for gray, 2 for RGB.
+            return head[24:26] in (b"\x10\x00", b"\x10\x02") and b"tRNS" in file.read(4096)
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFolder:
     """A Source over picture files; paths[i], in parts below root, is the file of items[i]."""
@@ -45,10 +58,17 @@ class ImageFolder:
     paths: tuple[Parts, ...]
     config: SourceConfig
 
+    @property
+    def reading(self) -> int:
+        """2 where the files' headers now decide brightness and transparency as they did not."""
+        deep = (_is_deep_and_clear(self.root.joinpath(*parts)) for parts in self.paths)
+        tiff = any(parts[-1].lower().endswith((".tif", ".tiff")) for parts in self.paths)
+        return 2 if tiff or any(deep) else 1
+
     def load(self, index: int) -> Signal:
         """Decode the picture of items[index] at its own size. Raises BadSignal if that fails."""
         with _opened(self.root, self.paths[index], self.config) as image:
-            return picture_signal(decode(image), self.facts.d_out)
+            return picture_signal(decode(image, self.config), self.facts.d_out)
 
 
 def _native_channels(root: Path, paths: list[Parts], config: SourceConfig) -> int:
@@ -89,7 +109,7 @@ def open_image_folder(config: SourceConfig) -> ImageFolder:
         raise ValueError(f"{root} holds no image; those end in {' '.join(sorted(IMAGE_SUFFIXES))}")
     layout = read_layout(root, paths)
     native = _native_channels(root, paths, config) if config.channels == "auto" else 1
-    items, chosen = choose_items(layout.pairs, config.splits, config.limit)
+    items, chosen = choose_pairs(layout.pairs, config.splits, config.limit)
     facts = SourceFacts(
         name=config.name,
         value_kind="intensity",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inrgen.sources.base import Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.folder_layout import choose_items, read_layout
+from inrgen.sources.folder_layout import choose_pairs, read_layout
 from inrgen.sources.folders import Parts, list_files, real_file
 from inrgen.sources.mesh_files import FOREIGN_SUFFIXES, MESH_SUFFIXES
 from inrgen.sources.shape_signal import load_shape
@@ -32,6 +32,8 @@ class MeshFolder:
     root: Path
     paths: tuple[Parts, ...]
     config: SourceConfig
+    # 2 cuts concave polygons by their ears and turns each body outwards.
+    reading: int = 2
 
     def load(self, index: int) -> Signal:
         """Prepare the mesh of items[index]. Raises BadSignal if the file holds no usable mesh."""
@@ -65,7 +67,7 @@ def open_mesh_folder(config: SourceConfig) -> MeshFolder:
         if layout.order != "class/split":
             raise ValueError(f"{root} is not laid out as ModelNet40 is: CLASS/train and CLASS/test")
         layout = replace(layout, pairs=tuple(tail_to_val(layout.pairs)))
-    items, paths = choose_items(layout.pairs, config.splits, config.limit)
+    items, paths = choose_pairs(layout.pairs, config.splits, config.limit)
     facts = SourceFacts(
         name=config.name,
         value_kind=config.shape.value_kind,

@@ -6,6 +6,7 @@ The files lie where torchvision puts them: DIR/MNIST/raw and DIR/FashionMNIST/ra
 import gzip
 import math
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from inrgen.sources.arrays import (
     train_parts,
 )
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.file_bounds import check_file_bytes
 
 # A magic number is two zero bytes, 0x08 for unsigned bytes, and the number of dimensions.
 _UNSIGNED_BYTES = 0x08
@@ -54,44 +56,46 @@ def find_idx(folder: Path, name: str) -> Path:
     raise FileNotFoundError(f"there is no {name} and no {name}.gz in {folder}")
 
 
-def _read_bytes(path: Path) -> bytes:
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not a whole gzip file: {error}") from error
+def _read_idx(file: BufferedIOBase, path: Path, num_dims: int, memory_bytes: int) -> np.ndarray:
+    magic, wanted = file.read(4), bytes((0, 0, _UNSIGNED_BYTES, num_dims))
+    if magic != wanted:
+        raise ValueError(f"{path} needs the idx magic number {wanted.hex()}; got {magic.hex()!r}")
+    sides = file.read(4 * num_dims)
+    if len(sides) < 4 * num_dims:
+        raise ValueError(f"{path} is cut short: its header needs {4 + 4 * num_dims} bytes")
+    shape = tuple(int(side) for side in np.frombuffer(sides, dtype=">u4"))
+    num_bytes = math.prod(shape)
+    check_file_bytes(path, num_bytes, memory_bytes)
+    # One byte more than the header says tells a file that is too long, however much it unpacks to.
+    content = file.read(num_bytes + 1)
+    if len(content) != num_bytes:
+        got = "more" if len(content) > num_bytes else len(content)
+        raise ValueError(
+            f"{path} needs {num_bytes} bytes after its header for the shape {shape}; got {got}"
+        )
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
-def read_idx(path: Path, num_dims: int) -> UInt8[np.ndarray, "n ..."]:
+def read_idx(path: Path, num_dims: int, memory_bytes: int) -> UInt8[np.ndarray, "n ..."]:
     """Read the unsigned bytes of an idx file, in the shape that its header states.
 
     Raises:
         ValueError: the magic number is wrong, the gzip file is cut short, or the content does not
-            fill the shape exactly; the message names the file.
+            fill the shape exactly or takes more than memory_bytes; the message names the file.
     """
-    content = _read_bytes(path)
-    magic, wanted = content[:4], bytes((0, 0, _UNSIGNED_BYTES, num_dims))
-    if magic != wanted:
-        raise ValueError(f"{path} needs the idx magic number {wanted.hex()}; got {magic.hex()!r}")
-    start = 4 + 4 * num_dims
-    if len(content) < start:
-        raise ValueError(f"{path} is cut short: its header needs {start} bytes; got {len(content)}")
-    shape = tuple(int(side) for side in np.frombuffer(content[4:start], dtype=">u4"))
-    if len(content) - start != math.prod(shape):
-        raise ValueError(
-            f"{path} needs {math.prod(shape)} bytes after its header for the shape {shape}; "
-            f"got {len(content) - start}"
-        )
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read_idx(file, path, num_dims, memory_bytes)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not a whole gzip file: {error}") from error
 
 
-def _read_file_pair(folder: Path, stem: str, num_labels: int) -> LabelledPixels:
+def _read_file_pair(folder: Path, stem: str, num_labels: int, memory_bytes: int) -> LabelledPixels:
     """Read the images and the labels of one half of the data set."""
     images_path = find_idx(folder, f"{stem}-images-idx3-ubyte")
     labels_path = find_idx(folder, f"{stem}-labels-idx1-ubyte")
-    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    images = read_idx(images_path, 3, memory_bytes)
+    labels = read_idx(labels_path, 1, memory_bytes)
     if len(images) != len(labels):
         raise ValueError(
             f"{labels_path} needs one label for each of the {len(images)} images of "
@@ -116,10 +120,10 @@ def open_mnist(config: SourceConfig) -> ArraySource:
         from inrgen.sources.torchvision_sets import download
 
         download(folder_name, data)
-    folder = Path(data) / folder_name / "raw"
+    folder, most = Path(data) / folder_name / "raw", config.memory_bytes
     parts: list[SplitPart] = []
     if config.split != "test":
-        parts += train_parts(_read_file_pair(folder, "train", len(names)), _VAL_ONE_IN)
+        parts += train_parts(_read_file_pair(folder, "train", len(names), most), _VAL_ONE_IN)
     if config.split in ("all", "test"):
-        parts.append(test_part(_read_file_pair(folder, "t10k", len(names))))
+        parts.append(test_part(_read_file_pair(folder, "t10k", len(names), most)))
     return array_source(config, parts, names)

@@ -3,18 +3,25 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from inrgen.sources.base import BadSignal, Signal
+from inrgen.sources.config import SourceConfig
 
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 # Luma of ITU-R BT.601, the weights that Pillow uses when it converts to gray.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+# Tags of TIFF 6.0, and the interpretation in which zero is white.
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+# Memory of a pixel from file to signal, with coordinates: opaque, with alpha, and if it is shrunk.
+_OPAQUE_BYTES, _CLEAR_BYTES, _SHRUNK_BYTES = 48, 64, 16
 
 
 @contextmanager
@@ -26,15 +33,14 @@ def one_bad_picture() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Pillow only warns below twice its limit, but such pictures are too large to fit, too.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except (BadSignal, MemoryError):
         raise
     except UnidentifiedImageError:
         raise BadSignal("not an image that Pillow knows") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise BadSignal(f"more than {Image.MAX_IMAGE_PIXELS} pixels") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise BadSignal(f"has more than {most:,} pixels, which Pillow refuses") from None
     except OSError as error:
         if error.errno is not None:
             raise BadSignal(f"cannot be read: {error.strerror}") from error
@@ -54,7 +60,69 @@ def is_gray(image: Image.Image) -> bool:
     return image.mode in _GRAY_MODES or image.mode.startswith("I;16")
 
 
-def _deep_gray(image: Image.Image, file_format: str | None) -> Float[np.ndarray, "rows columns"]:
+def check_size(image: Image.Image, config: SourceConfig) -> None:
+    """Judge a picture by its header, before any pixel is decoded. Raises BadSignal."""
+    columns, rows = image.size
+    if min(columns, rows) < 1:
+        raise BadSignal(f"has no pixels: {columns} x {rows}")
+    if config.max_pixels is not None and columns * rows > config.max_pixels:
+        raise BadSignal(
+            f"has {columns * rows:,} pixels, more than the {config.max_pixels:,} of --max-pixels"
+        )
+    shrinks = config.max_side is not None and max(columns, rows) > config.max_side
+    if shrinks:
+        a_pixel = _SHRUNK_BYTES
+    else:
+        a_pixel = _CLEAR_BYTES if _is_clear(image) else _OPAQUE_BYTES
+    if columns * rows * a_pixel > config.memory_bytes:
+        raise BadSignal(
+            f"has {columns:,} x {rows:,} pixels, which take {columns * rows * a_pixel / 1e9:.1f} "
+            f"GB: more than the {config.memory_limit:g} GB of --memory-limit (--max-side shrinks)"
+        )
+
+
+def _is_clear(image: Image.Image) -> bool:
+    return image.mode in _ALPHA_MODES or "transparency" in image.info
+
+
+def _shrink(image: Image.Image, max_side: int | None) -> Image.Image:
+    """Shrink a picture to a longer side of max_side, antialiased (Lanczos)."""
+    if max_side is None or max(image.size) <= max_side:
+        return image
+    scale = max_side / max(image.size)
+    columns, rows = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((columns, rows), Image.Resampling.LANCZOS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _GrayScale:
+    """How gray values beyond eight bits stand for intensities, by a file's own header."""
+
+    peak: float = 65535.0  # Pillow scales PNG, PGM and JPEG 2000 to 16 bits
+    white_is_zero: bool = False
+    clear: int | None = None  # the value that is transparent
+    states_range: bool = True
+
+    @classmethod
+    def read(cls, image: Image.Image) -> "_GrayScale":
+        clear = image.info.get("transparency")
+        clear = clear if isinstance(clear, int) else None
+        if not isinstance(image, TiffImageFile):
+            # Some versions of Pillow open 16-bit PNG and PGM files as 32-bit integers.
+            states_range = image.mode != "I" or image.format in ("PNG", "PPM")
+            return cls(clear=clear, states_range=states_range)
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, 16)
+        bits = bits[0] if isinstance(bits, tuple) else bits
+        return cls(
+            peak=2.0**bits - 1,
+            white_is_zero=image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
+            states_range=image.mode != "I",
+        )
+
+
+def _deep_gray(
+    image: Image.Image, scale: _GrayScale, max_side: int | None
+) -> Float[np.ndarray, "rows columns"]:
     """Scale gray pixels of more than eight bits to [0, 1]."""
     values = np.asarray(image)
     if image.mode == "F":
@@ -64,38 +132,55 @@ def _deep_gray(image: Image.Image, file_format: str | None) -> Float[np.ndarray,
             raise BadSignal(
                 f"has floating-point pixels outside [0, 1]: {values.min():g} to {values.max():g}"
             )
-        return values.astype(np.float32)
-    # Some versions of Pillow open 16-bit PNG and PGM files as 32-bit integers.
-    if image.mode == "I" and file_format not in ("PNG", "PPM"):
-        raise BadSignal("has 32-bit integer pixels, whose range no header states")
-    return values.astype(np.float32) / np.float32(65535)
+        intensities = values.astype(np.float32)
+    elif not scale.states_range:
+        raise BadSignal("has signed or 32-bit integer pixels, whose range no header states")
+    else:
+        intensities = values.astype(np.float32) / np.float32(scale.peak)
+    if scale.white_is_zero:  # Pillow turns only eight bits and fewer
+        intensities = 1 - intensities
+    if scale.clear is not None:
+        intensities[values == scale.clear] = 1
+    if max_side is not None:
+        # Lanczos overshoots at edges.
+        intensities = np.asarray(_shrink(Image.fromarray(intensities), max_side)).clip(0, 1)
+    return intensities
 
 
-def decode(image: Image.Image) -> Float[np.ndarray, "rows columns c"]:
+def _unit(pixels: np.ndarray) -> Float[np.ndarray, "..."]:
+    values = pixels.astype(np.float32)
+    values /= np.float32(255)  # in place, as large pictures fill the memory
+    return values
+
+
+def decode(image: Image.Image, config: SourceConfig) -> Float[np.ndarray, "rows columns c"]:
     """Decode a picture to intensities in [0, 1], of one channel or three, as a viewer shows it.
 
     EXIF orientation is applied, transparency is laid on white, and an animation gives its first
-    frame. Palettes, CMYK and other colour spaces become RGB. Gray keeps 16 bits; colour has eight,
-    as Pillow reads it.
+    frame. Palettes, CMYK and other colour spaces become RGB. Gray keeps up to 16 bits and follows
+    the file's own bits and photometric interpretation; colour has eight bits, as Pillow reads it.
+    Pictures above config.max_side are shrunk, antialiased.
 
     Raises:
-        BadSignal: the pixels are no intensities.
+        BadSignal: the pixels are no intensities, or more than config allows.
     """
-    if min(image.size) < 1:
-        raise BadSignal(f"has no pixels: {image.size[0]} x {image.size[1]}")
-    file_format = image.format
-    gray = is_gray(image)
+    check_size(image, config)
+    gray, scale = is_gray(image), _GrayScale.read(image)
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _deep_gray(image, file_format)[:, :, None]
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        image = image.convert("RGBA")
-        pixels = np.asarray(image).astype(np.float32) / np.float32(255)
-        alpha = pixels[:, :, 3:]
-        values = pixels[:, :, :3] * alpha + (1 - alpha)
+        return _deep_gray(image, scale, config.max_side)[:, :, None]
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and max(clear) > 255:
+        # Pillow cuts 16-bit colour to eight bits and leaves the transparent colour at sixteen.
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+    if _is_clear(image):
+        pixels = _unit(np.asarray(_shrink(image.convert("RGBA"), config.max_side)))
+        values, alpha = pixels[:, :, :3], pixels[:, :, 3:]
+        values *= alpha
+        values += 1 - alpha
         return values[:, :, :1] if gray else values
-    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-    values = pixels.astype(np.float32) / np.float32(255)
+    flat = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    values = _unit(np.asarray(_shrink(flat, config.max_side)))
     if values.ndim == 2:
         return values[:, :, None]
     return values[:, :, :1] if gray else values

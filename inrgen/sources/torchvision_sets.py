@@ -157,7 +157,9 @@ class TorchvisionSource:
         """Read the picture of items[index]. Raises BadSignal if torchvision cannot."""
         prefix, number = self.items[index].item_id.split("/")
         with one_bad_picture():
-            return picture_signal(decode(self.halves[prefix][int(number)][0]), self.facts.d_out)
+            return picture_signal(
+                decode(self.halves[prefix][int(number)][0], self.config), self.facts.d_out
+            )
 
 
 def _native_channels(first: Any, name: str) -> int:

@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -129,6 +130,17 @@ def damage_label(raw):
     (raw / "train-labels-idx1-ubyte").write_bytes(idx_bytes(labels_of("train") + 1))
 
 
+def too_long(raw):
+    path = raw / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes() + b"0")
+
+
+def bomb(raw):
+    """A few bytes of gzip whose header says 10 TB, and which unpack to far more than it holds."""
+    head = struct.pack(">4B3I", 0, 0, 8, 3, 10**9, 100, 100)
+    (raw / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + bytes(10**6)))
+
+
 def not_gzip(raw):
     (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not gzip at all")
 
@@ -139,6 +151,8 @@ def not_gzip(raw):
         (damage_magic, "train-images-idx3-ubyte needs the idx magic number 00000803"),
         (damage_gzip, "t10k-images-idx3-ubyte.gz is not a whole gzip file"),
         (damage_length, "train-images-idx3-ubyte needs 480 bytes after its header"),
+        (too_long, "train-images-idx3-ubyte needs 480 bytes .* got more"),
+        (bomb, r"t10k-images-idx3-ubyte\.gz takes 10000\.0 GB unpacked, more than the 2 GB"),
         (damage_header, "train-labels-idx1-ubyte is cut short"),
         (damage_count, "train-labels-idx1-ubyte needs one label for each of the 24 images"),
         (damage_label, "train-labels-idx1-ubyte needs labels from 0 to 9; got 10"),
@@ -230,6 +244,17 @@ def test_cifar10_never_unpickles(tmp_path):
     np.savez(path, x_train=np.array([{"a": 1}], dtype=object), y_train=np.zeros(1, int))
     with pytest.raises(ValueError, match=r"evil\.npz is not a whole npz archive of plain arrays"):
         open_source(SourceConfig(name="cifar10", data=str(path), split="train"))
+
+
+def test_an_npz_bomb_is_refused_by_its_headers(tmp_path):
+    with zipfile.ZipFile(tmp_path / "cifar10_small.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x_train", "y_train"):
+            with archive.open(f"{name}.npy", "w") as file:
+                facts = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 32, 32, 3)}
+                np.lib.format.write_array_header_1_0(file, facts)
+                file.write(bytes(1000))
+    with pytest.raises(ValueError, match=r"npz takes 6144\.0 GB unpacked, more than the 2 GB"):
+        open_source(SourceConfig(name="cifar10", data=str(tmp_path), split="train"))
 
 
 def test_cifar10_names_what_is_wrong(tmp_path):

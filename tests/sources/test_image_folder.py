@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -162,6 +164,93 @@ def test_of_an_animation_the_first_frame_counts(tmp_path):
     assert np.allclose(only_values(tmp_path)[..., 0], GRAY / 255)
 
 
+def ramp_tiff(path, bits, white_is_zero):
+    """A gray TIFF of one row: a ramp from zero to the peak of its bits, packed as TIFF packs it."""
+    peak = 2**bits - 1
+    values = [round(peak * i / 15) for i in range(16)]
+    packed = sum(v << bits * (15 - i) for i, v in enumerate(values)).to_bytes(2 * bits, "big")
+    if bits == 16:
+        packed = np.array(values, dtype="<u2").tobytes()
+    tags = [(256, 16), (257, 1), (258, bits), (259, 1), (262, 0 if white_is_zero else 1)]
+    tags += [(273, 200), (277, 1), (278, 1), (279, len(packed))]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
+    path.write_bytes(head.ljust(200, b"\0") + packed)
+    ramp = np.array(values) / peak
+    return 1 - ramp if white_is_zero else ramp
+
+
+@pytest.mark.parametrize(
+    ("bits", "white_is_zero"), [(8, False), (8, True), (12, False), (16, False), (16, True)]
+)
+def test_brightness_follows_the_bits_and_the_interpretation_of_a_tiff(
+    tmp_path, bits, white_is_zero
+):
+    """Pillow opens 12-bit files in 16 bits, unscaled, and turns white-is-zero at 8 bits alone."""
+    expected = ramp_tiff(tmp_path / "a.tif", bits, white_is_zero)
+    np.testing.assert_allclose(only_values(tmp_path)[0, :, 0], expected, atol=1e-6)
+    assert open_folder(tmp_path).reading == 2
+
+
+def png_bytes(depth, kind, clear, row):
+    """A PNG of one row with a transparent value (tRNS), which Pillow does not write at 16 bits."""
+
+    def chunk(name, content):
+        crc = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc)
+
+    width = row.shape[0]
+    head = struct.pack(">IIBBBBB", width, 1, depth, kind, 0, 0, 0)
+    parts = [chunk(b"IHDR", head), chunk(b"tRNS", np.array(clear, dtype=">u2").tobytes())]
+    parts += [chunk(b"IDAT", zlib.compress(b"\0" + row.tobytes())), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("kind", [0, 2])
+def test_a_transparent_value_lies_on_white_at_every_depth(tmp_path, depth, kind):
+    peak = 2**depth - 1
+    row = np.array([0, peak // 2, peak] if kind == 0 else [[0, 0, 0], [peak, 0, 0], [0, 0, peak]])
+    clear = [0] * (1 if kind == 0 else 3)
+    content = png_bytes(depth, kind, clear, row.astype(f">u{depth // 8}"))
+    (tmp_path / "a.png").write_bytes(content)
+    values = only_values(tmp_path)[0]
+    assert (values[0] == 1).all()
+    np.testing.assert_allclose(values[1:], row[1:].reshape(2, -1) / peak, atol=1e-6)
+    assert open_folder(tmp_path).reading == (1 if depth == 8 else 2)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16", "F"])
+def test_large_pictures_shrink_antialiased_and_keep_their_shape(tmp_path, mode):
+    """A fine grid becomes even gray; without antialiasing it would keep its blacks and whites."""
+    grid = (np.indices((60, 90)).sum(axis=0) % 2).astype(np.float32)
+    if mode == "I;16":
+        image = Image.fromarray((grid * 65535).astype(np.uint16))
+    else:
+        image = Image.fromarray((255 * grid).astype(np.uint8)).convert(mode)
+        image = Image.fromarray(grid) if mode == "F" else image
+    save(tmp_path / "a.tif", image)
+    values = only_values(tmp_path, max_side=30)
+    assert values.shape[:2] == (20, 30)
+    assert abs(values - 0.5).max() < 0.05
+    assert only_values(tmp_path, max_side=90).shape[:2] == (60, 90)
+    small = SourceConfig(name="image-folder", max_side=30, max_pixels=9).identity()
+    assert (small["max_side"], small["max_pixels"]) == (30, 9)
+    assert "max_side" not in SourceConfig(name="image-folder").identity()
+
+
+def test_pictures_are_refused_by_their_headers(tmp_path):
+    save(tmp_path / "a.png")
+    source = open_folder(tmp_path, max_pixels=23)
+    with pytest.raises(BadSignal, match="has 24 pixels, more than the 23 of --max-pixels"):
+        source.load(0)
+    with pytest.raises(BadSignal, match=r"1e-06 GB of --memory-limit \(--max-side shrinks\)"):
+        open_folder(tmp_path, memory_limit=1e-6).load(0)
+    for name in ("digits", "mesh-folder"):
+        with pytest.raises(ValueError, match="max_side and max_pixels are for image-folder"):
+            SourceConfig(name=name, max_side=8)
+
+
 def make_bad(folder, outside):
     """One file of every bad kind, and the reason each should be given."""
     nan = (GRAY / 255).astype(np.float32)
@@ -189,7 +278,7 @@ def make_bad(folder, outside):
         "link.png": "symbolic link that leaves the folder",
         "broken.png": "cannot be read: No such file",
         "pipe.png": "not a regular file",
-        "bomb.png": "more than 89478485 pixels",
+        "bomb.png": r"40,000 x 3,000 pixels, which take 5\.8 GB: more than the 2 GB of --mem",
     }
 
 

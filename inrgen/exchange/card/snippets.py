@@ -44,14 +44,14 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
     # digits ship with scikit-learn
     if source["name"] != "digits":
         words += ["--data", "DIR"]
-    defaults = {"split": "all", "limit": None, "channels": "auto"}
-    for name, default in defaults.items():
-        if source[name] != default:
-            words += [f"--{name}", source[name]]
+    defaults = {"split": "all", "limit": None, "channels": "auto", "max_side": None}
+    for name, default in (defaults | {"max_pixels": None}).items():
+        if (value := source.get(name, default)) != default:
+            words += [f"--{name.replace('_', '-')}", value]
     if source.get("follow_links"):
         words.append("--follow-links")
     for name, value in source.get("shape", {}).items():
-        # the identity notes the order of axes, but no option sets it
+        # the identity records the order of axes, but no option sets it
         if name != "axes":
             words += [
                 f"--{name.replace('_', '-')}",

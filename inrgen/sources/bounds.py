@@ -1,0 +1,86 @@
+"""Bounds on reading one item: memory, time, and that no error of a reader ends a build."""
+
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inrgen.sources.base import BadSignal, Signal, Source
+from inrgen.sources.config import SourceConfig
+
+# After a reader has swallowed the first alarm, it gets another every so many seconds.
+_ALARM_AGAIN_S = 1.0
+
+
+class _TooLong(BaseException):
+    """The alarm of bounded; no Exception, since readers catch those."""
+
+
+def _used_bytes() -> int:
+    """Private writable memory of this process, the figure that RLIMIT_DATA limits."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+@contextmanager
+def _memory_bound(memory_bytes: int) -> Iterator[None]:
+    """Let allocations beyond memory_bytes more than now fail as MemoryError; on Linux alone."""
+    used = _used_bytes() if sys.platform == "linux" else 0
+    if not used:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    ceilings = [used + memory_bytes, *(v for v in (soft, hard) if v != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(ceilings), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+@contextmanager
+def _time_bound(seconds: float) -> Iterator[None]:
+    """Raise _TooLong after some seconds. Only a main thread gets signals; others run unbounded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    over = False
+
+    def alarm(_signal: int, _frame: object) -> None:
+        if not over:
+            raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _ALARM_AGAIN_S)
+    try:
+        yield
+    finally:
+        over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def load_item(source: Source, index: int, config: SourceConfig) -> Signal | BadSignal:
+    """Load the signal of an item, or the reason why it has none.
+
+    Damaged files make readers raise errors of every type, run for hours and fill the memory; none
+    of that may end a build. The bounds are config's memory_limit and read_seconds.
+    """
+    try:
+        with _time_bound(config.read_seconds), _memory_bound(config.memory_bytes):
+            return source.load(index)
+    except BadSignal as reason:
+        return reason
+    except MemoryError:
+        return BadSignal(f"takes more than the {config.memory_limit:g} GB of --memory-limit")
+    except _TooLong:
+        return BadSignal(f"takes more than the {config.read_seconds:g} s of --read-seconds")
+    except Exception as error:
+        # An error of the system names its file, whose folder records must not depend on.
+        said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        return BadSignal(f"cannot be read: {type(error).__name__}: {str(said)[:120]}")
