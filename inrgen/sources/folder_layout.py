@@ -16,9 +16,11 @@ Order = Literal["split/class", "class/split", "class"]
 
 # Names of splits in use, in lower case: torchvision, mnist_png, Keras, Kaggle, Hugging Face.
 _SPLIT_NAMES: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "train_set", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "val_set"), "val"),
-    **dict.fromkeys(("test", "testing", "test_set", "testset"), "test"),
+    **dict[str, Split].fromkeys(("train", "training", "train_set", "trainset"), "train"),
+    **dict[str, Split].fromkeys(
+        ("val", "valid", "validation", "validate", "dev", "val_set"), "val"
+    ),
+    **dict[str, Split].fromkeys(("test", "testing", "test_set", "testset"), "test"),
 }
 # Folders that only hold files, as in Tiny-ImageNet's train/n01443537/images and val/images.
 _HOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "pictures", "photos"})
@@ -157,7 +159,7 @@ def read_layout(root: Path, paths: Sequence[Parts]) -> FolderLayout:
     labels = {name: label for label, name in enumerate(sorted(set(names) - {""}))}
     ids = [item_id_of(parts) for parts in paths]
     if order == "class":
-        splits = bucket_splits(ids, names)
+        splits: list[Split] = bucket_splits(ids, names)
     else:
         place = 0 if order == "split/class" else 1
         splits = [_SPLIT_NAMES[parts[place].lower()] for parts in bare]

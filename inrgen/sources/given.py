@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset
 
 from inrgen.sources.axes import USUAL_COORDS, Axes, read_axes
 from inrgen.sources.base import BadSignal, Signal, Source, SourceFacts
+from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import NumberedItems
 from inrgen.sources.pictures import decode, is_gray, picture_signal
 from inrgen.sources.signal_array import (
@@ -24,6 +25,8 @@ from inrgen.sources.signal_array import (
 )
 
 _IMAGE_ORDER = "xy"
+# Pictures in memory have no options of a command; the default bounds hold for them.
+_LIMITS = SourceConfig(name="given")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -114,7 +117,7 @@ def _to_signal(value: Any, axes: Axes | None, d_out: int) -> Signal:
     if isinstance(value, Signal):
         return value
     if isinstance(value, Image.Image):
-        return picture_signal(decode(value), d_out)
+        return picture_signal(decode(value, _LIMITS), d_out)
     assert axes is not None, "the first sample was no array"
     try:
         array = axes.arrange(np.asarray(value)[None])[0]

@@ -33,7 +33,8 @@ def bucket_splits(ids: Sequence[str], classes: Sequence[str]) -> list[Split]:
     A class without a val item (then without a test item) gives one of its train items if it has
     three; which one follows from a hash of the ids, and never from their order.
     """
-    splits = [bucket_split(item_id) for item_id in ids]
+    splits: list[Split] = [bucket_split(item_id) for item_id in ids]
+    wanted: Split
     members: defaultdict[str, list[int]] = defaultdict(list)
     for at, name in enumerate(classes):
         members[name].append(at)

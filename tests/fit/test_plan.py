@@ -4,7 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.plan import plan_build
@@ -53,3 +55,16 @@ def test_shared_items_start_alike_and_views_do_not():
     first, second, other = flat[0], flat[1], flat[2]
     assert abs(first - other).max() < 1e-5
     assert abs(first - second).max() > 1e-3
+
+
+def test_stores_of_an_earlier_reading_of_the_same_files_are_told_apart(tmp_path):
+    """Brightness and triangles may differ then, so a build must not resume among old rows."""
+    pixels = np.zeros((4, 4), dtype=np.uint8)
+    for suffix, reading in ((".png", None), (".tif", 2)):
+        folder = tmp_path / suffix[1:]
+        folder.mkdir()
+        Image.fromarray(pixels).save(folder / f"a{suffix}")
+        source = SourceConfig(name="image-folder", data=str(folder))
+        identity = plan_build(BuildConfig(source=source, out=Path("STORE"))).identity
+        assert identity["source"].get("reading") == reading
+        assert SourceConfig.from_identity(identity["source"], str(folder)) == source

@@ -75,6 +75,26 @@ def test_an_unreadable_item_keeps_its_rows_as_nan_with_the_reason():
     assert np.isfinite(fitted.flat[[0, 1, 2, 6, 7, 8]]).all()
 
 
+class SmallEngine(SpyEngine):
+    """An engine whose memory holds a few values at a time; torch's own error tells of more."""
+
+    def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
+        if batch.values.numel() > 20:
+            torch.empty(2**60, dtype=torch.uint8)
+        return super().fit(spec, config, batch)
+
+
+def test_what_memory_does_not_hold_costs_its_item_a_record():
+    """Items that fit alone are fitted alone, with the rows that they have in company."""
+    signals = [make_signal(4, 4), make_signal(4, 4, seed=1), make_signal(6, 6)]
+    fitted = fit_block(make_plan(), SmallEngine(), make_items(3), signals, first_row=0)
+    assert [r.status for r in fitted.records] == ["ok"] * 6 + ["bad_input"] * 3
+    assert "does not hold a fit of 36 points" in fitted.records[6].reason
+    assert "lower --max-side, --hidden, --views or --workers" in fitted.records[6].reason
+    whole = fit_block(make_plan(), SpyEngine(), make_items(3), signals, first_row=0)
+    np.testing.assert_array_equal(fitted.flat[:6], whole.flat[:6])
+
+
 def test_a_fit_that_turns_non_finite_is_a_nan_row_and_no_other():
     fitted = fit_block(
         make_plan(), SpyEngine(poison=frozenset({4})), make_items(2), [make_signal(4, 4)] * 2, 0
