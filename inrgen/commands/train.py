@@ -8,6 +8,7 @@ import tyro
 
 from inrgen.core.arguments import LocalPath, OptionalLocalPath, StoreArgument
 from inrgen.training.config import TrainConfig
+from inrgen.training.curves import Logger
 from inrgen.training.result import EpochLog, TrainResult
 
 
@@ -26,6 +27,8 @@ class TrainCommand:
         init: a finished run whose features to start from, as after contrastive training.
         device: cpu, cuda, cuda:N, or auto for a GPU if there is one.
         threads: CPU threads of this process; by default torch decides.
+        logger: board for the curves of epochs.csv. wandb needs pip install 'inrgen[wandb]'; its
+            own variables direct it, such as WANDB_PROJECT and WANDB_MODE=offline.
         training: config of the training.
     """
 
@@ -36,6 +39,7 @@ class TrainCommand:
     init: OptionalLocalPath = None
     device: str = "auto"
     threads: int | None = None
+    logger: Logger = "tensorboard"
     training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
 
@@ -132,7 +136,9 @@ def train(command: TrainCommand) -> TrainSummary:
                 progress.advance(1)
 
         device = choose_device(command.device)
-        result = run_training(config, data, command.out, device, command.init, advance)
+        result = run_training(
+            config, data, command.out, device, command.init, advance, command.logger
+        )
         # Asked here, because the process group is gone after the block.
         draws = is_first()
     figures = draw_run(result, command.out) if draws else ()

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 import torch
 
 from inrgen.core.atomic import write_whole
+from inrgen.training.curves import Logger, epoch_metrics, open_curves
 from inrgen.training.model_file import State, read_json, write_json
 from inrgen.training.result import EpochLog, TrainResult
 
 RUN, CHECKPOINT, RESULT = "run.json", "checkpoint.pt", "result.json"
-EPOCHS, BOARD = "epochs.csv", "tensorboard"
+EPOCHS = "epochs.csv"
 _FORMAT = 1
 
 
@@ -103,20 +103,21 @@ def count_epochs(folder: Path) -> int:
 
 
 class RunLog:
-    """Logs epochs to epochs.csv, one line each, and the same curves to tensorboard/.
+    """Logs epochs to epochs.csv, one line each, and the same curves to a board.
 
     A resumed run leaves the logs of an uninterrupted one: the table is rewritten each time, and
     curves after the checkpoint are purged.
 
     Args:
         done: the history of epochs that were done before.
+        logger: the board.
     """
 
-    def __init__(self, folder: Path, done: Sequence[EpochLog]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(
+        self, folder: Path, done: Sequence[EpochLog], logger: Logger = "tensorboard"
+    ) -> None:
         self._folder = folder
-        self._board = SummaryWriter(str(folder / BOARD), purge_step=max(0, len(done) - 1) or None)
+        self._curves = open_curves(logger, folder, read_json(folder / RUN), len(done))
         if done:
             # The run may have been killed between its last checkpoint and the log of that epoch.
             self.write(done)
@@ -130,13 +131,8 @@ class RunLog:
             rows.writerow({k: "" if v != v else v for k, v in asdict(log).items()})
         text = table.getvalue()
         write_whole(self._folder / EPOCHS, lambda staged: staged.write_text(text))
-        last = asdict(history[-1])
-        for name, value in last.items():
-            is_curve = "_loss" in name or "_accuracy" in name or name == "lr"
-            if is_curve and math.isfinite(value):
-                self._board.add_scalar(name.replace("_", "/", 1), value, last["epoch"])
-        self._board.flush()
+        self._curves.add(history[-1].epoch, epoch_metrics(history[-1]))
 
     def close(self) -> None:
-        """Close the TensorBoard file."""
-        self._board.close()
+        """Close the curves."""
+        self._curves.close()

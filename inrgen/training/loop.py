@@ -10,6 +10,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from inrgen.training.config import TrainConfig
+from inrgen.training.curves import Logger
 from inrgen.training.data import OpenData, TrainData, open_data
 from inrgen.training.distributed import DistributedContext, this_process
 from inrgen.training.epoch import train_epoch
@@ -39,6 +40,7 @@ def run_training(
     device: torch.device | str = "cpu",
     init: str | Path | None = None,
     on_epoch: OnEpoch | None = None,
+    logger: Logger = "tensorboard",
 ) -> TrainResult:
     """Train a network, keep its best validation epoch and test that.
 
@@ -51,6 +53,7 @@ def run_training(
         out: the run's folder; None keeps nothing.
         init: folder of a finished run whose features and normalisation to start from.
         on_epoch: called once with the log of every epoch, those done before included.
+        logger: the board that draws curves, beside epochs.csv in out.
 
     Raises ValueError where data or out do not fit the config, naming the difference.
     """
@@ -60,13 +63,13 @@ def run_training(
     with _isolated_torch(process.device):
         training = _Training(config, opened, process, init)
         if out is None:
-            return training.finish(None, on_epoch)
+            return training.finish(None, on_epoch, logger)
         if process.rank == 0:
             claim_folder(out, training.identity)
         if process.world_size > 1:
             distributed.barrier()
         # A finished run is not trained again.
-        return read_result(out) or training.finish(out, on_epoch)
+        return read_result(out) or training.finish(out, on_epoch, logger)
 
 
 @contextmanager
@@ -109,7 +112,7 @@ class _Training:
         self.best: dict[str, Tensor] = {}
         self.best_epoch = -1
 
-    def finish(self, out: Path | None, on_epoch: OnEpoch | None) -> TrainResult:
+    def finish(self, out: Path | None, on_epoch: OnEpoch | None, logger: Logger) -> TrainResult:
         """Train the remaining epochs, then test the best network."""
         wrapped = self._wrap_module()
         writes_to = out if self.process.rank == 0 else None
@@ -118,7 +121,7 @@ class _Training:
         if self.process.world_size > 1:
             # A process without epochs left removes the checkpoint that others resume from.
             distributed.barrier()
-        log = None if writes_to is None else RunLog(writes_to, self.history)
+        log = None if writes_to is None else RunLog(writes_to, self.history, logger)
         report = on_epoch or (lambda done: None)
         for done in self.history:
             report(done)

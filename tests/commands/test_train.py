@@ -1,5 +1,6 @@
 """Training from the command line: complete, killed and resumed, or refused in one sentence."""
 
+import csv
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from inrgen.cli import main
+from inrgen.training import curves
 from inrgen.training.folder import RunLog
 from tests.labelled import LabelledRows
 
@@ -154,3 +156,38 @@ def test_statistics_that_the_store_keeps_are_used(tmp_path, capsys):
         assert main([*argv, "--out", str(out), "--statistics", source]) == 0
         means.append(load_file(out / "model.safetensors")["mean"])
     torch.testing.assert_close(*means)
+
+
+def test_wandb_gets_the_curves_of_the_table_and_goes_on_with_them(
+    store, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    out, sent = tmp_path / "run", []
+    argv = ["train", str(store), "--out", str(out), *QUICK, "--logger", "wandb"]
+    add = curves._WandbCurves.add
+
+    def note(self, epoch, metrics):
+        sent.append((self._run.id, epoch, metrics))
+        add(self, epoch, metrics)
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(curves._WandbCurves, "add", note)
+    assert main([*argv, "--epochs", "3"]) == 130
+    assert main([*argv, "--epochs", "3"]) == 0
+    # The epoch at which the run was stopped is sent again, since it may not have been written.
+    assert [epoch for _, epoch, _ in sent] == [0, 1, 1, 2]
+    assert len({run for run, _, _ in sent}) == 1
+    last = list(csv.DictReader((out / "epochs.csv").read_text().splitlines()))[-1]
+    assert sent[-1][2]["val/loss"] == pytest.approx(float(last["val_loss"]))
+    assert not (out / "tensorboard").exists()
+    assert list(out.glob("wandb/offline-run-*"))
+
+
+def test_without_wandb_a_sentence_says_what_to_install(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    argv = ["train", str(store), "--out", str(tmp_path / "run"), *QUICK, "--logger", "wandb"]
+    assert main(argv) == 1
+    assert "pip install 'inrgen[wandb]'" in capsys.readouterr().err
