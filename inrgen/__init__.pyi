@@ -5,6 +5,7 @@ from .api import export as export
 from .api import import_store as import_store
 from .api import learn_start as learn_start
 from .api import train as train
+from .api import view as view
 from .core.params import Params as Params
 from .core.spec import InrSpec as InrSpec
 from .loaders.stream import StreamLoader as StreamLoader

@@ -190,6 +190,27 @@ def augment(
     return open_store(out)
 
 
+def view(store: "Store | str | Path", **options: Any) -> str:
+    """Make one HTML page that shows a store in a browser, and return where it lies.
+
+    The page holds weights and evaluates them where it is opened, without network or server.
+
+    Args:
+        store: the store, or its location.
+        options: fields of ViewConfig, such as out="page.html", rows=500, data="DIR".
+
+    Raises:
+        ValueError: an option does not fit, or the store's networks cannot be drawn.
+        DamagedStore: a row of the store is not as it was written.
+    """
+    from inrgen.commands.view import ViewConfig
+    from inrgen.commands.view import view as run
+
+    if options.get("out") is not None:
+        options["out"] = Path(options["out"])
+    return run(make_config(ViewConfig, {**options, "store": _location(store)})).page
+
+
 def train(store: "Store | str | Path", *, out: "str | Path", **options: Any) -> "Run":
     """Train a network that reads weights, test its best epoch, and return the run.
 

@@ -11,6 +11,8 @@ from inrgen.core.config import SPLITS, Split
 from inrgen.core.summary import Summary
 from inrgen.exchange.conventions import ExportOptions, FormatName
 
+_INDEX = "index.html"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportConfig:
@@ -30,6 +32,8 @@ class ExportConfig:
         options: choices that depend on the format.
         workers: number of threads; 0 and 1 write part after part; by default one a core, up to
             eight.
+        page: for huggingface: write index.html, too, the page of `inrgen view` for these rows,
+            which a static Space shows.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -40,6 +44,7 @@ class ExportConfig:
     spec: str | None = None
     options: Annotated[ExportOptions, tyro.conf.arg(name="")] = field(default_factory=ExportOptions)
     workers: int | None = None
+    page: bool = True
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
@@ -94,6 +99,8 @@ def export(config: ExportConfig) -> ExportSummary:
     )
     began = time.perf_counter()
     written = run_export(plan, config.workers)
+    if config.format == "huggingface" and config.page and not (config.out / _INDEX).exists():
+        _write_page(config, plan.selection.rows["row"].to_pylist())
     target, rows = plan.context.target, plan.selection.rows
     values = f"{target.spec.value_kind} in {target.spec.value_range}"
     if target.mean is not None:
@@ -109,3 +116,12 @@ def export(config: ExportConfig) -> ExportSummary:
         seconds=time.perf_counter() - began,
         values=values,
     )
+
+
+def _write_page(config: ExportConfig, rows: list[int]) -> None:
+    from inrgen.commands.view import page_of_store
+    from inrgen.core.atomic import write_whole
+    from inrgen.store.reader import open_store
+
+    page = page_of_store(open_store(config.store), spec=config.spec, among=rows)
+    write_whole(config.out / _INDEX, lambda to: to.write_text(page.html, encoding="utf-8"))

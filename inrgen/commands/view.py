@@ -1,19 +1,20 @@
 """`inrgen view`: one page that shows a store and evaluates its networks in the browser."""
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 
 from inrgen.core.arguments import OptionalLocalPath, StoreArgument
+from inrgen.core.summary import Summary
 
 if TYPE_CHECKING:
     from inrgen.figures.viewer.page import Page
+    from inrgen.sources.base import Source
     from inrgen.store.reader import Store
-
-PAGE_NAME = "view.html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +26,8 @@ class ViewConfig:
 
     Attributes:
         store: the store's folder or URL.
-        out: the file to write; by default view.html in the store, beside its card.
+        out: the file to write; by default view.html in the store, where `inrgen card` links it
+            and `inrgen push` publishes it.
         rows: most INRs on the page, from all splits and classes, the worst and the best.
         data: folder that holds the data set, as for build; needed for originals and errors.
             Digits need none.
@@ -46,7 +48,7 @@ class ViewConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ViewSummary:
+class ViewSummary(Summary):
     """Place and size of a page.
 
     Attributes:
@@ -60,10 +62,6 @@ class ViewSummary:
     size_bytes: int
     seconds: float
 
-    @property
-    def failed(self) -> bool:
-        return False
-
     def text(self) -> str:
         """The page's address, and its contents in a line."""
         address = self.page if "://" in self.page else Path(self.page).resolve().as_uri()
@@ -71,10 +69,6 @@ class ViewSummary:
             f"{address}\n{self.rows:,} of {self.rows_of_store:,} INRs and {self.pairs:,} aligned "
             f"pairs, {self.size_bytes / 1e6:.2f} MB, made in {self.seconds:.1f} s"
         )
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def view(config: ViewConfig) -> ViewSummary:
@@ -85,6 +79,7 @@ def view(config: ViewConfig) -> ViewSummary:
         DamagedStore: a row of the store is not as it was written.
     """
     from inrgen.store.files.opening import open_files
+    from inrgen.store.layout import PAGE
     from inrgen.store.reader import open_store
 
     began = time.perf_counter()
@@ -99,9 +94,9 @@ def view(config: ViewConfig) -> ViewSummary:
     else:
         files = open_files(store.path)
         # a killed put may leave half a file, but a move replaces an old page at once
-        files.put(f"_{PAGE_NAME}", content)
-        files.move(f"_{PAGE_NAME}", PAGE_NAME)
-        where = f"{files.location.partition('?')[0].rstrip('/')}/{PAGE_NAME}"
+        files.put(f"_{PAGE}", content)
+        files.move(f"_{PAGE}", PAGE)
+        where = f"{files.location.partition('?')[0].rstrip('/')}/{PAGE}"
     return ViewSummary(
         page=where,
         rows=page.rows,
@@ -113,9 +108,16 @@ def view(config: ViewConfig) -> ViewSummary:
 
 
 def page_of_store(
-    store: "Store", rows: int = 500, data: str | None = None, spec: str | None = None
+    store: "Store",
+    rows: int = 500,
+    data: str | None = None,
+    spec: str | None = None,
+    among: Sequence[int] | None = None,
 ) -> "Page":
-    """Make the page of a store, with the words and commands of its data card."""
+    """Make the page of a store, with the words and commands of its data card.
+
+    among: the rows to choose from; None takes all.
+    """
     from pathlib import PurePosixPath
 
     from inrgen.exchange.card.facts import read_card_facts
@@ -132,10 +134,10 @@ def page_of_store(
     texts = PageTexts(
         title=card_title(facts, Wording()), summary=summarise(facts), snippets=snippets
     )
-    return make_page(store, _source(store, data), rows, spec, texts)
+    return make_page(store, _source(store, data), rows, spec, texts, among)
 
 
-def _source(store: "Store", data: str | None):
+def _source(store: "Store", data: str | None) -> "Source | None":
     """The source of a store's originals; None where no folder was named and one is needed."""
     from inrgen.fit.plan import source_of_store
     from inrgen.sources.catalog import open_source

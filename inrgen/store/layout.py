@@ -14,6 +14,8 @@ REPLACING = "_replacing"
 RECORDS = "records"
 INDEX = "index"
 STATISTICS = "statistics"
+# the page that `inrgen view` writes, which the card links
+PAGE = "view.html"
 
 # A damaged byte costs one chunk.
 _CHUNK_ROWS = 256

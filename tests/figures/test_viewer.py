@@ -2,13 +2,17 @@
 
 import base64
 import hashlib
+import json
 import re
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inrgen.commands.export import ExportConfig, export
 from inrgen.commands.view import ViewConfig, page_of_store, view
+from inrgen.exchange.card.writing import write_card
 from inrgen.figures.viewer.choice import choose_page_rows
 from inrgen.figures.viewer.page import pack
 from inrgen.store.queries import read_rows
@@ -96,3 +100,24 @@ def test_the_command_writes_beside_the_card_and_prints_the_address(tmp_path):
         ViewConfig(store=path, out=tmp_path / "page.txt")
     with pytest.raises(ValueError, match="spec must be one of"):
         view(ViewConfig(store=path, spec="no"))
+
+
+def test_the_card_links_the_page_and_an_export_for_the_hub_carries_one(tmp_path):
+    path = HostileStore(rows=24).build(tmp_path / "store")
+    card, _ = write_card(open_store(path))
+    assert "view.html" not in Path(card).read_text()
+    view(ViewConfig(store=path, rows=4))
+    write_card(open_store(path), tmp_path)
+    assert "[view.html](store/view.html)" in (tmp_path / "README.md").read_text()
+    config = ExportConfig(
+        store=path, format="huggingface", out=tmp_path / "out", split="test", workers=0
+    )
+    rows = export(config).rows
+    held = document_of((tmp_path / "out" / "index.html").read_text())
+    assert held["records"]["split"] == ["test"] * rows
+    assert held["quality"]["rows"] == rows
+
+
+def document_of(html):
+    (packed,) = re.findall(r'id="document">([^<]*)<', html)
+    return json.loads(zlib.decompress(base64.b64decode(packed)))

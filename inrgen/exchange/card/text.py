@@ -5,9 +5,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
 from inrgen.exchange.card.facts import CardFacts
 from inrgen.exchange.card.snippets import build_command, loading_example
+from inrgen.store.layout import PAGE
 from inrgen.store.lineage import describe_start, is_guided_by_labels
 from inrgen.store.queries import QUANTILES, summarize
 
@@ -88,6 +90,13 @@ def _cell(value: object) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+
+
+def _page(folder: PurePosixPath, has_page: bool) -> list[str]:
+    # download, since hubs show the source of an HTML file
+    link = quote((folder / PAGE).as_posix())
+    said = f"[{PAGE}]({link}) shows them: download it and open it in a browser."
+    return [said, ""] if has_page else []
 
 
 def _contents(facts: CardFacts) -> list[str]:
@@ -176,11 +185,14 @@ def origin_text(facts: CardFacts, wording: Wording) -> str:
     return "\n".join(lines) + "\n"
 
 
-def card_text(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> str:
+def card_text(
+    facts: CardFacts, wording: Wording, folder: PurePosixPath, has_page: bool = False
+) -> str:
     """The README.md of a store.
 
     Args:
         folder: the store, relative to the folder of the card.
+        has_page: link the page of `inrgen view` in the store.
     """
     lines = [
         *_front_matter(facts, wording, folder),
@@ -189,6 +201,7 @@ def card_text(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> str:
         "",
         summarise(facts),
         "",
+        *_page(folder, has_page),
         *_contents(facts),
         *_quality(facts),
         *_networks(facts),

@@ -12,7 +12,7 @@ from inrgen.store.files.local import LocalFiles
 from inrgen.store.files.location import Location, is_remote
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
-from inrgen.store.layout import ROOT_DOCUMENT
+from inrgen.store.layout import PAGE, ROOT_DOCUMENT
 from inrgen.store.reader import Store
 
 _CARD, _RECORD = "README.md", "croissant.json"
@@ -40,17 +40,18 @@ def write_card(
         raise FileExistsError(
             f"{where}/{_CARD} is no card of inrgen's; move it before a card is written"
         )
-    facts = read_card_facts(store)
+    facts, own = read_card_facts(store), open_files(store.path)
     document = croissant_document(
         name=re.sub(r"[^\w.-]+", "-", card_title(facts, wording)).strip("-"),
         description=summarise(facts),
         schema=store.records.schema,
         folder=inside,
-        root_document=open_files(store.path).read(ROOT_DOCUMENT),
+        root_document=own.read(ROOT_DOCUMENT),
         license=wording.license,
     )
     record = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    for name, text in {_CARD: card_text(facts, wording, inside), _RECORD: record}.items():
+    card = card_text(facts, wording, inside, own.size_bytes(PAGE) is not None)
+    for name, text in {_CARD: card, _RECORD: record}.items():
         # a killed put may leave half a file, but a move replaces the old card at once
         staged = f"_{name}.{uuid.uuid4().hex}"
         files.put(staged, text.encode())

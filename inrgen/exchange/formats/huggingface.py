@@ -80,6 +80,8 @@ print(evaluate(data[0]["weights"], np.array([{center}])))
 
 Coordinates are {coord_order} in {coord_range}, values {value_kind} in {value_range}.
 
+`index.html`, where it is present, shows the networks in a browser; a static Space serves it.
+
 # The store that it was made from
 
 {origin}'''

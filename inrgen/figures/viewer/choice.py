@@ -1,5 +1,7 @@
 """Choose the rows that a page shows: some of every split and class, and both ends of PSNR."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Int
 
@@ -32,12 +34,16 @@ def _rank_within(groups: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     return rank
 
 
-def choose_page_rows(store: Store, spec: InrSpec, num: int) -> list[int]:
+def choose_page_rows(
+    store: Store, spec: InrSpec, num: int, among: Sequence[int] | None = None
+) -> list[int]:
     """Choose at most num rows that hold weights and 100 others, in the order of the store.
 
     Where the store holds more, the page gets up to three views of items that are evenly spread
     over splits, classes and PSNR, and the rows of the highest and lowest PSNR. Fewer than num rows
     are chosen where their weights would take over 32 MB.
+
+    among: the rows to choose from; None takes all.
 
     Raises ValueError for a store without any row of this spec.
     """
@@ -45,6 +51,8 @@ def choose_page_rows(store: Store, spec: InrSpec, num: int) -> list[int]:
     table = store.read_records(_KEYS)
     of_spec = np.flatnonzero(is_one_of(table["spec_id"], [spec.spec_id]))
     rows = table["row"].to_numpy()
+    if among is not None:
+        of_spec = of_spec[np.isin(rows[of_spec], among)]
     of_spec = of_spec[np.argsort(rows[of_spec])]
     if not len(of_spec):
         raise ValueError(f"{store.path} has no rows yet, so there is nothing to show")

@@ -115,7 +115,12 @@ def _originals(
 
 
 def make_page(
-    store: Store, source: Source | None, num_rows: int, spec_id: str | None, texts: PageTexts
+    store: Store,
+    source: Source | None,
+    num_rows: int,
+    spec_id: str | None,
+    texts: PageTexts,
+    among: Sequence[int] | None = None,
 ) -> Page:
     """Gather a page's rows, weights, alignments, surfaces and quality, and write it as HTML.
 
@@ -123,6 +128,7 @@ def make_page(
         source: source of the originals; None leaves them out.
         num_rows: most INRs on the page; choose_page_rows says which.
         spec_id: the networks to show; None takes the store's only ones.
+        among: the rows to choose from and to measure; None takes all.
 
     Raises:
         ValueError: the store has no such spec or no rows, or its networks cannot be drawn.
@@ -134,7 +140,7 @@ def make_page(
     if spec.activation not in _ACTIVATIONS:
         raise ValueError(f"a page evaluates {', '.join(_ACTIVATIONS)}; got {spec.activation!r}")
     columns = [name for name in store.records.schema.names if name != "draw"]
-    rows = choose_page_rows(store, spec, num_rows)
+    rows = choose_page_rows(store, spec, num_rows, among)
     records = read_rows(store, rows, spec.spec_id, columns)
     shown = [record for record in records if record["status"] in USABLE_STATUSES]
     params = store.read([record["row"] for record in shown], spec.spec_id)
@@ -154,7 +160,7 @@ def make_page(
         "moves": moves,
         "surfaces": _add_surfaces(spec, params, shown, arrays),
         "up": [up_axis(record["item_id"], "auto") for record in records],
-        "quality": describe_quality(store),
+        "quality": describe_quality(store, spec, among),
         "target_db": store.built_identity.get("min_psnr_db"),
         "start": store.learned_start is not None,
         "facts": store.about,

@@ -1,31 +1,42 @@
 """Quality of a whole store as plain numbers: histograms by split, and quantiles by class."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from inrgen.core.config import SPLITS
+from inrgen.core.spec import InrSpec
 from inrgen.figures.quality import db_edges
 from inrgen.store.queries import summarize
 from inrgen.store.reader import Store
-from inrgen.store.records import encode_texts, is_usable
+from inrgen.store.records import encode_texts, is_one_of, is_usable
 
-_COLUMNS = ["item_id", "split", "label", "label_name", "status", "psnr_db", "iou"]
+_COLUMNS = ["row", "spec_id", "item_id", "split", "label", "label_name", "status", "psnr_db", "iou"]
 _MAX_CLASSES = 60
 _IOU_EDGES = np.linspace(0.0, 1.0, 41)
 
 
-def describe_quality(store: Store) -> dict[str, Any]:
-    """Read a few columns of all records once, and summarise the field that tells quality.
+def describe_quality(
+    store: Store, spec: InrSpec, among: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Read a few columns of a spec's records once, and summarise the field that tells quality.
 
     That field is IoU where it was measured, as for shapes, and PSNR elsewhere.
+
+    Args:
+        among: the rows to measure; None takes all.
 
     Returns:
         A document for JSON: rows, items, statuses, the field (measure), its histogram over shared
         edges and its quantiles for each split, and its quantiles for each of the first 60 classes.
     """
     table = store.read_records(_COLUMNS)
+    kept = is_one_of(table["spec_id"], [spec.spec_id])
+    if among is not None:
+        kept &= np.isin(table["row"].to_numpy(), among)
+    table = table.take(np.flatnonzero(kept))
     usable = is_usable(table["status"])
     iou = table["iou"].to_numpy()
     measure = "iou" if np.isfinite(iou[usable]).any() else "psnr_db"
