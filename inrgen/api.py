@@ -5,11 +5,12 @@ are the options of the command line, too: `--num-steps 100` is num_steps=100. Th
 goes on where an earlier one was stopped.
 """
 
-import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from inrgen.core.config_fields import expand_home, make_config
 
 if TYPE_CHECKING:
     from inrgen.fit.starts.start import LearnedStart
@@ -20,45 +21,13 @@ if TYPE_CHECKING:
 Config = TypeVar("Config")
 
 
-def _nested(config_class: type) -> dict[str, type]:
-    """The fields of a config that are configs themselves, by name."""
-    hints = get_type_hints(config_class)
-    found: dict[str, type] = {}
-    for field in dataclasses.fields(config_class):
-        for kind in (hints[field.name], *get_args(hints[field.name])):
-            if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-                found[field.name] = kind
-    return found
+def _run(verb: Callable[[Config], object], config_class: type[Config], **values: Any) -> None:
+    """Run a verb with a config of these keywords, all of which are checked first."""
+    from inrgen.store.files.location import check_outside_stores
 
-
-def _own_names(config_class: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(config_class)}
-
-
-def _field_names(config_class: type) -> set[str]:
-    """All keywords that make_config takes for a config class."""
-    return _own_names(config_class).union(*map(_field_names, _nested(config_class).values()))
-
-
-def make_config(config_class: type[Config], values: Mapping[str, Any]) -> Config:
-    """Build a config from keywords, each for a field of the config or of one nested in it.
-
-    Raises:
-        ValueError: a keyword is unknown; the message names the nearest known one.
-    """
-    known = _field_names(config_class)
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"there is no option {name}{hint}")
-    own = _own_names(config_class)
-    arguments = {name: value for name, value in values.items() if name in own}
-    for name, kind in _nested(config_class).items():
-        inner = {k: v for k, v in values.items() if k in _field_names(kind) and k not in own}
-        if inner and name not in arguments:
-            arguments[name] = make_config(kind, inner)
-    return config_class(**arguments)
+    config = make_config(config_class, values)
+    check_outside_stores(values["out"], [values["store"]] if "store" in values else [])
+    verb(config)
 
 
 def _location(store: "Store | str | Path") -> "str | Path":
@@ -113,9 +82,7 @@ def build(
     else:
         given = as_source(source, axes=options.get("axes"), **about)
         named = {"name": given.facts.name}
-    if options.get("start") is not None:
-        options["start"] = Path(options["start"])
-    run(make_config(BuildConfig, {**named, **options, "out": out}), given)
+    _run(partial(run, given=given), BuildConfig, **named, **options, out=out)
     return open_store(out)
 
 
@@ -139,7 +106,7 @@ def learn_start(
     from inrgen.fit.starts.start import load_start
 
     named = {"name": source} if isinstance(source, str) else {"source": source}
-    run(make_config(LearnStartConfig, {**named, **options, "out": Path(out)}))
+    _run(run, LearnStartConfig, **named, **options, out=out)
     return load_start(out)
 
 
@@ -162,7 +129,7 @@ def align(store: "Store | str | Path", *, out: "str | Path", **options: Any) -> 
     from inrgen.commands.align import align as run
     from inrgen.store.reader import open_store
 
-    run(make_config(AlignConfig, {**options, "store": _location(store), "out": out}))
+    _run(run, AlignConfig, **options, store=_location(store), out=out)
     return open_store(out)
 
 
@@ -185,8 +152,7 @@ def augment(
     from inrgen.commands.augment import augment as run
     from inrgen.store.reader import open_store
 
-    values = {**options, "augment": augment, "store": _location(store), "out": out}
-    run(make_config(AugmentConfig, values))
+    _run(run, AugmentConfig, **options, augment=augment, store=_location(store), out=out)
     return open_store(out)
 
 
@@ -228,7 +194,7 @@ def train(store: "Store | str | Path", *, out: "str | Path", **options: Any) -> 
     from inrgen.commands.train import train as run
     from inrgen.training.run import open_run
 
-    run(make_config(TrainCommand, {**options, "store": _location(store), "out": Path(out)}))
+    _run(run, TrainCommand, **options, store=_location(store), out=out)
     return open_run(out)
 
 
@@ -249,9 +215,8 @@ def export(store: "Store | str | Path", *, format: str, out: "str | Path", **opt
     from inrgen.commands.export import ExportConfig
     from inrgen.commands.export import export as run
 
-    values = {**options, "store": _location(store), "format": format, "out": Path(out)}
-    run(make_config(ExportConfig, values))
-    return Path(out)
+    _run(run, ExportConfig, **options, store=_location(store), format=format, out=out)
+    return expand_home(out)
 
 
 def import_store(
@@ -273,7 +238,5 @@ def import_store(
     from inrgen.commands.import_ import import_store as run
     from inrgen.store.reader import open_store
 
-    run(
-        make_config(ImportConfig, {**options, "folder": Path(folder), "format": format, "out": out})
-    )
+    _run(run, ImportConfig, **options, folder=folder, format=format, out=out)
     return open_store(out)

@@ -9,7 +9,6 @@ import importlib
 import json
 import math
 import os
-import signal
 import sys
 import tempfile
 import textwrap
@@ -19,6 +18,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar
+
+from inrgen.core.config_fields import name_options
+from inrgen.core.escape import one_line, printable_lines
+from inrgen.core.interrupts import remember_interrupts, stop_requested
+from inrgen.store.files.location import check_outside_stores
 
 Config = TypeVar("Config")
 
@@ -169,7 +173,10 @@ def _parse(prog: str, verb: Verb, arguments: Sequence[str]) -> tuple[Any, bool]:
     """The verb's config, and whether its summary is printed as JSON."""
     import tyro
 
+    from inrgen.core.arguments import OPTIONAL, hide_absent_defaults
+
     config_class = getattr(importlib.import_module(verb.module), verb.config)
+    hide_absent_defaults(config_class)
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Command(Generic[Config]):
@@ -189,6 +196,7 @@ def _parse(prog: str, verb: Verb, arguments: Sequence[str]) -> tuple[Any, bool]:
         args=arguments,
         prog=f"{prog} {verb.name}",
         description=textwrap.dedent(f"    {about}"),
+        registry=OPTIONAL,
     )
     return command.config, command.json
 
@@ -208,18 +216,44 @@ def _run(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
     try:
         _check_renamed(verb, arguments)
         config, as_json = _parse(prog, verb, arguments)
+        if getattr(config, "out", None) is not None:
+            stores = [config.store] if hasattr(config, "store") else []
+            check_outside_stores(config.out, stores)
     except ValueError as error:  # a dataclass refused a value
-        print(f"{prog} {verb.name}: {error}", file=sys.stderr)
+        _complain(prog, verb, str(error))
         return 2
     run: Callable[[Any], Report] = getattr(importlib.import_module(verb.module), verb.function)
     report = run(config)
-    print(json.dumps(_plain(report.document()), indent=2) if as_json else report.text(), flush=True)
+    if as_json:
+        print(json.dumps(_plain(report.document()), indent=2), flush=True)
+    else:
+        print(printable_lines(report.text()), flush=True)
     return 1 if report.failed else 0
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    """Treat SIGTERM, which batch systems send, like Ctrl-C."""
-    raise KeyboardInterrupt
+def _complain(prog: str, verb: Verb, sentence: str) -> None:
+    """Print one line on stderr, which names --options where the sentence names fields."""
+    module = sys.modules.get(verb.module)
+    if module is not None:
+        sentence = name_options(sentence, getattr(module, verb.config))
+    print(f"{prog} {verb.name}: {one_line(sentence)}", file=sys.stderr)
+
+
+def _stopped(verb: Verb) -> tuple[str, int]:
+    """What to say of a command that was interrupted, and its exit status."""
+    return "stopped" + ("; run the same command again to go on" if verb.resumable else ""), 130
+
+
+def _explain(error: BaseException) -> str:
+    """One sentence for an error; the details of an unexpected one go to a log file."""
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
+        traceback.print_exception(error, file=log)
+    return (
+        f"a defect of inrgen itself, {type(error).__name__}: {error}; "
+        f"please report it with the details in {log.name}"
+    )
 
 
 def run_verbs(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[str]) -> int:
@@ -235,32 +269,19 @@ def run_verbs(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[str])
     verb = next((v for v in verbs if list(argv[: len(v.name.split())]) == v.name.split()), None)
     if verb is None:
         return _without_verb(prog, verbs, about, argv)
-    name = f"{prog} {verb.name}"
-    handler = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return _run(prog, verb, argv[len(verb.name.split()) :])
-    except KeyboardInterrupt:
-        again = "; run the same command again to go on" if verb.resumable else ""
-        print(f"{name}: stopped{again}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Without this, Python fails once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (ValueError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
-            traceback.print_exc(file=log)
-        print(
-            f"{name}: a defect of inrgen itself, {type(error).__name__}: {error}; "
-            f"please report it with the details in {log.name}",
-            file=sys.stderr,
-        )
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+    with remember_interrupts():
+        try:
+            return _run(prog, verb, argv[len(verb.name.split()) :])
+        except BrokenPipeError:
+            # Without this, Python fails once more when it flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except (Exception, KeyboardInterrupt) as error:
+            # An interrupt may surface as an error of the library that it was raised in.
+            stopped = isinstance(error, KeyboardInterrupt) or stop_requested()
+            sentence, status = _stopped(verb) if stopped else (_explain(error), 1)
+            _complain(prog, verb, sentence)
+            return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

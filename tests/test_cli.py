@@ -4,6 +4,7 @@ import gzip
 import importlib
 import json
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -15,7 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import inrgen
 from inrgen.cli import MOVED_VERBS, VERBS, Verb, main, run_verbs
+from inrgen.commands.info import InfoConfig
+from inrgen.core.interrupts import stop_requested
+from inrgen.executors.progress import show_progress
 from inrgen.store.reader import open_store
 
 QUICK = ["--workers", "0", "--views", "2", "--num-steps", "3"]
@@ -164,6 +169,52 @@ def test_a_wrong_value_is_refused_before_any_work(option, value, tmp_path, capsy
     assert value in err
     assert "Traceback" not in out + err
     assert not (tmp_path / "s").exists()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A store that tests only read."""
+    out = tmp_path_factory.mktemp("made") / "store"
+    assert main(["build", "digits", "--limit", "2", "--out", str(out), *QUICK]) == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("build digits --limit 2 --workers 0 --views 1000000000000", ["rows", "6000000000000"]),
+        ("build digits --limit 2 --workers 0 --hidden 1000000 1000000", ["at most", "parameters"]),
+        ("build digits --limit 2 --workers 0 --num-steps 0", ["--num-steps", "at least 1"]),
+        ("build digits --limit 2 --workers 0 --address auto", ["--address", "workers=0"]),
+        ("augment STORE --workers 0 --augment noise --copies 1000000000000000", ["rows"]),
+        ("augment STORE --workers 0 --augment noise --out STORE/in", ["--out", "inside a store"]),
+        ("align STORE --workers 0 --address tcp://h:1", ["address", "workers=0"]),
+        ("train STORE --out STORE/in", ["--out", "inside a store"]),
+        ("export STORE --format nfn --out STORE/in", ["--out", "inside a store"]),
+        ("card STORE --out /", ["--out", "alone"]),
+    ],
+)
+def test_a_command_that_cannot_work_makes_nothing(argv, words, made, tmp_path, capsys):
+    out, before = tmp_path / "out", sorted(made.rglob("*"))
+    parts = argv.replace("STORE", str(made)).split()
+    status, _, err = run(capsys, *parts, *([] if "--out" in parts else ["--out", out]))
+    assert status in (1, 2)
+    assert all(word in err for word in words), err
+    assert not any(word in err for word in ("defect", "Traceback"))
+    assert not out.exists()
+    assert sorted(made.rglob("*")) == before
+
+
+def test_a_tilde_is_the_home_folder_on_the_command_line_and_in_python(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    few = ["--limit", 2, *QUICK]
+    assert run(capsys, "build", "digits", "--out=~/one", *few)[0] == 0
+    changed = inrgen.augment("~/one", augment="noise", out="~/two", workers=0)
+    assert changed.path == str(tmp_path / "two")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
 def test_foreign_folders_and_files_are_left_alone(tmp_path, capsys):
@@ -326,3 +377,39 @@ def test_every_local_path_of_every_verb_is_among_these():
         paths = {field for field, hint in hints.items() if hint in (Path, Path | None)}
         local |= {(verb.name, field) for field in paths}
     assert local == set(LOCAL)
+
+
+def _raise_in_a_callback() -> None:
+    """Be interrupted where Python prints an exception and goes on."""
+
+    class Doomed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    Doomed()
+
+
+def lose_an_interrupt(config: InfoConfig) -> None:
+    _raise_in_a_callback()
+    with show_progress("work", 2, 0, "rows") as progress:
+        progress.advance(1)
+    raise AssertionError("the work went on")
+
+
+def turn_an_interrupt_into_an_error(config: InfoConfig) -> None:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt as error:
+        raise RuntimeError("a library failed") from error
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("work", [lose_an_interrupt, turn_an_interrupt_into_an_error])
+def test_an_interrupt_is_neither_lost_nor_taken_for_an_error(work, capsys):
+    verb = Verb("go", __name__, "InfoConfig", work.__name__, help="Go.", resumable=True)
+    sys.modules.setdefault(__name__, sys.modules[work.__module__])
+    before = signal.getsignal(signal.SIGINT)
+    assert run_verbs("inrgen", (verb,), "About.", ["go", "STORE"]) == 130
+    assert capsys.readouterr().err == "inrgen go: stopped; run the same command again to go on\n"
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not stop_requested()

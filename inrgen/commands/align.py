@@ -48,7 +48,9 @@ class AlignConfig:
     restarts: int = thorough("signed").restarts
     sample: int = 1000
     seed: int = 0
-    how: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
+    how: Annotated[tyro.conf.OmitArgPrefixes[ExecutorConfig], tyro.conf.arg(name="executor")] = (
+        field(default_factory=ExecutorConfig)
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.restarts <= 1000:

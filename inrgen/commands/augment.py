@@ -37,7 +37,9 @@ class AugmentConfig:
     copies: int = 1
     seed: int = 0
     published: bool = False
-    how: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
+    how: Annotated[tyro.conf.OmitArgPrefixes[ExecutorConfig], tyro.conf.arg(name="executor")] = (
+        field(default_factory=ExecutorConfig)
+    )
 
     def __post_init__(self) -> None:
         if self.copies < 1:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
@@ -42,7 +42,7 @@ class ExportConfig:
     split: Literal["train", "val", "test", "all"] = "all"
     views: tuple[int, ...] | None = None
     spec: str | None = None
-    options: Annotated[ExportOptions, tyro.conf.arg(name="")] = field(default_factory=ExportOptions)
+    options: tyro.conf.OmitArgPrefixes[ExportOptions] = field(default_factory=ExportOptions)
     workers: int | None = None
     page: bool = True
 

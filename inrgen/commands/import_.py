@@ -33,7 +33,9 @@ class ImportConfig:
     format: FormatName
     out: StoreArgument
     conventions: Literal["dws", "nfn", "fit-a-nef", "inr2vec"] | None = None
-    stated: Annotated[Conventions, tyro.conf.arg(name="")] = field(default_factory=Conventions)
+    stated: Annotated[tyro.conf.OmitArgPrefixes[Conventions], tyro.conf.arg(name="conventions")] = (
+        field(default_factory=Conventions)
+    )
     widths: tuple[int, ...] | None = None
     grid: tuple[int, ...] = ()
 

@@ -29,7 +29,9 @@ class StatsConfig:
     store: tyro.conf.Positional[StoreArgument]
     split: Literal["train", "val", "test", "all"] = "train"
     out: OptionalLocalPath = None
-    how: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
+    how: Annotated[tyro.conf.OmitArgPrefixes[ExecutorConfig], tyro.conf.arg(name="executor")] = (
+        field(default_factory=ExecutorConfig)
+    )
 
 
 def stats(config: StatsConfig) -> "StatsSummary":

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -40,7 +40,7 @@ class TrainCommand:
     device: str = "auto"
     threads: int | None = None
     logger: Logger = "tensorboard"
-    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    training: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

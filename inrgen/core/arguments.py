@@ -1,20 +1,25 @@
-"""Types of command-line arguments that name folders, files and stores."""
+"""Command-line arguments: folders, files and stores, and options that may be left out."""
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from types import NoneType
+from typing import Annotated, Any, get_args
 
-from tyro.constructors import PrimitiveConstructorSpec
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from inrgen.core.config_fields import expand_home, walk_configs
 
 
 def _read_path(words: list[str]) -> Path:
     """Read a path, and refuse a URL, which would name a folder "s3:" here."""
     if "://" in words[0]:
         raise ValueError(f"it must be a folder or file on this machine; got {words[0]}")
-    return Path(words[0])
+    return expand_home(words[0])
 
 
 def _read_location(words: list[str]) -> str | Path:
-    return words[0] if "://" in words[0] else Path(words[0])
+    return words[0] if "://" in words[0] else expand_home(words[0])
 
 
 LocalPath = Annotated[
@@ -51,3 +56,35 @@ StoreArgument = Annotated[
         str_from_instance=lambda value: [str(value)],
     ),
 ]
+
+
+# Options that may be left out have None as default, which a command line cannot say and need not
+# show: tyro would write {None}|INT, and the choices of --recipe in random order.
+OPTIONAL = ConstructorRegistry()
+
+
+@OPTIONAL.primitive_rule
+def _without_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """The rule of the other type for a union of None and one more type."""
+    others = [kind for kind in get_args(info.type) if kind is not NoneType]
+    if len(others) != 1 or len(get_args(info.type)) != 2:
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(others[0], info.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return None
+    return dataclasses.replace(
+        spec,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: (
+            ["None"] if value is None else spec.str_from_instance(value)
+        ),
+    )
+
+
+def hide_absent_defaults(config_class: type) -> None:
+    """Leave "(default: None)" out of the help of a config and of those nested in it."""
+    silent = tyro.conf.arg(help_behavior_hint="")
+    for kind in walk_configs(config_class):
+        for field in dataclasses.fields(kind):
+            if field.default is None:
+                kind.__annotations__[field.name] = Annotated[field.type, silent]

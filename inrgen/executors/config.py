@@ -17,8 +17,8 @@ class ExecutorConfig:
             distributed when there is an address, and threads when there is none.
         address: address of a running Dask scheduler (tcp://HOST:PORT) or Ray cluster (auto or
             HOST:PORT). Without one, ray starts a local Ray. All workers must see the same folders.
-        workers: tasks at a time. 0 runs them in this process, one by one, and ignores scheduler
-            and address. The default is every core, or all that the cluster has.
+        workers: tasks at a time. 0 runs them in this process, one by one, whatever the scheduler.
+            The default is every core, or all that the cluster has.
         memory_mb: memory limit in millions of bytes. On threads it limits the whole process,
             elsewhere all running tasks together, beyond what idle workers hold. Fewer tasks then
             run at a time, in smaller parts.
@@ -35,6 +35,11 @@ class ExecutorConfig:
         # "not > 0" also refuses NaN
         if self.memory_mb is not None and not self.memory_mb > 0:
             raise ValueError(f"memory_mb must be positive; got {self.memory_mb}")
+        if self.workers == 0 and self.address is not None:
+            raise ValueError(
+                f"address needs workers on the cluster, but workers=0 is this process alone; "
+                f"got {self.address}"
+            )
         if self.scheduler == "threads" and self.address is not None:
             raise ValueError(f"address names a cluster, but threads need none; got {self.address}")
         if self.scheduler == "distributed" and self.address is None:

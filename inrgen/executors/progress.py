@@ -1,4 +1,7 @@
-"""A progress bar for long work; plain lines when stderr is not a terminal."""
+"""A progress bar for long work; plain lines when stderr is not a terminal.
+
+Progress is reported at moments when work may stop, so it also raises a Ctrl-C that was lost.
+"""
 
 import sys
 import time
@@ -8,11 +11,16 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from inrgen.core.interrupts import check_interrupt
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """A receiver of progress; tick keeps the clock on a screen moving."""
+    """A receiver of progress; tick keeps the clock on a screen moving.
+
+    Both raise KeyboardInterrupt where the command was asked to stop.
+    """
 
     def advance(self, count: int) -> None:
         """Report that count more units are done."""
@@ -29,9 +37,11 @@ class _Bar:
 
     def advance(self, count: int) -> None:
         self._bar.update(count)
+        check_interrupt()
 
     def tick(self) -> None:
         self._bar.refresh()
+        check_interrupt()
 
 
 class _Lines:
@@ -47,6 +57,7 @@ class _Lines:
         self.tick(finished=count > 0 and self._done >= self._total)
 
     def tick(self, finished: bool = False) -> None:
+        check_interrupt()
         now = time.monotonic()
         # Logs of batch jobs would otherwise fill with a line for each block.
         if not finished and now - self._written_at < _SECONDS_BETWEEN_LINES:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
@@ -56,7 +56,7 @@ class BuildConfig:
             worker fits while others read, measure and write; 1 needs the least memory.
     """
 
-    source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
+    source: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[SourceConfig]]
     out: StoreArgument
     views: int | None = None
     recipe: BuildRecipe | None = None
@@ -77,8 +77,11 @@ class BuildConfig:
     def __post_init__(self) -> None:
         if self.views is not None and self.views < 1:
             raise ValueError(f"views must be at least 1; got {self.views}")
-        if self.workers is not None and self.workers < 0:
-            raise ValueError(f"workers must be 0 (this process alone) or more; got {self.workers}")
+        # 0 would store the initial weights, which no one can want from a whole build.
+        if self.num_steps is not None and self.num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1; got {self.num_steps}")
+        # Made here for its checks, so that it is refused with the command line.
+        _ = self.executor
         # Ray takes shares above 1 only as whole GPUs, and one fit uses one GPU.
         if not 0 < self.gpu_share <= 1:
             raise ValueError(f"gpu_share must be over 0 and at most 1; got {self.gpu_share}")

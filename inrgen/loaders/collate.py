@@ -1,6 +1,6 @@
 """Rows into a batch: moved to a device, transformed, mixed, normalised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -78,6 +78,33 @@ def _refuse_to_collate(batches: list[Batch], *, collate_fn_map: Any = None) -> N
 
 # torch's documented way to say how its default_collate treats a type.
 default_collate_fn_map[Batch] = _refuse_to_collate
+
+
+def check_objects(*, transforms: Any, mixup: Any, filter: Any, device: Any) -> None:
+    """Raise ValueError, naming the argument, for another object than a loader takes."""
+    some = transforms if isinstance(transforms, Sequence) else [transforms]
+    if isinstance(some, str) or not all(hasattr(one, "apply") for one in some):
+        raise ValueError(
+            "transforms must be transforms such as SirenNegation() of inrgen.transforms, or "
+            f"parse_chain(TEXT); got {transforms!r}"
+        )
+    if mixup is not None and not isinstance(mixup, MixUp):
+        raise ValueError(
+            f"mixup must be a MixUp, such as inrgen.transforms.MixUp(pairing='direct'), or None; "
+            f"got {mixup!r}"
+        )
+    if isinstance(filter, str):
+        raise ValueError(
+            "filter must be an expression of pyarrow.dataset, such as field('psnr_db') > 30; "
+            f"got the text {filter!r}"
+        )
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device must be one that torch can use here; got {str(device)!r}: {reason}"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
+from inrgen.core.config import Split
+from inrgen.core.config_fields import check_field
 from inrgen.store.files.cache import DEFAULT_CACHE_BYTES
 
 ViewChoice = Literal["all", "random", "pairs"]
@@ -45,7 +47,7 @@ class LoaderConfig:
             is fetched once an epoch.
     """
 
-    split: str = "train"
+    split: Split | Literal["all"] = "train"
     views: ViewChoice | Sequence[int] = "all"
     batch_size: int = 256
     balance: bool = False
@@ -87,7 +89,12 @@ class LoaderConfig:
 
 
 def replace_fields(config: LoaderConfig, fields: Mapping[str, Any]) -> LoaderConfig:
-    """Replace fields by keyword. Raises TypeError for an unknown one, with the nearest name."""
+    """Replace fields by keyword.
+
+    Raises:
+        TypeError: a field is unknown; the message names the nearest one.
+        ValueError: a value is of another type than its field.
+    """
     known = LoaderConfig.__dataclass_fields__
     for name in fields:
         if name not in known:
@@ -95,4 +102,5 @@ def replace_fields(config: LoaderConfig, fields: Mapping[str, Any]) -> LoaderCon
             nearest += difflib.get_close_matches(name, [*known, *_OBJECTS], 1)
             hint = f"; did you mean {nearest[0]}?" if nearest else f"; it has {', '.join(known)}"
             raise TypeError(f"StreamLoader has no option {name!r}{hint}")
+        check_field(name, get_type_hints(LoaderConfig)[name], fields[name])
     return replace(config, **fields)

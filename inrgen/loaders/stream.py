@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.batches import BatchProducer, Gatherer
-from inrgen.loaders.collate import Batch, Collate
+from inrgen.loaders.collate import Batch, Collate, check_objects
 from inrgen.loaders.config import LoaderConfig, replace_fields
 from inrgen.loaders.index import LoaderIndex, Stores, read_index
 from inrgen.loaders.order import Share
@@ -71,6 +71,7 @@ class StreamLoader(IterableDataset[Batch]):
         **fields: Any,
     ) -> None:
         self.config = replace_fields(config or LoaderConfig(), fields)
+        check_objects(transforms=transforms, mixup=mixup, filter=filter, device=device)
         if mixup is not None and self.config.view_choice == "pairs":
             raise ValueError("mixup mixes single samples; it has no meaning for views='pairs'")
         self._index = read_index(stores, self.config, filter)

@@ -6,7 +6,7 @@ Light on purpose: a command's help must not wait for torch.
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 import tyro
 
@@ -197,7 +197,7 @@ class ProbeRecipesConfig:
     repeats: int = 2
     plot: str | None = None
     seed: int = 0
-    shape: Annotated[ShapeConfig, tyro.conf.arg(name="")] = field(default_factory=ShapeConfig)
+    shape: tyro.conf.OmitArgPrefixes[ShapeConfig] = field(default_factory=ShapeConfig)
 
     def __post_init__(self) -> None:
         _check_positive(self, "train", "val", "test", "repeats")

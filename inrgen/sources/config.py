@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import tyro
 
@@ -23,7 +23,7 @@ class SourceConfig:
             your own MODULE:FUNCTION, whose code is then run.
         data: folder (or file) that holds the data set; never written to, unless download is set.
         split: splits to take; all is train, val and test, in this order.
-        limit: take the first items of each split, at most so many; None takes all.
+        limit: take the first items of each split, at most so many; the default takes all.
         channels: auto gives gray data one output and coloured data three; gray and rgb force it.
         follow_links: read files and folders that links name outside data, as git-annex, DVC and
             the caches of hubs lay them out; by default such links are refused.
@@ -53,7 +53,7 @@ class SourceConfig:
     download: bool = False
     axes: str | None = None
     arg: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    shape: Annotated[ShapeConfig, tyro.conf.arg(name="")] = field(default_factory=ShapeConfig)
+    shape: tyro.conf.OmitArgPrefixes[ShapeConfig] = field(default_factory=ShapeConfig)
 
     def __post_init__(self) -> None:
         if self.split not in get_args(SplitChoice):

@@ -33,7 +33,7 @@ class ShapeConfig:
         near_widths: standard deviations of the normal offsets from the surface, along each axis.
         sample_seed: seed of the points, together with the item's id; independent of the build's.
         max_faces: a mesh with more faces is not fitted.
-        cache: folder that keeps prepared shapes for other builds; None keeps none.
+        cache: folder that keeps prepared shapes for other builds; the default keeps none.
     """
 
     fill: Fill = "cube"

@@ -12,6 +12,7 @@ from inrgen.store.files.protocol import Files
 from inrgen.store.layout import LOCK, ROOT_COPY, ROOT_DOCUMENT, STAGING, Layout
 from inrgen.store.metadata import (
     StoreFacts,
+    check_arrays,
     child_documents,
     parse_root,
     plain_json,
@@ -87,7 +88,8 @@ def create_store(
         about: plain JSON that is recorded and not compared, such as the code's version.
 
     Raises:
-        ValueError: the store there has another identity; every field that differs is named.
+        ValueError: no store can hold the arrays; or the store there has another identity, and
+            every field that differs is named.
         FileExistsError: the folder holds something else.
         DamagedStore: the store there was altered.
         StoreBusy: another process is writing to it.
@@ -95,6 +97,8 @@ def create_store(
     spec_ids = [spec.spec_id for spec, _ in arrays]
     if not arrays or len(set(spec_ids)) < len(spec_ids):
         raise ValueError(f"arrays needs one or more different specs; got {spec_ids}")
+    # All is checked before the folder is made: what stays of a wrong command refuses the right one.
+    check_arrays(arrays)
     identity, about = plain_json("identity", identity), plain_json("about", about)
     files = open_files(path)
     files.prepare()

@@ -32,6 +32,8 @@ _SPEC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _RESERVED = frozenset({RECORDS, INDEX, STATISTICS, ROOT_DOCUMENT, ROOT_COPY})
 # Far beyond any store, and few enough to loop over blocks.
 _MOST_ROWS, _MOST_BLOCKS = 10**11, 10**7
+# A chunk is written and read whole. Older stores may hold larger ones, and stay readable.
+_MOST_CHUNK_BYTES = 2**32
 
 _FORMULA = (
     "h_0 = x; h_{l+1} = activation(omega[l] * (W_l h_l + b_l)) for every layer but the last; "
@@ -191,13 +193,27 @@ def _checked_layout(attributes: dict[str, Any]) -> Layout:
     }
     for name, number in named.items():
         if type(number) is not int or not 1 <= number <= _MOST_ROWS:
-            raise ValueError(f"{name} must be a number in 1..{_MOST_ROWS}; got {number!r:.100}")
+            raise ValueError(f"{name} must be in 1..{_MOST_ROWS:,}; got {number!r:.100}")
     layout = Layout(**named)
     if layout.num_blocks > _MOST_BLOCKS:
         raise ValueError(
             f"it has {layout.num_blocks:,} blocks; a store has {_MOST_BLOCKS:,} at most"
         )
     return layout
+
+
+def check_arrays(arrays: Sequence[tuple[InrSpec, Layout]]) -> None:
+    """Raise ValueError for networks or numbers of rows that no store can hold."""
+    for spec, layout in arrays:
+        _checked_layout(asdict(layout))
+        # Views of an item never straddle a chunk, so many of them make it large, too.
+        num_bytes = 4 * layout.chunk_rows * spec.num_params
+        if num_bytes > _MOST_CHUNK_BYTES:
+            raise ValueError(
+                f"a chunk of a store must take at most {_MOST_CHUNK_BYTES:,} B; got "
+                f"{layout.chunk_rows:,} rows of {spec.num_params:,} parameters, {num_bytes:,} B: "
+                f"take smaller networks or fewer views"
+            )
 
 
 def parse_root(root: bytes, location: object) -> StoreFacts:
@@ -269,8 +285,9 @@ def read_facts(files: Files) -> StoreFacts:
     """
     try:
         root = files.read(ROOT_DOCUMENT)
-    except FileNotFoundError as error:
+    except FileNotFoundError:
+        # The cause says no more, and its traceback would bury the sentence.
         raise FileNotFoundError(
             f"{files.location} is not an inrgen store: it has no zarr.json"
-        ) from error
+        ) from None
     return parse_root(root, files.location)

@@ -91,7 +91,7 @@ def test_a_config_that_contradicts_itself_is_refused(wrong, message):
     ("config", "backend", "max_tasks", "limited"),
     [
         (ExecutorConfig(workers=3), "threads", 3, 2),
-        (ExecutorConfig(workers=0, address="a:1"), "serial", 1, 0),
+        (ExecutorConfig(workers=0, scheduler="ray"), "serial", 1, 0),
         (ExecutorConfig(address="a:1"), "distributed", None, 2),
         (ExecutorConfig(scheduler="ray", workers=4), "ray", 4, 2),
     ],

@@ -9,6 +9,7 @@ import torch
 
 from inrgen.core.rng import hash_items
 from inrgen.loaders.batches import Gatherer
+from inrgen.loaders.collate import check_objects
 from inrgen.loaders.config import LoaderConfig
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.reader import open_store
@@ -145,7 +146,6 @@ def test_a_loader_keeps_a_number_a_row_and_a_hash_and_label_an_item(sample, path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": "trian"}, r"split='trian'.*the store has the splits \['test', 'train', 'val'\]"),
         ({"views": [4]}, r"views must be numbers in 0..3; got \[4\]"),
         ({"views": []}, "views must be numbers"),
         ({"filter": ds.field("psnr_db") > 1e9}, "no row .* is left to serve"),
@@ -186,3 +186,26 @@ def test_another_dtype_or_device_is_the_trainers_choice(path):
     batch = next(iter(StreamLoader(path, device=torch.device("cpu"))))
     assert batch.params.dtype == torch.float32
     assert batch.params.device == batch.labels.device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"split": "trian"}, r"split must be .*'trian'; did you mean train\?"),
+        ({"batch_size": "big"}, "batch_size must be a whole number; got 'big'"),
+        ({"views": [0, "one"]}, "views must be .*each a whole number; got"),
+        ({"transforms": ["negation"]}, r"transforms must be transforms such as .*'negation'"),
+        ({"filter": "psnr_db > 30"}, r"filter must be an expression .*'psnr_db > 30'"),
+        ({"device": "cuda:99"}, "device must be one that torch can use here; got 'cuda:99'"),
+        ({"device": "gpu"}, "device must be one that torch can use here; got 'gpu'"),
+    ],
+)
+def test_a_loader_names_a_wrong_argument(values, message, path):
+    with pytest.raises(ValueError, match=message):
+        StreamLoader(path, **values)
+
+
+def test_a_loader_says_how_mixup_is_written():
+    others = {"transforms": (), "filter": None, "device": "cpu"}
+    with pytest.raises(ValueError, match=r"mixup must be a MixUp, such as .*; got 'direct'"):
+        check_objects(mixup="direct", **others)

@@ -5,6 +5,7 @@ import re
 import uuid
 from pathlib import Path, PurePosixPath
 
+from inrgen.core.config_fields import expand_home
 from inrgen.exchange.card.croissant import croissant_document
 from inrgen.exchange.card.facts import read_card_facts
 from inrgen.exchange.card.text import MARK, Wording, card_text, card_title, summarise
@@ -30,7 +31,7 @@ def write_card(
             server any folder does, and the card is written as if the store lay in it.
 
     Raises:
-        ValueError: out is elsewhere.
+        ValueError: out is elsewhere, the root of the file system or the user's home.
         FileExistsError: out has a README.md that is no card of ours.
     """
     wording, (files, inside) = wording or Wording(), _find_place(store, out)
@@ -65,7 +66,10 @@ def _find_place(store: Store, out: Location | None) -> tuple[Files, PurePosixPat
         return open_files(store.path), PurePosixPath(".")
     if is_remote(out):
         raise ValueError(f"out must be a folder, or the store itself; got {out}")
-    folder = Path(out)
+    folder = expand_home(out)
+    # Every store lies below these two, and a card in them would speak for all else there.
+    if folder.resolve() in (Path("/").resolve(), Path.home()):
+        raise ValueError(f"out must be a folder of this data set's alone; got {out}")
     if is_remote(store.path):
         folder.mkdir(parents=True, exist_ok=True)
         return LocalFiles(folder), PurePosixPath(".")

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import tyro
 
@@ -46,7 +46,7 @@ class LearnStartConfig:
         threads: cores to use, which change no bit of the result; the default is all of them.
     """
 
-    source: Annotated[SourceConfig, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
+    source: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[SourceConfig]]
     out: LocalPath
     views: int = 10
     hidden: tuple[int, ...] | None = None

@@ -17,9 +17,13 @@ is printed, recorded in derived stores and sent to workers.
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
+
+from inrgen.core.config_fields import expand_home
+from inrgen.store.layout import ROOT_DOCUMENT
 
 Location = str | Path
 
@@ -110,13 +114,36 @@ def parse_url(location: Location) -> Bucket | HubDataset:
     )
 
 
+def check_outside_stores(out: Location, inputs: Iterable[Location] = ()) -> None:
+    """Raise ValueError if out lies inside a store, whose files it could change or pass for.
+
+    Args:
+        inputs: stores on a server that out is compared with; in folders any store is found.
+    """
+    if is_remote(out):
+        roots = [str(store).partition("?")[0].rstrip("/") for store in inputs if is_remote(store)]
+        inside = [root for root in roots if str(out).startswith(f"{root}/")]
+    else:
+        parents = Path(make_absolute(out)).resolve().parents
+        inside = [folder for folder in parents if _is_store(folder)]
+    if inside:
+        raise ValueError(f"out must not lie inside a store; got {out}, which is in {inside[0]}")
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        return b'"inrgen"' in (folder / ROOT_DOCUMENT).read_bytes()
+    except OSError:
+        return False
+
+
 def make_absolute(location: Location) -> str:
     """Return the location as text that any process in any working folder understands.
 
     Raises ValueError for a URL that is not the URL of a store.
     """
     if not is_remote(location):
-        return str(Path(location).absolute())
+        return str(expand_home(location).absolute())
     parse_url(location)
     return str(location)
 

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from inrgen.store.files.local import LocalFiles
-from inrgen.store.files.location import HubDataset, Location, is_remote, parse_url
+from inrgen.store.files.location import (
+    HubDataset,
+    Location,
+    is_remote,
+    make_absolute,
+    parse_url,
+)
 from inrgen.store.files.protocol import Files
 
 
@@ -24,7 +30,7 @@ def open_files(location: Location) -> Files:
         from inrgen.store.files.s3 import ObjectFiles
 
         return ObjectFiles(str(location), parsed)
-    root = Path(location).absolute()
+    root = Path(make_absolute(location))
     if root.exists() and not root.is_dir():
         raise NotADirectoryError(f"a store is a folder, and {location} is a file")
     return LocalFiles(root)
