@@ -16,7 +16,13 @@ Fashion-MNIST images and a template it costs no more and comes as near as the be
 descents from random starts. Two more openings, from disturbed ends, equal four restarts from
 random permutations. If units are in order already, as after a shared start or an alignment, such
 an opening may end farther away than it began. A descent from the identity never does. So the
-thorough search makes both, and comes no less near to the templates of fitted images.
+thorough search makes both.
+
+It thus never ends farther away than the published descent through the layers in their order. But
+published code draws the order of layers anew for each sweep. Of 400 pairs of Fashion-MNIST fits
+(2-32-32-1, `fit_views` of pipelines/bench/fitted.py), a descent that begins with the last layer
+ends nearer than the thorough search on 13 %, by at most 6 % of the squared distance (signed: 12 %
+and 8 %), and farther on 87 % (88 %).
 """
 
 from dataclasses import dataclass, replace
