@@ -34,6 +34,8 @@ class BlockFacts:
         shard_bytes: length of the shard file.
         records_digest: digest of the records without duration_s, so that a block fitted again
             has the same one; "" in the oldest stores.
+        chunk_checksums: CRC32C of each chunk of the shard, which bind a part of the file that is
+            read without the rest; "" in older stores.
     """
 
     store_checksum: str
@@ -43,10 +45,11 @@ class BlockFacts:
     shard_digest: str
     shard_bytes: int
     records_digest: str
+    chunk_checksums: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts under their stored names."""
-        return {
+        facts = {
             "store_seal": self.store_checksum,
             "spec_id": self.spec_id,
             "block": self.block,
@@ -54,6 +57,7 @@ class BlockFacts:
             "shard_bytes": self.shard_bytes,
             f"records_{self.digest}": self.records_digest,
         }
+        return facts | {"chunks_crc32c": self.chunk_checksums} if self.chunk_checksums else facts
 
     @staticmethod
     def from_dict(stored: dict[str, Any]) -> "BlockFacts":
@@ -67,6 +71,7 @@ class BlockFacts:
             shard_digest=stored[f"shard_{kind}"],
             shard_bytes=stored["shard_bytes"],
             records_digest=stored.get(f"records_{kind}", ""),
+            chunk_checksums=stored.get("chunks_crc32c", ""),
         )
 
 

@@ -21,9 +21,10 @@ from inrgen.store.files.opening import open_files
 from inrgen.store.index import check_complete, check_names, committed_blocks, record_keys
 from inrgen.store.layout import Layout
 from inrgen.store.metadata import read_facts
+from inrgen.store.open_shard import spec_shards
 from inrgen.store.record_scan import RecordScan, check_records, records_format, records_schema
 from inrgen.store.rows import RowReader
-from inrgen.store.shard_sources import DirectShards, open_source, spec_shards
+from inrgen.store.shard_sources import open_direct, open_source
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 
@@ -48,7 +49,7 @@ class Store:
         for spec_id in self.specs:
             shards = spec_shards(self.path, self._facts, spec_id)
             # mapped files: each chunk is checked once, and the memory is the page cache's
-            source = DirectShards(self._files, shards)
+            source = open_direct(self._files, shards)
             self._readers[spec_id] = RowReader(shards, source, self._files.max_maps)
 
     def __reduce__(self) -> tuple[type["Store"], tuple[str]]:

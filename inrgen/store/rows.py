@@ -18,14 +18,9 @@ from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import open_fragment
 from inrgen.store.metadata import StoreFacts, read_facts
+from inrgen.store.open_shard import OpenShard, SpecShards, spec_shards
 from inrgen.store.records import encode_texts, is_one_of, is_usable
-from inrgen.store.shard_sources import (
-    DirectShards,
-    OpenShard,
-    ShardSource,
-    SpecShards,
-    spec_shards,
-)
+from inrgen.store.shard_sources import DirectShards, ShardSource
 
 
 def _as_slice(places: Int[np.ndarray, " r"]) -> slice | None:

@@ -13,6 +13,7 @@ import google_crc32c
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
+from inrgen.store.files.protocol import Bytes
 from inrgen.store.layout import Layout
 
 _CRC_BYTES = 4
@@ -148,3 +149,15 @@ def good_chunks(
         if len(body) == shape.chunk_bytes:
             good[at] = _crc(body[:-_CRC_BYTES]) == bytes(body[-_CRC_BYTES:])
     return good
+
+
+def chunk_checksums(shape: ShardShape, data: Bytes) -> str:
+    """Return the CRC32C that each chunk of a shard ends with, as hexadecimal digits."""
+    ends = (np.arange(shape.num_chunks) + 1) * shape.chunk_bytes
+    return b"".join(bytes(data[end - _CRC_BYTES : end]) for end in ends.tolist()).hex()
+
+
+def chunk_checksum(checksums: str, chunk: int) -> bytes:
+    """Return one chunk's CRC32C out of chunk_checksums."""
+    digits = 2 * _CRC_BYTES
+    return bytes.fromhex(checksums[chunk * digits : (chunk + 1) * digits])

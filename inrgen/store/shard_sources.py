@@ -1,168 +1,39 @@
-"""Whole shards of one spec: mapped from a folder, or fetched from a server.
+"""Sources of whole shards of one spec: mapped from a folder, or fetched from a server."""
 
-Every shard comes in through SpecShards.admit, whichever source it comes from, and leaves as an
-OpenShard. So no row leaves before the whole file has matched the digest in the block's records:
-checksums of chunks alone would let another block's shard pass.
-"""
-
-import hashlib
 import os
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import lru_cache
+from threading import Thread
+from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool
 
-from inrgen.store.digests import digest_parts
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
 from inrgen.store.files.local import LocalFiles
 from inrgen.store.files.location import is_bucket
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import FileIdentity, Files
-from inrgen.store.fragment import BlockFacts, open_fragment
-from inrgen.store.layout import Layout, fragment_key, shard_key
-from inrgen.store.metadata import StoreFacts
-from inrgen.store.shard import ShardShape, good_chunks, shard_shape, view_chunks, view_numbers
+from inrgen.store.open_shard import OpenShard, SpecShards
 
-if TYPE_CHECKING:
-    from inrgen.store.files.s3 import ObjectFiles
-
-# Concurrent fetches, and fetched shards that wait in memory for their reader.
-_NUM_FETCHERS = 4
-_MAX_READY = 32
-# Fetches of a shard with wrong checksums before it counts as damaged.
-_MAX_FETCHES = 2
 # Seconds in which a repair moves a block's shard and its records, one after the other.
-_REPLACING_S = 0.1
+REPLACING_S = 0.1
+# Stores of which a process remembers the shards that it has digested.
+_MAX_STORES = 16
 
-# Digest that a file has matched, by store and key, with the file's identity: loaders of several
-# splits in one process read the same shards.
-_matched: dict[tuple[str, str], tuple[FileIdentity, str]] = {}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpecShards:
-    """Names and shapes of one spec's shards, and the checks that every shard must pass."""
-
-    location: str
-    store_checksum: str
-    spec_id: str
-    layout: Layout
-    num_params: int
-
-    def key(self, block: int) -> str:
-        """Return the name of a shard within the store."""
-        return shard_key(self.spec_id, block)
-
-    def shape(self, block: int) -> ShardShape:
-        """Return the shape of a shard."""
-        return shard_shape(self.layout, self.num_params, block)
-
-    def read_facts(self, files: Files, block: int) -> BlockFacts:
-        """Read the facts that bind a shard, from its block's records.
-
-        Raises DamagedStore if the records are lost, altered, or of another block or store.
-        """
-        return open_fragment(files, self.store_checksum, self.spec_id, block, replacing=True)[1]
-
-    def admit(
-        self, block: int, data: UInt8[np.ndarray, " n"] | None, facts: BlockFacts
-    ) -> "OpenShard":
-        """Accept the bytes of a committed shard; None means that its file is missing.
-
-        A file that matches its digest needs no other check. In any other file, the rows of damaged
-        chunks raise DamagedStore when they are read.
-
-        Args:
-            facts: from the records of the block.
-
-        Raises DamagedStore if the file is lost, has another length, or is another block's shard.
-        """
-        shape = self.shape(block)
-        if data is None:
-            raise self.damaged(block, f"{self.key(block)} is lost")
-        if len(data) != shape.size_bytes:
-            raise self.damaged(
-                block, f"{self.key(block)} must have {shape.size_bytes} bytes; it has {len(data)}"
-            )
-        shard = OpenShard(self, block, data)
-        if digest_parts(facts.digest, data.data) == facts.shard_digest:
-            shard.checked[:] = True
-            return shard
-        shard.checked = good_chunks(shape, data, np.arange(shape.num_chunks))
-        # the index that belongs there, since no reader here uses the file's, which may be damaged
-        parts = data[: shape.index_start].data, shape.index()
-        if shard.checked.all() and digest_parts(facts.digest, *parts) != facts.shard_digest:
-            raise self.damaged(
-                block,
-                f"{self.key(block)} is not the shard that {fragment_key(self.spec_id, block)} "
-                "describes; `inrgen verify` says more",
-            )
-        return shard
-
-    def damaged(self, block: int, message: str) -> DamagedStore:
-        """Return the error of a shard."""
-        return DamagedStore(f"{self.location} is damaged: {message}", key=self.key(block))
+# Identity of a file and the digest that it has matched, by key.
+ShardMatches = dict[str, tuple[FileIdentity, str]]
 
 
-class OpenShard:
-    """Bytes of one shard, of which only good chunks give out rows.
+@lru_cache(_MAX_STORES)
+def find_matches(location: str) -> ShardMatches:
+    """Return the matches of a store that all readers of this process share.
 
-    Attributes:
-        checked: (num_chunks,), marks the chunks known to be good.
+    Loaders of several splits read the same shards. A match holds for one version of a file.
     """
-
-    def __init__(self, shards: SpecShards, block: int, data: UInt8[np.ndarray, " n"]) -> None:
-        self._shards, self._block, self._data = shards, block, data
-        self._shape = shards.shape(block)
-        self._chunks = view_chunks(self._shape, data)
-        self.checked: Bool[np.ndarray, " c"] = np.zeros(self._shape.num_chunks, dtype=bool)
-
-    def check(self, chunks: Int[np.ndarray, " c"] | None = None) -> None:
-        """Check some chunks that were not checked before, by default all.
-
-        Raises DamagedStore, naming the shard and rows.
-        """
-        wanted = np.arange(self._shape.num_chunks) if chunks is None else chunks
-        unchecked = wanted[~self.checked[wanted]]
-        if not len(unchecked):
-            return
-        good = good_chunks(self._shape, self._data, unchecked)
-        # several threads may check a chunk at once and find the same
-        self.checked[unchecked] = good
-        if not good.all():
-            rows = self._shape.chunk_range(int(unchecked[~good][0]))
-            first = self._block * self._shards.layout.shard_rows
-            raise self._shards.damaged(
-                self._block,
-                f"rows {first + rows.start}..{first + rows.stop - 1} in "
-                f"{self._shards.key(self._block)} do not match their checksum",
-            )
-
-    def view(self, rows: range) -> Float32[np.ndarray, "r p"]:
-        """View consecutive rows of one chunk where they lie, counted from the shard's first."""
-        chunk, first = divmod(rows.start, self._shape.chunk_rows)
-        self.check(np.array([chunk]))
-        return self._chunks[chunk, first : first + len(rows)]
-
-    def gather(self, rows: Int[np.ndarray, " r"]) -> Float32[np.ndarray, "r p"]:
-        """Copy rows in any order, counted from the shard's first."""
-        chunks, within = np.divmod(rows, self._shape.chunk_rows)
-        self.check(np.unique(chunks))
-        return self._chunks[chunks, within]
-
-    def numbers(self) -> Float32[np.ndarray, " m"]:
-        """View all chunks as one array of numbers, one checksum's width after each chunk."""
-        self.check()
-        return view_numbers(self._shape, self._data)
+    return {}
 
 
 class ShardSource(Protocol):
@@ -182,6 +53,7 @@ class DirectShards:
 
     def __init__(self, files: Files, shards: SpecShards) -> None:
         self._files, self._shards = files, shards
+        self._matches = find_matches(shards.location)
         self._checked: dict[int, tuple[FileIdentity, Bool[np.ndarray, " _c"]]] = {}
 
     def prefetch(self, block: int) -> None:
@@ -191,7 +63,7 @@ class DirectShards:
         with suppress(DamagedStore):
             return self._open(block)
         # between the two moves of a repair, shard and records do not belong together
-        time.sleep(_REPLACING_S)
+        time.sleep(REPLACING_S)
         return self._open(block)
 
     def is_checked(self, block: int) -> bool:
@@ -216,14 +88,14 @@ class DirectShards:
         facts = self._shards.read_facts(self._files, block)
         if identity is None or identity != before:
             return self._shards.admit(block, data, facts)
-        name, match = (self._shards.location, key), (identity, facts.shard_digest)
-        if data is not None and _matched.get(name) == match:
+        match = identity, facts.shard_digest
+        if data is not None and self._matches.get(key) == match:
             shard = OpenShard(self._shards, block, data)
             shard.checked[:] = True
         else:
             shard = self._shards.admit(block, data, facts)
             if shard.checked.all():
-                _matched[name] = match
+                self._matches[key] = match
         self._checked[block] = identity, shard.checked
         return shard
 
@@ -268,124 +140,6 @@ class LocalShards:
             self._direct.open(block)
 
 
-class Fetchers:
-    """A few daemon threads that run calls; the process may end while a call is running."""
-
-    def __init__(self, num_threads: int) -> None:
-        self._num_threads, self._started = num_threads, False
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
-
-    def submit(self, call: Callable[[], OpenShard]) -> "Future[OpenShard]":
-        """Queue a call and return its future."""
-        if not self._started:
-            self._started = True
-            for _ in range(self._num_threads):
-                Thread(target=self._work, name="inrgen fetch", daemon=True).start()
-        future: Future[OpenShard] = Future()
-        self._calls.put((future, call))
-        return future
-
-    def _work(self) -> None:
-        while True:
-            future, call = self._calls.get()
-            try:
-                future.set_result(call())
-            except BaseException as error:  # handed over, not swallowed
-                future.set_exception(error)
-
-
-class RemoteShards:
-    """Shards of a server, fetched whole ahead of time, checked, and cached on this machine."""
-
-    def __init__(self, files: "ObjectFiles", shards: SpecShards, cache: ShardCache) -> None:
-        self._files, self._shards, self._cache = files, shards, cache
-        self._lock = Lock()
-        self._fetchers = Fetchers(_NUM_FETCHERS)
-        self._coming: OrderedDict[int, Future[OpenShard]] = OrderedDict()
-        # the facts that a version of a shard has matched, by block, with the version's tag
-        self._matched: dict[int, tuple[str, BlockFacts]] = {}
-
-    def __reduce__(self) -> tuple[Any, tuple[SpecShards, ShardCache]]:
-        """Open anew in another process: neither clients nor threads travel."""
-        return open_source, (self._shards, self._cache)
-
-    def prefetch(self, block: int) -> None:
-        with self._lock:
-            if block in self._coming:
-                return
-            self._coming[block] = self._fetchers.submit(lambda: self._fetch(block))
-            # a reader that skips ahead must not fill the memory with shards that it left behind
-            while len(self._coming) > _MAX_READY:
-                self._coming.popitem(last=False)
-
-    def open(self, block: int) -> OpenShard:
-        with self._lock:
-            coming = self._coming.pop(block, None)
-        # a fetch that failed ahead of time may succeed now
-        if coming is not None and coming.exception() is None:
-            return coming.result()
-        return self._fetch(block)
-
-    def _name(self, key: str, tag: str) -> str:
-        """Return the cache's name for a version of a shard."""
-        # with the version's tag, so that a repaired shard is fetched anew
-        text = f"{self._shards.location}\n{key}\n{tag}"
-        return hashlib.sha256(text.encode()).hexdigest()[:40] + ".shard"
-
-    def _admit(self, block: int, data: UInt8[np.ndarray, " n"] | None, tag: str) -> OpenShard:
-        known, facts = self._matched.get(block, ("", None))
-        if facts is None or not tag or known != tag:
-            facts = self._shards.read_facts(self._files, block)
-        shard = self._shards.admit(block, data, facts)
-        shard.check()
-        self._matched[block] = tag, facts
-        return shard
-
-    def _fetch(self, block: int) -> OpenShard:
-        key = self._shards.key(block)
-        tag = self._files.tag(key)
-        if tag is None:
-            return self._admit(block, None, "")
-        cached = self._cache.find(self._name(key, tag))
-        if cached is not None:
-            # checked again, since disks err and the folder may be shared
-            try:
-                return self._admit(block, cached, tag)
-            except DamagedStore:
-                self._cache.drop(self._name(key, tag))
-        return self._download(block, key)
-
-    def _download(self, block: int, key: str) -> OpenShard:
-        # a shard damaged on its way is whole the next time; one that was stored damaged is not
-        for left in reversed(range(_MAX_FETCHES)):
-            data, tag = self._files.read_tagged(key)
-            try:
-                shard = self._admit(block, np.frombuffer(data, np.uint8), tag)
-            except DamagedStore:
-                if not left:
-                    raise
-                continue
-            # the same bytes, now mapped from the cache instead of held in memory
-            mapped = self._cache.add(self._name(key, tag), data)
-            if len(mapped) != len(data):
-                return shard
-            cached = OpenShard(self._shards, block, mapped)
-            cached.checked = shard.checked
-            return cached
-        raise AssertionError("a shard is fetched once or more")
-
-
-def spec_shards(location: str, facts: StoreFacts, spec_id: str) -> SpecShards:
-    """Return the names and shapes of one spec's shards."""
-    return SpecShards(
-        location=location,
-        store_checksum=facts.self_checksum,
-        spec_id=spec_id,
-        layout=facts.layouts[spec_id],
-        num_params=facts.specs[spec_id].num_params,
-    )
-
-
 def open_source(shards: SpecShards, cache: ShardCache | None = None) -> ShardSource:
     """Return the source that reads ahead.
 
@@ -397,9 +151,21 @@ def open_source(shards: SpecShards, cache: ShardCache | None = None) -> ShardSou
     if not is_bucket(shards.location):
         # The hub's own library keeps a copy of each file, so a cache would be a second one.
         return DirectShards(files, shards)
-    # already imported by open_files here, and never for a folder
+    # these need the S3 client, which stores in folders never import
     from inrgen.store.files.s3 import ObjectFiles
+    from inrgen.store.remote_shards import RemoteShards
 
     assert isinstance(files, ObjectFiles), "files lie in a folder or on a server"
     cache = ShardCache(None, DEFAULT_CACHE_BYTES) if cache is None else cache
     return RemoteShards(files, shards, cache)
+
+
+def open_direct(files: Files, shards: SpecShards) -> ShardSource:
+    """Return the source that reads what is asked for: files of a folder, or chunks of a server."""
+    if not is_bucket(shards.location):
+        return DirectShards(files, shards)
+    from inrgen.store.files.s3 import ObjectFiles
+    from inrgen.store.remote_shards import ChunkShards
+
+    assert isinstance(files, ObjectFiles), "files in a bucket are objects"
+    return ChunkShards(files, shards)

@@ -29,7 +29,7 @@ from inrgen.store.layout import (
 )
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, FitRecord, records_to_table
-from inrgen.store.shard import ShardDraft, ShardShape, draft_shard, shard_shape
+from inrgen.store.shard import ShardDraft, ShardShape, chunk_checksums, draft_shard, shard_shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +136,7 @@ def stage_shard(
         shard_digest=digest_parts(facts.digest, shard),
         shard_bytes=len(shard),
         records_digest=digest_records(facts.digest, table),
+        chunk_checksums=chunk_checksums(draft.shape, shard),
     )
     staged = StagedBlock(
         spec_id=spec_id,

@@ -21,9 +21,10 @@ from inrgen.jobs.operations import (
 from inrgen.jobs.stats import measure_statistics
 from inrgen.store.files.opening import open_files
 from inrgen.store.metadata import read_facts
+from inrgen.store.open_shard import spec_shards
 from inrgen.store.reader import open_store
 from inrgen.store.shard import ShardDraft
-from inrgen.store.shard_sources import DirectShards, spec_shards
+from inrgen.store.shard_sources import DirectShards
 from inrgen.transforms.named import parse_links
 
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from inrgen.store import metadata, shard_sources
+from inrgen.store import metadata, open_shard
 from inrgen.store.create import create_store
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import ShardCache
@@ -122,13 +122,13 @@ def test_lost_records_are_lost_for_a_store_that_is_open(sample, store):
 
 def test_a_file_is_digested_once_until_it_changes(sample, store, monkeypatch):
     digested = []
-    real = shard_sources.digest_parts
+    real = open_shard.digest_parts
 
     def noting(kind, *parts):
         digested.append(len(parts[0]))
         return real(kind, *parts)
 
-    monkeypatch.setattr(shard_sources, "digest_parts", noting)
+    monkeypatch.setattr(open_shard, "digest_parts", noting)
     for reader in READERS:
         reader(store, sample, range(258, 262))
     assert len(digested) == 1
@@ -151,7 +151,7 @@ def test_a_damaged_index_of_a_shard_costs_readers_no_rows(sample, store):
 
 def test_a_reader_goes_on_while_a_block_is_replaced(sample, store, monkeypatch):
     """Between the moves of shard and records it waits for both."""
-    monkeypatch.setattr("inrgen.store.shard_sources._REPLACING_S", 0.0)
+    monkeypatch.setattr("inrgen.store.shard_sources.REPLACING_S", 0.0)
     new = sample.flat[258:516] + 1
     moves = []
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inrgen.store import shard_sources
+from inrgen.store import open_shard
 from inrgen.store.errors import DamagedStore
 from inrgen.store.layout import shard_key
 from inrgen.store.reader import open_store
@@ -67,13 +67,13 @@ def test_a_shard_is_checked_again_after_its_file_has_changed(sample, store):
 
 def test_a_shard_that_was_asked_for_early_is_checked_once_by_then(sample, store, monkeypatch):
     checked = []
-    real = shard_sources.digest_parts
+    real = open_shard.digest_parts
 
     def noting(kind, *parts):
         checked.append((threading.current_thread(), len(parts[0])))
         return real(kind, *parts)
 
-    monkeypatch.setattr(shard_sources, "digest_parts", noting)
+    monkeypatch.setattr(open_shard, "digest_parts", noting)
     shards = open_store(store).open_rows()
     shards.prefetch(1)
     rows = sample.layout.block_rows(1)
@@ -88,13 +88,13 @@ def test_a_shard_that_was_asked_for_early_is_checked_once_by_then(sample, store,
 
 def test_any_rows_of_a_run_in_any_order(sample, store, monkeypatch):
     digested = []
-    real = shard_sources.digest_parts
+    real = open_shard.digest_parts
 
     def noting(kind, *parts):
         digested.append(len(parts[0]))
         return real(kind, *parts)
 
-    monkeypatch.setattr(shard_sources, "digest_parts", noting)
+    monkeypatch.setattr(open_shard, "digest_parts", noting)
     first, last = sample.layout.block_rows(1).start - 5, sample.layout.block_rows(2).stop
     run = RowRun(store, sample.spec_id, range(first, last))
     mixed = np.random.default_rng(0).integers(first, last, 50)

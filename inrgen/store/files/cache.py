@@ -3,6 +3,9 @@
 Processes may share the folder and be killed at any moment. A file is written under a unique name
 and renamed; a kernel lock guards every change; leftovers of killed processes are removed. Readers
 check a cached file's checksums as they would check a downloaded one.
+
+The lock file holds the total size, so that adding a file does not list the folder. A total that is
+wrong after a kill is too large, and the next listing corrects it.
 """
 
 import fcntl
@@ -12,8 +15,8 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BufferedWriter
+from contextlib import contextmanager, suppress
+from io import BufferedRandom, BufferedWriter
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +58,9 @@ class ShardCache:
         self.folder = _private_folder() if folder is None else Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.max_bytes = max_bytes
+        # the least recently used files at the last listing, the very oldest last
+        self._oldest: list[tuple[int, int, Path]] = []
+        self._listed = False
 
     def find(self, name: str) -> UInt8[np.ndarray, " n"] | None:
         """Map a file and mark it as used; None if it is not in the cache."""
@@ -81,8 +87,8 @@ class ShardCache:
                 file.write(data)
                 file.flush()
                 # under the lock, so that two processes cannot both take the last room
-                with self._lock():
-                    self._make_room(len(data))
+                with self._lock() as lock:
+                    self._make_room(lock, len(data), self.folder / name)
                     partial.replace(self.folder / name)
             except OSError:
                 partial.unlink(missing_ok=True)
@@ -103,30 +109,50 @@ class ShardCache:
             return file
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with (self.folder / _LOCK).open("ab") as lock:
+    def _lock(self) -> Iterator[BufferedRandom]:
+        with (self.folder / _LOCK).open("a+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield lock
 
-    def _make_room(self, num_bytes: int) -> None:
-        """Remove leftovers, then the least recently used files until num_bytes more fit."""
-        cached: list[tuple[int, int, Path]] = []
+    def _make_room(self, lock: BufferedRandom, num_bytes: int, target: Path) -> None:
+        """Remove the least recently used files until num_bytes more fit, and count these in."""
+        lock.seek(0)
+        text = lock.read()
+        # each process lists once, to remove leftovers; the total may be lost or another version's
+        total = int(text) if text.isdigit() and self._listed else self._list()
+        with suppress(FileNotFoundError):
+            total -= target.stat().st_size
+        while total + num_bytes > self.max_bytes:
+            if not self._oldest:
+                total = self._list()
+                if not self._oldest:
+                    break
+            used, size, path = self._oldest.pop()
+            with suppress(FileNotFoundError):
+                # used again since the listing, perhaps by another process
+                if path.stat().st_mtime_ns > used:
+                    continue
+                path.unlink()
+                total -= size
+        # before the file is there, so that a process killed in between counts too much
+        lock.truncate(0)
+        lock.write(str(total + num_bytes).encode())
+        lock.flush()
+
+    def _list(self) -> int:
+        """Remove leftovers, note the files to remove next, and return the size of all."""
+        self._listed, cached = True, []
         for path in self.folder.iterdir():
             if _PARTIAL.fullmatch(path.name):
                 self._sweep(path)
             elif _CACHED.fullmatch(path.name):
-                try:
+                # drop needs no lock
+                with suppress(FileNotFoundError):
                     facts = path.stat()
-                except FileNotFoundError:
-                    # drop needs no lock
-                    continue
-                cached.append((facts.st_mtime_ns, facts.st_size, path))
-        total = sum(size for _, size, _ in cached)
-        for _, size, path in sorted(cached):
-            if total + num_bytes <= self.max_bytes:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
+                    cached.append((facts.st_mtime_ns, facts.st_size, path))
+        # a few, since the order of uses changes; a full cache is listed once for an eighth of it
+        self._oldest = sorted(cached)[: max(1, len(cached) // 8)][::-1]
+        return sum(size for _, size, _ in cached)
 
     def _sweep(self, partial: Path) -> None:
         """Remove a partial file if the process that wrote it is gone."""

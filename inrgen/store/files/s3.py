@@ -108,6 +108,20 @@ class ObjectFiles:
         found = self._head(key)
         return None if found is None else found["e_tag"] or ""
 
+    def tag_and_size(self, key: str) -> tuple[str, int] | None:
+        """Return the tag of an object's version and its length, or None if there is no object."""
+        found = self._head(key)
+        return None if found is None else (found["e_tag"] or "", found["size"])
+
+    def read_range(self, key: str, start: int, stop: int) -> tuple[bytes, str]:
+        """Return the bytes start..stop-1 of an object and the tag of its version."""
+
+        def get() -> tuple[bytes, str]:
+            got = obstore.get(self._reader, key, options={"range": (start, stop)})
+            return got.bytes().to_bytes(), got.meta["e_tag"] or ""
+
+        return request(self._name(key), get)
+
     def size_bytes(self, key: str) -> int | None:
         found = self._head(key)
         return None if found is None else found["size"]

@@ -101,3 +101,22 @@ def test_a_disk_that_is_full_is_an_error_that_leaves_nothing(tmp_path, monkeypat
     with pytest.raises(OSError, match="28"):
         cache.add(name(1), data(1))
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_file_is_added_without_a_listing_until_the_cache_is_full(tmp_path, monkeypatch):
+    listings, real = [], ShardCache._list
+    monkeypatch.setattr(ShardCache, "_list", lambda self: listings.append(1) or real(self))
+    caches = [ShardCache(tmp_path, 80 * SIZE) for _ in range(2)]
+    for number in range(80):
+        caches[number % 2].add(name(number), data(number))
+    caches[0].add(name(8), data(8))
+    # one by each process, which finds leftovers
+    assert len(listings) == 2
+    for number in range(80, 110):
+        caches[0].add(name(number), data(number))
+    assert len(listings) == 5
+    assert len(kept(tmp_path)) == 80
+    # a total that is no number is counted anew
+    (tmp_path / ".lock").write_bytes(b"?")
+    caches[1].add(name(200), data(200))
+    assert len(kept(tmp_path)) == 80
