@@ -24,7 +24,7 @@ from inrgen.store.metadata import read_facts
 from inrgen.store.open_shard import spec_shards
 from inrgen.store.record_scan import RecordScan, check_records, records_format, records_schema
 from inrgen.store.rows import RowReader
-from inrgen.store.shard_sources import open_direct, open_source
+from inrgen.store.shard_opening import open_direct, open_source
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 

@@ -16,17 +16,25 @@ from jaxtyping import Int, UInt8
 
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
+from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3 import ObjectFiles
 from inrgen.store.fragment import BlockFacts
 from inrgen.store.open_shard import OpenShard, SpecShards
 from inrgen.store.shard import chunk_checksum, good_chunks
-from inrgen.store.shard_sources import REPLACING_S, DirectShards, open_source
+from inrgen.store.shard_sources import REPLACING_S, DirectShards
 
 # Concurrent fetches, and fetched shards that wait in memory for their reader.
 _NUM_FETCHERS = 4
 _MAX_READY = 32
 # Fetches of a shard with wrong checksums before it counts as damaged.
 _MAX_FETCHES = 2
+
+
+def _open_again(shards: SpecShards, cache: ShardCache) -> "RemoteShards":
+    """Open a source in another process."""
+    files = open_files(shards.location)
+    assert isinstance(files, ObjectFiles), "files in a bucket are objects"
+    return RemoteShards(files, shards, cache)
 
 
 def _cache_name(location: str, key: str, tag: str, part: str) -> str:
@@ -75,7 +83,7 @@ class RemoteShards:
 
     def __reduce__(self) -> tuple[Any, tuple[SpecShards, ShardCache]]:
         """Open anew in another process: neither clients nor threads travel."""
-        return open_source, (self._shards, self._cache)
+        return _open_again, (self._shards, self._cache)
 
     def prefetch(self, block: int) -> None:
         with self._lock:
