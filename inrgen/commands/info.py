@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from inrgen.core.arguments import StoreArgument
+from inrgen.core.escape import one_line
 from inrgen.core.summary import Summary
 
 if TYPE_CHECKING:
@@ -26,6 +27,21 @@ class InfoConfig:
 
     store: tyro.conf.Positional[StoreArgument]
     lineage: bool = False
+
+
+def _in_words(value: object) -> str:
+    """A recorded value without the punctuation of Python, on one line."""
+    if isinstance(value, dict):
+        inner = {
+            k: f"({_in_words(v)})" if isinstance(v, dict) else _in_words(v)
+            for k, v in value.items()
+        }
+        return ", ".join(f"{key} {text}" for key, text in inner.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(_in_words, value))
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return one_line(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,11 +68,11 @@ class StoreInfo(Summary):
         lines = [self.store]
         for spec_id, spec in self.specs.items():
             lines.append(f"networks {spec_id}")
-            lines += [f"  {key}: {value}" for key, value in spec.items()]
+            lines += [f"  {key}: {_in_words(value)}" for key, value in spec.items()]
         facts = self.identity | self.about
         if isinstance(facts.get("start"), dict):
             facts["start"] = describe_start(facts["start"])
-        lines += [f"{key}: {value}" for key, value in facts.items()]
+        lines += [f"{key}: {_in_words(value)}" for key, value in facts.items()]
         lines += self.quality.lines()
         if self.quality.rows < self.rows_planned:
             lines.append(f"unfinished: {self.rows_planned - self.quality.rows:,} INRs to go")
@@ -89,8 +105,8 @@ class StartInfo(Summary):
                 self.start,
                 f"starts: {self.views}, for {self.inner_steps} gradient steps",
                 "networks",
-                *(f"  {key}: {value}" for key, value in self.spec.items()),
-                *(f"{key}: {value}" for key, value in self.facts.items()),
+                *(f"  {key}: {_in_words(value)}" for key, value in self.spec.items()),
+                *(f"{key}: {_in_words(value)}" for key, value in self.facts.items()),
                 f"{self.size_bytes:,} bytes, sha256 {self.sha256}",
             ]
         )

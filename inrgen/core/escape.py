@@ -7,8 +7,8 @@ terminal they forge lines of output, and raw in a card they become links and scr
 import html
 import re
 
-# Punctuation with a meaning in Markdown or in the HTML that it may contain.
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$@:-])")
+# Punctuation that is markup within a line of Markdown.
+_MARKDOWN = re.compile(r"([\\|`*_~$\[\]])")
 
 
 def one_line(name: object) -> str:
@@ -28,5 +28,5 @@ def printable_lines(text: str) -> str:
 
 
 def markdown(name: object) -> str:
-    """A name as plain text within a line of Markdown, which may also be shown as HTML."""
+    """A name as plain text within a line of Markdown, which may hold HTML as well."""
     return _MARKDOWN.sub(r"\\\1", html.escape(one_line(name), quote=False))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 SPLIT_COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}
@@ -41,5 +42,8 @@ def save_figure(figure: Figure, out: str | Path) -> Path:
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"out must end in .png, .pdf or .svg; got {str(out)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    for text in figure.findobj(Text):
+        # Names of classes and items may hold dollar signs, which would begin a formula.
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]
     figure.savefig(path, dpi=150)
     return path

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, UInt8
 
+from inrgen.core.escape import one_line
 from inrgen.store.derivation import Derivation
 from inrgen.store.digests import digest_parts
 from inrgen.store.files.protocol import Files
@@ -65,7 +66,7 @@ class Finding:
         """Return the finding as one line."""
         spans = [f"{a}" if b - a == 1 else f"{a}..{b - 1}" for a, b in self.rows]
         rows = f" (rows {', '.join(spans)})" if spans else ""
-        return f"{self.key}: {self.message}{rows}"
+        return one_line(f"{self.key}: {self.message}{rows}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

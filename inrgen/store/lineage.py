@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from inrgen.core.escape import one_line
 from inrgen.store.derivation import PARENT, read_derivation
 from inrgen.store.files.location import resolve_relative
 from inrgen.store.index import content_sha256
@@ -41,7 +42,8 @@ class LineageStep:
         """Return the step as one line."""
         settings = ", ".join(f"{key} {json.dumps(value)}" for key, value in self.how.items())
         digest = f"; content {self.content_sha256[:16]}" if self.content_sha256 else ""
-        return f"{self.path} ({_WORDS[self.found]}{digest}): {self.operation}: {settings}"
+        step = f"{self.path} ({_WORDS[self.found]}{digest}): {self.operation}: {settings}"
+        return one_line(step)
 
 
 def _start_facts(recorded: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def describe_start(recorded: dict[str, Any]) -> str:
     if is_guided_by_labels(recorded):
         # A reader who compares accuracies has to know this.
         said.append("with training labels")
-    return ", ".join(said)
+    return one_line(", ".join(said))
 
 
 def _explain(identity: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -84,7 +84,7 @@ def test_the_loading_example_runs_without_inrgen_and_is_right(card, store):
 
 def test_names_from_outside_stay_text(card):
     text = card.read_text()
-    assert "# INRs of a\\|b \\<i\\> (2-8-1)" in text
+    assert "# INRs of a\\|b &lt;i&gt; (2-8-1)" in text
     assert text.count("```") == 4  # two blocks: how to load it, and the identity
 
 

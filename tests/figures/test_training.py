@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from inrgen.figures.style import save_figure
 from inrgen.figures.training import confusion_figure, loss_figure
 
 
@@ -29,3 +30,8 @@ def test_confusions_are_shares_of_the_true_class():
     assert [text.get_text() for text in axes.texts] == ["3", "1", "0", "0"]
     with pytest.raises(ValueError, match="confusion needs 3 by 3 counts; got 2 rows"):
         confusion_figure([[1, 0], [0, 1]], ["cat", "dog", "eel"])
+
+
+def test_names_with_dollar_signs_are_no_formulas(tmp_path):
+    picture = confusion_figure([[1, 0], [0, 1]], ["$\\frac{", "a$_$"], "Prices in $ and in $")
+    assert save_figure(picture, tmp_path / "confusion.png").stat().st_size > 0

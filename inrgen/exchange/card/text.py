@@ -1,12 +1,12 @@
 """The text of a data card, in the style of the Hugging Face hub."""
 
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from inrgen.core.escape import markdown
 from inrgen.exchange.card.facts import CardFacts
 from inrgen.exchange.card.snippets import build_command, loading_example
 from inrgen.store.layout import PAGE
@@ -82,11 +82,6 @@ def _front_matter(facts: CardFacts, wording: Wording, folder: PurePosixPath) -> 
     ]
 
 
-def _cell(value: object) -> str:
-    """Text of others for a table cell, escaped so that it cannot become markup."""
-    return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(str(value).split()))
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
@@ -117,7 +112,7 @@ def _contents(facts: CardFacts) -> list[str]:
     ]
     if not facts.labels:
         return [*lines, "The items have no labels.", ""]
-    shown = [(n, _cell(name), f"{items:,}") for n, name, items in facts.labels[:_MAX_LABELS]]
+    shown = [(n, markdown(name), f"{items:,}") for n, name, items in facts.labels[:_MAX_LABELS]]
     lines += _table(("label", "class", "items"), shown)
     if len(facts.labels) > _MAX_LABELS:
         lines += [f"And {len(facts.labels) - _MAX_LABELS:,} more classes.", ""]
@@ -139,6 +134,8 @@ def _quality(facts: CardFacts) -> list[str]:
 def _networks(facts: CardFacts) -> list[str]:
     lines = ["## The networks and their conventions", ""]
     for spec_id, spec in facts.specs.items():
+        # formatted as numbers, since a store of others could hold text here
+        spans = [" to ".join(f"{x:g}" for x in s) for s in (spec.coord_range, spec.value_range)]
         stated = {
             "group of the store": f"`{spec_id}`",
             "widths": spec.architecture,
@@ -147,9 +144,9 @@ def _networks(facts: CardFacts) -> list[str]:
             "frequency omega": ", ".join(f"{omega:g}" for omega in spec.omega),
             "added to the output": f"{spec.output_offset:g}",
             "coordinate order": f"{spec.coord_order} (xy: coordinate 0 is the column; ij: the row)",
-            "coordinate range": f"{list(spec.coord_range)}, ends included, along the longest side",
-            "coordinate centre": list(spec.coord_center),
-            "values": f"{spec.value_kind.replace('_', ' ')} in {list(spec.value_range)}",
+            "coordinate range": f"{spans[0]}, ends included, along the longest side",
+            "coordinate centre": ", ".join(f"{x:g}" for x in spec.coord_center),
+            "values": f"{spec.value_kind.replace('_', ' ')} in {spans[1]}",
             "views of an item": facts.views[spec_id],
         }
         lines += _table(("", ""), list(stated.items()))
@@ -161,20 +158,25 @@ def _making(facts: CardFacts) -> list[str]:
     if facts.start is not None:
         stated["learned start"] = describe_start(facts.start)
     stated |= {"engine": ", ".join(facts.engines), "seed": ", ".join(map(str, facts.seeds))}
-    rows = [(_cell(key), _cell(value)) for key, value in (stated | facts.about).items()]
+    rows = [(markdown(key), markdown(value)) for key, value in (stated | facts.about).items()]
     lines = ["## How it was made", "", *_table(("", ""), rows)]
     # stores that a job or an import made have no single command
     command = build_command(facts.identity)
-    if command:
+    # a line break within quotes could end the block of code
+    if command and command.isprintable():
         lines += ["By the command", "", "```bash", command, "```", ""]
     facts_json = json.dumps(facts.identity, indent=1, sort_keys=True)
     return [*lines, "All that decides its content:", "", "```json", facts_json, "```", ""]
 
 
 def _licence(wording: Wording) -> list[str]:
-    stated = wording.license or (
-        "Not stated. The weights stand for the items that they were fitted to, so whoever "
-        "publishes them must state a licence that the items' own allows."
+    stated = (
+        markdown(wording.license)
+        if wording.license
+        else (
+            "Not stated. The weights stand for the items that they were fitted to, so whoever "
+            "publishes them must state a licence that the items' own allows."
+        )
     )
     return ["## Licence", "", stated]
 
@@ -197,9 +199,9 @@ def card_text(
     lines = [
         *_front_matter(facts, wording, folder),
         MARK,
-        f"# {_cell(card_title(facts, wording))}",
+        f"# {markdown(card_title(facts, wording))}",
         "",
-        summarise(facts),
+        summarise(replace(facts, source=markdown(facts.source))),
         "",
         *_page(folder, has_page),
         *_contents(facts),
