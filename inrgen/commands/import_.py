@@ -1,5 +1,6 @@
 """Read other people's INRs into a store."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
+from inrgen.core.memory import DEFAULT_MEMORY_GB, allow_memory
 from inrgen.core.summary import Summary
 from inrgen.exchange.conventions import FAMILIES, Conventions, FormatName
 
@@ -27,6 +29,7 @@ class ImportConfig:
         stated: single conventions.
         widths: sizes of all layers, input and output too; by default as the files have them.
         grid: rows and columns to draw pictures in, such as 28 28.
+        memory_limit: memory in GB that reading one file may take.
     """
 
     folder: tyro.conf.Positional[LocalPath]
@@ -38,6 +41,12 @@ class ImportConfig:
     )
     widths: tuple[int, ...] | None = None
     grid: tuple[int, ...] = ()
+    memory_limit: float = DEFAULT_MEMORY_GB
+
+    def __post_init__(self) -> None:
+        # The comparison also refuses NaN.
+        if not 0 < self.memory_limit < math.inf:
+            raise ValueError(f"memory_limit must be positive; got {self.memory_limit}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,16 +79,17 @@ def import_store(config: ImportConfig) -> ImportSummary:
     from inrgen.store.quality import measure_quality
     from inrgen.store.reader import open_store
 
-    plan = plan_import(
-        config.folder,
-        config.format,
-        config.stated,
-        config.widths,
-        family=FAMILIES[config.conventions] if config.conventions else None,
-        grid=config.grid,
-    )
-    began = time.perf_counter()
-    read = run_import(plan, config.out)
+    with allow_memory(config.memory_limit):
+        plan = plan_import(
+            config.folder,
+            config.format,
+            config.stated,
+            config.widths,
+            family=FAMILIES[config.conventions] if config.conventions else None,
+            grid=config.grid,
+        )
+        began = time.perf_counter()
+        read = run_import(plan, config.out)
     return ImportSummary(
         store=str(config.out),
         rows_read=read,

@@ -183,7 +183,7 @@ def _group_items(folder: Path, listing: Listing) -> list[Item]:
         key = (SPLITS.index(entry.split), _check_text(entry.item_id))
         row = found.setdefault(key, [None] * len(views))
         if row[column[entry.view]] is not None:
-            raise ValueError(f"{folder} has view {entry.view} of {entry.item_id} twice")
+            raise ValueError(f"{folder} has view {entry.view} of {entry.item_id:.200} twice")
         row[column[entry.view]] = entry
         # checked while the table grows: its size is items times views
         holes = 1.0 - len(listing.entries) / (len(found) * len(views))

@@ -1,13 +1,11 @@
 """Bounds on reading one item: memory, time, and that no error of a reader ends a build."""
 
-import resource
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from inrgen.core.memory import allow_memory, bounded_memory, too_large
 from inrgen.sources.base import BadSignal, Signal, Source
 from inrgen.sources.config import SourceConfig
 
@@ -17,30 +15,6 @@ _ALARM_AGAIN_S = 1.0
 
 class _TooLong(BaseException):
     """The alarm of bounded; no Exception, since readers catch those."""
-
-
-def _used_bytes() -> int:
-    """Private writable memory of this process, the figure that RLIMIT_DATA limits."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
-            return 1024 * int(line.split()[1])
-    return 0
-
-
-@contextmanager
-def _memory_bound(memory_bytes: int) -> Iterator[None]:
-    """Let allocations beyond memory_bytes more than now fail as MemoryError; on Linux alone."""
-    used = _used_bytes() if sys.platform == "linux" else 0
-    if not used:
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    ceilings = [used + memory_bytes, *(v for v in (soft, hard) if v != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(ceilings), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @contextmanager
@@ -72,12 +46,14 @@ def load_item(source: Source, index: int, config: SourceConfig) -> Signal | BadS
     of that may end a build. The bounds are config's memory_limit and read_seconds.
     """
     try:
-        with _time_bound(config.read_seconds), _memory_bound(config.memory_bytes):
-            return source.load(index)
+        with allow_memory(config.memory_limit):
+            try:
+                with _time_bound(config.read_seconds), bounded_memory():
+                    return source.load(index)
+            except MemoryError:
+                return BadSignal(f"takes {too_large()}")
     except BadSignal as reason:
         return reason
-    except MemoryError:
-        return BadSignal(f"takes more than the {config.memory_limit:g} GB of --memory-limit")
     except _TooLong:
         return BadSignal(f"takes more than the {config.read_seconds:g} s of --read-seconds")
     except Exception as error:

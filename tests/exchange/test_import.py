@@ -7,11 +7,14 @@ import shutil
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.testing import assert_close
 
 from inrgen.core.geometry import grid_coords
+from inrgen.core.memory import allow_memory
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.exchange.conventions import FAMILIES, Conventions, ExportOptions
@@ -301,7 +304,45 @@ def test_huge_shapes_are_refused_before_memory_is_asked_for(multiview, tmp_path)
     state = torch.load(path, weights_only=True)
     save(path, {**state, "seq.0.weight": torch.zeros(1).expand(1 << 40, 2)})
     store = import_folder(multiview, "dws-multiview", tmp_path / "store")
-    assert "too many" in outcome(store)[0][3]
+    assert "more than the file holds" in outcome(store)[0][3]
+
+
+def test_views_of_one_storage_and_endless_labels_cost_one_record(multiview, tmp_path):
+    """Each tensor is of fair size, and together they would fill the memory; so does a repr."""
+    state = torch.load(multiview / "0/train/model_0.pth", weights_only=True)
+    storage = torch.zeros(1 << 22)
+    many = {f"seq.{i}.weight": storage.reshape(1 << 11, 1 << 11) for i in range(17)}
+    many |= {f"seq.{i}.bias": storage[: 1 << 11] for i in range(17)}
+    save(multiview / "0/train/model_0.pth", many)
+    label: list = [1]
+    for _ in range(12):
+        label = [label] * 12
+    save(multiview / "1/train/model_0.pth", {**state, "label": label})
+    store = import_folder(multiview, "dws-multiview", tmp_path / "store")
+    reasons = [row[3] for row in outcome(store)]
+    assert any("has 71,337,984 numbers, too many" in reason for reason in reasons)
+    assert any("label must be a whole number; got [[" in reason for reason in reasons)
+
+
+def test_a_table_of_views_and_objects_with_more_holes_than_paths_is_refused(tmp_path):
+    paths = [f"{i}/train/model_{i}.pth" for i in range(3000)]
+    (tmp_path / "splits.json").write_text(json.dumps({"train": paths}))
+    with pytest.raises(ValueError, match="3,000 views of 3,000 objects in 3,000 paths"):
+        import_folder(tmp_path, "dws-multiview", tmp_path / "store")
+
+
+def test_a_text_that_a_dictionary_repeats_is_refused_by_its_length(images, tmp_path):
+    folder = export(images, "huggingface", tmp_path / "set")
+    path = sorted((folder / "data").iterdir())[0]
+    table = pq.read_table(path)
+    ids = pa.DictionaryArray.from_arrays(pa.array([0] * len(table)), pa.array(["x" * 30_000_000]))
+    place = table.column_names.index("item_id")
+    pq.write_table(table.set_column(place, "item_id", ids), path, compression="zstd")
+    with (
+        allow_memory(0.2),
+        pytest.raises(ValueError, match=r"spelt out, takes .* more than the 0\.2 GB of --mem"),
+    ):
+        import_folder(folder, "huggingface", tmp_path / "store")
 
 
 def test_links_and_paths_that_lead_out_are_not_followed(multiview, tmp_path):

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from inrgen.core.config import Split
+from inrgen.core.memory import bounded_memory, too_large
 from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
@@ -180,9 +181,13 @@ def load_entries(
     for _, group in groupby(entries, lambda entry: entry.path):
         same = list(group)
         try:
-            yield from format.read_file(folder, same, widths)
+            with bounded_memory():
+                found = format.read_file(folder, same, widths)
         except BadEntry as error:
-            yield from [error] * len(same)
+            found = [error] * len(same)
+        except MemoryError:
+            found = [BadEntry(f"{same[0].path} takes {too_large()}")] * len(same)
+        yield from found
 
 
 def choose_layout(default: Format, layouts: Mapping[str, Format]) -> Format:

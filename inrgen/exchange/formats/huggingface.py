@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from inrgen.core.atomic import write_whole
 from inrgen.core.config import SPLITS
+from inrgen.core.memory import bounded_memory, check_memory
 from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
@@ -36,6 +38,9 @@ from inrgen.exchange.formats.row_files import (
 from inrgen.store.reader import open_store
 
 _KEYS = ("item_id", "view", "label", "label_name")
+_TEXTS = ("item_id", "label_name")
+# Memory of the keys of a row as Python objects.
+_ROW_BYTES = 600
 _SPEC_KEY = b"inrgen.spec"
 
 _CARD = '''\
@@ -190,18 +195,46 @@ def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
 
 
 def _open(folder: Path, path: str) -> pq.ParquetFile:
-    return pq.ParquetFile(inside(folder, path), page_checksum_verification=True)
+    # Texts stay in their dictionaries, so that a long one is not repeated in every row.
+    return pq.ParquetFile(
+        inside(folder, path), page_checksum_verification=True, read_dictionary=list(_TEXTS)
+    )
+
+
+def _read_columns(file: pq.ParquetFile, path: str, columns: Sequence[str]) -> pa.Table:
+    """Read columns, after a look at the sizes that the file states and at its texts."""
+    meta = file.metadata
+    chunks = [
+        meta.row_group(group).column(at)
+        for group in range(meta.num_row_groups)
+        for at in range(meta.num_columns)
+    ]
+    stated = sum(
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if chunk.path_in_schema.split(".")[0] in columns
+    )
+    check_memory(stated + _ROW_BYTES * meta.num_rows * (columns != ["weights"]), path)
+    table = file.read(columns=list(columns))
+    texts = [chunk for name in set(columns) & set(_TEXTS) for chunk in table[name].chunks]
+    num_bytes = 0
+    for chunk in texts:
+        if isinstance(chunk, pa.DictionaryArray):
+            lengths = pc.binary_length(chunk.dictionary)  # pyright: ignore
+            num_bytes += pc.sum(pc.take(lengths, chunk.indices)).as_py() or 0  # pyright: ignore
+    check_memory(2 * num_bytes, f"{path}, with every text spelt out,")
+    return table
 
 
 def _read_keys(folder: Path, path: str) -> RowKeys:
     """Read and check the spec and the columns of a file, except the weights."""
     try:
-        with _open(folder, path) as file:
+        with bounded_memory(), _open(folder, path) as file:
             text = (file.schema_arrow.metadata or {}).get(_SPEC_KEY)
             spec = spec_from_json(text, path)
             if file.schema_arrow.field("weights").type != _schema(spec).field("weights").type:
                 raise ValueError(f"{path}: weights must be lists of {spec.num_params} float32")
-            keys = file.read(columns=list(_KEYS)).cast(
+            keys = _read_columns(file, path, _KEYS).cast(
                 pa.schema([_schema(spec).field(k) for k in _KEYS])
             )
             # anybody may have written the file, and pyarrow lets null pass a cast
@@ -219,7 +252,7 @@ def _read_keys(folder: Path, path: str) -> RowKeys:
 def _read_weights(folder: Path, path: str) -> Float32[np.ndarray, "r p"]:
     try:
         with _open(folder, path) as file:
-            column = file.read(columns=["weights"])["weights"].combine_chunks()
+            column = _read_columns(file, path, ["weights"])["weights"].combine_chunks()
         num = len(column)
         values = column.flatten().to_numpy(zero_copy_only=False)
         return values.astype(np.float32).reshape(num, -1)

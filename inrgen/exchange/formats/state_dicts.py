@@ -6,6 +6,7 @@ the archive (a zip, by PKWARE's APPNOTE) keeps of them. This is many times faste
 """
 
 import io
+import reprlib
 import struct
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from inrgen.core.atomic import write_whole
+from inrgen.core.memory import check_memory, too_large
 from inrgen.core.moments import Moments
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
@@ -196,6 +198,7 @@ def _check_archive(path: Path, name: str) -> None:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise BadEntry(f"{name} is no file of torch.save's: {error}") from error
+    check_memory(sum(member.file_size for member in members), name)
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise BadEntry(f"{name} is compressed, as no file of torch.save's is")
 
@@ -206,7 +209,7 @@ def _read_state(path: Path, name: str) -> dict[Any, Any]:
         with torch.serialization.safe_globals(_numpy_scalars()):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError as error:
-        raise BadEntry(f"{name} asks for more memory than there is") from error
+        raise BadEntry(f"{name} takes {too_large()}") from error
     except Exception as error:
         # torch's reader raises any exception that a damaged file provokes
         first = (str(error).splitlines() or [""])[0]
@@ -223,8 +226,8 @@ def _tensor(name: str, key: str, value: object) -> Tensor:
     if not plain or not value.is_floating_point():
         raise BadEntry(f"{name}: {key} is no plain tensor of floating-point numbers")
     # an expanded view claims any shape with a few bytes
-    if value.numel() > MAX_PARAMS:
-        raise BadEntry(f"{name}: {key} has {value.numel():,} numbers, too many")
+    if value.untyped_storage().nbytes() < value.numel() * value.itemsize:
+        raise BadEntry(f"{name}: {key} has {value.numel():,} numbers, more than the file holds")
     return value.detach()
 
 
@@ -254,7 +257,7 @@ def _label(name: str, value: object) -> int:
     if isinstance(value, str) and value.isdecimal() and len(value) < 10:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise BadEntry(f"{name}: label must be a whole number; got {value!r:.100}")
+        raise BadEntry(f"{name}: label must be a whole number; got {reprlib.repr(value):.100}")
     return value
 
 
@@ -274,6 +277,9 @@ def read_model(folder: Path, name: str, widths: tuple[int, ...] | None) -> Loade
     # the loaders of the DWSNets family pair them up in the same way
     pairs = list(zip(found["weight"], found["bias"], strict=True))
     has = chain_widths(name, [(tuple(w.shape), tuple(b.shape)) for w, b in pairs])
+    total = sum(tensor.numel() for pair in pairs for tensor in pair)
+    if total > MAX_PARAMS:  # many views of one storage claim a multiple of it
+        raise BadEntry(f"{name} has {total:,} numbers, too many")
     label = _label(name, state["label"]) if "label" in state else -1
     # the caller reports the widths, so this is no BadEntry
     if widths is not None and has != widths:
