@@ -11,3 +11,4 @@ from .core.spec import InrSpec as InrSpec
 from .loaders.stream import StreamLoader as StreamLoader
 from .store.reader import Store as Store
 from .store.reader import open_store as open_store
+from .transforms.own import transform as transform

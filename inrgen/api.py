@@ -134,13 +134,14 @@ def align(store: "Store | str | Path", *, out: "str | Path", **options: Any) -> 
 
 
 def augment(
-    store: "Store | str | Path", *, augment: str, out: "str | Path", **options: Any
+    store: "Store | str | Path", *, augment: Any, out: "str | Path", **options: Any
 ) -> "Store":
     """Make a store of changed copies of every row, and return it.
 
     Args:
         store: the store, or its location.
-        augment: transforms in order, such as "rotation:bound_deg=30,gaussian-noise".
+        augment: transforms in order, such as "rotation:bound_deg=30,gaussian-noise"; or a
+            transform, a function as inrgen.transform takes it, or a list of these.
         out: the folder or URL of the new store.
         options: fields of AugmentConfig and ExecutorConfig, such as copies=4, seed=0.
 
@@ -151,8 +152,15 @@ def augment(
     from inrgen.commands.augment import AugmentConfig
     from inrgen.commands.augment import augment as run
     from inrgen.store.reader import open_store
+    from inrgen.transforms.named import make_link
 
-    _run(run, AugmentConfig, **options, augment=augment, store=_location(store), out=out)
+    links, text = None, augment
+    if not isinstance(augment, str):
+        several = augment if isinstance(augment, list | tuple) else [augment]
+        links = [make_link(each) for each in several]
+        text = ",".join(link.name for link in links)
+    changed = partial(run, links=links)
+    _run(changed, AugmentConfig, **options, augment=text, store=_location(store), out=out)
     return open_store(out)
 
 

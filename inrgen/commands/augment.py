@@ -1,5 +1,6 @@
 """`inrgen augment`: make a store of changed copies of every row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from inrgen.executors.config import ExecutorConfig
 
 if TYPE_CHECKING:
     from inrgen.jobs.derive import DeriveSummary
+    from inrgen.transforms.named import Link
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +28,7 @@ class AugmentConfig:
         out: the folder of the new store; made if it does not exist.
         augment: transforms in order, such as rotation:bound_deg=30,noise:scale=0.1. Each name may
             be followed by fields of the transform, and by chance=0.5 to change half of the rows.
+            MODULE:NAME:FIELD=VALUE imports a transform of your own, whose code is then run.
         copies: changed copies of each row.
         seed: names all randomness.
         published: take the parametrisation and defaults of the published code.
@@ -48,14 +51,18 @@ class AugmentConfig:
             raise ValueError(f"seed must fit into 64 bits with its sign; got {self.seed}")
 
 
-def augment(config: AugmentConfig) -> "DeriveSummary":
-    """Augment a store, or resume an earlier run; raises what jobs.augment_store raises."""
+def augment(config: AugmentConfig, links: "Sequence[Link] | None" = None) -> "DeriveSummary":
+    """Augment a store, or resume an earlier run; raises what jobs.augment_store raises.
+
+    Args:
+        links: the transforms themselves, in place of config.augment.
+    """
     from inrgen.jobs.augment import augment_store
 
     return augment_store(
         config.store,
         config.out,
-        config.augment,
+        links or config.augment,
         copies=config.copies,
         seed=config.seed,
         published=config.published,

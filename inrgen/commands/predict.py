@@ -8,6 +8,7 @@ import tyro
 
 from inrgen.core.arguments import LocalPath, StoreArgument
 from inrgen.core.config import Split
+from inrgen.core.own_code import import_own
 from inrgen.core.summary import Summary
 
 
@@ -21,6 +22,7 @@ class PredictConfig:
         out: the table to write, .parquet or .csv; an existing one is replaced.
         split: train, val, test or all.
         device: cpu, cuda, cuda:N, or auto for a GPU if there is one.
+        model: MODULE:CLASS of a run of your own network. Its code runs only if you name it here.
     """
 
     run: tyro.conf.Positional[LocalPath]
@@ -28,6 +30,7 @@ class PredictConfig:
     out: LocalPath
     split: Annotated[Split | Literal["all"], tyro.conf.arg()] = "all"
     device: str = "auto"
+    model: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +67,8 @@ def predict(config: PredictConfig) -> PredictSummary:
 
     check_table_path(config.out)
     device = choose_device(config.device)
+    if config.model:
+        import_own(config.model, "model")
     model, store = load_model(config.run, device), open_store(config.store)
     found = run.predict(model, store, config.split, device)
     write_table(found.columns, config.out)

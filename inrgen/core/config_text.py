@@ -5,6 +5,9 @@ with "=" is a field of the name before it. So "rotation:bound_deg=30,gaussian-no
 "rotation,bound_deg=30,gaussian-noise,scale=0.1" are the same list of two names. A model or a
 recipe is a list of one name.
 
+A name may also be MODULE:NAME, an object of the user's own. MODULE then is no known name, and the
+colon directly follows it.
+
 Field names are those of the config's dataclass, and each value is read by its field's type: whole
 numbers, finite numbers, true or false (also yes or no), the words of a Literal, "none", and tuples
 as 64-64 or 64/64. This module imports no torch, so that command lines stay quick to parse.
@@ -20,6 +23,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 Config = TypeVar("Config")
+
+# A piece MODULE and a piece NAME, parted by a colon, neither of them a field.
+_OWN_NAME = re.compile(r"((?:^|[,:])\s*)([^\W\d][\w.]*):([^\W\d]\w*)(?=\s*(?:[,:]|$))")
+_JOINED = "\0"
 
 _TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -37,17 +44,20 @@ class NamedFields:
     fields: dict[str, str]
 
 
-def split_names(text: str, kind: str) -> tuple[NamedFields, ...]:
+def split_names(
+    text: str, kind: str, known: Collection[str] | None = None
+) -> tuple[NamedFields, ...]:
     """Split a text into its names, each with the fields that follow it.
 
     Args:
         kind: the noun for error messages, such as "model".
+        known: names that are no MODULE of MODULE:NAME; None has no such names at all.
 
     Raises ValueError for an empty piece or a repeated field.
     """
     found: list[NamedFields] = []
-    for piece in re.split("[,:]", text):
-        key, equals, value = piece.strip().partition("=")
+    for piece in re.split("[,:]", text if known is None else _join_own(text, known)):
+        key, equals, value = piece.strip().replace(_JOINED, ":").partition("=")
         if not equals:
             if not key:
                 raise ValueError(f"{kind} {text!r} has an empty part between commas or colons")
@@ -61,9 +71,18 @@ def split_names(text: str, kind: str) -> tuple[NamedFields, ...]:
     return tuple(found)
 
 
-def split_one_name(text: str, kind: str) -> NamedFields:
+def _join_own(text: str, known: Collection[str]) -> str:
+    """Mark the colon of each MODULE:NAME, so that it parts no pieces."""
+
+    def join(found: re.Match[str]) -> str:
+        return found[0] if found[2] in known else f"{found[1]}{found[2]}{_JOINED}{found[3]}"
+
+    return _OWN_NAME.sub(join, text)
+
+
+def split_one_name(text: str, kind: str, known: Collection[str] | None = None) -> NamedFields:
     """Split a text that holds a single name. Raises ValueError for a second one."""
-    first, *others = split_names(text, kind)
+    first, *others = split_names(text, kind, known)
     if others:
         raise ValueError(
             f"a {kind} is one name followed by FIELD=VALUE parts; "

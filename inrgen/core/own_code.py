@@ -1,21 +1,24 @@
 """Code of a user's own, imported by the name that the user gives: my.module:Name.
 
-Only a name that a user typed reaches this module. A store or a run may record such a name, but
-reading it imports nothing.
+Stores and runs record such names. What they record is imported only if the user, too, has given
+the same name to this process; otherwise reading other people's files could run their code.
 """
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from inrgen.core.config_text import check_name, read_value
 
 _OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+# Names that the user has given to this process.
+_given: set[str] = set()
 # Texts of other types are passed on as they are.
 _READABLE = (bool, int, float, str)
 
@@ -36,6 +39,7 @@ def import_own(name: str, kind: str) -> Any:
     Raises ValueError for a module that cannot be imported, and for a name that it lacks.
     """
     module_name, _, attribute = name.partition(":")
+    _given.add(name)
     try:
         if importlib.util.find_spec(module_name.split(".")[0]) is None:
             # Installed commands, unlike python -m, do not look in the current folder.
@@ -52,6 +56,18 @@ def import_own(name: str, kind: str) -> Any:
     return getattr(module, attribute)
 
 
+def import_recorded(name: str, kind: str) -> Any:
+    """Import an object that a store or a run names, if the user has given this name, too.
+
+    Raises ValueError otherwise, as import_own does.
+    """
+    if name not in _given:
+        raise ValueError(
+            f"{kind} {name} is code of your own, which files do not run: name it yourself, too"
+        )
+    return import_own(name, kind)
+
+
 def own_name(value: Any) -> str:
     """The MODULE:NAME by which a class or function can be imported again.
 
@@ -63,24 +79,44 @@ def own_name(value: Any) -> str:
             f"{value.__qualname__} must be importable by name, so that others can use it again: "
             f"move it from {value.__module__} to the top of a module"
         )
+    # Whoever passes the object itself has named it.
+    _given.add(name)
     return name
 
 
-def read_arguments(function: Callable[..., Any], texts: Mapping[str, str], kind: str) -> dict:
-    """Read texts of keyword arguments by the annotations of a function.
+def code_version(value: Any) -> str:
+    """The version of the package that a class or function is of, or else a digest of its code."""
+    package = sys.modules[value.__module__.split(".")[0]]
+    version = getattr(package, "__version__", None)
+    if version is not None:
+        return str(version)
+    return hashlib.sha256(inspect.getsource(value).encode()).hexdigest()[:16]
+
+
+def read_arguments(
+    function: Callable[..., Any],
+    texts: Mapping[str, str],
+    kind: str,
+    settled: Collection[str] = (),
+) -> dict[str, Any]:
+    """Read texts of keyword arguments by the annotations of a function or class.
+
+    Args:
+        settled: arguments that are not for texts to set.
 
     Raises ValueError for an argument that the function lacks, or a text not of its type.
     """
-    parameters = inspect.signature(function).parameters
+    parameters = dict(inspect.signature(function).parameters)
+    known = [name for name in parameters if name not in settled]
     try:
-        hints = get_type_hints(function)
+        hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
     except Exception:  # annotations may name things that do not exist while the code runs
         hints = {}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     values: dict[str, Any] = {}
     for key, text in texts.items():
         if not takes_any:
-            check_name(key, parameters, f"{kind}: argument")
+            check_name(key, known, f"{kind}: argument")
         hint = hints.get(key, str)
         values[key] = read_value(text, hint, f"{kind}: {key}") if hint in _READABLE else text
     return values

@@ -199,6 +199,14 @@ _SHAPE_RECIPES: dict[str, Callable[[SourceFacts], Recipe]] = {
 }
 
 
+# The recipes for each kind of signal.
+RECIPES = {
+    "images": _IMAGE_RECIPES,
+    "shapes": _SHAPE_RECIPES,
+    "any signal": {"default": default},
+}
+
+
 def usual_recipe(facts: SourceFacts) -> RecipeName:
     """The recipe of a build that names none: published where there is one, otherwise default."""
     return "published" if _recipes_for(facts)[0] else "default"

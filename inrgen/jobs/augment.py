@@ -19,7 +19,7 @@ from inrgen.transforms.named import Link, make_chain, parse_links
 def augment_store(
     store: Location,
     out: Location,
-    augment: str,
+    augment: str | Sequence[Link],
     *,
     copies: int = 1,
     seed: int = 0,
@@ -29,7 +29,7 @@ def augment_store(
     """Augment a store into a new one, or resume an earlier run of the same augmentation.
 
     Args:
-        augment: transforms as text, such as rotation:bound_deg=30,noise:scale=0.1.
+        augment: transforms as text, such as rotation:bound_deg=30,noise:scale=0.1, or links.
         copies: changed copies of each row; copy c of row p is row p * copies + c.
         seed: names all randomness.
         published: take the parametrisation and defaults of the published code.
@@ -40,8 +40,9 @@ def augment_store(
             another store.
         OSError: the new store cannot be written.
     """
-    links = parse_links(augment, published)
-    plan = _plan(store, out, links, copies, seed)
+    links = parse_links(augment, published) if isinstance(augment, str) else tuple(augment)
+    own = tuple(link.name for link in links if link.version)
+    plan = replace(_plan(store, out, links, copies, seed), own_code=own)
     for spec in plan.parent.specs.values():
         # A transform without meaning for these networks is refused before anything is written.
         make_chain(links).draw(spec, torch.zeros(0, dtype=torch.int64))

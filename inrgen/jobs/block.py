@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 
+from inrgen.core.own_code import import_own
 from inrgen.core.params import Params
 from inrgen.core.rng import hash_items
 from inrgen.jobs.operations import Align, BoundOperation, RowNames, read_operation
@@ -81,6 +82,8 @@ def begin_block(task: DeriveTask, aside: Executor) -> StagingBlock:
     Args:
         aside: the executor that writes, so that this thread may begin the next block.
     """
+    for name in task.own_code:
+        import_own(name, "transform")
     # A task holds paths alone, because Ray rebuilds what it ships and so breaks zarr's metadata.
     facts = read_facts(open_files(task.out))
     operation, done = read_operation(facts, task.spec_id)

@@ -34,11 +34,15 @@ from inrgen.store.writer import StagedBlock, StoreWriter
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DerivePlan:
-    """The facts that decide a derived store: its parent, its absolute path and its derivation."""
+    """The facts that decide a derived store: its parent, its absolute path and its derivation.
+
+    own_code names the user's own transforms, which workers may import.
+    """
 
     parent: Store
     out: str
     derivation: Derivation
+    own_code: tuple[str, ...] = ()
 
     def block_costs(self) -> list[BlockCost]:
         """Memory of a block of each architecture."""
@@ -57,6 +61,7 @@ class DerivePlan:
                 spec_id=spec_id,
                 block=block,
                 rows_at_once=rows_at_once,
+                own_code=self.own_code,
             )
             for spec_id, some in blocks.items()
             for block in some

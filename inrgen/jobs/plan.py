@@ -65,6 +65,7 @@ class DeriveTask:
 
     Attributes:
         rows_at_once: rows of the parent that are changed together; the result never depends on it.
+        own_code: names of the user's own transforms, which the worker may import.
     """
 
     parent: str
@@ -72,6 +73,7 @@ class DeriveTask:
     spec_id: str
     block: int
     rows_at_once: int
+    own_code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
 """The streaming loader: batches of weights in a random order that can be resumed anywhere."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from inrgen.store.files.location import is_bucket
 from inrgen.store.statistics import read_statistics
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
+from inrgen.transforms.own import as_transform
 
 # Rows made ahead of the trainer; the batches of a window share their memory.
 _AHEAD_ROWS = 4096
@@ -44,7 +45,8 @@ class StreamLoader(IterableDataset[Batch]):
     Args:
         stores: a store or its path, or several whose specs are the same.
         config: rows, order, batches and ranks.
-        transforms: random changes, applied in order.
+        transforms: random changes, applied in order: objects with draw and apply, or functions
+            as inrgen.transform takes them.
         mixup: mixes each sample with another one of its pool, chosen by name; a sample alone in
             its pool is mixed with itself.
         normalise_by: mean and standard deviation of each parameter, applied last; or the split
@@ -63,7 +65,9 @@ class StreamLoader(IterableDataset[Batch]):
         stores: Stores,
         config: LoaderConfig | None = None,
         *,
-        transforms: Transform[Any] | Sequence[Transform[Any]] = (),
+        transforms: Transform[Any]
+        | Callable[..., Params]
+        | Sequence[Transform[Any] | Callable[..., Params]] = (),
         mixup: MixUp | None = None,
         normalise_by: tuple[Params, Params] | str | None = None,
         filter: Any = None,
@@ -83,7 +87,9 @@ class StreamLoader(IterableDataset[Batch]):
         collate = Collate(
             spec=self._index.spec,
             device=torch.device(device),
-            transforms=tuple(transforms) if isinstance(transforms, Sequence) else (transforms,),
+            transforms=tuple(
+                map(as_transform, transforms if isinstance(transforms, Sequence) else [transforms])
+            ),
             mixup=mixup,
             num_classes=self.config.num_classes or largest + 1,
             normalise_by=normalise_by,

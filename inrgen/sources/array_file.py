@@ -58,7 +58,10 @@ def _read_zarr(path: Path) -> dict[str, np.ndarray]:
 
 
 def open_array(config: SourceConfig) -> Source:
-    """Open the array file at config.data. Raises ValueError for arrays that do not fit together."""
+    """Open a .npy, .npz or Zarr file of signals.
+
+    Raises ValueError for arrays that do not fit together.
+    """
     if config.download or config.channels != "auto":
         raise ValueError("download and channels do not apply to an array")
     path = Path(config.data_folder("the .npy, .npz or Zarr file"))

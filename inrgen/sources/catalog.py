@@ -41,6 +41,16 @@ def source_names() -> tuple[str, ...]:
     return (*_OPENERS, *added, f"{torchvision_sets.PREFIX}NAME")
 
 
+def source_openers() -> dict[str, Callable[..., Source]]:
+    """The functions that open inrgen's own sources, by name."""
+    return {**_OPENERS, f"{torchvision_sets.PREFIX}NAME": torchvision_sets.open_torchvision}
+
+
+def added_sources() -> dict[str, Any]:
+    """The functions that installed packages add, by name."""
+    return {point.name: point.load() for point in entry_points(group=_GROUP)}
+
+
 def is_openable(name: str) -> bool:
     """Tell whether a name that a store recorded opens a source without a user's own code."""
     return name in source_names() or name.startswith(torchvision_sets.PREFIX)

@@ -24,7 +24,8 @@ class TrainConfig:
     """Train a network on weights.
 
     Attributes:
-        model: NAME or NAME,FIELD=VALUE,... of a network: dws, gnn, mlp, signed or values.
+        model: NAME or NAME,FIELD=VALUE,... of a network: dws, gnn, mlp, signed or values; or your
+            own MODULE:CLASS, whose code is then run: an nn.Module built from spec and num_classes.
         objective: classify by labels, or contrastive pre-training, which needs no labels.
         views: number of fits of each training item to learn from, the first ones. Validation and
             test use the first alone.

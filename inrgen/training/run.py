@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from inrgen.core.own_code import import_own
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.queries import read_labels, read_usable_records
@@ -70,8 +71,14 @@ class Run:
         )
 
 
-def open_run(path: str | Path) -> Run:
-    """Open a finished run. Raises FileNotFoundError where the folder holds none."""
+def open_run(path: str | Path, model: str = "") -> Run:
+    """Open a finished run. Raises FileNotFoundError where the folder holds none.
+
+    Args:
+        model: MODULE:CLASS of a run of your own network. Its code runs only if you name it here.
+    """
+    if model:
+        import_own(model, "model")
     result = read_result(Path(path))
     if result is None:
         raise FileNotFoundError(f"{path} holds no finished run; inrgen train makes one")

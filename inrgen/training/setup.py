@@ -17,6 +17,7 @@ from inrgen.training.distributed import DistributedContext
 from inrgen.training.feed import train_loader
 from inrgen.training.model_file import WEIGHTS, load_model
 from inrgen.training.models.catalog import make_model, to_dict
+from inrgen.training.models.own import has_features
 
 
 def make_classifier(
@@ -29,6 +30,11 @@ def make_classifier(
     """
     num_classes = max(len(data.classes), 2)
     network = make_model(config.model_config, data.spec, num_classes, config.seed)
+    if (config.freeze or config.objective == "contrastive" or init) and not has_features(network):
+        raise ValueError(
+            f"freeze, contrastive and init need a network with features; {config.model} must be a "
+            "subclass of inrgen.training.WeightSpaceNetwork"
+        )
     if init is None:
         classifier = Classifier(network, data.spec, _read_moments(config, data, device))
     else:

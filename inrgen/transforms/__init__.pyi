@@ -17,3 +17,5 @@ from .named import parse_chain as parse_chain
 from .noisy import Dropout as Dropout
 from .noisy import GaussianNoise as GaussianNoise
 from .noisy import QuantileDropout as QuantileDropout
+from .own import as_transform as as_transform
+from .own import transform as transform

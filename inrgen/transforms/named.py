@@ -4,6 +4,7 @@ Names and published defaults are those of the table of augmentations in arXiv 24
 """
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,13 @@ from inrgen.core.config_text import (
     read_fields,
     split_names,
 )
+from inrgen.core.own_code import import_own, import_recorded, is_own_name
 from inrgen.transforms.base import Transform
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.exact import Permute, RandomSymmetry, ReluScale, SirenBias, SirenNegation
 from inrgen.transforms.geometric import Affine, Reflect, Rotate, Scale, Translate
 from inrgen.transforms.noisy import Dropout, GaussianNoise, QuantileDropout
+from inrgen.transforms.own import as_transform, change_fields, describe_own, own_fields, read_own
 
 # This project's parametrisation: motions about the centre, symmetric ranges.
 TRANSFORMS: dict[str, Callable[..., Transform[Any]]] = {
@@ -75,11 +78,16 @@ def make_transform(name: str, published: bool = False) -> Transform[Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """A transform of a chain by its full name, with the probability that it acts on an INR."""
+    """A transform of a chain by its full name, with the probability that it acts on an INR.
+
+    version is that of the code of a transform of one's own, which is named MODULE:NAME; it is ""
+    for others.
+    """
 
     name: str
     transform: Transform[Any]
     chance: float = 1.0
+    version: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values with every field written out, so that stores survive changed defaults.
@@ -87,7 +95,10 @@ class Link:
         Earlier versions recorded the reversed forms of motions as published: true. They are still
         recorded so, and the published forms as published: 2.
         """
-        fields: dict[str, Any] = dataclasses.asdict(self.transform)  # pyright: ignore
+        fields = own_fields(self.transform)
+        if self.version:
+            named = {"name": self.name, "version": self.version, "chance": self.chance}
+            return named | {"fields": fields}
         if "reversed" in fields:
             as_coded = _AS_CODED if fields["published"] else False
             fields["published"] = fields.pop("reversed") or as_coded
@@ -100,42 +111,90 @@ def parse_links(text: str, published: bool = False) -> tuple[Link, ...]:
     Each name may be followed by fields of the transform's class and by chance=0.5, which makes
     the transform act on half of the INRs.
 
+    MODULE:NAME imports a transform of one's own.
+
     Raises ValueError for an unknown name or field, or a value that the transform refuses.
     """
-    return tuple(_parse_link(named, published) for named in split_names(text, "augment"))
+    known = (*TRANSFORMS, *ALIASES)
+    return tuple(_parse_link(named, published) for named in split_names(text, "augment", known))
+
+
+def make_link(given: Any) -> Link:
+    """A link that always acts, from a transform or what as_transform takes.
+
+    Raises ValueError for a transform that stores cannot name, because no import finds it.
+    """
+    made = as_transform(given)
+    name = next((name for name, kind in TRANSFORMS.items() if type(made) is kind), "")
+    if name:
+        return Link(name=name, transform=made)
+    name, version = describe_own(made)
+    return Link(name=name, transform=made, version=version)
+
+
+def _own_link(named: NamedFields) -> Link:
+    try:
+        target = import_own(named.name, _KIND)
+    except ValueError as error:
+        near = difflib.get_close_matches(named.name.split(":")[0], [*TRANSFORMS, *ALIASES], 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{error}{hint}") from error
+    made, chance = read_own(named, target)
+    link = dataclasses.replace(make_link(made), chance=_check_chance(named.name, chance))
+    # A module may offer an object of another module's class.
+    return dataclasses.replace(link, name=named.name)
+
+
+def _check_chance(name: str, chance: float) -> float:
+    if not 0.0 < chance <= 1.0:
+        raise ValueError(f"{_KIND} {name}: chance must be above 0 and at most 1; got {chance}")
+    return chance
 
 
 def _parse_link(named: NamedFields, published: bool) -> Link:
+    if is_own_name(named.name):
+        return _own_link(named)
     name = ALIASES.get(named.name, named.name)
     transform = make_transform(name, published)
     values = read_fields(named, field_types(transform) | {"chance": float}, _KIND)
-    chance = values.pop("chance", 1.0)
-    if not 0.0 < chance <= 1.0:
-        raise ValueError(f"{_KIND} {name}: chance must be above 0 and at most 1; got {chance}")
-    return Link(name=name, transform=_changed(transform, values), chance=chance)
-
-
-def _changed(transform: Transform[Any], values: dict[str, Any]) -> Transform[Any]:
-    return dataclasses.replace(transform, **values)  # pyright: ignore
+    chance = _check_chance(name, values.pop("chance", 1.0))
+    return Link(name=name, transform=change_fields(transform, values), chance=chance)
 
 
 def read_links(recorded: Sequence[dict[str, Any]]) -> tuple[Link, ...]:
     """Rebuild links from the JSON of Link.to_dict, in which tuples have become lists.
 
-    Raises ValueError for a name or field that this version does not have.
+    Raises ValueError for a name or field that this version does not have, and for code of the
+    user's own that this process was not given, or that is another version now.
     """
     links = []
     for one in recorded:
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in one["fields"].items()}
+        if is_own_name(one["name"]):
+            links.append(_read_own(one, values))
+            continue
         transform = make_transform(one["name"])
         for key in one["fields"]:
             check_name(key, field_types(transform), f"{_KIND} {one['name']}: field")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in one["fields"].items()}
         if "reversed" in field_types(transform):
             form = values.get("published", False)
             values |= {"reversed": form is True, "published": form == _AS_CODED}
-        changed = _changed(transform, values)
+        changed = change_fields(transform, values)
         links.append(Link(name=one["name"], transform=changed, chance=one["chance"]))
     return tuple(links)
+
+
+def _read_own(recorded: dict[str, Any], values: dict[str, Any]) -> Link:
+    """A link to a transform of one's own, as a store records it."""
+    name = recorded["name"]
+    made = change_fields(as_transform(import_recorded(name, _KIND)), values)
+    link = dataclasses.replace(make_link(made), name=name, chance=recorded["chance"])
+    if link.version != recorded["version"]:
+        raise ValueError(
+            f"{_KIND} {name} is version {link.version} now; the store was made by version "
+            f"{recorded['version']}"
+        )
+    return link
 
 
 def make_chain(links: Sequence[Link]) -> Chain:
@@ -153,4 +212,7 @@ def parse_chain(text: str, published: bool = False) -> Chain:
 
 def keeps_function(links: Sequence[Link]) -> bool:
     """Tell whether every link is a symmetry, so that each INR still computes the same function."""
-    return all(isinstance(link.transform, _EXACT) for link in links)
+    return all(
+        isinstance(link.transform, _EXACT) or getattr(link.transform, "keeps_function", False)
+        for link in links
+    )

@@ -137,6 +137,12 @@ def _bind_apply(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTra
         flat: Float32[np.ndarray, "b p"], at: slice, out: Float32[np.ndarray, "b p"]
     ) -> None:
         params = Params.from_flat(spec, to_tensor(flat))
-        transform.apply(params, draw_rows(draw, at)).flat(out=torch.from_numpy(out))
+        made = transform.apply(params, draw_rows(draw, at))
+        # Of a wrong number of values torch would only warn, and leave out as it was.
+        if [len(part) and part[0].numel() for part in made.weights] != [
+            part[0].numel() for part in params.weights
+        ]:
+            raise ValueError(f"{transform} must return as many weights as it was given")
+        made.flat(out=torch.from_numpy(out))
 
     return change

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import pyarrow as pa
@@ -163,11 +164,16 @@ def load_format(name: FormatName) -> Format:
 
     Imports that module only now, because some formats need libraries that take a second.
     """
+    return format_module(name).FORMAT
+
+
+def format_module(name: FormatName) -> ModuleType:
+    """The module of a format's name. Raises ValueError for an unknown name."""
     if name not in get_args(FormatName):
         raise ValueError(f"format must be one of {', '.join(get_args(FormatName))}; got {name!r}")
     # a module "safetensors" would hide the library of that name from type checkers
     module = "safetensors_shards" if name == "safetensors" else name.replace("-", "_")
-    return import_module(f"inrgen.exchange.formats.{module}").FORMAT
+    return import_module(f"inrgen.exchange.formats.{module}")
 
 
 def load_entries(

@@ -171,4 +171,19 @@ class ValuesConfig:
         _check_dropout(self)
 
 
-ModelConfig = DwsConfig | GnnConfig | MlpConfig | SignedConfig | ValuesConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnConfig:
+    """A network of a user's own.
+
+    Attributes:
+        name: MODULE:CLASS, called with spec, num_classes and fields.
+        fields: keyword arguments besides these two.
+        version: version of its package, or a digest of its code.
+    """
+
+    name: str
+    fields: tuple[tuple[str, Any], ...] = ()
+    version: str = ""
+
+
+ModelConfig = DwsConfig | GnnConfig | MlpConfig | SignedConfig | ValuesConfig | OwnConfig

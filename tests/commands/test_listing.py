@@ -1,0 +1,43 @@
+"""Each list names everything that its option takes, with a sentence and the true defaults."""
+
+from typing import get_args
+
+import pytest
+
+from inrgen.commands import listing
+from inrgen.commands.listing import ListConfig
+from inrgen.exchange.conventions import FormatName
+from inrgen.fit.build_config import RecipeName
+from inrgen.sources.catalog import source_names
+from inrgen.training.models.catalog import FAMILIES, parse_model
+from inrgen.transforms.named import TRANSFORMS, parse_links
+
+
+@pytest.mark.parametrize(
+    ("list_them", "names"),
+    [
+        (listing.list_transforms, set(TRANSFORMS)),
+        (listing.list_models, set(FAMILIES)),
+        (listing.list_sources, set(source_names())),
+        (listing.list_recipes, set(get_args(RecipeName))),
+        (listing.list_formats, set(get_args(FormatName))),
+    ],
+)
+def test_a_list_is_whole_and_its_defaults_are_read_as_they_are(list_them, names):
+    found = list_them(ListConfig())
+    assert {entry.name.split(" (")[0] for entry in found.entries} == names
+    assert all(entry.about.endswith(".") for entry in found.entries)
+    for entry in found.entries:
+        text = "".join(f",{key}={value}" for key, value in entry.fields.items())
+        if list_them is listing.list_models:
+            assert parse_model(entry.name + text) == parse_model(entry.name)
+        if list_them is listing.list_transforms:
+            assert parse_links(entry.name + text) == parse_links(entry.name)
+
+
+def test_own_ones_are_listed_too():
+    own = ListConfig(own=("tests.transforms.test_own:add_noise",))
+    last = listing.list_transforms(own).entries[-1]
+    assert (last.name, last.fields) == (own.own[0], {"scale": "0.1"})
+    with pytest.raises(ValueError, match="leave out mine"):
+        listing.list_formats(ListConfig(own=("mine",)))
