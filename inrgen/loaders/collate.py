@@ -15,6 +15,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
+from inrgen.transforms.own import as_transform
 
 _ORIGINS = ("labels", "rows", "stores", "views", "items")
 
@@ -80,14 +81,23 @@ def _refuse_to_collate(batches: list[Batch], *, collate_fn_map: Any = None) -> N
 default_collate_fn_map[Batch] = _refuse_to_collate
 
 
-def check_objects(*, transforms: Any, mixup: Any, filter: Any, device: Any) -> None:
-    """Raise ValueError, naming the argument, for another object than a loader takes."""
-    some = transforms if isinstance(transforms, Sequence) else [transforms]
-    if isinstance(some, str) or not all(hasattr(one, "apply") for one in some):
+def read_transforms(given: Any) -> tuple[Transform[Any], ...]:
+    """The transforms that a loader was given, one or several, or functions of weights.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        several = isinstance(given, Sequence) and not isinstance(given, str)
+        return tuple(map(as_transform, given if several else [given]))
+    except ValueError as error:
         raise ValueError(
-            "transforms must be transforms such as SirenNegation() of inrgen.transforms, or "
-            f"parse_chain(TEXT); got {transforms!r}"
-        )
+            "transforms must be transforms such as SirenNegation() of inrgen.transforms, functions "
+            f"of Params, or parse_chain(TEXT); got {given!r}: {error}"
+        ) from error
+
+
+def check_objects(*, mixup: Any, filter: Any, device: Any) -> None:
+    """Raise ValueError, naming the argument, for another object than a loader takes."""
     if mixup is not None and not isinstance(mixup, MixUp):
         raise ValueError(
             f"mixup must be a MixUp, such as inrgen.transforms.MixUp(pairing='direct'), or None; "

@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.batches import BatchProducer, Gatherer
-from inrgen.loaders.collate import Batch, Collate, check_objects
+from inrgen.loaders.collate import Batch, Collate, check_objects, read_transforms
 from inrgen.loaders.config import LoaderConfig, replace_fields
 from inrgen.loaders.index import LoaderIndex, Stores, read_index
 from inrgen.loaders.order import Share
@@ -22,7 +22,6 @@ from inrgen.store.files.location import is_bucket
 from inrgen.store.statistics import read_statistics
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
-from inrgen.transforms.own import as_transform
 
 # Rows made ahead of the trainer; the batches of a window share their memory.
 _AHEAD_ROWS = 4096
@@ -75,7 +74,8 @@ class StreamLoader(IterableDataset[Batch]):
         **fields: Any,
     ) -> None:
         self.config = replace_fields(config or LoaderConfig(), fields)
-        check_objects(transforms=transforms, mixup=mixup, filter=filter, device=device)
+        changes = read_transforms(transforms)
+        check_objects(mixup=mixup, filter=filter, device=device)
         if mixup is not None and self.config.view_choice == "pairs":
             raise ValueError("mixup mixes single samples; it has no meaning for views='pairs'")
         self._index = read_index(stores, self.config, filter)
@@ -87,9 +87,7 @@ class StreamLoader(IterableDataset[Batch]):
         collate = Collate(
             spec=self._index.spec,
             device=torch.device(device),
-            transforms=tuple(
-                map(as_transform, transforms if isinstance(transforms, Sequence) else [transforms])
-            ),
+            transforms=changes,
             mixup=mixup,
             num_classes=self.config.num_classes or largest + 1,
             normalise_by=normalise_by,

@@ -206,6 +206,6 @@ def test_a_loader_names_a_wrong_argument(values, message, path):
 
 
 def test_a_loader_says_how_mixup_is_written():
-    others = {"transforms": (), "filter": None, "device": "cpu"}
+    others = {"filter": None, "device": "cpu"}
     with pytest.raises(ValueError, match=r"mixup must be a MixUp, such as .*; got 'direct'"):
         check_objects(mixup="direct", **others)

@@ -12,7 +12,6 @@ from inrgen.core.own_code import import_own
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.jobs.draw_bytes import decode_draw, encode_draw
-from inrgen.transforms import as_transform
 from inrgen.transforms.base import draw_rows
 from inrgen.transforms.named import make_chain, make_link, parse_links, read_links
 from inrgen.transforms.rows import bind
@@ -167,8 +166,8 @@ def test_own_objects_work_in_stores_and_loaders(made_store, tmp_path):
     plain, changed, both = (next(iter(loader)).params.flat() for loader in loaders)
     assert not torch.equal(plain, changed)
     assert not torch.equal(plain, both)
-    with pytest.raises(ValueError, match="an object with draw and apply"):
-        as_transform("negation")
+    with pytest.raises(ValueError, match="transforms must be transforms such as"):
+        inrgen.StreamLoader(made_store, transforms="negation")
 
 
 @pytest.fixture
