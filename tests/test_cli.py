@@ -21,6 +21,7 @@ from inrgen.cli import MOVED_VERBS, VERBS, Verb, main, run_verbs
 from inrgen.commands.info import InfoConfig
 from inrgen.core.interrupts import stop_requested
 from inrgen.executors.progress import show_progress
+from inrgen.executors.runner import _open_executor
 from inrgen.store.reader import open_store
 
 QUICK = ["--workers", "0", "--views", "2", "--num-steps", "3"]
@@ -203,6 +204,20 @@ def test_a_command_that_cannot_work_makes_nothing(argv, words, made, tmp_path, c
     assert not any(word in err for word in ("defect", "Traceback"))
     assert not out.exists()
     assert sorted(made.rglob("*")) == before
+
+
+def test_a_quick_build_does_not_wait_for_ray(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("inrgen.executors.runner._open_executor", _only_here)
+    few = ["--limit", 64, "--views", 2, "--num-steps", 3]  # two blocks
+    assert run(capsys, "build", "digits", "--out", tmp_path / "s", *few)[0] == 0
+    monkeypatch.setattr("inrgen.fit.build._RAY_STARTS_S", 0.0)
+    assert "Ray is opened" in refusal(capsys, "build", "digits", "--out", tmp_path / "t", *few)
+
+
+def _only_here(config, gpus_per_task):
+    if config.backend != "serial":
+        raise ValueError("Ray is opened")
+    return _open_executor(config, gpus_per_task)
 
 
 def test_a_tilde_is_the_home_folder_on_the_command_line_and_in_python(

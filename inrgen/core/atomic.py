@@ -4,12 +4,16 @@ A file is written under another name in the same folder and then renamed. A rena
 folder is atomic, so readers see the old file or the new one, never half of either.
 """
 
+import errno
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 _UNFINISHED = ".part"
+# A disk with less left over after a failed write counts as full.
+_FULL_BYTES = 1 << 20
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
@@ -25,6 +29,9 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
         durable: sync the content to disk before the rename, so that a power cut cannot leave an
             empty file under the final name. Writers of many small files may turn it off where
             the files can be made again.
+
+    Raises:
+        OSError: the file cannot be written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f"_{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
@@ -34,6 +41,11 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
             with staged.open("rb") as file:
                 os.fsync(file.fileno())
         staged.replace(path)
+    except Exception as error:
+        # Libraries that write by themselves report a full disk as an error of their own.
+        if not isinstance(error, OSError) and shutil.disk_usage(path.parent).free < _FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         staged.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -58,9 +59,10 @@ class RayExecutor:
             # Ray's error beneath it has the worker's traceback.
             raise error.cause from error
         except ray.exceptions.RayError as error:
+            # Ray knows which; a lost node or agent must not pass for a lack of memory.
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
             raise ChildProcessError(
-                f"a task lost its worker more than {_RETRIES} times (out of memory?): "
-                f"{type(error).__name__}"
+                f"a task lost its worker more than {_RETRIES} times; the last time {reason}"
             ) from error
 
 
@@ -93,6 +95,7 @@ def _connect(config: ExecutorConfig) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         if config.address is None:
+            sys.stderr.write("starting Ray on this machine, which takes some seconds\n")
             # Without "local", Ray joins any cluster it finds on the machine and refuses num_cpus.
             ray.init("local", num_cpus=config.workers, include_dashboard=False, **quiet)
             return
@@ -111,12 +114,16 @@ def _connect(config: ExecutorConfig) -> None:
 def open_ray(config: ExecutorConfig, gpus_per_task: float) -> Iterator[RayExecutor]:
     """Use the Ray that this process is connected to, or connect for as long as the context lasts.
 
-    Raises ValueError when nothing answers at config.address, or when no node has a GPU to share.
+    Raises ValueError when nothing answers at config.address, when no node has a CPU, or when a GPU
+    is wanted and none has one.
     """
     connected_before = ray.is_initialized()
     if not connected_before:
         _connect(config)
     try:
+        # Tasks of a core each would wait for ever, and Ray would say so only in its own log.
+        if not ray.cluster_resources().get("CPU"):
+            raise ValueError("workers need a Ray cluster with CPUs; this one has none")
         if gpus_per_task and not ray.cluster_resources().get("GPU"):
             raise ValueError("engine gpu needs a GPU; the Ray cluster has none")
         # A Ray started here has config.workers cores, which limit the tasks; there a queue is safe.

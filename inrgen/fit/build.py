@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig
-from inrgen.executors.progress import show_progress
+from inrgen.executors.progress import Progress, show_progress
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
 from inrgen.fit.plan import BuildPlan, plan_build, plan_of_store
-from inrgen.fit.worker import block_tasks, build_block, repair_block, run_blocks
+from inrgen.fit.worker import DoneBlock, block_tasks, build_block, repair_block, run_blocks
 from inrgen.sources.base import Source
 from inrgen.sources.catalog import open_source
 from inrgen.store.create import create_store
@@ -24,6 +24,9 @@ from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
 from inrgen.store.rows import RowRun
 from inrgen.store.writer import StoreWriter
+
+# Ray takes 5 to 20 s to start on a machine of a few cores, and its workers import torch again.
+_RAY_STARTS_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,11 +83,8 @@ def build_store(config: BuildConfig, given: Source | None = None) -> BuildSummar
     with StoreWriter(store) as writer:
         blocks = writer.pending(spec.spec_id)
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
-        tasks = block_tasks(plan, store, blocks, config.executor)
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
-            for done in run_blocks(
-                build_block, tasks, config.executor, progress, config.gpu_share, plan.given
-            ):
+            for done in _fit_blocks(config, plan, store, blocks, progress):
                 # Only the driver commits, so a killed worker leaves nothing half done.
                 writer.commit(done.staged)
                 fitted += done.rows_fitted
@@ -101,6 +101,25 @@ def build_store(config: BuildConfig, given: Source | None = None) -> BuildSummar
         waiting=idle_shares(busy),
         notes=() if plan.start is None else plan.start.notes(plan.fit_plan.fit.num_steps),
     )
+
+
+def _fit_blocks(
+    config: BuildConfig, plan: BuildPlan, store: str, blocks: Sequence[int], progress: Progress
+) -> Iterator[DoneBlock]:
+    """Fit blocks, in this process where that is sooner done than Ray has started."""
+    executor, left = config.executor, list(blocks)
+    if executor.workers is None and executor.address is None and plan.engine != "gpu":
+        here, began = replace(executor, workers=0), time.perf_counter()
+        # One block has no use for workers. The first block of images tells how long the others
+        # take; a block of shapes may take minutes, in which other cores would idle.
+        may_wait = len(left) == 1 or plan.fit_plan.spec.d_in == 2
+        while left and may_wait:
+            tasks = block_tasks(plan, store, left[:1], here)
+            yield from run_blocks(build_block, tasks, here, progress, given=plan.given)
+            seconds, left = time.perf_counter() - began, left[1:]
+            may_wait = seconds / (len(blocks) - len(left)) * len(left) < _RAY_STARTS_S
+    tasks = block_tasks(plan, store, left, executor)
+    yield from run_blocks(build_block, tasks, executor, progress, config.gpu_share, plan.given)
 
 
 def misnamed_blocks(plan: BuildPlan, store: Store, bad_blocks: Sequence[int]) -> list[int]:

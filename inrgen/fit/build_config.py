@@ -49,8 +49,8 @@ class BuildConfig:
         shared: start view v of every item from the same weights. Items then lie side by side
             without alignment, and their weights teach as they are. The views of an item differ.
         min_psnr: mark rows below this PSNR, in dB, as below_target.
-        workers: fits at a time, one core each; 0 is this process alone, without Ray. The default
-            is every core that Ray has.
+        workers: fits at a time, one core each; 0 is this process alone, without Ray. By default,
+            quick builds run in this process, and others on every core that Ray has.
         address: address of a running Ray cluster, auto or HOST:PORT; the default starts Ray here.
         gpu_share: share of a GPU that each worker holds, for engine gpu. With a quarter, one
             worker fits while others read, measure and write; 1 needs the least memory.

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,3 +45,15 @@ def test_content_is_synced_before_it_gets_its_name(tmp_path, monkeypatch, durabl
     monkeypatch.setattr(os, "fsync", lambda fd: done.append((tmp_path / "facts").exists()))
     write_whole(tmp_path / "facts", lambda staged: staged.write_text("x"), durable=durable)
     assert done == [False] * durable
+
+
+@pytest.mark.parametrize(("free", "kind"), [(0, OSError), (2**40, RuntimeError)])
+def test_an_error_of_a_library_on_a_full_disk_says_so(tmp_path, monkeypatch, free, kind):
+    def fail(staged):
+        raise RuntimeError("unexpected pos 576 vs 534")  # torch.save's words for a full disk
+
+    usage = SimpleNamespace(free=free)
+    monkeypatch.setattr("inrgen.core.atomic.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(kind, match=r"No space left|unexpected pos"):
+        write_whole(tmp_path / "file", fail)
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -100,8 +101,28 @@ def test_a_killed_worker_costs_a_retry(tmp_path):
 @pytest.mark.usefixtures("two_cores")
 def test_a_task_that_always_loses_its_worker_ends_in_an_error(monkeypatch):
     monkeypatch.setattr("inrgen.executors.ray_cluster._RETRIES", 1)
-    with pytest.raises(ChildProcessError, match="lost its worker more than 1 times"):
+    with pytest.raises(ChildProcessError, match="more than 1 times; the last time WorkerCrashed"):
         list(run_tasks(die_always, [0], ray_config()))
+
+
+def interval(seconds: float) -> tuple[float, float]:
+    began = time.monotonic()
+    time.sleep(seconds)
+    return began, time.monotonic()
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_workers_limit_the_tasks_of_a_ray_that_was_begun_before():
+    spans = sorted(run_tasks(interval, [0.1] * 4, ray_config(workers=1)))
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_cluster_without_cpus_is_refused(monkeypatch):
+    # Ray itself would let the tasks wait for ever.
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"memory": 1e9})
+    with pytest.raises(ValueError, match="need a Ray cluster with CPUs; this one has none"):
+        list(run_tasks(square, [1], ray_config()))
 
 
 @pytest.mark.usefixtures("two_cores")
