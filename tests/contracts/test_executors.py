@@ -82,3 +82,13 @@ def test_a_tasks_error_reaches_the_caller_as_it_was_raised(config):
     with pytest.raises(ValueError, match="number must be even; got 1") as caught:
         list(run_tasks(refuse, [1], config))
     assert "in refuse" in "".join(traceback.format_exception(caught.value))
+
+
+def refuse_odd(number: int) -> int:
+    return refuse(number) if number % 2 else number
+
+
+def test_short_tasks_that_run_together_end_one_by_one(config):
+    assert sorted(run_tasks(square, range(300), config)) == [n * n for n in range(300)]
+    with pytest.raises(ValueError, match=r"number must be even; got \d+"):
+        list(run_tasks(refuse_odd, range(0, 301, 3), config))
