@@ -17,6 +17,7 @@ from inrgen.fit.config import FitConfig
 from inrgen.fit.cpu_engine import CpuEngine
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.gpu_engine import GpuEngine
+from inrgen.fit.starts.start import find_shipped_start, load_start
 from inrgen.fit.torch_engine import TorchEngine
 
 ENGINES: list[Engine] = [TorchEngine(), CpuEngine(threads=2)]
@@ -233,6 +234,24 @@ def test_learned_step_sizes_take_plain_gradient_steps(engine, spec, shape, point
         assert relative_gap(found[row].numpy(), reference[row].numpy()) < 1e-5
     other = replace(config, lr=0.3, beta1=0.1, weight_decay=0.5, schedule="cosine", warmup_steps=2)
     assert torch.equal(engine.fit(spec, other, batch).params.flat(), found)
+
+
+@each_learner
+@pytest.mark.parametrize(("source", "shape"), [("digits", (8, 8)), ("fashion-mnist", (28, 28))])
+def test_engines_agree_after_six_steps_from_a_shipped_start(engine, source, shape):
+    """Learned step sizes are a hundred times those above, and still amplify no rounding."""
+    path = find_shipped_start(source, "2-32-32-1")
+    assert path is not None
+    learned = load_start(path)
+    config = FitConfig(num_steps=learned.inner_steps, stop_psnr_db=None)
+    batch = replace(
+        smooth_batch(learned.spec, shape, 2, config.init),
+        start=learned.params[[0, 0]],
+        step_sizes=learned.step_sizes[[0, 0]],
+        signal_of=torch.tensor([0, 0]),
+    )
+    found = engine.fit(learned.spec, config, batch).params.flat()[0].double().numpy()
+    assert relative_gap(found, literal_fit(learned.spec, config, batch, 0)) < 1e-6
 
 
 @each_engine
