@@ -89,6 +89,31 @@ def _height(found: Finding) -> float:
     return found.percent
 
 
+def verdict_section(told: Sequence[Claim]) -> Section | None:
+    """The augmentations that gain and those that cost, for a reader who has to choose one."""
+    by_setting: dict[tuple[str, int], list[Claim]] = {}
+    for claim in told:
+        if claim.topic == "augmentation against none":
+            by_setting.setdefault((claim.first.model, claim.first.views), []).append(claim)
+    words = [
+        f"{model}, {views} view{'s' * (views > 1)}: {_named(some, 1)} gain; {_named(some, -1)} "
+        f"cost; not resolved: {_named(some, 0)}."
+        for (model, views), some in by_setting.items()
+    ]
+    lead = (
+        "Points over no augmentation with the same network and views, where the 95 % interval "
+        "excludes zero. Claims has the intervals."
+    )
+    return Section(heading="What to use", words=[lead, *words]) if words else None
+
+
+def _named(told: Sequence[Claim], sign: int) -> str:
+    """Augmentations whose verdict has a sign, the largest change first."""
+    chosen = [claim for claim in told if claim.interval.sign == sign]
+    chosen.sort(key=lambda claim: -abs(claim.interval.mean))
+    return ", ".join(f"{c.first.change} {c.interval.mean:+.2f}" for c in chosen) or "none"
+
+
 def leaky_section(findings: Findings) -> Section:
     """Partners of MixUp: from the view in use alone, or from all views as in published code."""
     lines = [

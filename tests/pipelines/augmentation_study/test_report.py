@@ -81,6 +81,19 @@ def test_an_order_is_claimed_only_where_the_interval_leaves_zero_out(setting, so
     assert verdicts["images-dws-1v-direct_mixup", "images-dws-1v-none"] == "not resolved"
 
 
+def test_a_verdict_comes_before_the_fullest_table(setting, some, outcome):
+    def headings(outcomes):
+        return [s.heading for s in report_sections(setting, PLANNED, outcomes)]
+
+    assert headings([])[:2] == ["Scale and protocol", "The published table"]
+    assert headings(some[:3])[:3] == ["Scale and protocol", "What to use", "The published table"]
+    verdict = report_sections(setting, PLANNED, some[:3])[1].words[1]
+    assert verdict.startswith("dws, 1 view: aligned_mixup +")
+    assert verdict.endswith("gain; none cost; not resolved: none.")
+    beyond = [outcome(Row(model="signed", mixup=mix), 0.5) for mix in ("none", "signed", "aligned")]
+    assert headings([some[0], *beyond])[1] == "Beyond the paper"
+
+
 def test_networks_that_ask_for_values_are_not_the_best_on_weights(setting, some, outcome):
     asking = [outcome(Row(model=text), 0.95) for text in ("values", "signed,points=256")]
     found = {s.heading: s for s in report_sections(setting, PLANNED, [*some, *asking])}
