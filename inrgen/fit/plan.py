@@ -23,11 +23,13 @@ from inrgen.sources.catalog import check_items, is_openable, open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
 from inrgen.sources.selection import choose_items, data_digest
-from inrgen.store.layout import Layout
+from inrgen.store.layout import SHARD_ROWS, Layout
 from inrgen.store.reader import Store
 
 # A block of shapes then has at most 250 rows: 3 minutes on one core with the default recipe.
 _SHAPE_CHUNK_ROWS = 16
+# Weights of a block of images; published networks, of a thousand weights, come nowhere near.
+_BLOCK_BYTES = 256_000_000
 _VIEWS = 10
 
 
@@ -124,12 +126,19 @@ def _reading_of(source: Source) -> int:
     return getattr(source, "reading", 1)
 
 
-def _plan_layout(num_items: int, views: int, facts: SourceFacts) -> Layout:
-    """Cut the rows into blocks. A fit of a shape takes a second, so its blocks are smaller."""
+def _plan_layout(num_items: int, views: int, facts: SourceFacts, spec: InrSpec) -> Layout:
+    """Cut the rows into blocks, smaller ones for shapes and for wide networks.
+
+    A fit of a shape takes a second, and a worker holds a whole block, of 15 rows at least.
+    """
     rows = num_items * views
     if facts.d_in >= 3:
         return Layout(rows=rows, views=views, max_chunk_rows=_SHAPE_CHUNK_ROWS)
-    return Layout(rows=rows, views=views)
+    fair = Layout(rows=rows, views=views)
+    most = _BLOCK_BYTES // (4 * spec.num_params)
+    if fair.shard_rows <= most:
+        return fair
+    return replace(fair, max_chunk_rows=max(1, fair.max_chunk_rows * most // SHARD_ROWS))
 
 
 def plan_build(config: BuildConfig, given: Source | None = None) -> BuildPlan:
@@ -158,7 +167,7 @@ def plan_build(config: BuildConfig, given: Source | None = None) -> BuildPlan:
             spec=spec, fit=fit, seed=config.seed, views=views, min_psnr_db=config.min_psnr
         ),
         engine=resolve_engine(config.engine, spec, fit),
-        layout=_plan_layout(len(source.items), views, source.facts),
+        layout=_plan_layout(len(source.items), views, source.facts, spec),
         start=choice,
         notes=(*source.facts.notes, *_note_default(name, spec, fit)),
         data_sha256=data_digest(source),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from inrgen.core.config import SPLITS, Split
+from inrgen.core.escape import one_line
 from inrgen.sources.base import Item
 from inrgen.sources.folders import Parts, item_id_of
 from inrgen.sources.items import bucket_splits
@@ -63,8 +64,7 @@ class FolderLayout:
 
 def _short(names: Iterable[str]) -> str:
     names = sorted(names)
-    # Names come from files, so they may hold line ends and escape codes.
-    shown = ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in n) for n in names]
+    shown = [one_line(name) for name in names]
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(shown[:_MOST_NAMES]) + more
 

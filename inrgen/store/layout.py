@@ -20,7 +20,7 @@ PAGE = "view.html"
 # A damaged byte costs one chunk.
 _CHUNK_ROWS = 256
 # 4,000 rows of 1.2 thousand parameters are 19 MB.
-_SHARD_ROWS = 4000
+SHARD_ROWS = 4000
 # Small stores are still filled in parallel and resumed.
 _MIN_SHARDS = 16
 
@@ -66,7 +66,7 @@ class Layout:
 
         At most a sixteenth of all rows, and at most 4,000 for chunks of the default size.
         """
-        most = _SHARD_ROWS * self.max_chunk_rows // _CHUNK_ROWS
+        most = SHARD_ROWS * self.max_chunk_rows // _CHUNK_ROWS
         wanted = min(most, self.rows // _MIN_SHARDS)
         return self.chunk_rows * max(1, wanted // self.chunk_rows)
 

@@ -8,14 +8,18 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
+from inrgen.core.escape import one_line
 from inrgen.store.queries import QUANTILES, usable_values
 from inrgen.store.reader import Store
+from inrgen.store.records import USABLE_STATUSES, usable_rows
 
 _SHAPE_COLUMNS = ("iou", "chamfer", "sign_trust")
 _MEASURED = ("psnr_db", *_SHAPE_COLUMNS)
 # Different values up to which quantiles are exact, and bits of the mantissa kept beyond that: an
 # error of 8 millionths, 0.0004 dB at 50 dB.
 _EXACT, _KEPT_BITS = 2**18, 16
+# Items without weights that a summary names.
+_MOST_BAD = 10
 
 
 @final
@@ -82,6 +86,15 @@ def _round(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BadItem:
+    """An item that has no weights, and the reason that its first such row gives."""
+
+    item_id: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Quality:
     """Counts of a store's rows, and the quality of those that hold weights.
 
@@ -91,6 +104,8 @@ class Quality:
             8 millionths in stores of more than 260 thousand rows.
         mean_steps: mean of num_steps over rows with weights.
         fit_core_s: core-seconds that all fits took.
+        bad_items: the first items with a row without weights, in the order of rows.
+        num_bad_items: how many there are.
     """
 
     rows: int
@@ -103,6 +118,8 @@ class Quality:
     sign_trust: dict[str, float]
     mean_steps: float | None
     fit_core_s: float
+    bad_items: tuple[BadItem, ...] = ()
+    num_bad_items: int = 0
 
     def lines(self) -> list[str]:
         """Return the same in words, as separate lines."""
@@ -122,7 +139,19 @@ class Quality:
         if self.sign_trust:
             text = _range(self.sign_trust, ".0%")
             lines.append(f"share of the mesh where inside and outside are certain: {text}")
-        return lines
+        return lines + self._bad_lines()
+
+    def _bad_lines(self) -> list[str]:
+        """The items without weights, each with its reason."""
+        if not self.bad_items:
+            return []
+        more = self.num_bad_items - len(self.bad_items)
+        return [
+            f"items without weights: {self.num_bad_items:,}",
+            *(f"  {one_line(f'{b.item_id} ({b.status}): {b.reason}')}" for b in self.bad_items),
+            *([f"  and {more:,} more"] if more else []),
+            "  the store's records list all, with item_id, status and reason (records/*.parquet)",
+        ]
 
 
 def _range(figures: dict[str, float], form: str) -> str:
@@ -147,6 +176,10 @@ def measure_quality(store: Store) -> Quality:
         steps, with_weights = steps + int(done.sum()), with_weights + len(done)
         for name, counts in measured.items():
             counts.add(usable_values(table, name))
+    num_bad, bad_items = 0, tuple[BadItem, ...]()
+    # Most stores have none, and their names and reasons would be the largest columns to read.
+    if statuses.keys() - set(USABLE_STATUSES):
+        num_bad, bad_items = _find_bad_items(store)
     summaries = {name: counts.summary() for name, counts in measured.items()}
     return Quality(
         rows=statuses.total(),
@@ -156,7 +189,24 @@ def measure_quality(store: Store) -> Quality:
         **summaries,
         mean_steps=steps / with_weights if with_weights else None,
         fit_core_s=fit_core_s,
+        bad_items=bad_items,
+        num_bad_items=num_bad,
     )
+
+
+def _find_bad_items(store: Store) -> tuple[int, tuple[BadItem, ...]]:
+    """The number of items with a row without weights, and the first of them."""
+    num, last, found = 0, "", list[BadItem]()
+    columns = ["item_id", "status", "reason"]
+    for table in store.scan_records(columns, ~usable_rows()):
+        for row in table.to_pylist():
+            # The views of an item follow one another.
+            if row["item_id"] == last:
+                continue
+            num, last = num + 1, row["item_id"]
+            if len(found) < _MOST_BAD:
+                found.append(BadItem(**row))
+    return num, tuple(found)
 
 
 def _count_texts(column: pa.ChunkedArray) -> Counter[str]:

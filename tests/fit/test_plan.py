@@ -15,6 +15,7 @@ from inrgen.fit.torch_engine import TorchEngine
 from inrgen.fit.views import fit_block
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
+from inrgen.store.layout import Layout
 
 DIGITS = SourceConfig(name="digits", limit=2)
 
@@ -68,3 +69,16 @@ def test_stores_of_an_earlier_reading_of_the_same_files_are_told_apart(tmp_path)
         identity = plan_build(BuildConfig(source=source, out=Path("STORE"))).identity
         assert identity["source"].get("reading") == reading
         assert SourceConfig.from_identity(identity["source"], str(folder)) == source
+
+
+@pytest.mark.parametrize("views", [1, 10])
+@pytest.mark.parametrize("hidden", [(32, 32), (512, 512), (1024, 1024)])
+def test_blocks_of_images_are_bounded_by_bytes_and_small_networks_keep_theirs(hidden, views):
+    source = SourceConfig(name="digits", split="train")
+    plan = plan_build(BuildConfig(source=source, out=Path("STORE"), hidden=hidden, views=views))
+    layout, num_params = plan.layout, plan.fit_plan.spec.num_params
+    most = max(256_000_000, 4 * num_params * views)  # the views of an item stay together
+    assert 4 * num_params * layout.shard_rows <= most
+    assert layout.chunk_rows % views == 0
+    if hidden == (32, 32):
+        assert layout == Layout(rows=layout.rows, views=views)

@@ -44,7 +44,21 @@ def test_a_store_is_summed_up_in_words(sample, store):
     assert (quality.mean_steps, quality.fit_core_s) == (3.0, 4257 * 0.5)
     text = "\n".join(quality.lines())
     assert "4,257 INRs of 33 items (4,257 train): 2 bad_input, 4,255 ok" in text
+    assert f"items without weights: {quality.num_bad_items}" in text
+    for bad in quality.bad_items:
+        assert f"  {bad.item_id} (bad_input): {bad.reason}" in text
+    assert "the store's records list all" in text
     assert "IoU" not in text
     solid = replace(quality, iou=summarize(np.array([0.9])), chamfer=summarize(np.array([0.0123])))
     assert "IoU: median 0.900" in "\n".join(solid.lines())
     assert "median 1.23%" in "\n".join(solid.lines())
+
+
+def test_items_without_weights_are_named_the_first_ten_of_them(sample, store, monkeypatch):
+    monkeypatch.setattr("inrgen.store.quality._MOST_BAD", 1)
+    quality = measure_quality(open_store(store))
+    bad = {r.item_id: r.reason for r in sample.records if r.status == "bad_input"}
+    assert quality.num_bad_items == len(bad)
+    (first,) = quality.bad_items
+    assert (first.item_id, first.reason) == next(iter(bad.items()))
+    assert (f"  and {len(bad) - 1:,} more" in quality.lines()) == (len(bad) > 1)
