@@ -1,6 +1,5 @@
 """Shards on a server: fetched whole ahead of time for loaders, or by the chunk for single rows."""
 
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache
+from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache, cache_name
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3 import ObjectFiles
 from inrgen.store.fragment import BlockFacts
@@ -35,13 +34,6 @@ def _open_again(shards: SpecShards, cache: ShardCache) -> "RemoteShards":
     files = open_files(shards.location)
     assert isinstance(files, ObjectFiles), "files in a bucket are objects"
     return RemoteShards(files, shards, cache)
-
-
-def _cache_name(location: str, key: str, tag: str, part: str) -> str:
-    """Return the cache's name for a version of a shard, or of a part of it."""
-    # with the version's tag, so that a repaired shard is fetched anew
-    text = f"{location}\n{key}\n{tag}{part}"
-    return hashlib.sha256(text.encode()).hexdigest()[:40] + ".shard"
 
 
 class Fetchers:
@@ -103,7 +95,7 @@ class RemoteShards:
         return self._fetch(block)
 
     def _name(self, key: str, tag: str) -> str:
-        return _cache_name(self._shards.location, key, tag, "")
+        return cache_name(self._shards.location, key, tag)
 
     def _admit(self, block: int, data: UInt8[np.ndarray, " n"] | None, tag: str) -> OpenShard:
         known, facts = self._matched.get(block, ("", None))
@@ -253,7 +245,7 @@ class ChunkShards:
 
     def _name(self, version: _Version, chunk: int) -> str:
         key = self._shards.key(version.block)
-        return _cache_name(self._shards.location, key, version.tag, f"\n{chunk}")
+        return cache_name(self._shards.location, key, version.tag, f"\n{chunk}")
 
     def _is_good(self, version: _Version, data: UInt8[np.ndarray, " n"], chunk: int) -> bool:
         """Whether a chunk matches its checksum, and the block's records name the same one."""

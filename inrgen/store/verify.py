@@ -1,7 +1,9 @@
 """Verify a store: every byte of it, and that its documents, rows and records agree."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from inrgen.store.layout import (
     shard_key,
 )
 from inrgen.store.metadata import StoreFacts, child_documents, parse_root
+from inrgen.store.parallel import map_ahead
 from inrgen.store.statistics import check_statistics
 
 # Files that a store writes, by name, whatever their spec and block.
@@ -191,6 +194,34 @@ def _foreign_files(
             yield Finding(kind="foreign_file", key=key, message="it does not belong to the store")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Inspected:
+    """Result of a block's inspection, without its weights."""
+
+    findings: tuple[Finding, ...]
+    hashes: Int[np.ndarray, " i"]
+    num_rows: int
+    num_bytes: int
+
+
+def _inspect_blocks(files: Files, facts: StoreFacts, spec_id: str) -> Iterator[_Inspected]:
+    """Inspect the blocks of a spec on every core, and yield them in order."""
+    layout = facts.layouts[spec_id]
+
+    def inspect(block: int) -> _Inspected:
+        state = inspect_block(files, facts, spec_id, block)
+        return _Inspected(
+            findings=state.findings,
+            hashes=_item_hashes(state, layout.views),
+            num_rows=len(state.good),
+            num_bytes=state.num_bytes,
+        )
+
+    num = os.cpu_count() or 1
+    with ThreadPoolExecutor(num, "inrgen-verify") as pool:
+        yield from map_ahead(pool, inspect, range(layout.num_blocks), 2 * num)
+
+
 def _item_hashes(state: BlockState, views: int) -> Int[np.ndarray, " i"]:
     """Hash the items of a block; empty if its records cannot be trusted."""
     items = [] if state.table is None else state.table["item_id"].to_pylist()[::views]
@@ -248,16 +279,15 @@ def verify_store(
     findings = list(_check_documents(files, documents))
     findings += _foreign_files(files, facts, documents)
     num_blocks, num_rows, num_bytes = 0, 0, sum(map(len, documents.values()))
-    for spec_id, layout in facts.layouts.items():
+    for spec_id in facts.layouts:
         hashes = {}
-        for block in range(layout.num_blocks):
-            state = inspect_block(files, facts, spec_id, block)
-            findings += state.findings
+        for block, part in enumerate(_inspect_blocks(files, facts, spec_id)):
+            findings += part.findings
             # hashes, not names: eight bytes an item are all that memory grows by
-            hashes[block] = _item_hashes(state, layout.views)
-            num_blocks, num_rows = num_blocks + 1, num_rows + len(state.good)
-            num_bytes += state.num_bytes
-            on_block(len(state.good))
+            hashes[block] = part.hashes
+            num_blocks, num_rows = num_blocks + 1, num_rows + part.num_rows
+            num_bytes += part.num_bytes
+            on_block(part.num_rows)
         findings += _duplicates(hashes, facts, spec_id)
     findings += _check_index(files, facts)
     findings += check_statistics(files, facts)

@@ -1,5 +1,6 @@
 """Read-only access to a store's files for pyarrow, on servers that pyarrow does not know."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -13,14 +14,18 @@ from inrgen.store.files.protocol import Files
 _MAX_FETCHES = 2
 
 
-def arrow_reader(files: Files) -> pyarrow.fs.FileSystem:
-    """A pyarrow file system over files; it gets whole files with verified self-checksums."""
-    return pyarrow.fs.PyFileSystem(_ArrowHandler(files))
+def arrow_reader(files: Files, read: Callable[[str], bytes] | None = None) -> pyarrow.fs.FileSystem:
+    """A pyarrow file system over files; it gets whole files with verified self-checksums.
+
+    Args:
+        read: reads a file by its key; by default files.read.
+    """
+    return pyarrow.fs.PyFileSystem(_ArrowHandler(files, read or files.read))
 
 
 class _ArrowHandler(pyarrow.fs.FileSystemHandler):
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    def __init__(self, files: Files, read: Callable[[str], bytes]) -> None:
+        self._files, self._read = files, read
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _ArrowHandler) and other._files.location == self._files.location
@@ -48,7 +53,7 @@ class _ArrowHandler(pyarrow.fs.FileSystemHandler):
         # Parts would be fewer bytes, but the footer of a Parquet file has no checksum, and a wrong
         # footer can drop rows silently. The largest files are index files of 1,000 blocks.
         for _ in range(_MAX_FETCHES):
-            data = self._files.read(path)
+            data = self._read(path)
             if read_self_checksum(data) is not None:
                 return pa.BufferReader(data)
         raise DamagedStore(

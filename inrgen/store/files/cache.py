@@ -9,6 +9,7 @@ wrong after a kill is too large, and the next listing corrects it.
 """
 
 import fcntl
+import hashlib
 import mmap
 import os
 import re
@@ -28,6 +29,12 @@ _LOCK = ".lock"
 # The cache removes no files with other names: the folder may hold more.
 _CACHED = re.compile(r"[0-9a-f]{40}\.shard")
 _PARTIAL = re.compile(r"[0-9a-f]{40}\.shard\.[0-9a-f]{32}")
+
+
+def cache_name(location: str, key: str, tag: str, part: str = "") -> str:
+    """Return the cache's name for one version of a store's file, or of a part of it."""
+    text = f"{location}\n{key}\n{tag}{part}"
+    return hashlib.sha256(text.encode()).hexdigest()[:40] + ".shard"
 
 
 def _private_folder() -> Path:

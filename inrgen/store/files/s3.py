@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +19,14 @@ import pyarrow.fs
 from jaxtyping import UInt8
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+from inrgen.store.digests import read_self_checksum
 from inrgen.store.files.arrow_reader import arrow_reader
+from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache, cache_name
 from inrgen.store.files.lease import Lease
 from inrgen.store.files.location import Bucket
 from inrgen.store.files.protocol import Bytes, FileIdentity
 from inrgen.store.files.s3_client import make_client, request
+from inrgen.store.layout import INDEX
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutMode
@@ -92,6 +95,26 @@ class ObjectFiles:
                 return data, tag
             seen.add(digest)
         raise OSError(f"{self._name(key)}: {_MAX_TRANSFERS} transfers of it all differ")
+
+    @cached_property
+    def _cache(self) -> ShardCache:
+        return ShardCache(None, DEFAULT_CACHE_BYTES)
+
+    def _read_records(self, key: str) -> bytes:
+        """Read a file of records; index files, which are large, once for all readers here."""
+        if not key.startswith(f"{INDEX}/"):
+            return self.read(key)
+        tag = self.tag(key)
+        # a folder that cannot be used costs a transfer, and a file that has rotted there, too
+        with suppress(OSError):
+            cached = self._cache.find(cache_name(self._location, key, tag)) if tag else None
+            if cached is not None and read_self_checksum(cached.tobytes()) is not None:
+                return cached.tobytes()
+        data, tag = self.read_tagged(key)
+        with suppress(OSError):
+            if tag and read_self_checksum(data) is not None:
+                self._cache.add(cache_name(self._location, key, tag), data)
+        return data
 
     def _get(self, key: str) -> tuple[bytes, str]:
         got = obstore.get(self._reader, key)
@@ -213,7 +236,7 @@ class ObjectFiles:
         return False
 
     def arrow(self) -> pyarrow.fs.FileSystem:
-        return arrow_reader(self)
+        return arrow_reader(self, self._read_records)
 
     def _check_lease(self) -> None:
         if self._lease is not None:

@@ -1,4 +1,4 @@
-"""Rows of a store on a server cost the chunks that hold them, each checked against the records."""
+"""Reading a little of a store on a server fetches little, once, and all of it is checked."""
 
 import numpy as np
 import pytest
@@ -24,12 +24,12 @@ def url(sample, bucket_url, object_endpoint, proxy, tmp_path, monkeypatch) -> st
 
 @pytest.fixture
 def fetched(proxy) -> list[str]:
-    """Shards of which something was fetched, in order."""
+    """Shards of which something was fetched, and index files, in order."""
     paths: list[str] = []
 
     def note(method: str, path: str) -> None:
-        if method == "GET" and "/params/c/" in path:
-            paths.append(path.partition("/params/")[2])
+        if method == "GET" and ("/params/c/" in path or (".parquet" in path and "/index/" in path)):
+            paths.append(path.partition("/params/")[2] or "index")
 
     proxy.on_request = note
     return paths
@@ -101,3 +101,16 @@ def test_older_records_name_no_chunks_and_whole_shards_are_read(sample, url, fet
         writer.replace(stage_block(url, sample.spec_id, 0, sample.flat[:258], sample.records[:258]))
     check(open_store(url), sample, [0, 200])
     assert fetched == ["c/0/0"]
+
+
+def test_index_files_are_fetched_once_by_all_readers(sample, url, fetched, tmp_path):
+    with StoreWriter(url, fragments_per_index=8) as writer:
+        writer.finish()
+    expected = open_store(url).read_records(["row", "label"])
+    assert fetched == ["index"] * 3
+    assert open_store(url).read_records(["row", "label"]).equals(expected)
+    assert len(fetched) == 3
+    for file in tmp_path.glob("*/*.shard"):
+        file.write_bytes(b"\1" + file.read_bytes()[1:])
+    assert open_store(url).read_records(["row", "label"]).equals(expected)
+    assert len(fetched) == 6
