@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from inrgen.core.geometry import noted_grid
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import PARENT, TEMPLATE, Derivation, read_derivation
@@ -21,8 +22,10 @@ from inrgen.store.files.opening import open_files
 from inrgen.store.index import check_complete, check_names, committed_blocks, record_keys
 from inrgen.store.layout import Layout
 from inrgen.store.metadata import read_facts
+from inrgen.store.notebook import facts_html, pictures_html
 from inrgen.store.open_shard import spec_shards
 from inrgen.store.record_scan import RecordScan, check_records, records_format, records_schema
+from inrgen.store.records import usable_rows
 from inrgen.store.rows import RowReader
 from inrgen.store.shard_opening import open_direct, open_source
 
@@ -66,6 +69,25 @@ class Store:
             part = "" if there == planned else f"{there:,} of "
             specs.append(f"{spec_id}: {part}{planned:,} rows")
         return f"Store({self.path!r}, {', '.join(specs)})"
+
+    def _repr_html_(self) -> str:
+        """Origin and size from the metadata, and the first pictures, for notebooks."""
+        facts = {
+            "location": self.path,
+            "source": self.source_name or "not recorded",
+            "recipe": self.built_identity.get("recipe", "not recorded"),
+            "made by": self.derivation.operation if self.derivation else "a fit",
+        }
+        for spec_id, layout in self.layouts.items():
+            there = f"{self.num_committed_rows(spec_id):,} of {layout.rows:,} rows"
+            facts[f"networks {spec_id}"] = f"{there}, {layout.views} an item"
+        spec_id, spec = next(iter(self.specs.items()))
+        where = (ds.field("spec_id") == spec_id) & usable_rows()
+        first = next(self.scan_records(["row", "grid"], where), None)
+        records = [] if first is None else first.slice(0, 10).to_pylist()
+        params = self.read([record["row"] for record in records], spec_id)
+        grids = [noted_grid(spec, record["grid"]) for record in records]
+        return facts_html("INR store", facts, pictures_html(spec, params, grids))
 
     def num_committed_rows(self, spec_id: str) -> int:
         """Number of rows that were there at opening: len less what an unfinished build owes."""

@@ -1,5 +1,6 @@
 """A finished run: its result, its classifier, and predictions for the rows of a store."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from inrgen.core.own_code import import_own
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.stream import StreamLoader
+from inrgen.store.notebook import facts_html
 from inrgen.store.queries import read_labels, read_usable_records
 from inrgen.store.reader import Store, open_store
 from inrgen.training.classifier import Classifier
@@ -15,7 +17,7 @@ from inrgen.training.evaluation import EvalOutput, evaluate
 from inrgen.training.feed import eval_batch_size
 from inrgen.training.folder import read_result
 from inrgen.training.model_file import TrainedModel, load_model
-from inrgen.training.result import TrainResult
+from inrgen.training.result import EpochLog, TrainResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,38 @@ class Run:
             f"Run({str(self.path)!r}: {result.status}, {len(result.history)} epochs, "
             f"test accuracy {result.test_accuracy:.3f})"
         )
+
+    def _repr_html_(self) -> str:
+        result = self.result
+        facts = {
+            "location": self.path,
+            "status": f"{result.status} {result.reason}".strip(),
+            "network": f"{result.num_params:,} parameters, {result.train_rows:,} training rows",
+            "kept epoch": f"{result.best_epoch + 1} of {len(result.history)}",
+            "accuracy": f"validation {result.val_accuracy:.1%}, test {result.test_accuracy:.1%}",
+            "loss": "training in blue, validation in orange",
+        }
+        return facts_html("Training run", facts, _curve_svg(result.history))
+
+
+def _curve_svg(history: tuple[EpochLog, ...]) -> str:
+    """Losses over epochs as a small SVG: training in blue, validation in orange."""
+    width, height, curves = 320, 90, []
+    losses = {"#0072b2": [log.train_loss for log in history]}
+    losses["#e69f00"] = [log.val_loss for log in history]
+    finite = [loss for curve in losses.values() for loss in curve if math.isfinite(loss)]
+    if len(history) < 2 or not finite:
+        return ""
+    low, span = min(finite), max(max(finite) - min(finite), 1e-9)
+    for colour, curve in losses.items():
+        points = " ".join(
+            f"{width * epoch / (len(curve) - 1):.1f},{height * (1 - (loss - low) / span):.1f}"
+            for epoch, loss in enumerate(curve)
+            if math.isfinite(loss)
+        )
+        curves.append(f'<polyline points="{points}" fill="none" stroke="{colour}" />')
+    box = f'width="{width}" height="{height}" viewBox="-2 -2 {width + 4} {height + 4}"'
+    return f"<svg {box}>{''.join(curves)}</svg>"
 
 
 def open_run(path: str | Path, model: str = "") -> Run:
