@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inrgen.core.config_fields import expand_home, make_config
 
 if TYPE_CHECKING:
+    from inrgen.core.spec import InrSpec
+    from inrgen.fit.config import FitConfig
     from inrgen.fit.starts.start import LearnedStart
     from inrgen.sources.config import SourceConfig
     from inrgen.store.reader import Store
@@ -45,6 +47,8 @@ def build(
     splits: Any = None,
     coords: Any = None,
     label_names: Sequence[str] | None = None,
+    spec: "InrSpec | None" = None,
+    fit: "FitConfig | None" = None,
     **options: Any,
 ) -> "Store":
     """Fit INRs to every item of a data set, and return the finished store.
@@ -60,6 +64,8 @@ def build(
         splits: for signals: train, val or test for each; by default a hash of the ids.
         coords: for an array (n, points, channels): the points, (points, d_in) or one set each.
         label_names: for signals: names of the classes by number.
+        spec: networks in place of the recipe's, such as replace(recipe("fast", facts).spec, ...).
+        fit: fit settings in place of the recipe's, such as FitConfig(num_steps=200).
         options: fields of BuildConfig, SourceConfig and ShapeConfig, such as data="DIR", views=10,
             recipe="fast", start="START.safetensors", limit=1000, seed=0, workers=0.
 
@@ -69,6 +75,7 @@ def build(
     """
     from inrgen.commands.build import BuildConfig
     from inrgen.commands.build import build as run
+    from inrgen.fit.plan import OwnRecipe
     from inrgen.sources.config import SourceConfig
     from inrgen.sources.given import as_source
     from inrgen.store.reader import open_store
@@ -82,7 +89,8 @@ def build(
     else:
         given = as_source(source, axes=options.get("axes"), **about)
         named = {"name": given.facts.name}
-    _run(partial(run, given=given), BuildConfig, **named, **options, out=out)
+    own = None if spec is None and fit is None else OwnRecipe(spec=spec, fit=fit)
+    _run(partial(run, given=given, own=own), BuildConfig, **named, **options, out=out)
     return open_store(out)
 
 

@@ -99,6 +99,8 @@ VERBS = (
          help="List the sources of build, with those that installed packages add."),
     Verb("recipes", "inrgen.commands.listing", "ListConfig", "list_recipes",
          help="List the recipes of build."),
+    Verb("recipe show", "inrgen.commands.recipe", "RecipeShowConfig", "recipe_show",
+         help="Print a recipe as a TOML file, to change and to build with."),
     Verb("formats", "inrgen.commands.listing", "ListConfig", "list_formats",
          help="List the formats of export and import."),
     Verb("probe", "inrgen.commands.probe", "ProbeConfig", "probe",

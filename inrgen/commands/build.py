@@ -6,16 +6,20 @@ from inrgen.fit.build_config import BuildConfig
 
 if TYPE_CHECKING:
     from inrgen.fit.build import BuildSummary
+    from inrgen.fit.plan import OwnRecipe
     from inrgen.sources.base import Source
 
 __all__ = ["BuildConfig", "build"]
 
 
-def build(config: BuildConfig, given: "Source | None" = None) -> "BuildSummary":
+def build(
+    config: BuildConfig, given: "Source | None" = None, own: "OwnRecipe | None" = None
+) -> "BuildSummary":
     """Build a store, or resume one that an earlier run of the same build left unfinished.
 
     Args:
         given: the source itself, where it is an object that config.source only names.
+        own: networks and fit in place of the recipe's.
 
     Raises:
         ValueError: the source, the recipe or the store on disk does not fit this build.
@@ -24,4 +28,4 @@ def build(config: BuildConfig, given: "Source | None" = None) -> "BuildSummary":
     # A command line's help must not wait for torch.
     from inrgen.fit.build import build_store
 
-    return build_store(config, given)
+    return build_store(config, given, own)

@@ -14,7 +14,7 @@ from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress, show_progress
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
-from inrgen.fit.plan import BuildPlan, plan_build, plan_of_store
+from inrgen.fit.plan import BuildPlan, OwnRecipe, plan_build, plan_of_store
 from inrgen.fit.worker import DoneBlock, block_tasks, build_block, repair_block, run_blocks
 from inrgen.sources.base import Source
 from inrgen.sources.catalog import open_source
@@ -60,18 +60,21 @@ class BuildSummary(Summary):
         )
 
 
-def build_store(config: BuildConfig, given: Source | None = None) -> BuildSummary:
+def build_store(
+    config: BuildConfig, given: Source | None = None, own: OwnRecipe | None = None
+) -> BuildSummary:
     """Build a store, or resume one that an earlier run of the same build left unfinished.
 
     Args:
         given: the source itself, where it is an object that config.source only names. It is sent
             to each worker once.
+        own: networks and fit in place of the recipe's.
 
     Raises:
         ValueError: the source, the recipe or the store on disk does not fit this build.
         OSError: the store cannot be written.
     """
-    plan = plan_build(config, given)
+    plan = plan_build(config, given, own)
     for note in plan.notes:
         sys.stderr.write(f"{plan.source.name}: {note}\n")
     # Workers may run in another folder.

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import tyro
 
 from inrgen.core.arguments import OptionalLocalPath, StoreArgument
+from inrgen.core.config_text import check_name, split_one_name
 from inrgen.executors.config import ExecutorConfig
 from inrgen.sources.config import SourceConfig
 
@@ -28,7 +29,9 @@ class BuildConfig:
         out: the store's folder, created if missing, or s3://BUCKET/PREFIX.
         views: fits of each item, each from its own random initialisation or learned start; the
             default is 10, or all starts of a START.
-        recipe: the default is published, or learned with start. published follows the augmentation
+        recipe: a recipe, and fields that replace its own, such as published,steps=120,hidden=64-64;
+            or FILE.toml, as `inrgen recipe show` writes it. The default is published (default for
+            signals that it is not for), or learned with start. published follows the augmentation
             study. fast takes a quarter of the time, and its weights teach as well or better. signed
             is for images whose weights will be aligned with signs, or read by networks that know
             signs. sharp is for reconstruction; its weights teach a classifier little. teach is for
@@ -59,7 +62,7 @@ class BuildConfig:
     source: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[SourceConfig]]
     out: StoreArgument
     views: int | None = None
-    recipe: BuildRecipe | None = None
+    recipe: str | None = None
     start: OptionalLocalPath = None
     engine: EngineChoice = "auto"
     seed: int = 0
@@ -91,12 +94,20 @@ class BuildConfig:
         # NaN compares as false with everything, so it would mark no row.
         if self.min_psnr is not None and not math.isfinite(self.min_psnr):
             raise ValueError(f"min_psnr must be finite, or left out; got {self.min_psnr}")
-        if self.start is not None or self.recipe == "learned":
+        if self.recipe is not None and not self.recipe.endswith(".toml"):
+            name = split_one_name(self.recipe, "recipe").name
+            check_name(name or "published", get_args(BuildRecipe), "recipe")
+        if self.start is not None or self.is_learned:
             self._check_learned()
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether recipe names a learned start."""
+        return self.recipe is not None and self.recipe.split(",")[0] == "learned"
 
     def _check_learned(self) -> None:
         """Refuse options that a learned start settles, so that none is ignored silently."""
-        if self.recipe not in (None, "learned"):
+        if not (self.recipe is None or self.is_learned):
             raise ValueError(f"start needs recipe learned, or none; got {self.recipe}")
         others = ("hidden", "omega", "lr", "shared", "stop_psnr")
         values = {name: getattr(self, name) for name in others}

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from inrgen.core.spec import InrSpec
-from inrgen.fit.build_config import BuildConfig, BuildRecipe, RecipeName
+from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.engines import resolve_engine
-from inrgen.fit.recipes import recipe, usual_recipe
 from inrgen.fit.starts.plan import (
     StartChoice,
     choose_start,
@@ -18,6 +17,7 @@ from inrgen.fit.starts.plan import (
     learned_fit,
     learned_fit_facts,
 )
+from inrgen.fit.variants import LearnedVariant, Variant, parse_variant
 from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import check_items, is_openable, open_source
 from inrgen.sources.config import SourceConfig
@@ -48,7 +48,7 @@ class BuildPlan:
 
     source: SourceConfig
     items_sha256: str
-    recipe: BuildRecipe
+    recipe: str
     fit_plan: FitPlan
     engine: str
     layout: Layout
@@ -85,12 +85,32 @@ class BuildPlan:
         return identity if self.start is None else identity | {"start": self.start.identity}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnRecipe:
+    """Networks and fit that a caller gives as objects; None leaves the recipe's."""
+
+    spec: InrSpec | None = None
+    fit: FitConfig | None = None
+
+    def check(self, facts: SourceFacts) -> None:
+        """Raise ValueError for networks of other signals than the source's."""
+        for name in ("d_in", "d_out", "value_kind"):
+            wanted, found = getattr(facts, name), getattr(self.spec, name, None)
+            if self.spec is not None and found != wanted:
+                raise ValueError(f"spec needs {name} {wanted!r} for {facts.name}; got {found!r}")
+
+
 def _vary_recipe(
-    config: BuildConfig, name: RecipeName, facts: SourceFacts
-) -> tuple[InrSpec, FitConfig]:
-    """The recipe's networks and fit, with the config's own values in place of the recipe's."""
-    chosen = recipe(name, facts)
-    spec, fit = chosen.spec, chosen.fit
+    config: BuildConfig, variant: Variant, own: OwnRecipe, facts: SourceFacts
+) -> tuple[str, InrSpec, FitConfig]:
+    """The recipe's name, networks and fit, with the config's own values in place of its."""
+    if own.spec is not None and own.fit is not None:
+        # No recipe needs to be made for these signals.
+        name, spec, fit = "own", own.spec, own.fit
+    else:
+        chosen = variant.plan(facts)
+        name, spec, fit = chosen.name, own.spec or chosen.spec, own.fit or chosen.fit
+    own.check(facts)
     if config.hidden is not None:
         widths = (spec.d_in, *config.hidden, spec.d_out)
         # A recipe has one frequency for all layers, and other depths keep it.
@@ -107,10 +127,10 @@ def _vary_recipe(
         fit = replace(fit, lr=config.lr)
     if config.shared:
         fit = replace(fit, init=replace(fit.init, shared=True))
-    return spec, fit
+    return name, spec, fit
 
 
-def _note_default(name: BuildRecipe, spec: InrSpec, fit: FitConfig) -> tuple[str, ...]:
+def _note_default(name: str, spec: InrSpec, fit: FitConfig) -> tuple[str, ...]:
     """A sentence about the default recipe, which a user may not have asked for."""
     if name != "default":
         return ()
@@ -141,24 +161,37 @@ def _plan_layout(num_items: int, views: int, facts: SourceFacts, spec: InrSpec) 
     return replace(fair, max_chunk_rows=max(1, fair.max_chunk_rows * most // SHARD_ROWS))
 
 
-def plan_build(config: BuildConfig, given: Source | None = None) -> BuildPlan:
+def plan_build(
+    config: BuildConfig, given: Source | None = None, own: OwnRecipe | None = None
+) -> BuildPlan:
     """Read the source's list of items, and settle all that the result depends on.
 
     Args:
         given: the source itself, where config.source only names it.
+        own: networks and fit in place of the recipe's.
     """
+    usual = Variant(text="", base=None, changes={})
+    variant = parse_variant(config.recipe) if config.recipe else usual
+    if isinstance(variant, LearnedVariant):
+        config = replace(
+            config,
+            recipe="learned",
+            start=config.start or variant.start,
+            num_steps=config.num_steps or variant.num_steps,
+        )
     if given is not None:
         given = check_items(choose_items(given, config.source), config.source)
     source = open_source(config.source) if given is None else given
-    name = config.recipe or usual_recipe(source.facts)
     choice = choose_start(config, source.facts)
     views = config.views or (_VIEWS if choice is None else choice.start.num_views)
     if choice is not None:
         name, spec = "learned", choice.start.spec
         fit = fit_of_start(choice.start, config.num_steps)
+        if own is not None:
+            raise ValueError("a learned start brings its own networks; leave out spec and fit")
     else:
-        assert name != "learned", "choose_start finds a start or raises"
-        spec, fit = _vary_recipe(config, name, source.facts)
+        assert isinstance(variant, Variant), "choose_start finds a start or raises"
+        name, spec, fit = _vary_recipe(config, variant, own or OwnRecipe(), source.facts)
     return BuildPlan(
         source=config.source,
         items_sha256=items_digest(source.items),

@@ -1,4 +1,4 @@
-"""Recipe texts: a recipe by name, and the fields that differ from it."""
+"""Recipe texts and files: a recipe by name, and the fields that differ from it."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,8 @@ from typing import Any, Literal, cast, get_args
 from inrgen.core.config_text import check_name, read_value, split_one_name
 from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import Schedule
-from inrgen.fit.recipes import Recipe, recipe
+from inrgen.fit.recipe_file import SUFFIX, read_recipe_file
+from inrgen.fit.recipes import Recipe, recipe, usual_recipe
 from inrgen.fit.starts.plan import fit_of_start, open_choice
 from inrgen.sources.base import SourceFacts
 
@@ -48,6 +49,24 @@ def _count(text: str) -> int:
     if value < 1:
         raise ValueError
     return value
+
+
+def _count_or_0(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    widths = read_value(text, tuple[int, ...], "hidden")
+    if not widths or min(widths) < 1:
+        raise ValueError
+    return widths
+
+
+def _frequencies(text: str) -> tuple[float, ...]:
+    found = read_value(text, tuple[float, ...], "omega")
+    if not found or min(found) <= 0:
+        raise ValueError
+    return found
 
 
 def _stop(text: str) -> float | None:
@@ -93,34 +112,73 @@ KEYS: dict[str, Key] = {
     "stop": Key(
         place="fit", field="stop_psnr_db", wants="a positive number of dB, or never", read=_stop
     ),
-    "omega": Key(place="spec", field="omega", wants="a positive number", read=_positive),
+    "points": Key(
+        place="fit",
+        field="points_per_step",
+        wants="a whole number, 0 for all points",
+        read=_count_or_0,
+    ),
+    "warmup": Key(
+        place="fit", field="warmup_steps", wants="a whole number from 0 on", read=_count_or_0
+    ),
+    "beta1": Key(place="fit", field="beta1", wants="a number from 0 on", read=_not_negative),
+    "beta2": Key(place="fit", field="beta2", wants="a number from 0 on", read=_not_negative),
+    "eps": Key(place="fit", field="eps", wants="a positive number", read=_positive),
+    "omega": Key(
+        place="spec",
+        field="omega",
+        wants="a positive number, or one a layer such as 30-10",
+        read=_frequencies,
+    ),
+    "hidden": Key(
+        place="spec", field="hidden", wants="positive widths such as 64-64", read=_widths
+    ),
 }
+
+
+_HIDDEN = KEYS["hidden"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """A recipe by name, and the values that replace its own, by their keys in the text."""
+    """A recipe by name, and the values that replace its own, by their keys in the text.
+
+    base is None for the usual recipe of the signals.
+    """
 
     text: str
-    base: RecipeName
+    base: RecipeName | None
     changes: dict[str, Any]
 
     def plan(self, facts: SourceFacts) -> Recipe:
         """The varied recipe for a source's signals; it keeps the name of its base."""
-        made = recipe(self.base, facts)
+        made = recipe(self.base or usual_recipe(facts), facts)
 
         def chosen(place: str) -> dict[str, Any]:
             return {KEYS[k].field: v for k, v in self.changes.items() if KEYS[k].place == place}
 
-        spec = chosen("spec")
-        if "omega" in spec:
-            spec = {"omega": (spec["omega"],) * made.spec.num_hidden}
+        own = chosen("spec")
+        hidden = own.get("hidden", made.spec.widths[1:-1])
+        # A recipe has one frequency for all layers, and other depths keep it.
+        omega = own.get("omega", made.spec.omega[:1] if "hidden" in own else made.spec.omega)
+        spec = replace(
+            made.spec,
+            widths=(made.spec.d_in, *hidden, made.spec.d_out),
+            omega=omega * len(hidden) if len(omega) == 1 else omega,
+        )
         init = replace(made.fit.init, **chosen("init"))
         return replace(
             made,
-            spec=replace(made.spec, **spec),
+            spec=spec,
             fit=replace(made.fit, init=init, **chosen("fit")),
         )
+
+
+def field_values(made: Recipe) -> dict[str, Any]:
+    """The values of a recipe by the full names of its fields, as a recipe file holds them."""
+    places = {"spec": made.spec, "fit": made.fit, "init": made.fit.init}
+    found = {k.field: getattr(places[k.place], k.field) for k in KEYS.values() if k != _HIDDEN}
+    return {"hidden": made.spec.widths[1:-1], **found}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,10 +216,12 @@ def _read(text: str, field: str, key: Key, value: str) -> Any:
 
 
 def parse_variant(text: str) -> Variant | LearnedVariant:
-    """Read a recipe: [NAME][,FIELD=VALUE]..., such as fast,lr=2e-3 or num_steps=120.
+    """Read a recipe: [NAME][,FIELD=VALUE]..., such as fast,lr=2e-3 or num_steps=120; or FILE.toml.
 
-    NAME is a recipe; without one it is published. Fields are those of FitConfig and InitConfig;
-    some have a short name, which recorded texts use. Short names, in any order:
+    NAME is a recipe; without one it is the usual one of the signals, published for images and
+    shapes. A file has NAME as its key recipe, and the same fields (recipe_file.py). Fields are
+    those of FitConfig and InitConfig; some have a short name, which recorded texts use. Short
+    names, in any order:
 
         init=small|siren|X        start of the first layer; small is the hidden layers' bound, and
                                   X that share of siren's
@@ -171,22 +231,25 @@ def parse_variant(text: str) -> Variant | LearnedVariant:
         steps=N, lr=X, decay=X    updates, Adam's learning rate, decoupled weight decay
         schedule=constant|cosine  schedule of the learning rate
         stop=X|never              PSNR in dB at which a fit stops early
-        omega=X                   sine frequency of every hidden layer
+        omega=X|X-X...            sine frequency of every hidden layer, or one for each
+        hidden=N-N...             widths of the hidden layers
+        points=N, warmup=N        points drawn for each update, updates of warm-up
 
     learned takes two fields instead: start=PATH, a START file, and steps=N.
 
     Raises ValueError naming the field, the values it takes and the value given.
     """
-    named = split_one_name(text, "recipe")
+    is_file = text.endswith(SUFFIX)
+    named = read_recipe_file(Path(text)) if is_file else split_one_name(text, "recipe")
     if named.name == "learned":
         return _parse_learned(text, named.fields)
-    base = check_name(named.name or "published", get_args(RecipeName), "recipe")
+    base = check_name(named.name, get_args(RecipeName), "recipe") if named.name else None
     short = {key.field: name for name, key in KEYS.items()}
     changes: dict[str, Any] = {}
     for field, value in named.fields.items():
         key = short.get(field, field)
-        check_name(key, [*KEYS, *short], f"recipe {base}: field")
+        check_name(key, list(dict.fromkeys([*KEYS, *short])), f"recipe {named.name or text}: field")
         if key in changes:
             raise ValueError(f"recipe {text!r} must give {key} once; got {field} again")
         changes[key] = _read(text, field, KEYS[key], value)
-    return Variant(text=text, base=cast(RecipeName, base), changes=changes)
+    return Variant(text=text, base=cast(RecipeName | None, base), changes=changes)

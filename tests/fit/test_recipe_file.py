@@ -1,0 +1,95 @@
+"""A recipe is the same by name, as a text in full and as a file."""
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from inrgen.core.spec import InrSpec
+from inrgen.fit.build_config import BuildConfig, RecipeName
+from inrgen.fit.config import FitConfig
+from inrgen.fit.plan import OwnRecipe, plan_build
+from inrgen.fit.recipe_file import recipe_toml
+from inrgen.fit.recipes import recipe
+from inrgen.fit.variants import field_values, parse_variant
+from inrgen.sources.base import SourceFacts
+from inrgen.sources.config import SourceConfig
+
+IMAGES = SourceFacts(name="s", value_kind="intensity", d_in=2, d_out=3)
+IMAGES_1 = replace(IMAGES, d_out=1)
+SHAPES = SourceFacts(name="s", value_kind="occupancy", d_in=3, d_out=1)
+SOUND = SourceFacts(name="s", value_kind="quantity", d_in=1, d_out=2, coord_order="t")
+
+
+@pytest.mark.parametrize("name", get_args(RecipeName))
+def test_a_file_holds_a_whole_recipe(name, tmp_path):
+    facts = SHAPES if name in ("teach", "inr2vec") else IMAGES
+    made = recipe(name, facts)
+    path = tmp_path / "r.toml"
+    path.write_text(recipe_toml(name, field_values(made)))
+    assert parse_variant(str(path)).plan(facts) == made
+    if facts is IMAGES and name != "default":
+        # every field is in the file: upon another recipe they give the same
+        path.write_text(recipe_toml("published", field_values(made)))
+        assert replace(parse_variant(str(path)).plan(facts), name=name) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "widths", "omega"),
+    [
+        ("hidden=64-48", IMAGES, (2, 64, 48, 3), (30.0, 30.0)),
+        ("hidden=64/48/16,omega=20", IMAGES, (2, 64, 48, 16, 3), (20.0,) * 3),
+        ("fast,hidden=8,omega=7.5", SHAPES, (3, 8, 1), (7.5,)),
+        ("omega=30-10", IMAGES, (2, 32, 32, 3), (30.0, 10.0)),
+        ("hidden=8", SOUND, (1, 8, 2), (30.0,)),
+    ],
+)
+def test_a_text_sets_widths_and_frequencies(text, facts, widths, omega):
+    made = parse_variant(text).plan(facts)
+    assert (made.spec.widths, made.spec.omega) == (widths, omega)
+    assert made.name == {"fast": "fast", "hidden=8": "default"}.get(text.split(",")[0], "published")
+
+
+def planned(text: str | None = None, own: OwnRecipe | None = None, **options):
+    source = SourceConfig(name="digits", limit=1)
+    config = BuildConfig(source=source, out="s", recipe=text, engine="torch", views=1, **options)
+    return plan_build(config, own=own)
+
+
+def test_a_build_reads_texts_and_files_alike(tmp_path):
+    (tmp_path / "r.toml").write_text("recipe = 'fast'\nhidden = [16]\nomega = 20\nsteps = 12\n")
+    typed = planned("fast,hidden=16,omega=20,steps=12").identity
+    assert planned(str(tmp_path / "r.toml")).identity == typed
+    options = {"hidden": (16,), "omega": 20.0, "num_steps": 12}
+    assert planned("fast", **options).identity == typed
+    learned = planned("learned,steps=2")
+    assert (learned.recipe, learned.fit_plan.fit.num_steps) == ("learned", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hiden = [3]", "did you mean hidden"),
+        ("hidden = [0]", "hidden needs positive widths"),
+        ("hidden = [{a = 1}]", "must be a number, a word, true, false or a list"),
+        ("omega = [1.0, 2.0, 3.0]", "omega needs 2 hidden layers"),
+        ("recipe = 'quick'", "recipe must be one of"),
+        ("hidden = ", "is no TOML file"),
+    ],
+)
+def test_a_file_with_a_mistake_is_refused_by_its_name(text, message, tmp_path):
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        parse_variant(str(tmp_path / "r.toml")).plan(IMAGES)
+
+
+def test_networks_and_fits_may_be_given_as_objects():
+    spec = InrSpec(widths=(2, 5, 1), omega=(11.0,))
+    fit = FitConfig(num_steps=3)
+    plan = planned(own=OwnRecipe(spec=spec, fit=fit))
+    assert (plan.fit_plan.spec, plan.fit_plan.fit, plan.recipe) == (spec, fit, "own")
+    assert planned("fast", OwnRecipe(fit=fit)).fit_plan.spec == recipe("fast", IMAGES_1).spec
+    with pytest.raises(ValueError, match="spec needs d_out 1 for digits; got 3"):
+        planned(own=OwnRecipe(spec=replace(spec, widths=(2, 5, 3))))
+    with pytest.raises(ValueError, match="leave out spec and fit"):
+        planned("learned", OwnRecipe(fit=fit))
