@@ -62,7 +62,7 @@ VERBS = (
     Verb("info", "inrgen.commands.info", "InfoConfig", "info",
          help="Print what a store or a START file holds: networks, origin and PSNR."),
     Verb("verify", "inrgen.commands.verify", "VerifyConfig", "verify",
-         help="Check every byte of a store; --repair refits what is damaged."),
+         help="Check all weights and records of a store; --repair refits what is damaged."),
     Verb("render", "inrgen.commands.render", "RenderConfig", "render",
          help="Draw INRs beside their originals, and the quality of the whole store."),
     Verb("view", "inrgen.commands.view", "ViewConfig", "view",

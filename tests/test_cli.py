@@ -418,7 +418,6 @@ def turn_an_interrupt_into_an_error(config: InfoConfig) -> None:
         raise RuntimeError("a library failed") from error
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("work", [lose_an_interrupt, turn_an_interrupt_into_an_error])
 def test_an_interrupt_is_neither_lost_nor_taken_for_an_error(work, capsys):
     verb = Verb("go", __name__, "InfoConfig", work.__name__, help="Go.", resumable=True)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyConfig:
-    """Check every byte of a store, and that weights and records agree; exits 1 if they do not.
+    """Check every byte of a store's documents, weights and records, and that they agree.
+
+    Index files and statistics are checked where they are there; their loss costs no data. A card
+    is not checked, because `inrgen card` writes it from these facts. Exits 1 if there is a fault.
 
     Attributes:
         store: the store's folder.

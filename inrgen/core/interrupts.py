@@ -7,6 +7,8 @@ line knows that a later error followed from it.
 """
 
 import signal
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -27,7 +29,14 @@ def check_interrupt() -> None:
 
 def _request(signum: int, frame: object) -> None:
     _requested.set()
+    # Objects that are left half made warn while they are destroyed, which tells a user nothing.
+    warnings.simplefilter("ignore")
     raise KeyboardInterrupt
+
+
+def _report_unraisable(found: "sys.UnraisableHookArgs") -> None:
+    if not _requested.is_set():
+        sys.__unraisablehook__(found)
 
 
 @contextmanager
@@ -35,9 +44,12 @@ def remember_interrupts() -> Iterator[None]:
     """Remember Ctrl-C, and treat SIGTERM, which batch systems send, like it."""
     _requested.clear()
     before = {which: signal.signal(which, _request) for which in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, _report_unraisable
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
         for which, handler in before.items():
             signal.signal(which, handler)
+        sys.unraisablehook = hook
         _requested.clear()

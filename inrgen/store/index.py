@@ -32,7 +32,6 @@ from inrgen.store.layout import (
     parse_fragment_name,
     parse_index_name,
     replacing_fragment_key,
-    shard_key,
 )
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.parallel import map_ahead
@@ -107,11 +106,8 @@ def _find_lost(files: Files, missing: list[tuple[str, int]]) -> list[tuple[str, 
         return lost
     if any(name.endswith(".json") for name in files.names(STATISTICS)):
         return missing
-    # a driver that is killed between shard and fragment leaves its staging folder
-    tidy = files.is_tidy() and all(
-        files.size_bytes(shard_key(spec_id, block)) is not None for spec_id, block in missing
-    )
-    return missing if tidy else []
+    # creating or resuming a store makes its staging folder, which stays until the store is finished
+    return missing if files.is_tidy() else []
 
 
 def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, int]]) -> None:
@@ -133,8 +129,8 @@ def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, in
         places = replacing_fragment_key(spec_id, block), fragment_key(spec_id, block)
         if all(files.size_bytes(key) is None for key in places):
             raise DamagedStore(
-                f"{files.location} is damaged: {places[1]} is lost, though it was committed; "
-                "`inrgen verify --repair` makes lost records again",
+                f"{files.location} is damaged: {places[1]} is not there, though the store was "
+                "finished; `inrgen verify --repair` makes lost records again",
                 key=places[1],
             )
 

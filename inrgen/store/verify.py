@@ -1,4 +1,8 @@
-"""Verify a store: every byte of it, and that its documents, rows and records agree."""
+"""Verify a store: every byte of its documents, rows and records, and that these agree.
+
+Index files and statistics are checked where they are there. Both can be made again, so their loss
+is no fault, and neither is a changed card.
+"""
 
 import os
 import re
@@ -40,7 +44,7 @@ _STORE_FILE = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyReport:
-    """Result of a verification; no findings means that every byte is as it was written.
+    """Result of a verification; no findings means that all is as it was written.
 
     Attributes:
         num_blocks, num_rows, num_bytes: amounts that were checked.
@@ -262,8 +266,8 @@ def verify_store(
 ) -> VerifyReport:
     """Read everything and report all that is not as it was written.
 
-    Every byte counts: documents and records have self-checksums, and records hold the digest of
-    their shard. Weights are trusted by the chunk, so a damaged byte costs about 256 rows.
+    Every byte of these counts: documents and records have self-checksums, and records hold the
+    digest of their shard. Weights are trusted by the chunk, so a damaged byte costs about 256 rows.
 
     Args:
         on_block: called after each block with its number of rows.

@@ -235,7 +235,7 @@ def test_records_of_another_store_are_refused(sample, store, tmp_path):
     assert 1 not in open_store(store).committed()
 
 
-@pytest.mark.parametrize("evidence", ["shards", "index", "statistics"])
+@pytest.mark.parametrize("evidence", ["shards", "index", "statistics", "nothing else"])
 def test_a_finished_store_that_lost_records_says_so(sample, store, evidence):
     if evidence == "index":
         with StoreWriter(store, fragments_per_index=8) as writer:
@@ -248,9 +248,9 @@ def test_a_finished_store_that_lost_records_says_so(sample, store, evidence):
     if evidence != "shards":
         (store / shard_key(sample.spec_id, 3)).unlink()
     for reader in (_read, _all_records):
-        with pytest.raises(DamagedStore, match=f"{key} is lost, though it was committed"):
+        with pytest.raises(DamagedStore, match=f"{key} is not there, though the store was"):
             reader(store, sample, [774])
-    with pytest.raises(DamagedStore, match=f"{key} is lost, though it was committed"):
+    with pytest.raises(DamagedStore, match=f"{key} is not there, though the store was"):
         content_sha256(store)
 
 

@@ -162,16 +162,22 @@ class LocalFiles:
         target = self.root / key
         # a hard link fails if its name exists, which no rename does
         staged = staging_key("new")
-        self.put(staged, data)
-        try:
-            changed = [target.parent, *_make_folder(target.parent)]
-            target.hardlink_to(self.root / staged)
-            _sync_folders(changed)
-        except FileExistsError:
-            return False
-        finally:
-            self.remove(staged)
-        return True
+        while True:
+            self.put(staged, data)
+            try:
+                changed = [target.parent, *_make_folder(target.parent)]
+                target.hardlink_to(self.root / staged)
+                _sync_folders(changed)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                # a driver that began in this moment has swept the staging folder
+                if (self.root / staged).exists():
+                    raise
+                continue
+            finally:
+                self.remove(staged)
+            return True
 
     def move(self, source: str, target: str) -> None:
         folder = (self.root / target).parent

@@ -41,8 +41,10 @@ _STALL_S = 10.0
 _ROLE_SERVER = "169.254.169.254"
 
 # Texts of errors that another try may avoid once the client's own retries are used up: the body of
-# a listing or refusal broke off, no answer came, or the server was overloaded.
+# a listing or refusal broke off, a listing is no XML of its kind, no answer came, or the server was
+# overloaded.
 _BROKEN_OFF = "HTTP error: request or response body"
+_GARBLED = "Got invalid list response"
 _UNANSWERED = "HTTP error: error sending request"
 _OVERLOADED = re.compile(r"status code: (429|500|502|503|504)\b")
 # The server does not implement a request, mostly a conditional one.
@@ -111,6 +113,7 @@ def _may_pass(error: Exception) -> bool:
     text = str(error)
     return isinstance(error, GenericError) and (
         _BROKEN_OFF in text
+        or _GARBLED in text
         or (_UNANSWERED in text and _answered)
         or _OVERLOADED.search(text) is not None
     )
