@@ -30,7 +30,8 @@ class Crumbs:
         if not self.num:
             return "no crumbs"
         noun = "crumb" if self.num == 1 else "crumbs"
-        return f"{self.num} {noun} ({self.area_share:.1%} of area)"
+        share = "under 0.1" if self.area_share < 1e-3 else f"{100 * self.area_share:.1f}"
+        return f"{self.num} {noun} ({share} % of area)"
 
 
 def area_of_pieces(mesh: Mesh) -> Float[np.ndarray, " _k"]:
