@@ -1,19 +1,39 @@
-"""The scale bench: a line for each use and size, and memory that stays flat where it must."""
+"""The scale bench shows that memory and requests do not grow with a store where they must not."""
 
 import pytest
 
 from pipelines.bench.scale import ScaleBench, run, table
 from pipelines.bench.scale_uses import USES
 
-# Uses that a small store shows, so that the bench takes seconds.
-FEW = ("unfinished: resume", "open", "first batch")
+# Allocators and threads alone make so much of a difference.
+_NOISE_MB = 6.0
 
 
-def test_each_use_has_a_line_for_each_size_and_growth_beside_the_second():
-    rows = run(ScaleBench(rows=(320, 1280), only=FEW, remote=False))
-    assert [(row.use, row.rows) for row in rows] == [(use, n) for use in FEW for n in (320, 1280)]
-    assert all((row.times_memory is None) == (row.rows == 320) for row in rows)
-    assert [line[:4] for line in table(rows).splitlines()[1:]] == [row.use[:4] for row in rows]
+def test_memory_of_four_times_the_rows_is_the_same():
+    uses = ("first batch", "info", "plan align")
+    config = ScaleBench(rows=(20_000, 80_000), chunk_rows=40, only=uses, remote=False)
+    found = run(config)
+    assert [(row.use, row.rows) for row in found] == [(u, n) for u in uses for n in config.rows]
+    for small, large in zip(found[::2], found[1::2], strict=True):
+        assert large.memory_mb <= max(1.3 * small.memory_mb, small.memory_mb + _NOISE_MB), large.use
+        assert small.times_memory is None
+        assert large.times_memory is not None
+    _, *lines = table(found).splitlines()
+    assert all(line.startswith(row.use) for line, row in zip(lines, found, strict=True))
+
+
+def test_a_file_is_requested_once_and_opening_or_resuming_lists_names_alone():
+    pytest.importorskip("moto")
+    uses = ("unfinished: resume", "open", "info", "1,000 random rows")
+    found = run(ScaleBench(rows=(320, 1280), chunk_rows=10, only=uses))
+    small, large = ({row.use: row for row in found if row.rows == n} for n in (320, 1280))
+    for use in uses[:2]:
+        assert large[use].requests == small[use].requests
+    info, rows = large["info"], large["1,000 random rows"]
+    # the root document, two listings, and each fragment once
+    assert info.requests == 3 + info.blocks
+    # the root document and a listing; of each block its size, its records and all of its chunks
+    assert rows.requests == 2 + 3 * rows.blocks
 
 
 def test_wrong_options_are_named():
