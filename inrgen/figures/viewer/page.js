@@ -269,7 +269,7 @@ function coordinates(spec, grid, column, row) {
   const at = (position, side) => (low + high) / 2 + (position - (side - 1) / 2) * step;
   if (grid.length === 1) return [at(column, grid[0])];
   const [x, y] = [at(column, grid[1]), at(row, grid[0])];
-  return spec.coord_order === "ij" ? [y, x] : [x, y];
+  return spec.coord_order === "xy" ? [x, y] : [y, x];
 }
 
 /** Points of a window, in pixels of the picture; depth places the upright slice of a shape. */
@@ -1146,7 +1146,7 @@ function start(facts, arrays) {
       ["Frequency ω", spec.omega.map(short).join(", ")],
       ["Added to the output", short(spec.output_offset)],
       ["Coordinates", `${spec.coord_order} in [${spec.coord_range.join(", ")}], ends included, along the longest side`],
-      ["Order of coordinates", { xy: "coordinate 0 is the column, coordinate 1 the row", ij: "coordinate 0 is the row, coordinate 1 the column" }[spec.coord_order] ?? spec.coord_order],
+      ["Order of coordinates", spec.coord_order === "xy" ? "coordinate 0 is the column, coordinate 1 the row" : "coordinate i runs along axis i of a grid"],
       ["Values", `${spec.value_kind.replaceAll("_", " ")} in [${spec.value_range.join(", ")}]`],
       ["Group of the store", spec.id],
     ];

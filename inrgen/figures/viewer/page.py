@@ -137,8 +137,11 @@ def make_page(
     if spec_id is not None and spec_id not in store.specs:
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {spec_id!r}")
     spec = store.specs[spec_id] if spec_id else store.spec
-    if spec.activation not in _ACTIVATIONS:
-        raise ValueError(f"a page evaluates {', '.join(_ACTIVATIONS)}; got {spec.activation!r}")
+    if spec.activation not in _ACTIVATIONS or spec.d_in > 3:
+        raise ValueError(
+            f"a page draws networks of up to 3 inputs with {', '.join(_ACTIVATIONS)}; got "
+            f"{spec.architecture} with {spec.activation}"
+        )
     columns = [name for name in store.records.schema.names if name != "draw"]
     rows = choose_page_rows(store, spec, num_rows, among)
     records = read_rows(store, rows, spec.spec_id, columns)
