@@ -46,11 +46,11 @@ def too_large() -> str:
 
 
 def _used_bytes() -> int:
-    """Private writable memory of this process, the figure that RLIMIT_DATA limits."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
-            return 1024 * int(line.split()[1])
-    return 0
+    """Private writable memory of this process, which RLIMIT_DATA limits, with its stack.
+
+    statm is one short line, read for every item; status would take ten times as long.
+    """
+    return int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from inrgen.sources.base import BadSignal
 # Required extensions that change colours or light, and no geometry.
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_xmp")
 _KNOWN = frozenset({"KHR_mesh_quantization", "MSFT_texture_dds"})
-# trimesh builds a graph of the nodes, which takes a millisecond a node.
+# trimesh builds a graph of the nodes: 4,900 nodes took 3 s, 100,000 over a minute.
 _MAX_NODES = 5_000
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}

@@ -61,17 +61,21 @@ def _read_stl(content: bytes) -> Mesh:
     """Read a binary or ASCII STL file. Raises BadSignal if its header or its end disagree."""
     num_faces = int.from_bytes(content[80:84], "little")
     expected = _STL_HEAD_BYTES + _STL_FACE_BYTES * num_faces
-    if len(content) != expected or len(content) < _STL_HEAD_BYTES:
-        text = content.lower()
-        words = [text.count(b"endfacet"), text.count(b"outer loop"), text.count(b"endloop")]
-        if not text.lstrip().startswith(b"solid") or not words[0]:
-            raise BadSignal(
-                f"is cut short or no STL: its header says {num_faces:,} triangles in "
-                f"{expected:,} bytes; it has {len(content):,}"
-            )
-        if len(set(words)) > 1 or b"endsolid" not in text or text.count(b"vertex") != 3 * words[0]:
-            raise BadSignal(f"is cut short or damaged: {words[0]:,} of its facets end")
-    return _read_with_trimesh(content, "stl")
+    if len(content) == expected and len(content) >= _STL_HEAD_BYTES:
+        return _read_with_trimesh(content, "stl")
+    text = content.lower()
+    num_ends = text.count(b"endfacet")
+    if not text.lstrip().startswith(b"solid") or not num_ends:
+        raise BadSignal(
+            f"is cut short or no STL: its header says {num_faces:,} triangles in "
+            f"{expected:,} bytes; it has {len(content):,}"
+        )
+    counts = {num_ends, text.count(b"outer loop"), text.count(b"endloop")}
+    # NumPy stops at the first word that is no number, so trimesh may give fewer faces.
+    mesh = _read_with_trimesh(content, "stl")
+    if len(counts) > 1 or b"endsolid" not in text or len(mesh.faces) != num_ends:
+        raise BadSignal(f"is cut short or damaged: {num_ends:,} of its facets end")
+    return mesh
 
 
 _READERS: dict[str, Callable[[bytes], Mesh]] = {

@@ -181,12 +181,17 @@ def test_a_file_that_lost_its_end_is_never_a_smaller_mesh(tmp_path, name):
             read_mesh(written(tmp_path, name, content + b"3 0 1 2\n"), max_faces=99)
 
 
+# NumPy's warning of the mangled number, which a build does not see.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_cut_text_of_stl_is_refused(tmp_path):
     text = trimesh.exchange.stl.export_stl_ascii(BOX)
     assert len(read_mesh(written(tmp_path, "a.stl", text), 99).faces) == 12
-    for kept in (len(text) - 3, len(text) // 2):
-        with pytest.raises(BadSignal, match="cut short or damaged"):
-            read_mesh(written(tmp_path, "a.stl", text[:kept]), 99)
+    place = text.index("vertex", len(text) // 2)
+    mangled = text[:place] + "vertex x" + text[place + 8 :]
+    for damaged in (text[:-3], text[: len(text) // 2], mangled):
+        path = written(tmp_path, "a.stl", damaged)
+        with pytest.raises(BadSignal, match=r"cut short or damaged|cannot be read as stl"):
+            read_mesh(path, 99)
 
 
 def glb(change):
