@@ -1,4 +1,4 @@
-"""Benchmarks from the command line: python -m pipelines.bench fit|align|load|jobs|train|scale."""
+"""Benchmarks from the command line: python -m pipelines.bench --help lists them."""
 
 import sys
 
@@ -18,6 +18,8 @@ VERBS = (
          help="Time updates of networks that read weights."),
     Verb("scale", "pipelines.bench.scale", "ScaleBench", "bench_scale",
          help="Measure time, memory and requests of stores of several sizes, and their growth."),
+    Verb("attack", "pipelines.bench.attack", "AttackBench", "bench_attack",
+         help="Damage files at random, use them, and count what is neither right nor refused."),
 )
 # fmt: on
 
