@@ -184,4 +184,5 @@ def _probe(setting: Setting, run: Run) -> dict[str, Any]:
         seed=run.seed,
     )
     figures = asdict(compare_recipes(bench)[0])
-    return {name: figure for name, figure in figures.items() if name not in ("iou", "chamfer")}
+    of_shapes = ("iou", "chamfer", "crumbed", "crumb_area")
+    return {name: figure for name, figure in figures.items() if name not in of_shapes}
