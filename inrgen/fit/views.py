@@ -34,6 +34,8 @@ _VALUES_AT_ONCE = 16_000_000
 # their groups have just those few.
 _FLOP_AT_ONCE = 1e11
 _INRS_A_THREAD = 4
+# 64 MB of weights; an optimiser takes several times as much for gradients and moments.
+_WEIGHTS_AT_ONCE = 16_000_000
 
 OnRows = Callable[[int], None]
 
@@ -112,6 +114,7 @@ def _max_items(plan: FitPlan, engine: Engine, signal: Signal) -> int:
         # two for each weight and point forward, and four backward
         flop = 6.0 * plan.spec.num_params * points * max(1, plan.fit.num_steps)
         inrs = max(inrs, int(_FLOP_AT_ONCE / flop))
+    inrs = min(inrs, _WEIGHTS_AT_ONCE // plan.spec.num_params)
     return max(1, inrs // plan.views)
 
 

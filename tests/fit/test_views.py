@@ -146,6 +146,13 @@ def test_slow_fits_are_reported_one_by_one_except_on_a_gpu(name, sizes, monkeypa
     assert told == [*sizes, 3]
 
 
+def test_wide_networks_are_fitted_in_groups_bounded_by_their_weights(monkeypatch):
+    monkeypatch.setattr("inrgen.fit.views._WEIGHTS_AT_ONCE", 7 * SPEC.num_params)
+    engine = SpyEngine()
+    fit_block(make_plan(), engine, make_items(5), [make_signal(4, 4)] * 5, first_row=0)
+    assert engine.seen == [6, 6, 3]
+
+
 def test_loose_points_are_fitted_a_few_at_once_as_they_take_long_to_prepare(monkeypatch):
     monkeypatch.setattr("inrgen.fit.views._INRS_A_THREAD", 6)
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
