@@ -6,9 +6,15 @@ from .api import import_store as import_store
 from .api import learn_start as learn_start
 from .api import train as train
 from .api import view as view
+from .core.config import InitConfig as InitConfig
 from .core.params import Params as Params
 from .core.spec import InrSpec as InrSpec
+from .fit.config import FitConfig as FitConfig
+from .loaders.config import LoaderConfig as LoaderConfig
+from .loaders.map_style import WeightDataset as WeightDataset
 from .loaders.stream import StreamLoader as StreamLoader
+from .sources.config import SourceConfig as SourceConfig
 from .store.reader import Store as Store
 from .store.reader import open_store as open_store
+from .training.config import TrainConfig as TrainConfig
 from .transforms.own import transform as transform

@@ -130,6 +130,12 @@ class BatchProducer:
         for at in range(0, len(numbers), window):
             yield from self._window(samples, share, position.epoch, numbers[at : at + window])
 
+    def chosen(self, index: Int[np.ndarray, " b"], epoch: int) -> Batch:
+        """The rows at some numbers, each in the draws of an epoch; rows may repeat."""
+        shards = self.index.selection.shards_of(index)
+        raw, _ = self._read(Picks(index=index, shards=shards, times=np.zeros_like(index)), epoch)
+        return self.collate.batch(raw, None, epoch, len(index))
+
     def _window(
         self, samples: EpochSamples, share: Share, epoch: int, numbers: range
     ) -> Iterator[tuple[int, Batch]]:

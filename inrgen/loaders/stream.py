@@ -74,31 +74,16 @@ class StreamLoader(IterableDataset[Batch]):
         **fields: Any,
     ) -> None:
         self.config = replace_fields(config or LoaderConfig(), fields)
-        changes = read_transforms(transforms)
-        check_objects(mixup=mixup, filter=filter, device=device)
-        if mixup is not None and self.config.view_choice == "pairs":
-            raise ValueError("mixup mixes single samples; it has no meaning for views='pairs'")
-        self._index = read_index(stores, self.config, filter)
-        self._gatherer = _make_gatherer(self._index, self.config)
-        if isinstance(normalise_by, str):
-            store, spec_id = self._index.stores[0], self._index.spec_ids[0]
-            normalise_by = read_statistics(store, normalise_by, spec_id)
-        largest = self._index.selection.max_label
-        collate = Collate(
-            spec=self._index.spec,
-            device=torch.device(device),
-            transforms=changes,
+        self._producer = open_producer(
+            stores,
+            self.config,
+            transforms=transforms,
             mixup=mixup,
-            num_classes=self.config.num_classes or largest + 1,
             normalise_by=normalise_by,
+            filter=filter,
+            device=device,
         )
-        self._producer = BatchProducer(
-            index=self._index,
-            gatherer=self._gatherer,
-            collate=collate,
-            seed=self.config.seed,
-            pool_shards=self.config.pool_shards,
-        )
+        self._index, self._gatherer = self._producer.index, self._producer.gatherer
         self._next_pass = NextPass()
         self._now: Position | None = None
         self._warned: set[int] = set()
@@ -213,6 +198,41 @@ class StreamLoader(IterableDataset[Batch]):
             if shard not in self._warned:
                 self._warned.add(shard)
                 warnings.warn(f"a shard is skipped: {error}", RuntimeWarning, stacklevel=3)
+
+
+def open_producer(
+    stores: Stores,
+    config: LoaderConfig,
+    *,
+    transforms: Any,
+    mixup: MixUp | None,
+    normalise_by: tuple[Params, Params] | str | None,
+    filter: Any,
+    device: torch.device | str,
+) -> BatchProducer:
+    """Open the stores and select the rows of a loader; arguments and errors are StreamLoader's."""
+    changes = read_transforms(transforms)
+    check_objects(mixup=mixup, filter=filter, device=device)
+    if mixup is not None and config.view_choice == "pairs":
+        raise ValueError("mixup mixes single samples; it has no meaning for views='pairs'")
+    index = read_index(stores, config, filter)
+    if isinstance(normalise_by, str):
+        normalise_by = read_statistics(index.stores[0], normalise_by, index.spec_ids[0])
+    collate = Collate(
+        spec=index.spec,
+        device=torch.device(device),
+        transforms=changes,
+        mixup=mixup,
+        num_classes=config.num_classes or index.selection.max_label + 1,
+        normalise_by=normalise_by,
+    )
+    return BatchProducer(
+        index=index,
+        gatherer=_make_gatherer(index, config),
+        collate=collate,
+        seed=config.seed,
+        pool_shards=config.pool_shards,
+    )
 
 
 def _make_gatherer(index: LoaderIndex, config: LoaderConfig) -> Gatherer:

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core.geometry import noted_grid
 from inrgen.core.params import Params
+from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import PARENT, TEMPLATE, Derivation, read_derivation
 from inrgen.store.files.cache import ShardCache
@@ -28,6 +29,7 @@ from inrgen.store.record_scan import RecordScan, check_records, records_format, 
 from inrgen.store.records import usable_rows
 from inrgen.store.rows import RowReader
 from inrgen.store.shard_opening import open_direct, open_source
+from inrgen.store.values import draw_images
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
 
@@ -253,6 +255,61 @@ class Store:
                 )
         flat = self._readers[spec_id].read(wanted)
         return Params.from_flat(self.specs[spec_id], torch.from_numpy(flat))
+
+    def __getitem__(self, rows: int | slice | Rows) -> Params:
+        """Weights by row: one, a slice, or a sequence of rows, of a store of one architecture."""
+        length = self.layouts[self.spec.spec_id].rows
+        if isinstance(rows, slice):
+            rows = range(*rows.indices(length))
+        elif isinstance(rows, int):
+            if not -length <= rows < length:
+                raise IndexError(f"there are {length} rows; got row {rows}")
+            rows = [rows % length]
+        return self.read(rows)
+
+    def evaluate(
+        self, rows: Rows, coords: Float[Tensor, "*shared n d_in"]
+    ) -> Float[Tensor, "b n d_out"]:
+        """The values of some rows at n points, the same for all, or (b, n, d_in)."""
+        return evaluate(self.spec, self.read(rows), coords)
+
+    def images(
+        self, rows: Rows, size: int | tuple[int, int] | None = None
+    ) -> Float[Tensor, "b rows columns d_out"]:
+        """Draw rows of a store of images, in [0, 1] where the fit is right; not clipped.
+
+        Args:
+            size: rows and columns, or one number for both; by default those of the originals.
+
+        Raises ValueError for other signals, and for originals of several sizes without a size.
+        """
+        chosen = np.asarray(rows).reshape(-1)
+        wanted = ds.field("row").isin(chosen.tolist())
+        noted = self.read_records(["grid"], wanted)["grid"].to_pylist() if size is None else []
+        return draw_images(self.spec, self.read(chosen), noted, size)
+
+    def to_torch(self, split: str | None = None) -> tuple[Float[Tensor, "n p"], Int[Tensor, " n"]]:
+        """Weights (n, P) and labels (n,) of all rows that hold weights, in memory.
+
+        Args:
+            split: train, val or test; None takes all.
+        """
+        wanted = usable_rows() & (ds.field("spec_id") == self.spec.spec_id)
+        if split is not None:
+            wanted &= ds.field("split") == split
+        table = self.read_records(["row", "label"], wanted).sort_by("row")
+        rows, labels = (table[name].to_numpy().astype(np.int64) for name in ("row", "label"))
+        return self.read(rows).flat(), torch.from_numpy(labels)
+
+    def to_pandas(self) -> Any:
+        """All records as a pandas DataFrame, a row for each INR.
+
+        Raises ValueError where pandas is not installed.
+        """
+        try:
+            return self.read_records(self.records.schema.names).to_pandas()
+        except ImportError as error:
+            raise ValueError("to_pandas needs pandas, which is not installed") from error
 
     def open_rows(
         self, spec_id: str | None = None, cache: ShardCache | None = None, max_open: int = 128
