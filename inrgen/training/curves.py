@@ -5,7 +5,6 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from inrgen.training.model_file import read_json, write_json
 from inrgen.training.result import EpochLog
 
 Logger = Literal["tensorboard", "wandb", "none"]
@@ -81,6 +80,9 @@ class _WandbCurves:
             import wandb
         except ModuleNotFoundError as error:
             raise ValueError("logger wandb needs wandb: pip install 'inrgen[wandb]'") from error
+        # The command line's help imports this file, and must not wait for torch.
+        from inrgen.training.model_file import read_json, write_json
+
         path = folder / _WANDB
         if not path.exists():
             write_json(path, {"id": uuid.uuid4().hex[:8]})
