@@ -540,6 +540,7 @@ function start(facts, arrays) {
 
   function drawCurve(canvas, values, dots = null) {
     const [width, height] = [canvas.clientWidth || 160, Math.round((canvas.clientWidth || 160) * 0.6)];
+    canvas.style.aspectRatio = `${width} / ${height}`;
     canvas.width = width * 2;
     canvas.height = height * 2;
     const pen = canvas.getContext("2d");
