@@ -1,5 +1,7 @@
 """Align a store: make its template, derive the aligned store, and measure the distances."""
 
+import sys
+import time
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -71,12 +73,21 @@ def align_store(
             allowed = ("sine",) if search.kind == "phase" else ("sine", "tanh")
             require_activation(spec, f"match {search.kind}", allowed)
     # The limit is planned before the template, whose memory is part of the estimate.
-    limited = limit_executor(plan.block_costs(), executor)
+    limited, began = limit_executor(plan.block_costs(), executor), time.perf_counter()
     ensure_store(plan, lambda: _make_templates(plan, template, search, executor.memory_mb))
+    # A template can take longer than the rows, so it counts in the time and the rate.
+    seconds = time.perf_counter() - began
     summary = fill(plan, executor, limited)
+    seconds += summary.seconds
     before, after = _measure(plan, limited[0].rows_at_once, limited[1])
     return replace(
-        summary, store=str(out), before=before, after=after, notes=_start_notes(plan.parent)
+        summary,
+        store=str(out),
+        seconds=seconds,
+        rows_per_s=summary.rows_made / seconds,
+        before=before,
+        after=after,
+        notes=_start_notes(plan.parent),
     )
 
 
@@ -132,6 +143,10 @@ def _make_templates(
                 f"memory_mb must be at least {needed / 1e6:,.0f} for a sample of "
                 f"{len(rows)} rows; got {memory_mb:g}"
             )
+        if choice.row is None:
+            # Nothing else moves on the screen meanwhile.
+            sys.stderr.write(f"align: making the template, a {choice.kind} of {len(rows):,} rows\n")
+            sys.stderr.flush()
         params = _read_rows(plan.parent, spec_id, rows)
         is_row = choice.row is not None
         found[spec_id] = params if is_row else make_template(spec, params, choice.kind, search)
