@@ -165,11 +165,14 @@ def template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np.
                 return np.array([choice.row])
         raise ValueError(f"template must be a row that holds weights; got {choice.row}")
     # Templates made from val or test rows would leak them into training.
-    every, training = _Sample(choice), _Sample(choice)
+    every, training = _Sample(choice.sample), _Sample(choice.sample)
     for table in store.scan_records(["row", "split"], wanted):
         rows = table["row"].to_numpy()
-        every.add(rows)
-        training.add(rows[is_one_of(table["split"], ["train"])])
+        # Keys of row numbers, so that the cut into tables does not matter.
+        keys = rng.keys(choice.seed, "template", torch.tensor(rows)).numpy()
+        every.add(rows, keys)
+        is_training = is_one_of(table["split"], ["train"])
+        training.add(rows[is_training], keys[is_training])
     rows = training.rows if len(training.rows) else every.rows
     if not len(rows):
         raise ValueError(f"{store.path} has no row of {spec_id} that holds weights")
@@ -179,15 +182,13 @@ def template_rows(store: Store, spec_id: str, choice: TemplateChoice) -> Int[np.
 class _Sample:
     """A sample of the rows added: those whose keys are smallest, in whatever order they come."""
 
-    def __init__(self, choice: TemplateChoice) -> None:
-        self._choice = choice
+    def __init__(self, size: int) -> None:
+        self._size = size
         self.rows, self._keys = np.zeros((2, 0), dtype=np.int64)
 
-    def add(self, rows: Int[np.ndarray, " r"]) -> None:
-        # Keys of row numbers, so that the cut into tables does not matter.
-        keys = rng.keys(self._choice.seed, "template", torch.tensor(rows)).numpy()
+    def add(self, rows: Int[np.ndarray, " r"], keys: Int[np.ndarray, " r"]) -> None:
         rows, keys = np.append(self.rows, rows), np.append(self._keys, keys)
-        kept = np.argsort(keys, kind="stable")[: self._choice.sample]
+        kept = np.argsort(keys, kind="stable")[: self._size]
         self.rows, self._keys = rows[kept], keys[kept]
 
 
