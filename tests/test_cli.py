@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -255,10 +256,19 @@ def test_what_is_not_a_store_is_named(verb, tmp_path, capsys):
     assert str(tmp_path / "none") in refusal(capsys, verb, tmp_path / "none", *options)
 
 
+def _first_page(fragment: Path, column: str) -> int:
+    """Offset of the first page of a column in a Parquet file."""
+    group = pq.ParquetFile(fragment).metadata.row_group(0)
+    chunks = [group.column(at) for at in range(group.num_columns)]
+    chunk = next(chunk for chunk in chunks if chunk.path_in_schema == column)
+    return chunk.dictionary_page_offset or chunk.data_page_offset
+
+
 def test_a_flipped_bit_among_records_is_a_sentence_that_says_what_finds_it(store, capsys):
     fragment = next((store / "records").iterdir())
     data = bytearray(fragment.read_bytes())
-    data[200] ^= 1
+    # within a column that info reads
+    data[_first_page(fragment, "status") + 40] ^= 1
     fragment.write_bytes(data)
     assert "inrgen verify" in refusal(capsys, "info", store)
 
@@ -369,6 +379,7 @@ LOCAL = {
     ("predict", "out"): ["run", "store", "--out", "URL/x.csv"],
     ("diversity", "out"): ["store", "--out", "URL"],
     ("export", "out"): ["store", "--format", "dws", "--out", "URL"],
+    ("view", "out"): ["store", "--out", "URL/x.html"],
     ("import", "folder"): ["URL", "--format", "dws", "--out", "store"],
 }
 
