@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+
 from inrgen.core.summary import Summary
 from pipelines.bench.attack_targets import TARGETS, Refused, Target
 
-# Limits of one use, generous for files of a few kilobytes on a busy machine.
+# Limits of one use, generous for files of a few kilobytes. Seconds are of a processor, since a busy
+# machine is no fault of a file; a process that only waits gets five times as many.
 _LIMIT_S, _LIMIT_BYTES = 60.0, 2_000_000_000
 OUTCOMES = ("right", "refused", "wrong", "hung", "traceback", "too large")
 
@@ -159,7 +162,12 @@ def judge(target: Target, folder: Path, out: Path) -> tuple[str, str]:
     process.start()
     theirs.close()
     try:
-        return ours.recv() if ours.poll(_LIMIT_S) else ("hung", f"after {_LIMIT_S:.0f} s")
+        began, used = time.monotonic(), psutil.Process(process.pid)
+        while not ours.poll(_LIMIT_S / 60):
+            waited_s, times = time.monotonic() - began, used.cpu_times()
+            if times.user + times.system > _LIMIT_S or waited_s > 5 * _LIMIT_S:
+                return "hung", f"after {waited_s:.0f} s, {times.user:.0f} s of them at work"
+        return ours.recv()
     except EOFError:
         process.join()
         return "traceback", f"the process ended with {process.exitcode}"
