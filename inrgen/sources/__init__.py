@@ -1,4 +1,4 @@
-"""Sources: signals in, from images and shapes.
+"""Sources: signals in, from images, shapes, arrays and objects of your own.
 
 A source lists items in a fixed order and loads the signal of each. `open_source(SourceConfig(...))`
 opens one by name; an item that cannot be read raises BadSignal with a reason for its record.

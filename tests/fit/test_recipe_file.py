@@ -57,11 +57,12 @@ def planned(text: str | None = None, own: OwnRecipe | None = None, **options):
 
 
 def test_a_build_reads_texts_and_files_alike(tmp_path):
-    (tmp_path / "r.toml").write_text("recipe = 'fast'\nhidden = [16]\nomega = 20\nsteps = 12\n")
-    typed = planned("fast,hidden=16,omega=20,steps=12").identity
+    file = "recipe = 'fast'\nhidden = [16, 8]\nomega = [20, 1e-1]\nsteps = 12\n"
+    (tmp_path / "r.toml").write_text(file)
+    typed = planned("fast,hidden=16-8,omega=20/1e-1,steps=12").identity
     assert planned(str(tmp_path / "r.toml")).identity == typed
-    options = {"hidden": (16,), "omega": 20.0, "num_steps": 12}
-    assert planned("fast", **options).identity == typed
+    options = {"hidden": (16, 8), "num_steps": 12}
+    assert planned("fast,omega=20/1e-1", **options).identity["fit"] == typed["fit"]
     learned = planned("learned,steps=2")
     assert (learned.recipe, learned.fit_plan.fit.num_steps) == ("learned", 2)
 
