@@ -130,8 +130,9 @@ def _row(
         psnr_p95_db=psnr.high,
         iou=spread(fits.iou),
         chamfer=spread(fits.chamfer),
-        crumbed=float((crumbs > 0).double().mean()),
-        crumb_area=float(crumbs.mean()),
+        # math.nan itself, which equals itself in comparisons of rows; a new NaN does not.
+        crumbed=float((crumbs > 0).double().mean()) if len(crumbs) else math.nan,
+        crumb_area=float(crumbs.mean()) if len(crumbs) else math.nan,
         accuracy={name: accuracy(share) for name, share in shares.items()},
         difference=gains,
     )

@@ -129,8 +129,8 @@ def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, in
         places = replacing_fragment_key(spec_id, block), fragment_key(spec_id, block)
         if all(files.size_bytes(key) is None for key in places):
             raise DamagedStore(
-                f"{files.location} is damaged: {places[1]} is not there, though the store was "
-                "finished; `inrgen verify --repair` makes lost records again",
+                f"{files.location} is damaged: {places[1]} is not there, though it was "
+                "committed; `inrgen verify --repair` makes lost records again",
                 key=places[1],
             )
 

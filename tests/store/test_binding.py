@@ -248,9 +248,9 @@ def test_a_finished_store_that_lost_records_says_so(sample, store, evidence):
     if evidence != "shards":
         (store / shard_key(sample.spec_id, 3)).unlink()
     for reader in (_read, _all_records):
-        with pytest.raises(DamagedStore, match=f"{key} is not there, though the store was"):
+        with pytest.raises(DamagedStore, match=f"{key} is not there, though it was"):
             reader(store, sample, [774])
-    with pytest.raises(DamagedStore, match=f"{key} is not there, though the store was"):
+    with pytest.raises(DamagedStore, match=f"{key} is not there, though it was"):
         content_sha256(store)
 
 
