@@ -63,7 +63,7 @@ def check_cards(url: str, local: str, elsewhere: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["info", "gs://bucket/x"], "a store is a folder or s3://BUCKET/PREFIX"),
+        (["info", "gs://bucket/x"], "a store is a folder, s3://BUCKET/PREFIX"),
     ],
 )
 def test_an_unknown_scheme_is_refused_in_one_sentence(words, what, capsys):

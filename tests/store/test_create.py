@@ -102,7 +102,7 @@ def test_an_unwritable_place_is_named(sample):
 
 
 def test_urls_of_other_servers_are_refused(sample):
-    with pytest.raises(ValueError, match=r"a store is a folder or s3.*got gs://bucket/x"):
+    with pytest.raises(ValueError, match=r"a store is a folder, s3.*got gs://bucket/x"):
         sample.create("gs://bucket/x")
 
 
