@@ -46,7 +46,9 @@ def test_each_row_keeps_its_origins(tmp_path, label):
 
 
 @pytest.mark.parametrize(
-    "column", [{"view": lambda r: r.view ^ 1}, {"item_id": lambda r: f"{r.row}"}], ids=str
+    "column",
+    [{"view": lambda r: r.view ^ 1}, {"item_id": lambda r: f"{r.row}"}],
+    ids=["view", "item"],
 )
 def test_records_of_another_item_or_view_are_refused(tmp_path, column):
     sample, store = changed(tmp_path, **column)
