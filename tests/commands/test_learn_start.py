@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(start_file, tmp_path):
 def test_info_prints_the_facts_of_a_start(start_file, capsys):
     assert main(["info", str(start_file)]) == 0
     text = capsys.readouterr().out
-    for line in ("starts: 2, for 2 gradient steps", "widths: [2, 8, 8, 1]", "guide: none"):
+    for line in ("starts: 2, for 2 gradient steps", "widths: 2 8 8 1", "guide: none"):
         assert line in text
     assert main(["info", str(start_file), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -108,7 +108,7 @@ def test_one_driver_at_a_time(location, files, monkeypatch):
 
 def test_pyarrow_reads_them(files):
     table = FIT_SCHEMA.empty_table()
-    files.put("records/x.parquet", encode_parquet([table], FIT_SCHEMA, {"a": 1}))
+    files.put("records/x.parquet", encode_parquet([table], FIT_SCHEMA, lambda: {"a": 1}))
     with files.arrow().open_input_file("records/x.parquet") as file:
         assert pq.read_table(file).equals(table)
     infos = files.arrow().get_file_info(["records/x.parquet", "records/y.parquet"])

@@ -144,8 +144,12 @@ def test_a_ball_is_fitted_well_and_an_empty_file_is_a_row_with_a_reason(source, 
 
 
 def test_a_ball_is_fitted_well_by_its_occupancy(source):
-    shape = replace(source.shape, target="occupancy")
-    occupied = replace(source, facts=replace(source.facts, value_kind="occupancy"), shape=shape)
+    shape = replace(source.config.shape, target="occupancy")
+    occupied = replace(
+        source,
+        facts=replace(source.facts, value_kind="occupancy"),
+        config=replace(source.config, shape=shape),
+    )
     made = recipe("published", replace(occupied.facts, value_range=shape.value_range))
     plan = FitPlan(spec=made.spec, fit=replace(made.fit, num_steps=300), seed=0, views=1)
     at = ball_at(occupied)

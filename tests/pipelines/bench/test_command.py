@@ -37,7 +37,7 @@ def test_json_is_one_document_with_a_row_for_each_network():
 def test_a_wrong_value_is_one_sentence_and_exit_status_2():
     done = bench("jobs", "--rows", "0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "python -m pipelines.bench jobs: rows must be positive; got 0\n"
+    assert done.stderr == "python -m pipelines.bench jobs: --rows must be positive; got 0\n"
 
 
 @pytest.mark.parametrize("name", ["fit", "align", "load", "jobs", "train", "scale", "attack"])
