@@ -110,6 +110,17 @@ def test_a_data_set_is_named_in_three_ways(text):
     assert parse_repo(text) == "a/b.c"
 
 
+def test_a_hub_that_does_not_answer_is_a_sentence(store, monkeypatch, capsys):
+    from huggingface_hub import constants
+
+    # Nothing listens on the discard port of loopback.
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", "hf_made_up")
+    for words in (["push", store.path, "--to", "hf:user/digits"], ["info", URL]):
+        assert main(words) == 1
+        assert "the hub does not answer" in capsys.readouterr().err
+
+
 def test_the_command_says_where_the_store_is(hub: Hub, store, capsys):
     assert main(["push", store.path, "--to", "hf:user/digits", "--license", "mit"]) == 0
     assert f'inrgen.open_store("{URL}")' in capsys.readouterr().out

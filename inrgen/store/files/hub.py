@@ -6,7 +6,7 @@ like a local file. It finds the server and the token as all its users do (HF_END
 
 import io
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
@@ -22,11 +22,31 @@ from inrgen.store.files.protocol import Bytes, FileIdentity, Files
 
 try:
     import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage]
+        RepositoryNotFoundError,
+    )
 except ModuleNotFoundError as error:
     raise ValueError(
         "stores on the Hugging Face hub need huggingface_hub: pip install 'inrgen[hub]'"
     ) from error
+
+
+@contextmanager
+def reached_hub(location: str) -> Iterator[None]:
+    """Turn failures of the network into OSError, with a sentence.
+
+    Answers of the hub are OSError already. Errors of the library's HTTP client are not; that is
+    httpx or httpx2, by version, so its class is imported from where the library takes it.
+    """
+    try:
+        yield
+    except HTTPError as error:
+        if isinstance(error, OSError):
+            raise
+        raise OSError(f"{location}: the hub does not answer: {error}") from error
 
 
 class HubFiles:
@@ -40,7 +60,9 @@ class HubFiles:
         """The commit that all reads take, so that a push in between cannot mix two versions."""
         repo_id = self._dataset.repo_id
         try:
-            info = huggingface_hub.HfApi().dataset_info(repo_id, revision=self._dataset.revision)
+            with reached_hub(self._location):
+                api = HfApi()
+                info = api.dataset_info(repo_id, revision=self._dataset.revision)
         except RepositoryNotFoundError as error:
             raise OSError(
                 f"{self._location}: the hub has no data set {repo_id}, or hides it without a token "
@@ -53,7 +75,7 @@ class HubFiles:
     @cached_property
     def _sizes(self) -> dict[str, int]:
         """Length of every file of the store, by key; a listing costs a request a thousand files."""
-        found = huggingface_hub.HfApi().list_repo_tree(
+        found = HfApi().list_repo_tree(
             self._dataset.repo_id,
             self._dataset.prefix or None,
             recursive=True,
@@ -61,7 +83,8 @@ class HubFiles:
             repo_type="dataset",
         )
         try:
-            files = [entry for entry in found if isinstance(entry, huggingface_hub.RepoFile)]
+            with reached_hub(self._location):
+                files = [entry for entry in found if isinstance(entry, huggingface_hub.RepoFile)]
         except EntryNotFoundError:
             files = []
         start = len(self._dataset.prefix) + 1 if self._dataset.prefix else 0
@@ -71,9 +94,10 @@ class HubFiles:
         """The folder and name of a file's local copy."""
         name = f"{self._dataset.prefix}/{key}" if self._dataset.prefix else key
         try:
-            path = huggingface_hub.hf_hub_download(
-                self._dataset.repo_id, name, repo_type="dataset", revision=self._commit
-            )
+            with reached_hub(self._location):
+                path = huggingface_hub.hf_hub_download(
+                    self._dataset.repo_id, name, repo_type="dataset", revision=self._commit
+                )
         except EntryNotFoundError as error:
             raise FileNotFoundError(f"{self._location} has no file {key}") from error
         return LocalFiles(Path(path).parent), Path(path).name
