@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import inrgen
+from inrgen import cli
 from inrgen.cli import MOVED_VERBS, VERBS, Verb, main, run_verbs
 from inrgen.commands.info import InfoConfig
 from inrgen.core.interrupts import stop_requested
@@ -438,3 +439,10 @@ def test_an_interrupt_is_neither_lost_nor_taken_for_an_error(work, capsys):
     assert capsys.readouterr().err == "inrgen go: stopped; run the same command again to go on\n"
     assert signal.getsignal(signal.SIGINT) is before
     assert not stop_requested()
+
+
+@pytest.mark.parametrize(("said", "limit"), [("None", None), ("7", 7)])
+def test_none_can_be_said_where_the_default_is_a_number(said, limit):
+    verb = next(verb for verb in VERBS if verb.name == "probe")
+    config, _ = cli._parse("inrgen", verb, ["STORE", "--limit", said])
+    assert config.limit == limit

@@ -58,14 +58,14 @@ StoreArgument = Annotated[
 ]
 
 
-# Options that may be left out have None as default, which a command line cannot say and need not
-# show: tyro would write {None}|INT, and the choices of --recipe in random order.
+# Most options that may be left out have None as default, which help need not show: tyro would
+# write {None}|INT, and the choices of --recipe in random order.
 OPTIONAL = ConstructorRegistry()
 
 
 @OPTIONAL.primitive_rule
 def _without_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """The rule of the other type for a union of None and one more type."""
+    """The rule of the other type for a union of None and one more type, and None for "None"."""
     others = [kind for kind in get_args(info.type) if kind is not NoneType]
     if len(others) != 1 or len(get_args(info.type)) != 2:
         return None
@@ -74,6 +74,10 @@ def _without_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
         return None
     return dataclasses.replace(
         spec,
+        # Where the default is a number, as of probe --limit, None must be said.
+        instance_from_str=lambda words: (
+            None if words == ["None"] else spec.instance_from_str(words)
+        ),
         is_instance=lambda value: value is None or spec.is_instance(value),
         str_from_instance=lambda value: (
             ["None"] if value is None else spec.str_from_instance(value)
