@@ -125,7 +125,7 @@ class Report(Protocol):
 
     @property
     def failed(self) -> bool:
-        """Whether the command must exit non-zero."""
+        """Tell whether the command must exit non-zero."""
         ...
 
     def text(self) -> str:
@@ -252,12 +252,12 @@ def _complain(prog: str, verb: Verb, sentence: str) -> None:
 
 
 def _stopped(verb: Verb) -> tuple[str, int]:
-    """What to say of a command that was interrupted, and its exit status."""
+    """The message for a command that was interrupted, and its exit status."""
     return "stopped" + ("; run the same command again to go on" if verb.resumable else ""), 130
 
 
 def _explain(error: BaseException) -> str:
-    """One sentence for an error; the details of an unexpected one go to a log file."""
+    """Describe an error in a sentence; the details of an unexpected one go to a log file."""
     if isinstance(error, ValueError | OSError):
         return str(error)
     with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:

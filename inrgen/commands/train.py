@@ -53,7 +53,7 @@ class TrainSummary:
 
     @property
     def failed(self) -> bool:
-        """Whether training stopped early."""
+        """Tell whether training stopped early."""
         return self.result.status != "ok"
 
     def text(self) -> str:

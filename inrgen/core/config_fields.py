@@ -111,7 +111,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    """Whether a value is of a type that configs use; other types are not judged."""
+    """Tell whether a value is of a type that configs use; other types are not judged."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(_fits(member, value) for member in args)

@@ -17,7 +17,7 @@ _requested = Event()
 
 
 def stop_requested() -> bool:
-    """Whether the running command was asked to stop."""
+    """Tell whether the running command was asked to stop."""
     return _requested.is_set()
 
 

@@ -85,7 +85,7 @@ def bits(keys: Int[Tensor, " b"], num: int, start: int = 0) -> Int[Tensor, "b nu
 
 
 def _is_compiled_for(keys: Int[Tensor, " b"], num: int) -> bool:
-    """Whether a compiled pass is available and pays for num numbers of each key."""
+    """Tell whether a compiled pass is available and pays for num numbers of each key."""
     # Tracers of torch.compile cannot see into compiled code.
     if keys.device.type != "cpu" or torch.compiler.is_compiling():
         return False

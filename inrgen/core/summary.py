@@ -23,7 +23,7 @@ class Summary(_Dataclass):
 
     @property
     def failed(self) -> bool:
-        """Whether the command must exit non-zero."""
+        """Tell whether the command must exit non-zero."""
         return False
 
     def document(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class ExecutorConfig:
 
     @property
     def in_process(self) -> bool:
-        """Whether tasks run in this process, so that they may share its memory and open files."""
+        """Tell whether tasks run in this process, and so share its memory and open files."""
         return self.backend in ("serial", "threads")
 
     @property

@@ -102,7 +102,7 @@ class BuildConfig:
 
     @property
     def is_learned(self) -> bool:
-        """Whether recipe names a learned start."""
+        """Tell whether recipe names a learned start."""
         return self.recipe is not None and self.recipe.split(",")[0] == "learned"
 
     def _check_learned(self) -> None:

@@ -125,7 +125,7 @@ def constants(spec: InrSpec, config: FitConfig, mode: Mode, shape: Shape) -> dic
 
 
 def is_interpreted() -> bool:
-    """Whether triton interprets kernels on the CPU, for tests."""
+    """Tell whether triton interprets kernels on the CPU, for tests."""
     return isinstance(fit_kernel, InterpretedFunction)
 
 

@@ -117,7 +117,7 @@ class _Fit:
 
 
 def _fill_cache_lines(spec: InrSpec, num_points: int) -> bool:
-    """Whether all matrices fill whole cache lines, so that INRs of a batch are aligned alike."""
+    """Tell whether all matrices fill whole cache lines, so that all INRs are aligned alike."""
     # 16 float32 are a cache line of 64 bytes
     weights = (i * o for i, o in zip(spec.widths, spec.widths[1:], strict=False))
     return all(size % 16 == 0 for size in (*weights, *(num_points * w for w in spec.widths)))

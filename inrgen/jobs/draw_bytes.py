@@ -32,7 +32,7 @@ def _empty_draw(transform: Transform[Any], spec: InrSpec) -> dict[str, Tensor]:
 
 @lru_cache(maxsize=64)
 def stored_as_key(transform: Transform[Any], spec: InrSpec) -> bool:
-    """Whether draws would take more than a quarter of the bytes of the weights."""
+    """Tell whether draws would take more than a quarter of the bytes of the weights."""
     per_row = 0.0
     for tensor in _empty_draw(transform, spec).values():
         kind_bytes = {torch.bool: 1 / 8, torch.int64: 1}.get(tensor.dtype, tensor.element_size())
@@ -42,7 +42,7 @@ def stored_as_key(transform: Transform[Any], spec: InrSpec) -> bool:
 
 @lru_cache(maxsize=64)
 def is_small(transform: Transform[Any], spec: InrSpec) -> bool:
-    """Whether draws take at most half the memory of the weights, so that many fit at once."""
+    """Tell whether draws take at most half the memory of the weights, so that many fit at once."""
     like = _empty_draw(transform, spec).values()
     per_row = sum(math.prod(t.shape[1:]) * t.element_size() for t in like)
     return per_row <= 2 * spec.num_params

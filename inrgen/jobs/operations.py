@@ -127,7 +127,7 @@ class Align:
 
     @property
     def keeps_function(self) -> bool:
-        """Whether new rows compute the same functions as old ones."""
+        """Tell whether new rows compute the same functions as old ones."""
         return True
 
     def reference(self, params: Params) -> Params:
@@ -213,7 +213,7 @@ class Augment:
 
     @property
     def keeps_function(self) -> bool:
-        """Whether new rows compute the same functions as old ones."""
+        """Tell whether new rows compute the same functions as old ones."""
         return keeps_function(self.links)
 
     def bind(self, names: RowNames) -> BoundOperation:

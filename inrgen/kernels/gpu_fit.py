@@ -82,7 +82,7 @@ def _drawn_points(key, step, place, num_points):
 @no_type_check
 @triton.jit
 def _row(thin, index: tl.constexpr):
-    """One row of the thin block, (H,)."""
+    """A row of the thin block, (H,)."""
     rows = tl.arange(0, _THIN)[:, None]
     return tl.sum(tl.where(rows == index, thin, 0.0), axis=0)
 
@@ -244,7 +244,7 @@ def _adam(
     theta, first, second, gradient, first_ptr, second_ptr, schedule_ptr, step,
     beta1, new1, beta2, new2, HELD: tl.constexpr,
 ):  # fmt: skip
-    """One update with fit.config.update_scalars' size, epsilon and decay.
+    """An update with fit.config.update_scalars' size, epsilon and decay.
 
     The moments are first and second if HELD, else they lie in memory. That memory is not
     initialised, so the first update takes zeros instead.

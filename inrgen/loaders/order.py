@@ -164,6 +164,6 @@ class Share:
         return min(self.start + num_batches * self._step, self.total)
 
     def finished_after(self, num_batches: int) -> bool:
-        """Whether no rank serves anything more after this number of batches."""
+        """Tell whether no rank serves anything more after this number of batches."""
         rest = self.total - self.done_after(num_batches)
         return rest < (self._step if self.drop_last else 1)

@@ -54,7 +54,7 @@ class NextPass:
 
     @property
     def in_workers(self) -> bool:
-        """Whether worker processes have begun a pass since the trainer's last order."""
+        """Tell whether worker processes have begun a pass since the trainer's last order."""
         return bool((self._notes[..., 0] == self._order).any())
 
     def peek(self) -> Position:

@@ -36,7 +36,7 @@ def _opened(root: Path, parts: Parts, config: SourceConfig) -> Iterator[Image.Im
 
 
 def _is_deep_and_clear(path: Path) -> bool:
-    """Whether a file is a PNG of 16 bits with a transparent value, by its first bytes."""
+    """Tell whether a file is a PNG of 16 bits with a transparent value, by its first bytes."""
     if path.suffix.lower() != ".png":
         return False
     try:

@@ -87,7 +87,7 @@ def _row_type(element: _Element, order: str, lengths: dict[str, int]) -> np.dtyp
 def _read_lists(
     body: bytes, start: int, element: _Element, order: str
 ) -> tuple[dict[str, tuple[int, int]], int]:
-    """Where each list of one row begins and how many values it has; and the end of the row."""
+    """Start and length of each list of a row, and the end of the row."""
     lists: dict[str, tuple[int, int]] = {}
     for prop in element.properties:
         count = 1

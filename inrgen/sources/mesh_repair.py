@@ -60,7 +60,7 @@ def _edges(
 
 
 def is_closed(faces: Int[np.ndarray, "f 3"]) -> bool:
-    """Whether every edge is used equally often in both directions.
+    """Tell whether every edge is used equally often in both directions.
 
     Such a surface has no boundary, so its winding number is a whole number at every point off the
     surface, and the sign of a distance is exact.

@@ -96,7 +96,7 @@ def _shrink(image: Image.Image, max_side: int | None) -> Image.Image:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _GrayScale:
-    """How gray values beyond eight bits stand for intensities, by a file's own header."""
+    """Meaning of gray values beyond eight bits as intensities, by a file's own header."""
 
     peak: float = 65535.0  # Pillow scales PNG, PGM and JPEG 2000 to 16 bits
     white_is_zero: bool = False

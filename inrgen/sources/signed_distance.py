@@ -35,7 +35,7 @@ def winding_number(mesh: Mesh, points: Float[np.ndarray, "n 3"]) -> Float[np.nda
 
 
 def inside(mesh: Mesh, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Whether each point is inside: the size of its winding number exceeds a half.
+    """Tell whether each point is inside: the size of its winding number exceeds a half.
 
     An error of 0.01 cannot carry a whole number across a half, so this is exact for closed meshes.
     The sign is ignored, so a body turned inside out counts as a body. A hollow whose wall is turned

@@ -1,4 +1,4 @@
-"""One shard as readers meet it: names and shape, the checks that it must pass, and its rows.
+"""A shard as readers meet it: names and shape, the checks that it must pass, and its rows.
 
 Every shard comes in through SpecShards and leaves as an OpenShard, whichever source it comes from.
 So no row leaves before the file, or the chunk that holds the row, has matched what the block's

@@ -248,7 +248,7 @@ class ChunkShards:
         return cache_name(self._shards.location, key, version.tag, f"\n{chunk}")
 
     def _is_good(self, version: _Version, data: UInt8[np.ndarray, " n"], chunk: int) -> bool:
-        """Whether a chunk matches its checksum, and the block's records name the same one."""
+        """Tell whether a chunk matches its checksum, and the block's records name the same one."""
         shape = self._shards.shape(version.block)
         named = chunk_checksum(version.facts.chunk_checksums, chunk)
         end = (chunk + 1) * shape.chunk_bytes

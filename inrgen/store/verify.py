@@ -57,7 +57,7 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Tell whether nothing was found."""
         return not self.findings
 
     @property

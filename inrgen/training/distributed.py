@@ -44,7 +44,7 @@ def join_torchrun(device: str) -> Iterator[None]:
 
 
 def is_first() -> bool:
-    """Whether this process writes the files of a run."""
+    """Tell whether this process writes the files of a run."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 

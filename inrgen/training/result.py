@@ -34,7 +34,7 @@ class EpochLog:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the losses that were measured are finite."""
+        """Tell whether the losses that were measured are finite."""
         validated = not math.isnan(self.val_accuracy)
         return math.isfinite(self.train_loss) and (math.isfinite(self.val_loss) or not validated)
 

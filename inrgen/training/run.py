@@ -176,7 +176,7 @@ def _check_specs(model: TrainedModel, store: Store) -> None:
 
 
 def _has_same_classes(model: TrainedModel, store: Store, split: str) -> bool:
-    """Whether every label of the store is a class of the network, with the same name."""
+    """Tell whether every label of the store is a class of the network, with the same name."""
     splits = ("train", "val", "test") if split == "all" else (split,)
     for part in splits:
         for label, name in read_labels(store, store.spec.spec_id, part).items():

@@ -1,4 +1,4 @@
-"""One self-contained HTML file that shows a store and evaluates its networks where it is opened.
+"""A self-contained HTML file that shows a store and evaluates its networks where it is opened.
 
 All that comes from a store enters the page as base64 of compressed bytes, an alphabet that cannot
 end an element, and page.js writes it as text, never as markup. So there is nothing to escape. The

@@ -308,14 +308,14 @@ def has_diverged(
     by_start: Float[Tensor, "k p"],
     by_steps: Float[Tensor, "k g"],
 ) -> Bool[Tensor, " k"]:
-    """Whether a start's loss or gradient is not finite, or its loss far above its best start's."""
+    """Tell whether a start's loss or gradient is not finite, or its loss far above the best."""
     sound = by_start.isfinite().all(dim=1) & by_steps.isfinite().all(dim=1) & loss.isfinite()
     batch_db = 10.0 * torch.log10(value_width**2 / loss.double())
     return ~sound | (batch_db < state.best_db - _DIVERGED_BATCH_DB)
 
 
 def has_lost(state: MetaState, held_out_db: Float64[Tensor, " k"]) -> Bool[Tensor, " k"]:
-    """Whether a start's PSNR is NaN or far below its best on held-out items."""
+    """Tell whether a start's PSNR is NaN or far below its best on held-out items."""
     return ~(held_out_db >= state.best_db - _DIVERGED_DB)
 
 

@@ -27,7 +27,7 @@ _MAX_WIDTH = 32
 
 
 def is_compiled_for(device: torch.device, dtype: torch.dtype, width: int) -> bool:
-    """Whether the compiled kernel takes these numbers; it computes half precision in float32."""
+    """Tell whether the compiled kernel takes these numbers; half precision becomes float32."""
     fits = dtype in (torch.float32, torch.bfloat16) and width <= _MAX_WIDTH
     return device.type == "cpu" and fits and _HAS_NUMBA
 
