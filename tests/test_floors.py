@@ -32,8 +32,8 @@ def room_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imported_names(path: Path) -> Iterator[str]:
-    """The full names that a file imports from inrgen, wherever in the file it does so."""
+def imported_names(path: Path, top: str = "inrgen") -> Iterator[str]:
+    """The full names that a file imports from a top package, wherever in the file it does so."""
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.Import):
@@ -41,7 +41,7 @@ def imported_names(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports from the package's root"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        yield from (name for name in names if name.startswith("inrgen."))
+        yield from (name for name in names if name.startswith(f"{top}."))
 
 
 def imported_rooms(path: Path) -> Iterator[str]:
@@ -50,9 +50,9 @@ def imported_rooms(path: Path) -> Iterator[str]:
 
 
 def imported_modules(path: Path, root: Path) -> set[Path]:
-    """The modules below root, a folder named inrgen, that a file imports."""
+    """The modules below root, the folder of a top package, that a file imports."""
     found = set()
-    for name in imported_names(path):
+    for name in imported_names(path, root.name):
         parts = name.split(".")[1:]
         # the last part is a module or a name within one
         candidates = [root.joinpath(*parts).with_suffix(".py")]
@@ -93,6 +93,11 @@ def circle(modules: list[Path], root: Path) -> list[Path]:
 def test_no_circle_of_imports_inside_a_package(room):
     inside = [module for module in MODULES if room_of(module) == room]
     assert not circle(inside, ROOT)
+
+
+def test_no_circle_of_imports_among_pipelines():
+    root = ROOT.parent / "pipelines"
+    assert not circle(sorted(root.rglob("*.py")), root)
 
 
 def test_a_circle_is_noticed_even_behind_a_late_import(tmp_path):

@@ -12,6 +12,7 @@ from inrgen.core.summary import Summary
 from inrgen.probes.config import ProbeTraining
 
 if TYPE_CHECKING:
+    from pipelines.bench.align_evidence import EvidenceRow, ProbeRow
     from pipelines.bench.align_speed import SpeedRow
 
 # Fewer images leave none to choose the epoch.
@@ -64,45 +65,12 @@ class AlignBench:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvidenceRow:
-    """Means over pairs of views of one image under one alignment.
-
-    Attributes:
-        alignment: the search, as `inrgen align` runs it; "once" is one descent from the identity,
-            with signs.
-        num_pairs: number of pairs.
-        squared_distance: squared distance of the weights.
-        midpoint_rms: error of the INR halfway between: mean over pairs of the root mean square
-            over points, in value units.
-        midpoint_mse: mean square over points and pairs. The 0.151 for permutations and 0.120 for
-            signs of this project's first study are probably on this scale.
-        function_rms: root mean square difference of the two functions.
-    """
-
-    alignment: str
-    num_pairs: int
-    squared_distance: float
-    midpoint_rms: float
-    midpoint_mse: float
-    function_rms: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProbeRow:
-    """Test accuracy of the probe in % after num_train images; alignment as in EvidenceRow."""
-
-    alignment: str
-    num_train: int
-    accuracy_percent: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AlignReport(Summary):
     """Rows of the three tables."""
 
     speed: "tuple[SpeedRow, ...]"
-    evidence: tuple[EvidenceRow, ...]
-    probe: tuple[ProbeRow, ...]
+    evidence: "tuple[EvidenceRow, ...]"
+    probe: "tuple[ProbeRow, ...]"
 
     def text(self) -> str:
         """The three tables."""
@@ -111,7 +79,7 @@ class AlignReport(Summary):
 
 def bench_align(config: AlignBench) -> AlignReport:
     """Fit, match and measure. This takes minutes, most of them for fitting."""
-    from pipelines.bench.align_evidence import measure_evidence, measure_probe
+    from pipelines.bench.align_evidence import measure_evidence
     from pipelines.bench.align_speed import measure_speed
     from pipelines.bench.fitted import fit_views
 
@@ -124,8 +92,20 @@ def bench_align(config: AlignBench) -> AlignReport:
     return AlignReport(
         speed=tuple(speed),
         evidence=tuple(measure_evidence(views)),
-        probe=tuple(measure_probe(config)) if config.probe_items else (),
+        probe=_probe(config) if config.probe_items else (),
     )
+
+
+def _probe(config: AlignBench) -> "tuple[ProbeRow, ...]":
+    """Fit images once and probe their weights, raw and under each alignment."""
+    from pipelines.bench.align_evidence import probe_alignments
+    from pipelines.bench.fitted import fit_views
+
+    num = config.probe_items
+    steps, seed = config.probe_steps, config.seed
+    train = fit_views(config.data, "train", num + num // 8, 1, steps, seed, small_last_layer=True)
+    test = fit_views(config.data, "test", num // 4, 1, steps, seed, small_last_layer=True)
+    return tuple(probe_alignments(train, test, num, config.probe))
 
 
 def table(report: AlignReport) -> str:

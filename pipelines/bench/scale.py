@@ -4,8 +4,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inrgen.probes.report import TableReport, columns_text, ignore_progress, print_progress
+
+if TYPE_CHECKING:
+    from pipelines.bench.scale_uses import ScaleRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,34 +43,7 @@ class ScaleBench:
             raise ValueError(f"chunk_rows must be positive; got {self.chunk_rows}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScaleRow:
-    """Cost of one use of a store.
-
-    Attributes:
-        use: its name.
-        rows, blocks: size of the store.
-        cpu_s: processor time in seconds.
-        memory_mb: peak of private memory above the imports, in millions of bytes.
-        requests, files, fetched_mb: requests to the server, different objects among them, and
-            millions of bytes that it sent; None without a server.
-        times_cpu, times_memory, times_requests: ratio to the store before; None for the first.
-    """
-
-    use: str
-    rows: int
-    blocks: int
-    cpu_s: float
-    memory_mb: float
-    requests: int | None = None
-    files: int | None = None
-    fetched_mb: float | None = None
-    times_cpu: float | None = None
-    times_memory: float | None = None
-    times_requests: float | None = None
-
-
-def run(config: ScaleBench, progress: Callable[[str], None] = ignore_progress) -> list[ScaleRow]:
+def run(config: ScaleBench, progress: Callable[[str], None] = ignore_progress) -> "list[ScaleRow]":
     """Write the stores and measure every use of each."""
     from pipelines.bench.scale_uses import USES, measure_store
 
@@ -77,12 +54,14 @@ def run(config: ScaleBench, progress: Callable[[str], None] = ignore_progress) -
     for rows in config.rows:
         before = {row.use: row for row in found[-len(USES) :]}
         with tempfile.TemporaryDirectory(prefix="inrgen-bench-") as folder:
-            for row in measure_store(Path(folder) / "store", config, rows, progress):
+            size = (rows, config.chunk_rows)
+            store = Path(folder) / "store"
+            for row in measure_store(store, size, config.only, config.remote, progress):
                 found.append(_with_growth(row, before.get(row.use)))
     return sorted(found, key=lambda row: list(USES).index(row.use))
 
 
-def _with_growth(row: ScaleRow, before: ScaleRow | None) -> ScaleRow:
+def _with_growth(row: "ScaleRow", before: "ScaleRow | None") -> "ScaleRow":
     if before is None:
         return row
     requests = row.requests / before.requests if row.requests and before.requests else None
@@ -98,7 +77,7 @@ def _number(value: float | None, form: str = ",.1f") -> str:
     return "" if value is None else format(value, form)
 
 
-def table(rows: Sequence[ScaleRow]) -> str:
+def table(rows: "Sequence[ScaleRow]") -> str:
     """Print the figures as text."""
     columns: dict[str, Callable[[ScaleRow], str]] = {
         "use": lambda row: row.use,

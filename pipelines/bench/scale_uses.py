@@ -5,7 +5,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -27,7 +27,6 @@ from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
-from pipelines.bench.scale import ScaleBench, ScaleRow
 from pipelines.bench.scale_stores import (
     SPEC,
     Counts,
@@ -99,6 +98,33 @@ USES = _UNFINISHED | _FINISHED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScaleRow:
+    """Cost of one use of a store.
+
+    Attributes:
+        use: its name.
+        rows, blocks: size of the store.
+        cpu_s: processor time in seconds.
+        memory_mb: peak of private memory above the imports, in millions of bytes.
+        requests, files, fetched_mb: requests to the server, different objects among them, and
+            millions of bytes that it sent; None without a server.
+        times_cpu, times_memory, times_requests: ratio to the store before; None for the first.
+    """
+
+    use: str
+    rows: int
+    blocks: int
+    cpu_s: float
+    memory_mb: float
+    requests: int | None = None
+    files: int | None = None
+    fetched_mb: float | None = None
+    times_cpu: float | None = None
+    times_memory: float | None = None
+    times_requests: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Cost:
     cpu_s: float
     memory_bytes: int
@@ -144,22 +170,33 @@ def _measure(use: str, path: Location, warm: Location) -> _Cost:
 
 
 def measure_store(
-    path: Path, config: ScaleBench, rows: int, progress: Callable[[str], None]
+    path: Path,
+    size: tuple[int, int],
+    only: Collection[str],
+    remote: bool,
+    progress: Callable[[str], None],
 ) -> Iterator[ScaleRow]:
-    """Write a store and yield the cost of each use, while it is unfinished and then finished."""
-    layout, warm = make_layout(rows, config.chunk_rows), path.with_name("warm")
+    """Write a store and yield the cost of each use, while it is unfinished and then finished.
+
+    Args:
+        size: rows of the store, and most rows of a chunk.
+        only: uses to measure; empty for all.
+        remote: also measure on a server, where moto is installed.
+    """
+    rows, chunk_rows = size
+    layout, warm = make_layout(rows, chunk_rows), path.with_name("warm")
     progress(f"writing {rows:,} rows in {layout.num_blocks:,} blocks")
-    with write_store(warm, make_layout(_WARM_ROWS, config.chunk_rows), progress) as finish:
+    with write_store(warm, make_layout(_WARM_ROWS, chunk_rows), progress) as finish:
         finish()
     with write_store(path, layout, progress) as finish:
         for uses, finish_now in ((_UNFINISHED, False), (_FINISHED, True)):
             if finish_now:
                 finish()
-            wanted = [use for use in uses if not config.only or use in config.only]
+            wanted = [use for use in uses if not only or use in only]
             if not wanted:
                 continue
-            remote = config.remote and find_spec("moto") is not None
-            with serve_store(path) if remote else nullcontext(None) as served:
+            served_too = remote and find_spec("moto") is not None
+            with serve_store(path) if served_too else nullcontext(None) as served:
                 for use in wanted:
                     progress(f"{rows:,} rows: {use}")
                     yield _measure_use(use, path, warm, served, (rows, layout.num_blocks))

@@ -1,6 +1,7 @@
 """Timed updates of networks on random weights."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
@@ -12,11 +13,43 @@ from inrgen.core.spec import InrSpec
 from inrgen.probes.report import ignore_progress
 from inrgen.training.models.catalog import make_model, parse_model
 from inrgen.training.models.gnn import Gnn
-from pipelines.bench.train import TrainBench, TrainRate
+from pipelines.bench.train_config import TrainBench
 from pipelines.bench.train_cost import measure_time, measure_work
 from pipelines.bench.train_literal import LiteralGnn
 
 NUM_CLASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainRate:
+    """Rate of one network.
+
+    Attributes:
+        model, job: the network as typed, and the INRs by their widths.
+        device, threads, batch_size: conditions of the timing.
+        num_parameters: weights that the network learns.
+        step_ms: wall time of an update.
+        step_cpu_ms: processor time of an update.
+        steps_per_s, inrs_per_s: updates and INRs per second of wall time.
+        launches: operations of a forward and a backward pass.
+        peak_bytes: peak memory of their results, without weights and optimiser.
+        logits_apart: greatest difference of a literal version's logits from the fast one's, else
+            None.
+    """
+
+    model: str
+    job: str
+    device: str
+    threads: int
+    batch_size: int
+    num_parameters: int
+    step_ms: float
+    step_cpu_ms: float
+    steps_per_s: float
+    inrs_per_s: float
+    launches: int
+    peak_bytes: int
+    logits_apart: float | None
 
 
 def run(config: TrainBench, progress: Callable[[str], None] = ignore_progress) -> list[TrainRate]:
