@@ -61,17 +61,24 @@ class BlockFacts:
 
     @staticmethod
     def from_dict(stored: dict[str, Any]) -> "BlockFacts":
-        """Read what to_dict wrote."""
+        """Read what to_dict wrote. Raises ValueError if a fact is missing or of another type."""
         kind: Digest = "sha256" if "shard_sha256" in stored else "blake3"
+        # by stored name; a file may be sealed and still say anything
+        wanted = {"store_seal": str, "spec_id": str, "block": int, f"shard_{kind}": str}
+        found = {"chunks_crc32c": "", f"records_{kind}": ""} | stored
+        wanted |= {"shard_bytes": int, f"records_{kind}": str, "chunks_crc32c": str}
+        for name, expected in wanted.items():
+            if type(found.get(name)) is not expected:
+                raise ValueError(f"its {name} must be {expected.__name__}")
         return BlockFacts(
-            store_checksum=stored["store_seal"],
-            spec_id=stored["spec_id"],
-            block=stored["block"],
+            store_checksum=found["store_seal"],
+            spec_id=found["spec_id"],
+            block=found["block"],
             digest=kind,
-            shard_digest=stored[f"shard_{kind}"],
-            shard_bytes=stored["shard_bytes"],
-            records_digest=stored.get(f"records_{kind}", ""),
-            chunk_checksums=stored.get("chunks_crc32c", ""),
+            shard_digest=found[f"shard_{kind}"],
+            shard_bytes=found["shard_bytes"],
+            records_digest=found[f"records_{kind}"],
+            chunk_checksums=found["chunks_crc32c"],
         )
 
 
@@ -112,7 +119,10 @@ def read_footer(metadata: pq.FileMetaData) -> dict[str, Any]:
     found = metadata.metadata
     if found is None or _FACTS_KEY not in found:
         raise ValueError("it does not say what it belongs to")
-    return json.loads(found[_FACTS_KEY])
+    facts = json.loads(found[_FACTS_KEY])
+    if not isinstance(facts, dict):
+        raise ValueError("it does not say what it belongs to")
+    return facts
 
 
 def open_parquet(data: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float32, UInt8
 
 from inrgen.core.escape import one_line
 from inrgen.store.derivation import Derivation
-from inrgen.store.digests import digest_parts
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import BlockFacts, decode_fragment
 from inrgen.store.layout import Layout, fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts
+from inrgen.store.open_shard import judge_chunks
 from inrgen.store.records import (
     DERIVED_SCHEMA,
     FIT_SCHEMA,
@@ -145,19 +145,20 @@ def _inspect_shard(
     shape: ShardShape, data: UInt8[np.ndarray, " n"], facts: BlockFacts | None
 ) -> tuple[Bool[np.ndarray, " r"], str]:
     """Return the rows that are as written, and the fault of the file: "" for none."""
-    chunks = good_chunks(shape, data, np.arange(shape.num_chunks))
-    good = np.repeat(chunks, shape.chunk_rows)[: shape.rows]
-    if not chunks.all():
+    # a block without its records is made again as a whole, so that nothing depends on its chunks
+    good, foreign = good_chunks(shape, data, np.arange(shape.num_chunks)), False
+    damaged = not good.all()
+    if facts is not None:
+        good, foreign = judge_chunks(shape, data, facts)
+    rows = np.repeat(good, shape.chunk_rows)[: shape.rows]
+    if foreign:
+        return rows, "it is not the shard that its records belong to"
+    if damaged:
         cut = "; it is cut short" if len(data) < shape.size_bytes else ""
-        return good, f"some chunks do not match their checksums{cut}"
-    # the index that belongs there, so that a damaged index does not condemn good rows
-    body = data[: shape.index_start].data
-    if facts is not None and digest_parts(facts.digest, body, shape.index()) != facts.shard_digest:
-        # whole chunks of another shard match their own checksums, but hold other rows
-        return np.zeros(shape.rows, dtype=bool), "it is not the shard that its records belong to"
+        return rows, f"some chunks do not match their checksums{cut}"
     if data[shape.index_start :].tobytes() != shape.index():
-        return good, "its index is altered, so that zarr cannot read it; all its rows are good"
-    return good, ""
+        return rows, "its index is altered, so that zarr cannot read it; all its rows are good"
+    return rows, ""
 
 
 def _inspect_table(

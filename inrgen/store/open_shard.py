@@ -17,10 +17,39 @@ from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import BlockFacts, open_fragment
 from inrgen.store.layout import Layout, fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts
-from inrgen.store.shard import ShardShape, good_chunks, shard_shape, view_chunks, view_numbers
+from inrgen.store.shard import (
+    ShardShape,
+    good_chunks,
+    is_named,
+    shard_shape,
+    view_chunks,
+    view_numbers,
+)
 
-# Fills some chunks of a shard's memory.
+# Fills some chunks of a shard's memory with chunks that the block's records name.
 LoadChunks = Callable[[Int[np.ndarray, " c"]], None]
+
+
+def judge_chunks(
+    shape: ShardShape, data: UInt8[np.ndarray, " n"], facts: BlockFacts
+) -> tuple[Bool[np.ndarray, " c"], bool]:
+    """Judge every chunk of a committed shard, whose file may be damaged, cut short or another's.
+
+    Returns the good chunks, which the block's records describe, and whether any whole chunk is of
+    another shard. The records of older stores describe the whole file only, so with one damaged
+    chunk nothing proves that the others belong there, and none is good.
+    """
+    chunks = np.arange(shape.num_chunks)
+    whole = good_chunks(shape, data, chunks)
+    if whole.all():
+        # the index that belongs there, since no reader here uses the file's, which may be damaged
+        parts = data[: shape.index_start].data, shape.index()
+        same = digest_parts(facts.digest, *parts) == facts.shard_digest
+        return whole & same, not same
+    if not facts.chunk_checksums:
+        return np.zeros_like(whole), False
+    named = [is_named(shape, data, facts.chunk_checksums, chunk) for chunk in chunks.tolist()]
+    return whole & named, bool((whole & np.logical_not(named)).any())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +88,8 @@ class SpecShards:
         Args:
             facts: from the records of the block.
 
-        Raises DamagedStore if the file is lost, has another length, or is another block's shard.
+        Raises DamagedStore if the file is lost, has another length, or is another block's shard;
+            also if it is damaged and the records, of an older store, do not bind its other chunks.
         """
         shape = self.shape(block)
         self.check_size(block, None if data is None else len(data))
@@ -68,11 +98,15 @@ class SpecShards:
         if digest_parts(facts.digest, data.data) == facts.shard_digest:
             shard.checked[:] = True
             return shard
-        shard.checked = good_chunks(shape, data, np.arange(shape.num_chunks))
-        # the index that belongs there, since no reader here uses the file's, which may be damaged
-        parts = data[: shape.index_start].data, shape.index()
-        if shard.checked.all() and digest_parts(facts.digest, *parts) != facts.shard_digest:
+        shard.checked, foreign = judge_chunks(shape, data, facts)
+        if foreign:
             raise self.foreign(block)
+        if not facts.chunk_checksums and not shard.checked.all():
+            raise self.damaged(
+                block,
+                f"some rows in {self.key(block)} do not match their checksum, and its records, of "
+                "an older version, do not tell whether the others belong there",
+            )
         return shard
 
     def check_size(self, block: int, size_bytes: int | None) -> None:
@@ -102,8 +136,8 @@ class OpenShard:
     """Bytes of one shard, of which only good chunks give out rows.
 
     Args:
-        load: called with chunks before they are checked for the first time; None where all of data
-            is there.
+        load: called with chunks before they are checked for the first time, and binds them to the
+            block's records; None where all of data is there and was judged.
 
     Attributes:
         checked: (num_chunks,), marks the chunks known to be good.
@@ -132,11 +166,11 @@ class OpenShard:
             return
         if self._load is not None:
             self._load(unchecked)
-        good = good_chunks(self._shape, self._data, unchecked)
-        # several threads may check a chunk at once and find the same
-        self.checked[unchecked] = good
-        if not good.all():
-            rows = self._shape.chunk_range(int(unchecked[~good][0]))
+            # several threads may check a chunk at once and find the same
+            self.checked[unchecked] = good_chunks(self._shape, self._data, unchecked)
+        bad = unchecked[~self.checked[unchecked]]
+        if len(bad):
+            rows = self._shape.chunk_range(int(bad[0]))
             first = self._block * self._shards.layout.shard_rows
             raise self._shards.damaged(
                 self._block,

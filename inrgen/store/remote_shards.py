@@ -19,7 +19,7 @@ from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3 import ObjectFiles
 from inrgen.store.fragment import BlockFacts
 from inrgen.store.open_shard import OpenShard, SpecShards
-from inrgen.store.shard import chunk_checksum, good_chunks
+from inrgen.store.shard import good_chunks, is_named
 from inrgen.store.shard_sources import REPLACING_S, DirectShards
 
 # Concurrent fetches, and fetched shards that wait in memory for their reader.
@@ -250,7 +250,5 @@ class ChunkShards:
     def _is_good(self, version: _Version, data: UInt8[np.ndarray, " n"], chunk: int) -> bool:
         """Tell whether a chunk matches its checksum, and the block's records name the same one."""
         shape = self._shards.shape(version.block)
-        named = chunk_checksum(version.facts.chunk_checksums, chunk)
-        end = (chunk + 1) * shape.chunk_bytes
-        is_named = data[end - len(named) : end].tobytes() == named
-        return is_named and bool(good_chunks(shape, data, np.array([chunk]))[0])
+        named = is_named(shape, data, version.facts.chunk_checksums, chunk)
+        return named and bool(good_chunks(shape, data, np.array([chunk]))[0])

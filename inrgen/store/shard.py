@@ -157,7 +157,8 @@ def chunk_checksums(shape: ShardShape, data: Bytes) -> str:
     return b"".join(bytes(data[end - _CRC_BYTES : end]) for end in ends.tolist()).hex()
 
 
-def chunk_checksum(checksums: str, chunk: int) -> bytes:
-    """Return one chunk's CRC32C out of chunk_checksums."""
-    digits = 2 * _CRC_BYTES
-    return bytes.fromhex(checksums[chunk * digits : (chunk + 1) * digits])
+def is_named(shape: ShardShape, data: UInt8[np.ndarray, " n"], checksums: str, chunk: int) -> bool:
+    """Tell whether a chunk ends with the CRC32C that chunk_checksums gave for its place."""
+    end, digits = (chunk + 1) * shape.chunk_bytes, 2 * _CRC_BYTES
+    named = checksums[chunk * digits : (chunk + 1) * digits]
+    return data[end - _CRC_BYTES : end].tobytes().hex() == named

@@ -14,6 +14,7 @@ from inrgen.store.index import content_sha256
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.rows import RowRun
+from inrgen.store.verify import salvage_block
 from inrgen.store.writer import StoreWriter, stage_block
 
 pytestmark = pytest.mark.usefixtures("quickly")
@@ -77,8 +78,20 @@ def _take_from_another(sample, path, tmp_path):
     shutil.copy(_other_store(sample, tmp_path / "other") / key, path / key)
 
 
+def _swap_and_damage(sample, path, tmp_path):
+    """One damaged chunk leaves no digest of the file that could match; its fellows are whole."""
+    _swap(sample, path, tmp_path)
+    _damage(path / shard_key(sample.spec_id, 1), -300)
+
+
+def _damage(file, at):
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+
+
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("harm", [_swap, _copy_over, _take_from_another])
+@pytest.mark.parametrize("harm", [_swap_and_damage, _swap, _copy_over, _take_from_another])
 def test_the_shard_of_another_block_or_store_is_refused(
     sample, tmp_path, monkeypatch, version, harm
 ):
@@ -94,6 +107,28 @@ def test_the_shard_of_another_block_or_store_is_refused(
             reader(path, sample, rows)
     # all other blocks can be read
     np.testing.assert_array_equal(_read(path, sample, range(9)), sample.flat[:9])
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_older_records_bind_no_part_of_a_damaged_shard(sample, tmp_path, monkeypatch, swapped):
+    monkeypatch.setattr("inrgen.store.writer.chunk_checksums", lambda *_: "")
+    path = sample.build(tmp_path / "store")
+    if swapped:
+        _swap(sample, path, tmp_path)
+    _damage(path / shard_key(sample.spec_id, 1), -300)
+    for reader in READERS:
+        with pytest.raises(DamagedStore, match="do not tell whether the others belong there"):
+            reader(path, sample, range(258, 262))
+    # neither does a repair take them over
+    assert not salvage_block(path, sample.spec_id, 1).good.any()
+
+
+def test_a_repair_keeps_only_chunks_that_the_records_name(sample, store, tmp_path):
+    _damage(store / shard_key(sample.spec_id, 1), -300)
+    np.testing.assert_array_equal(_read(store, sample, [258]), sample.flat[[258]])
+    assert salvage_block(store, sample.spec_id, 1).good.tolist() == [True] * 129 + [False] * 129
+    _swap(sample, store, tmp_path)
+    assert not salvage_block(store, sample.spec_id, 1).good.any()
 
 
 def test_a_fragment_of_another_block_or_store_is_refused(sample, store, tmp_path):
