@@ -68,7 +68,7 @@ VERBS = (
     Verb("view", "inrgen.commands.view", "ViewConfig", "view",
          help="Make one page that shows a store and evaluates its INRs in the browser."),
     Verb("extract", "inrgen.commands.extract", "ExtractConfig", "extract",
-         help="Write the surface of one shape's INR as a mesh."),
+         help="Write one INR as a file: the surface of a shape as a mesh, or a sound as .wav."),
     Verb("stats", "inrgen.commands.stats", "StatsConfig", "stats",
          help="Measure mean and standard deviation of every parameter."),
     Verb("augment", "inrgen.commands.augment", "AugmentConfig", "augment", resumable=True,

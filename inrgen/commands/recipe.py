@@ -50,7 +50,8 @@ def recipe_show(config: RecipeShowConfig) -> RecipeText:
     name: RecipeName = variant.base or "published"
     signals = config.signals
     if signals is None:
-        signals = next((kind for kind in ("images", "shapes") if name in RECIPES[kind]), "2d")
+        signals = next((kind for kind in ("images", "shapes") if name in RECIPES[kind]), None)
+        signals = signals or ("1d" if name == "sound" else "2d")
     if signals == "images":
         facts = SourceFacts(name="images", value_kind="intensity", d_in=2, d_out=1)
     elif signals == "shapes":

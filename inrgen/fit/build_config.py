@@ -11,7 +11,7 @@ from inrgen.core.config_text import check_name, split_one_name
 from inrgen.executors.config import ExecutorConfig
 from inrgen.sources.config import SourceConfig
 
-RecipeName = Literal["published", "fast", "signed", "sharp", "teach", "inr2vec", "default"]
+RecipeName = Literal["published", "fast", "signed", "sharp", "teach", "inr2vec", "sound", "default"]
 # A learned start is no recipe that varies: it brings its own networks and step sizes.
 BuildRecipe = Literal[RecipeName, "learned"]
 EngineChoice = Literal["auto", "torch", "cpu", "gpu"]
@@ -36,7 +36,8 @@ class BuildConfig:
             is for images whose weights will be aligned with signs, or read by networks that know
             signs. sharp is for reconstruction; its weights teach a classifier little. teach is for
             shapes whose weights teach, at the cost of detail. inr2vec fits shapes with that study's
-            large network. default fits any other signal: sound, volumes, vector fields. learned
+            large network. sound is for sounds of a second. default fits any other signal: series,
+            volumes, films, vector fields. learned
             takes the start that inrgen ships for the source: a few steps, whose weights teach best.
         start: a START file of `inrgen learn-start`: view v of every item takes a few plain
             gradient steps from start v, with the step sizes learned for it. It settles the

@@ -131,13 +131,16 @@ def _vary_recipe(
 
 
 def _note_default(name: str, spec: InrSpec, fit: FitConfig) -> tuple[str, ...]:
-    """A sentence about the default recipe, which a user may not have asked for."""
-    if name != "default":
+    """A sentence about a recipe that a user may not have asked for."""
+    if name not in ("default", "sound"):
         return ()
+    omegas = "-".join(
+        f"{w:g}" for w in (spec.omega[:1] if len(set(spec.omega)) == 1 else spec.omega)
+    )
     outputs = f"{spec.d_out} output{'' if spec.d_out == 1 else 's'}"
     return (
-        f"{spec.value_kind} over {spec.coord_order}, {outputs}; recipe default: SIREN "
-        f"{spec.architecture}, omega {spec.omega[0]:g}, {fit.num_steps:,} steps at {fit.lr:g}",
+        f"{spec.value_kind} over {spec.coord_order}, {outputs}; recipe {name}: SIREN "
+        f"{spec.architecture}, omega {omegas}, {fit.num_steps:,} steps at {fit.lr:g}",
     )
 
 

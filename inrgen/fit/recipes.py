@@ -5,7 +5,7 @@ inrgen/fit/README.md has the measurements behind each of them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import cast, get_args
 
 from inrgen.core.config import InitConfig
 from inrgen.core.spec import SOLID_KINDS, InrSpec
@@ -184,6 +184,20 @@ def default(facts: SourceFacts) -> Recipe:
     return Recipe(name="default", spec=spec, fit=fit)
 
 
+def sound(facts: SourceFacts) -> Recipe:
+    """1-64-64-64-d_out for a sound of about a second, with a first frequency of 1,000.
+
+    SIREN's audio experiments (arXiv 2006.09661, sec. 4.2) raise the first layer's frequency alone:
+    a sine over a second turns through hundreds of periods. Frequencies that an INR reaches grow
+    with omega, so longer or brighter sounds need a larger one, and more weights.
+    """
+    made = default(facts)
+    hidden = (64, 64, 64)
+    widths = (facts.d_in, *hidden, facts.d_out)
+    spec = replace(made.spec, widths=widths, omega=(1000.0, 30.0, 30.0))
+    return replace(made, name="sound", spec=spec, fit=replace(made.fit, points_per_step=4096))
+
+
 _IMAGE_RECIPES: dict[str, Callable[[SourceFacts], Recipe]] = {
     "published": published,
     "fast": fast,
@@ -203,13 +217,16 @@ _SHAPE_RECIPES: dict[str, Callable[[SourceFacts], Recipe]] = {
 RECIPES = {
     "images": _IMAGE_RECIPES,
     "shapes": _SHAPE_RECIPES,
+    "sounds": {"sound": sound},
     "any signal": {"default": default},
 }
 
 
 def usual_recipe(facts: SourceFacts) -> RecipeName:
     """The recipe of a build that names none: published where there is one, otherwise default."""
-    return "published" if _recipes_for(facts)[0] else "default"
+    known, _ = _recipes_for(facts)
+    usual = cast(RecipeName, facts.usual_recipe)
+    return usual or ("published" if "published" in known else "default")
 
 
 def _recipes_for(facts: SourceFacts) -> tuple[dict[str, Callable[[SourceFacts], Recipe]], str]:
@@ -218,6 +235,8 @@ def _recipes_for(facts: SourceFacts) -> tuple[dict[str, Callable[[SourceFacts], 
         return _IMAGE_RECIPES, "images"
     if facts.value_kind in SOLID_KINDS and facts.d_in == 3:
         return _SHAPE_RECIPES, "shapes"
+    if facts.d_in == 1:
+        return {"sound": sound}, "signals over one coordinate"
     return {}, f"{facts.value_kind} over {facts.d_in} coordinates"
 
 

@@ -215,10 +215,12 @@ def _fit_group(
         num_steps, position = int(result.num_steps[row]), row // plan.views
         status, reason = _status(plan, loss, quality, num_steps)
         reference = signals[position].reference
-        # Only sources of shapes attach a reference.
-        shape = ShapeQuality()
+        shape, placement = ShapeQuality(), signals[position].placement
+        # Only sources of shapes attach a reference, and only those of sounds a placement.
         if reference is not None and status != "non_finite":
             shape = measure_shape(plan.spec, result.params[[row]], reference)
+        elif placement is not None:
+            shape = ShapeQuality(center=placement.center, scale=placement.scale)
         outcomes.append(
             _Outcome(
                 source_sha256=digests[position],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inrgen.core.config import Split
 from inrgen.core.spec import ValueKind
-from inrgen.sources.mesh import ShapeReference
+from inrgen.sources.mesh import Placement, ShapeReference
 
 
 class BadSignal(Exception):
@@ -41,12 +41,15 @@ class Signal:
         grid: the shape of a regular grid, row-major, (rows, columns) for images; () for points.
         coords: positions of the points; None on a grid, whose coordinates follow from the spec.
         reference: measures fits of shapes; no fit sees it.
+        placement: the map from the units of the item's file, such as seconds, to coordinates;
+            records keep it.
     """
 
     values: Float[Tensor, "n d_out"]
     grid: tuple[int, ...] = ()
     coords: Float[Tensor, "n d_in"] | None = None
     reference: ShapeReference | None = None
+    placement: Placement | None = None
 
     def sha256(self) -> str:
         """Digest of the decoded signal: its shape, values and coordinates as float32 bytes."""
@@ -66,6 +69,7 @@ class SourceFacts:
         notes: sentences for a person to check before any work, such as the splits and classes that
             were found in the names of folders.
         coord_order: a letter for each coordinate, as InrSpec has them; "" leaves it to a recipe.
+        usual_recipe: the recipe of a build that names none; "" leaves it to the kind of signal.
     """
 
     name: str
@@ -75,6 +79,7 @@ class SourceFacts:
     value_range: tuple[float, float] = (0.0, 1.0)
     notes: tuple[str, ...] = ()
     coord_order: str = ""
+    usual_recipe: str = ""
 
 
 class Source(Protocol):

@@ -12,6 +12,7 @@ from inrgen.core.own_code import import_own, is_own_name, read_arguments
 from inrgen.sources import torchvision_sets
 from inrgen.sources.array_file import open_array
 from inrgen.sources.arrays import open_digits
+from inrgen.sources.audio_folder import open_audio_folder
 from inrgen.sources.base import Source
 from inrgen.sources.cifar10 import open_cifar10
 from inrgen.sources.config import SourceConfig
@@ -29,6 +30,7 @@ _OPENERS: dict[str, Callable[[SourceConfig], Source]] = {
     "mnist": open_mnist,
     "cifar10": open_cifar10,
     "image-folder": open_image_folder,
+    "audio-folder": open_audio_folder,
     "mesh-folder": open_mesh_folder,
     "modelnet40": open_mesh_folder,
     "array": open_array,

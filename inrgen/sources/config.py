@@ -10,6 +10,8 @@ from inrgen.core.config import SPLITS, Split
 from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
 SplitChoice = Literal["all", "train", "val", "test"]
+# Sources whose data are a folder of files.
+_FOLDERS = ("image-folder", "audio-folder", *MESH_SOURCES)
 Channels = Literal["auto", "gray", "rgb"]
 
 
@@ -18,9 +20,9 @@ class SourceConfig:
     """A source by name, and the part of it to take.
 
     Attributes:
-        name: digits, fashion-mnist, mnist, cifar10, image-folder, mesh-folder, modelnet40,
-            torchvision:NAME, array (a .npy, .npz or Zarr file), a source that a package adds, or
-            your own MODULE:FUNCTION, whose code is then run.
+        name: digits, fashion-mnist, mnist, cifar10, image-folder, audio-folder, mesh-folder,
+            modelnet40, torchvision:NAME, array (a .npy, .npz or Zarr file), a source that a
+            package adds, or your own MODULE:FUNCTION, whose code is then run.
         data: folder (or file) that holds the data set; never written to, unless download is set.
         split: splits to take; all is train, val and test, in this order.
         limit: take the first items of each split, at most so many; the default takes all.
@@ -78,7 +80,7 @@ class SourceConfig:
                 "max_side and max_pixels are for image-folder and torchvision:NAME; "
                 f"got {self.name}"
             )
-        if self.follow_links and self.name not in ("image-folder", *MESH_SOURCES):
+        if self.follow_links and self.name not in _FOLDERS:
             raise ValueError(f"follow_links is for folders of files; got {self.name}")
 
     @property

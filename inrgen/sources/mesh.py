@@ -49,7 +49,7 @@ class Placement:
     Axes keep the file's names, order and handedness: nothing is turned.
     """
 
-    center: tuple[float, float, float]
+    center: tuple[float, ...]
     scale: float
 
     def to_inr(self, mesh: Mesh) -> Mesh:

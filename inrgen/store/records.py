@@ -34,8 +34,8 @@ class Column:
 class FitRecord:
     """Origin and quality of one row of weights.
 
-    Each annotation holds the meaning and unit of its field. The last six fields describe shapes;
-    other signals leave them at NaN, "" or ().
+    Each annotation holds the meaning and unit of its field. The last six fields describe
+    shapes, and sounds have the last two; other signals leave them at NaN, "" or ().
     """
 
     item_id: Annotated[str, "Item that the row was fitted to, such as train/00017."]
@@ -81,9 +81,12 @@ class FitRecord:
     ] = math.nan
     center: Annotated[
         tuple[float, ...],
-        "Point of the mesh's file that became the origin: x = (file - center) * scale.",
+        "Point of the item's file that became the origin: x = (file - center) * scale. Meshes have "
+        "the units of their files, sounds seconds.",
     ] = ()
-    scale: Annotated[float, "INR coordinate units for each unit of the mesh's file."] = math.nan
+    scale: Annotated[
+        float, "INR coordinate units for each unit of a mesh's file, or each second of a sound."
+    ] = math.nan
 
     def __post_init__(self) -> None:
         if self.status not in get_args(FitStatus):

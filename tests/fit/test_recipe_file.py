@@ -23,7 +23,7 @@ SOUND = SourceFacts(name="s", value_kind="quantity", d_in=1, d_out=2, coord_orde
 
 @pytest.mark.parametrize("name", get_args(RecipeName))
 def test_a_file_holds_a_whole_recipe(name, tmp_path):
-    facts = SHAPES if name in ("teach", "inr2vec") else IMAGES
+    facts = {"teach": SHAPES, "inr2vec": SHAPES, "sound": SOUND}.get(name, IMAGES)
     made = recipe(name, facts)
     path = tmp_path / "r.toml"
     path.write_text(recipe_toml(name, field_values(made)))
