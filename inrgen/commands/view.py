@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -32,6 +32,8 @@ class ViewConfig:
         data: folder that holds the data set, as for build; needed for originals and errors.
             Digits need none.
         spec: spec_id of the networks, when the store holds several.
+        up: the axis of shapes that points up. auto takes y for OBJ and GLB files and z for OFF,
+            PLY and STL, by the habit of these formats.
     """
 
     store: tyro.conf.Positional[StoreArgument]
@@ -39,12 +41,15 @@ class ViewConfig:
     rows: int = 500
     data: str | None = None
     spec: str | None = None
+    up: Literal["auto", "y", "z"] = "auto"
 
     def __post_init__(self) -> None:
         if self.rows < 1:
             raise ValueError(f"rows must be positive; got {self.rows}")
         if self.out is not None and self.out.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"out must end in .html; got {self.out}")
+        if self.up not in ("auto", "y", "z"):
+            raise ValueError(f"up must be auto, y or z; got {self.up!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +89,7 @@ def view(config: ViewConfig) -> ViewSummary:
 
     began = time.perf_counter()
     store = open_store(config.store)
-    page = page_of_store(store, config.rows, config.data, config.spec)
+    page = page_of_store(store, config.rows, config.data, config.spec, up=config.up)
     content = page.html.encode()
     if config.out is not None:
         from inrgen.core.atomic import write_whole
@@ -113,6 +118,7 @@ def page_of_store(
     data: str | None = None,
     spec: str | None = None,
     among: Sequence[int] | None = None,
+    up: Literal["auto", "y", "z"] = "auto",
 ) -> "Page":
     """Make the page of a store, with the words and commands of its data card.
 
@@ -134,7 +140,7 @@ def page_of_store(
     texts = PageTexts(
         title=card_title(facts, Wording()), summary=summarise(facts), snippets=snippets
     )
-    return make_page(store, _source(store, data), rows, spec, texts, among)
+    return make_page(store, _source(store, data), rows, spec, texts, among, up)
 
 
 def _source(store: "Store", data: str | None) -> "Source | None":

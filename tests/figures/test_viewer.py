@@ -68,7 +68,7 @@ def test_no_text_of_a_store_is_in_the_markup(hostile_page):
     for name in HOSTILE_NAMES:
         assert name not in hostile_page
     scripts = re.findall(r"<script[^>]*>", hostile_page)
-    assert scripts.count("<script>") == 1
+    assert scripts.count('<script type="module">') == 1
     for data in re.findall(r'<script type="text/plain"[^>]*>(.*?)</script>', hostile_page, re.S):
         assert re.fullmatch(r"[A-Za-z0-9+/=]+", data)
 
@@ -76,7 +76,7 @@ def test_no_text_of_a_store_is_in_the_markup(hostile_page):
 def test_the_policy_allows_the_page_s_own_code_and_nothing_else(hostile_page):
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', hostile_page)
     for kind, pattern in (
-        ("script", r"<script>(.*?)</script>"),
+        ("script", r"<script type=\"module\">(.*?)</script>"),
         ("style", r"<style>(.*?)</style>"),
     ):
         (code,) = re.findall(pattern, hostile_page, re.S)

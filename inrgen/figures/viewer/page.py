@@ -1,8 +1,9 @@
 """A self-contained HTML file that shows a store and evaluates its networks where it is opened.
 
 All that comes from a store enters the page as base64 of compressed bytes, an alphabet that cannot
-end an element, and page.js writes it as text, never as markup. So there is nothing to escape. The
-policy in the page's head forbids the network, and every script but page.js, by its hash.
+end an element, and the page's code writes it as text, never as markup. So there is nothing to
+escape. The policy in the page's head forbids the network, and every script but the page's, by its
+hash.
 """
 
 import base64
@@ -20,7 +21,7 @@ import numpy as np
 from inrgen.core.geometry import noted_grid
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.figures.meshes import up_axis
+from inrgen.figures.meshes import Up, up_axis
 from inrgen.figures.viewer.choice import choose_page_rows
 from inrgen.figures.viewer.partners import align_partners, choose_partners
 from inrgen.figures.viewer.quality import describe_quality
@@ -30,8 +31,10 @@ from inrgen.store.queries import read_rows
 from inrgen.store.reader import Store
 from inrgen.store.records import USABLE_STATUSES, record_columns
 
-# The activations that page.js evaluates.
+# The activations that evaluate.js knows.
 _ACTIVATIONS = ("sine", "tanh", "relu")
+# The files of the page's module, in order: each uses those before it.
+_SCRIPTS = ("data", "evaluate", "draw", "charts", "gallery", "detail", "compare", "quality")
 _ORIGINAL_BYTES = 8 << 20
 
 
@@ -121,6 +124,7 @@ def make_page(
     spec_id: str | None,
     texts: PageTexts,
     among: Sequence[int] | None = None,
+    up: Up = "auto",
 ) -> Page:
     """Gather a page's rows, weights, alignments, surfaces and quality, and write it as HTML.
 
@@ -129,6 +133,7 @@ def make_page(
         num_rows: most INRs on the page; choose_page_rows says which.
         spec_id: the networks to show; None takes the store's only ones.
         among: the rows to choose from and to measure; None takes all.
+        up: the axis of shapes that points up; auto takes y for OBJ and GLB, z for others.
 
     Raises:
         ValueError: the store has no such spec or no rows, or its networks cannot be drawn.
@@ -162,7 +167,7 @@ def make_page(
         "pairs": pairs,
         "moves": moves,
         "surfaces": _add_surfaces(spec, params, shown, arrays),
-        "up": [up_axis(record["item_id"], "auto") for record in records],
+        "up": [up_axis(record["item_id"], up) for record in records],
         "quality": describe_quality(store, spec, among),
         "target_db": store.built_identity.get("min_psnr_db"),
         "start": store.learned_start is not None,
@@ -186,8 +191,8 @@ def _add_partners(
 
 def _add_surfaces(
     spec: InrSpec, params: Params, shown: list[dict], arrays: dict[str, np.ndarray]
-) -> list[dict[str, int]]:
-    """Put the surfaces of a page's shapes among its arrays; returns the place and size of each."""
+) -> list[dict[str, float]]:
+    """Put the surfaces of a page's shapes among its arrays; returns the facts of each."""
     # first views first, so that as many items as possible get a surface
     order = sorted(range(len(shown)), key=lambda place: shown[place]["view"])
     surfaces = extract_surfaces(spec, params, order)
@@ -195,14 +200,22 @@ def _add_surfaces(
         arrays["vertices"] = np.concatenate([s.vertices.reshape(-1) for s in surfaces])
         arrays["faces"] = np.concatenate([s.faces.reshape(-1) for s in surfaces])
     return [
-        {"place": s.place, "vertices": len(s.vertices), "faces": len(s.faces)} for s in surfaces
+        {
+            "place": s.place,
+            "vertices": len(s.vertices),
+            "faces": len(s.faces),
+            "pieces": s.pieces,
+            "loose": s.loose,
+        }
+        for s in surfaces
     ]
 
 
 def _assemble(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     """Fill the template with code, style, data, and a policy that names the code by its hash."""
     folder = files("inrgen.figures.viewer")
-    parts = {kind: (folder / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+    parts = {kind: (folder / f"page.{kind}").read_text("utf-8") for kind in ("html", "css")}
+    parts["js"] = "\n".join((folder / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
     text = json.dumps(_plain(document), allow_nan=False, separators=(",", ":"))
     arrays = {"document": np.frombuffer(text.encode(), np.uint8), **arrays}
     data = "\n".join(

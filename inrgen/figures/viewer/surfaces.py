@@ -7,6 +7,7 @@ from jaxtyping import UInt16, UInt32
 
 from inrgen.core.params import Params
 from inrgen.core.spec import SOLID_KINDS, InrSpec
+from inrgen.fit.crumbs import area_of_pieces
 from inrgen.fit.surface import grid_values, signed_field, zero_set
 
 _RESOLUTION = 48
@@ -17,11 +18,16 @@ _BYTES = 6 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedSurface:
-    """A mesh with coordinates in 65,536 steps of the spec's range; place is that of its INR."""
+    """A mesh with coordinates in 65,536 steps of the spec's range; place is that of its INR.
+
+    pieces counts its connected pieces; loose is the share of the area outside the largest.
+    """
 
     place: int
     vertices: UInt16[np.ndarray, "v 3"]
     faces: UInt32[np.ndarray, "f 3"]
+    pieces: int
+    loose: float
 
 
 def extract_surfaces(spec: InrSpec, params: Params, order: list[int]) -> list[PackedSurface]:
@@ -44,12 +50,15 @@ def extract_surfaces(spec: InrSpec, params: Params, order: list[int]) -> list[Pa
         left -= 6 * len(mesh.vertices) + 12 * len(mesh.faces)
         if left < 0:
             break
+        areas = area_of_pieces(mesh)
         steps = np.round((mesh.vertices - low) / (high - low) * 65535)
         found.append(
             PackedSurface(
                 place=place,
                 vertices=steps.clip(0, 65535).astype(np.uint16),
                 faces=mesh.faces.astype(np.uint32),
+                pieces=len(areas),
+                loose=float(areas[1:].sum() / areas.sum()),
             )
         )
     return found

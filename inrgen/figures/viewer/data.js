@@ -1,0 +1,71 @@
+// The page of `inrgen view`, in files that page.py joins to one module in this order: data,
+// evaluate, draw, charts, gallery, detail, compare, quality. This one unpacks what the page holds.
+// Text of a store is only ever written as textContent, so no name can become markup.
+
+const get = (id) => document.getElementById(id);
+
+/** Undo pack of page.py: base64, deflate, and bytes grouped by significance. */
+async function unpack(id, Kind) {
+  if (!get(id)) return new Kind(0);
+  const packed = Uint8Array.from(atob(get(id).textContent), (letter) => letter.charCodeAt(0));
+  get(id).remove();
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const [width, length] = [Kind.BYTES_PER_ELEMENT, planes.length / Kind.BYTES_PER_ELEMENT];
+  const bytes = planes.map((_, at) => planes[(at % width) * length + Math.floor(at / width)]);
+  return new Kind(bytes.buffer);
+}
+
+const facts = JSON.parse(new TextDecoder().decode(await unpack("document", Uint8Array)));
+const { spec } = facts;
+const channels = spec.widths.at(-1), isCurve = spec.widths[0] === 1, isSolid = spec.widths[0] === 3;
+const allWeights = await unpack("weights", Float32Array);
+const allOriginals = await unpack("originals", isCurve ? Uint16Array : Uint8Array);
+const measure = {
+  psnr_db: { name: "PSNR", unit: " dB", digits: 1 },
+  iou: { name: "IoU", unit: "", digits: 3 },
+}[facts.quality.measure];
+
+/**
+ * One object a record: its fields, and beside them its place among the weights, or -1, that of its
+ * original, its surface, the axis that points up, and sides, the rows and columns of its picture.
+ */
+let numShown = 0;
+const records = facts.grids.map((grid, index) => {
+  const record = { index, up: facts.up[index] };
+  for (const [name, values] of Object.entries(facts.records)) record[name] = values[index];
+  for (const name of ["psnr_db", "iou"]) if (record[name] === "inf") record[name] = Infinity;
+  record.place = ["ok", "below_target"].includes(record.status) ? numShown++ : -1;
+  record.surface = facts.surfaces.find(({ place }) => place === record.place);
+  record.original = facts.originals[record.item_id] ?? -1;
+  record.sides = isSolid ? [64, 64] : isCurve ? [1, grid[0]] : grid;
+  return record;
+});
+const shown = records.filter((record) => record.place >= 0);
+const hasOriginals = shown.some((record) => record.original >= 0);
+
+const weightsOf = ({ place }) =>
+  allWeights.subarray(place * spec.num_params, (place + 1) * spec.num_params);
+
+/** The original of a record as values in the network's range, or null. */
+function originalOf(record) {
+  if (record.original < 0) return null;
+  const [low, high] = spec.value_range;
+  const size = record.sides[0] * record.sides[1] * channels;
+  const levels = allOriginals.subarray(record.original, record.original + size);
+  const most = isCurve ? 65535 : 255;
+  return Float32Array.from(levels, (level) => low + (level / most) * (high - low));
+}
+
+const quality = (record) => record[facts.quality.measure];
+const statusOf = (record) => record.status.replace("_", " ");
+const classOf = (record) => record.label_name || (record.label >= 0 ? String(record.label) : "");
+const join = (texts, by = ", ") => texts.filter(Boolean).join(by);
+const describe = (record) => join([record.item_id, classOf(record), `view ${record.view}`]);
+const short = (value) => String(Number(value.toPrecision(3)));
+const count = (number) => number.toLocaleString("en");
+
+function inWords(value) {
+  if (value === Infinity) return "exact";
+  return Number.isFinite(value) ? `${value.toFixed(measure.digits)}${measure.unit}` : "";
+}
