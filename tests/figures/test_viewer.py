@@ -52,7 +52,7 @@ def test_a_smaller_page_has_so_many_rows_of_every_split_and_class_and_both_ends(
 def test_packed_bytes_are_grouped_by_significance_and_come_back(kind):
     values = np.random.default_rng(0).standard_normal(500).astype(np.float32).view(np.uint8)
     values = values.view(kind)
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(pack(values))), np.uint8)
+    planes = np.frombuffer(unpack(pack(values)), np.uint8)
     back = planes.reshape(values.itemsize, -1).T.copy().view(kind).reshape(-1)
     np.testing.assert_array_equal(back.view(np.uint8), values.view(np.uint8))
 
@@ -70,7 +70,7 @@ def test_no_text_of_a_store_is_in_the_markup(hostile_page):
     scripts = re.findall(r"<script[^>]*>", hostile_page)
     assert scripts.count('<script type="module">') == 1
     for data in re.findall(r'<script type="text/plain"[^>]*>(.*?)</script>', hostile_page, re.S):
-        assert re.fullmatch(r"[A-Za-z0-9+/=]+", data)
+        assert re.fullmatch(r"[!#-&(-;=-Z^-~]+", data)
 
 
 def test_the_policy_allows_the_page_s_own_code_and_nothing_else(hostile_page):
@@ -120,4 +120,8 @@ def test_the_card_links_the_page_and_an_export_for_the_hub_carries_one(tmp_path)
 
 def document_of(html):
     (packed,) = re.findall(r'id="document">([^<]*)<', html)
-    return json.loads(zlib.decompress(base64.b64decode(packed)))
+    return json.loads(unpack(packed))
+
+
+def unpack(packed):
+    return zlib.decompress(base64.b85decode(packed.replace(",", "<")))

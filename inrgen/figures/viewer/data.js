@@ -4,10 +4,24 @@
 
 const get = (id) => document.getElementById(id);
 
-/** Undo pack of page.py: base64, deflate, and bytes grouped by significance. */
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
+
+/** Bytes of text in which five digits of base 85 stand for four bytes. */
+function fromBase85(text) {
+  const valueOf = new Map([...DIGITS].map((digit, k) => [digit, k]));
+  const words = new DataView(new ArrayBuffer(4 * Math.ceil(text.length / 5)));
+  for (let at = 0; at < text.length; at += 5) {
+    let word = 0;
+    for (const digit of text.slice(at, at + 5).padEnd(5, "~")) word = 85 * word + valueOf.get(digit);
+    words.setUint32((4 * at) / 5, word);
+  }
+  return new Uint8Array(words.buffer, 0, Math.floor((4 * text.length) / 5));
+}
+
+/** Undo pack of page.py: base 85, deflate, and bytes grouped by significance. */
 async function unpack(id, Kind) {
   if (!get(id)) return new Kind(0);
-  const packed = Uint8Array.from(atob(get(id).textContent), (letter) => letter.charCodeAt(0));
+  const packed = fromBase85(get(id).textContent);
   get(id).remove();
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());

@@ -1,9 +1,9 @@
 """A self-contained HTML file that shows a store and evaluates its networks where it is opened.
 
-All that comes from a store enters the page as base64 of compressed bytes, an alphabet that cannot
-end an element, and the page's code writes it as text, never as markup. So there is nothing to
-escape. The policy in the page's head forbids the network, and every script but the page's, by its
-hash.
+All that comes from a store enters the page as base 85 of compressed bytes, in an alphabet without
+<, which cannot end an element, and the page's code writes it as text, never as markup. So there is
+nothing to escape. The policy in the page's head forbids the network, and every script but the
+page's, by its hash.
 """
 
 import base64
@@ -63,14 +63,14 @@ class Page:
 
 
 def pack(values: np.ndarray) -> str:
-    """Base64 of an array's bytes, grouped by significance and deflated.
+    """Base 85 of an array's bytes, grouped by significance and deflated, with a comma for <.
 
     The bytes of signs and exponents then lie together, which is what compresses in weights: by 15
-    percent, where deflate alone gains 7.
+    percent, where deflate alone gains 7. Base 85 takes 6 percent less than base 64.
     """
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     planes = little.reshape(-1).view(np.uint8).reshape(-1, values.itemsize).T
-    return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
+    return base64.b85encode(zlib.compress(planes.tobytes(), 9)).decode().replace("<", ",")
 
 
 def _plain(value: Any) -> Any:
