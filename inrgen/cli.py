@@ -128,6 +128,11 @@ class Report(Protocol):
         """Tell whether the command must exit non-zero."""
         ...
 
+    @property
+    def fault(self) -> str:
+        """A sentence for stderr on the result as a whole, such as a store without weights; ""."""
+        ...
+
     def text(self) -> str:
         """A short summary for people."""
         ...
@@ -240,6 +245,8 @@ def _run(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
         print(json.dumps(_plain(report.document()), indent=2), flush=True)
     else:
         print(printable_lines(report.text()), flush=True)
+    if report.fault:
+        _complain(prog, verb, report.fault)
     return 1 if report.failed else 0
 
 

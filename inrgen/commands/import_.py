@@ -61,6 +61,10 @@ class ImportSummary(Summary):
     seconds: float
     quality: Any
 
+    @property
+    def fault(self) -> str:
+        return self.quality.fault(self.store)
+
     def text(self) -> str:
         """The summary in a few lines."""
         done = f"{self.store}: read {self.rows_read:,} INRs in {self.seconds:.1f} s"

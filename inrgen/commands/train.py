@@ -56,12 +56,15 @@ class TrainSummary:
         """Tell whether training stopped early."""
         return self.result.status != "ok"
 
+    @property
+    def fault(self) -> str:
+        return f"training stopped: {self.result.reason}" if self.failed else ""
+
     def text(self) -> str:
         """The result in a few lines."""
         result = self.result
-        lines = [f"stopped: {result.reason}"] if self.failed else []
         done = f"{len(result.history)} epochs of {result.train_rows:,} rows, {result.seconds:.0f} s"
-        lines.append(f"{self.out}: {result.num_params:,} parameters, {done}")
+        lines = [f"{self.out}: {result.num_params:,} parameters, {done}"]
         if result.best_epoch >= 0:
             lines.append(_describe_best(result))
         if result.labels:

@@ -15,16 +15,22 @@ class Summary(_Dataclass):
     """Base of the dataclasses that verbs return.
 
     A subclass adds text(), a short summary for people. It overrides failed where a command can
-    end well and still find something wrong, such as damage in a store.
+    end well and still find something wrong, such as damage in a store, or fault where a sentence
+    must say what is wrong.
     """
 
     # Without this, dataclasses with slots=True would get a __dict__ from their base.
     __slots__ = ()
 
     @property
+    def fault(self) -> str:
+        """A sentence on the result as a whole, such as a store without any weights; "" if none."""
+        return ""
+
+    @property
     def failed(self) -> bool:
         """Tell whether the command must exit non-zero."""
-        return False
+        return bool(self.fault)
 
     def document(self) -> dict[str, Any]:
         """The summary as plain values, for JSON."""

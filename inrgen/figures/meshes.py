@@ -13,6 +13,7 @@ from inrgen.figures.style import INK, set_heading
 from inrgen.fit.crumbs import find_crumbs
 from inrgen.fit.surface import grid_step, grid_values, signed_field, zero_set
 from inrgen.sources.base import BadSignal, Source
+from inrgen.sources.bounds import load_item
 from inrgen.sources.mesh import Mesh
 from inrgen.store.queries import read_usable_records
 from inrgen.store.reader import Store
@@ -64,11 +65,10 @@ def _original(source: Source | None, index: int | None) -> Mesh | None:
     """Load the mesh in the INR's coordinates; None if the source lacks it now."""
     if source is None or index is None:
         return None
-    try:
-        reference = source.load(index).reference
-    except BadSignal:
+    signal = load_item(source, index)
+    if isinstance(signal, BadSignal) or signal.reference is None:
         return None
-    return reference.mesh if reference is not None else None
+    return signal.reference.mesh
 
 
 def solid_pairs(

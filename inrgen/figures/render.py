@@ -13,6 +13,7 @@ from inrgen.figures.pictures import PicturePair, as_intensity, reconstructions_f
 from inrgen.figures.quality import QualityData, quality_figure
 from inrgen.figures.style import save_figure
 from inrgen.sources.base import BadSignal, Source
+from inrgen.sources.bounds import load_item
 from inrgen.store.queries import COUNT_COLUMNS, count_by_split, count_rows, read_usable_records
 from inrgen.store.reader import Store
 from inrgen.store.records import is_usable
@@ -46,12 +47,9 @@ def _original(
     """Load the original; None if the source lacks it now or has it in another size."""
     if index is None:
         return None
-    try:
-        signal = source.load(index)
-    except BadSignal:
-        return None
+    signal = load_item(source, index)
     # An original of another size is another picture, and has no error pixel by pixel.
-    if signal.grid != grid:
+    if isinstance(signal, BadSignal) or signal.grid != grid:
         return None
     return signal.values.reshape(*grid, -1).numpy()
 

@@ -46,6 +46,10 @@ class BuildSummary(Summary):
     waiting: dict[str, float]
     notes: tuple[str, ...] = ()
 
+    @property
+    def fault(self) -> str:
+        return self.quality.fault(self.store)
+
     def text(self) -> str:
         """A short summary for people."""
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""

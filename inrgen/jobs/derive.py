@@ -95,6 +95,10 @@ class DeriveSummary(Summary):
     quality: Quality
     notes: tuple[str, ...] = ()
 
+    @property
+    def fault(self) -> str:
+        return self.quality.fault(self.store)
+
     def text(self) -> str:
         """The summary in a few lines for people."""
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""

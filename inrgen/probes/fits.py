@@ -19,6 +19,7 @@ from inrgen.fit.recipes import Recipe
 from inrgen.fit.views import FittedRows, fit_block
 from inrgen.probes.subjects import Subjects
 from inrgen.sources.base import BadSignal, Signal
+from inrgen.sources.bounds import load_item
 from inrgen.store.records import FitRecord
 
 # Signals held at once. A prepared shape takes megabytes, and longer to make than to fit.
@@ -75,7 +76,8 @@ def fit_recipes(
     crumbs: dict[str, list[float]] = {text: [] for text in plans}
     for first in range(0, len(subjects), step):
         items = subjects.items[first : first + step]
-        signals = [_load(subjects, at) for at in range(first, first + len(items))]
+        places = subjects.places[first : first + len(items)]
+        signals = [load_item(subjects.source, place) for place in places]
         for text, plan in plans.items():
             progress(f"{text}: fitting items from {first:,} of {len(subjects):,}")
             job = FitPlan(spec=plan.spec, fit=plan.fit, seed=seed, views=1)
@@ -122,11 +124,3 @@ def _joined(plan: Recipe, engine: str, parts: list[FittedRows], crumbs: list[flo
         chamfer=column(lambda record: record.chamfer),
         crumbs=torch.tensor(crumbs).double(),
     )
-
-
-def _load(subjects: Subjects, at: int) -> Signal | BadSignal:
-    """Load an item's signal, or return the reason why it cannot be read."""
-    try:
-        return subjects.source.load(subjects.places[at])
-    except BadSignal as bad:
-        return bad

@@ -22,6 +22,10 @@ class TableReport:
     def failed(self) -> bool:
         return False
 
+    @property
+    def fault(self) -> str:
+        return ""
+
     def text(self) -> str:
         """The table."""
         return self.table

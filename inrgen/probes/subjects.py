@@ -11,6 +11,7 @@ from torch import Tensor
 from inrgen.core import rng
 from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import BadSignal, Item, Source
+from inrgen.sources.bounds import load_item
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,9 +109,8 @@ def read_pixels(source: Source, places: Sequence[int]) -> Float[Tensor, "b n"]:
     """
     rows: list[Tensor | None] = []
     for place in places:
-        try:
-            signal = source.load(place)
-        except BadSignal:
+        signal = load_item(source, place)
+        if isinstance(signal, BadSignal):
             rows.append(None)
             continue
         if signal.coords is not None:

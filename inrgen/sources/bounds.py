@@ -1,4 +1,4 @@
-"""Bounds on reading one item: memory, time, and that no error of a reader ends a build."""
+"""Bounds on reading one item: memory, time, and that no error of a reader ends a command."""
 
 import signal
 import threading
@@ -11,6 +11,8 @@ from inrgen.sources.config import SourceConfig
 
 # After a reader has swallowed the first alarm, it gets another every so many seconds.
 _ALARM_AGAIN_S = 1.0
+# Bounds of commands without options for them.
+DEFAULT_BOUNDS = SourceConfig(name="")
 
 
 class _TooLong(BaseException):
@@ -39,11 +41,14 @@ def _time_bound(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def load_item(source: Source, index: int, config: SourceConfig) -> Signal | BadSignal:
+def load_item(
+    source: Source, index: int, config: SourceConfig = DEFAULT_BOUNDS
+) -> Signal | BadSignal:
     """Load the signal of an item, or the reason why it has none.
 
     Damaged files make readers raise errors of every type, run for hours and fill the memory; none
-    of that may end a build. The bounds are config's memory_limit and read_seconds.
+    of that may end a command, so no code outside sources calls a source's own load. The bounds are
+    config's memory_limit and read_seconds.
     """
     try:
         with allow_memory(config.memory_limit):

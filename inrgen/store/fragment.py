@@ -65,7 +65,7 @@ class BlockFacts:
         kind: Digest = "sha256" if "shard_sha256" in stored else "blake3"
         # by stored name; a file may be sealed and still say anything
         wanted = {"store_seal": str, "spec_id": str, "block": int, f"shard_{kind}": str}
-        found = {"chunks_crc32c": "", f"records_{kind}": ""} | stored
+        found: dict[str, Any] = {"chunks_crc32c": "", f"records_{kind}": ""} | stored
         wanted |= {"shard_bytes": int, f"records_{kind}": str, "chunks_crc32c": str}
         for name, expected in wanted.items():
             if type(found.get(name)) is not expected:

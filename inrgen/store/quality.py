@@ -93,6 +93,10 @@ class BadItem:
     status: str
     reason: str
 
+    def text(self) -> str:
+        """Return the item, its status and the reason."""
+        return f"{self.item_id} ({self.status}): {self.reason}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quality:
@@ -121,6 +125,13 @@ class Quality:
     bad_items: tuple[BadItem, ...] = ()
     num_bad_items: int = 0
 
+    def fault(self, location: str) -> str:
+        """Return a sentence on a store of which no row holds weights; "" for any other."""
+        if any(self.by_status.get(status) for status in USABLE_STATUSES):
+            return ""
+        first = f"; {self.bad_items[0].text()}" if self.bad_items else ""
+        return f"none of the {self.items:,} items of {location} has weights{first}"
+
     def lines(self) -> list[str]:
         """Return the same in words, as separate lines."""
         kinds = ", ".join(f"{count:,} {status}" for status, count in self.by_status.items())
@@ -148,7 +159,7 @@ class Quality:
         more = self.num_bad_items - len(self.bad_items)
         return [
             f"items without weights: {self.num_bad_items:,}",
-            *(f"  {one_line(f'{b.item_id} ({b.status}): {b.reason}')}" for b in self.bad_items),
+            *(f"  {one_line(item.text())}" for item in self.bad_items),
             *([f"  and {more:,} more"] if more else []),
             "  the store's records list all, with item_id, status and reason (records/*.parquet)",
         ]

@@ -83,4 +83,4 @@ def test_a_wrong_command_gets_one_sentence(tmp_path, capsys):
     (tmp_path / "chair" / "train").mkdir(parents=True)
     (tmp_path / "chair" / "train" / "1.off").write_text("OFF\n0 0 0\n")
     assert main(["learn-start", *shapes, "--out", out]) == 1
-    assert "no training item can be read" in capsys.readouterr().err
+    assert "training items can be read" in capsys.readouterr().err

@@ -143,7 +143,7 @@ def test_a_run_that_cannot_be_is_refused_in_one_sentence(store, tmp_path, capsys
 def test_losses_that_are_not_finite_end_a_run_with_status_one(store, tmp_path, capsys):
     argv = ["train", str(store), "--out", str(tmp_path / "run"), *QUICK, "--lr", "1e30"]
     assert main([*argv, "--epochs", "5"]) == 1
-    assert "stopped: The loss is NaN or infinite at epoch" in capsys.readouterr().out
+    assert "training stopped: The loss is NaN or infinite at epoch" in capsys.readouterr().err
 
 
 def test_statistics_that_the_store_keeps_are_used(tmp_path, capsys):

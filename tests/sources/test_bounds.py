@@ -1,13 +1,16 @@
 """Whatever a reader does, it costs its item a record, and neither the build nor the machine."""
 
+import re
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import inrgen
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.bounds import load_item
 from inrgen.sources.config import SourceConfig
@@ -42,6 +45,15 @@ def swallow():
         except BaseException:
             time.sleep(0.01)
             raise
+
+
+def test_every_reader_of_items_is_bounded():
+    """Whoever wants a signal asks load_item: starts, probes and pictures as well as builds."""
+    root = Path(inrgen.__file__).parent
+    rooms = [path for path in root.rglob("*.py") if path.parent.name != "sources"]
+    calls = re.compile(r"\bsource\.load\(")
+    assert not [path.name for path in rooms if calls.search(path.read_text())]
+    assert calls.search((root / "sources/bounds.py").read_text())
 
 
 @pytest.mark.parametrize(

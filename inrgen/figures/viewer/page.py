@@ -27,6 +27,7 @@ from inrgen.figures.viewer.partners import align_partners, choose_partners
 from inrgen.figures.viewer.quality import describe_quality
 from inrgen.figures.viewer.surfaces import extract_surfaces
 from inrgen.sources.base import BadSignal, Source
+from inrgen.sources.bounds import load_item
 from inrgen.store.queries import read_rows
 from inrgen.store.reader import Store
 from inrgen.store.records import USABLE_STATUSES, record_columns
@@ -105,11 +106,8 @@ def _originals(
     for index, item in enumerate(source.items):
         if item.item_id not in wanted or size > _ORIGINAL_BYTES:
             continue
-        try:
-            signal = source.load(index)
-        except BadSignal:
-            continue
-        if signal.grid == wanted[item.item_id]:
+        signal = load_item(source, index)
+        if not isinstance(signal, BadSignal) and signal.grid == wanted[item.item_id]:
             shares = (signal.values.numpy().reshape(-1) - low) / width
             places[item.item_id] = size
             parts.append((shares.clip(0, 1) * levels).round().astype(kind))

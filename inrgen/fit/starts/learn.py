@@ -103,8 +103,9 @@ def _choose_spec(config: LearnStartConfig, facts: SourceFacts) -> InrSpec:
 def _open_signals(config: LearnStartConfig, source: Source, spec: InrSpec) -> TrainingSignals:
     num_points = config.points_per_step
     if spec.value_kind in SOLID_KINDS:
-        return open_shapes(source, spec, config.seed, num_points, config.inner_steps)
-    return open_images(source, spec, config.seed, num_points)
+        args = (config.seed, num_points, config.inner_steps)
+        return open_shapes(source, spec, *args, config.source)
+    return open_images(source, spec, config.seed, num_points, config.source)
 
 
 def _identity(config: LearnStartConfig, source: Source, spec: InrSpec) -> dict[str, Any]:

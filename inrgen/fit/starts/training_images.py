@@ -12,6 +12,8 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.starts.training_items import TrainingItems, choose_items
 from inrgen.fit.views import target_values
 from inrgen.sources.base import Signal, Source
+from inrgen.sources.bounds import DEFAULT_BOUNDS
+from inrgen.sources.config import SourceConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,13 @@ class TrainingImages:
         return self.coords[index], values.take_along_dim(index[..., None], dim=2)
 
 
-def open_images(source: Source, spec: InrSpec, seed: int, num_points: int) -> TrainingImages:
+def open_images(
+    source: Source,
+    spec: InrSpec,
+    seed: int,
+    num_points: int,
+    bounds: SourceConfig = DEFAULT_BOUNDS,
+) -> TrainingImages:
     """Choose the training images of a source.
 
     Raises ValueError for images of several sizes, and as choose_items does.
@@ -74,5 +82,5 @@ def open_images(source: Source, spec: InrSpec, seed: int, num_points: int) -> Tr
         return target_values(spec, signal)
 
     # Held-out images are measured at all pixels.
-    items = choose_items(source, seed, read, num_points=0)
+    items = choose_items(source, seed, read, num_points=0, bounds=bounds)
     return TrainingImages(items=items, coords=grid_coords(spec, grid), num_points=num_points)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from inrgen.core import rng
 from inrgen.sources.base import BadSignal, Signal, Source
+from inrgen.sources.bounds import DEFAULT_BOUNDS, load_item
+from inrgen.sources.config import SourceConfig
 
 _MAX_HELD_OUT, _HELD_OUT_ONE_IN = 256, 10
 # Held-out items are measured often; this limits them to a few seconds of a core.
@@ -91,12 +93,19 @@ class TrainingItems:
         raise ValueError("no training item can be read")
 
 
-def choose_items(source: Source, seed: int, read: Read, num_points: int) -> TrainingItems:
+def choose_items(
+    source: Source,
+    seed: int,
+    read: Read,
+    num_points: int,
+    bounds: SourceConfig = DEFAULT_BOUNDS,
+) -> TrainingItems:
     """Hold out a seeded sample of the source's items, at most a tenth and at most 256.
 
     Args:
         read: takes the numbers to keep from a signal; its second argument is the item's id.
         num_points: points at which an item is measured; 0 for all.
+        bounds: memory and time that reading an item may take.
 
     Raises ValueError for items of another split than train, and for fewer than two items that can
     be read.
@@ -108,11 +117,18 @@ def choose_items(source: Source, seed: int, read: Read, num_points: int) -> Trai
     order = rng.keys(seed, "learn start held-out", hashes).argsort(stable=True).tolist()
 
     def load(index: int) -> Float[Tensor, "n c"]:
-        return read(source.load(index), source.items[index].item_id)
+        signal = load_item(source, index, bounds)
+        if isinstance(signal, BadSignal):
+            raise signal
+        return read(signal, source.items[index].item_id)
 
     held_out, held_out_at, used = _hold_out(load, order, num_points)
     if not held_out:
-        raise ValueError("no training item can be read")
+        first = source.items[order[0]].item_id
+        raise ValueError(
+            f"none of {len(order):,} training items can be read; {first}: "
+            f"{load_item(source, order[0], bounds)}"
+        )
     if len(order) == used:
         raise ValueError(f"learning a start needs more items than {len(order)}")
     return TrainingItems(

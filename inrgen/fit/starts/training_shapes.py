@@ -12,6 +12,8 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.starts.training_items import TrainingItems, choose_items
 from inrgen.fit.views import signal_coords, target_values
 from inrgen.sources.base import Signal, Source
+from inrgen.sources.bounds import DEFAULT_BOUNDS
+from inrgen.sources.config import SourceConfig
 
 Drawn = tuple[Float[Tensor, "s k m p d_in"], Float[Tensor, "s k m p d_out"]]
 
@@ -71,7 +73,12 @@ class TrainingShapes:
 
 
 def open_shapes(
-    source: Source, spec: InrSpec, seed: int, num_points: int, inner_steps: int
+    source: Source,
+    spec: InrSpec,
+    seed: int,
+    num_points: int,
+    inner_steps: int,
+    bounds: SourceConfig = DEFAULT_BOUNDS,
 ) -> TrainingShapes:
     """Choose the training shapes of a source. Raises ValueError as choose_items does."""
 
@@ -79,7 +86,7 @@ def open_shapes(
         return torch.cat([signal_coords(spec, signal), target_values(spec, signal)], dim=1)
 
     num_sets = inner_steps + 1
-    items = choose_items(source, seed, read, num_points * num_sets)
+    items = choose_items(source, seed, read, num_points * num_sets, bounds)
     numbers = torch.arange(len(items.held_out))
     return TrainingShapes(
         items=items,
