@@ -72,17 +72,24 @@ class Quotas:
         """All units, group after group, each group in the order of its rows."""
         span = 1 + max((label for _, label in groups), default=0)
         names = np.array([store * span + label for store, label in groups], dtype=np.int64)
-        numbers = np.empty(self._selection.num_units, dtype=np.min_scalar_type(len(groups)))
-        for units in chunks(len(numbers)):
+        num = self._selection.num_units
+        order = np.empty(num, dtype=np.min_scalar_type(num))
+        # A counting sort, since the groups' sizes are known: it needs hardly more than its result.
+        next_place = np.cumsum(self._sizes) - self._sizes
+        for units in chunks(num):
             stores, labels = self._groups_of(units)
-            numbers[units] = np.searchsorted(names, stores * span + labels)
-        # Narrow numbers are sorted in a few passes, not by comparison.
-        return np.argsort(numbers, kind="stable").astype(np.min_scalar_type(len(numbers)))
+            numbers = np.searchsorted(names, stores * span + labels)
+            sizes = np.bincount(numbers, minlength=len(names))
+            # Narrow numbers are sorted in a few passes, not by comparison.
+            places = np.argsort(numbers.astype(np.min_scalar_type(len(names))), kind="stable")
+            shifts = np.repeat(next_place - (np.cumsum(sizes) - sizes), sizes)
+            order[np.arange(len(units)) + shifts] = units[places]
+            next_place += sizes
+        return order
 
     def repeats(self, seed: int, epoch: int) -> UInt[np.ndarray, " u"]:
         """The number of times each unit comes in an epoch."""
         often, more = np.divmod(self._quotas, self._sizes)
-        lots = self._draw(seed, epoch) if more.any() else np.zeros(0, dtype=np.int64)
         repeats = np.empty(len(self._order), dtype=np.min_scalar_type(int(often.max()) + 1))
         stop = 0
         for size, times, num in zip(self._sizes, often, more, strict=True):
@@ -91,17 +98,19 @@ class Quotas:
             repeats[units] = times
             if num:
                 # The units with the smallest lots of each group come once more.
-                repeats[units[_smallest(lots[units], int(num))]] += 1
+                lots = self._draw(units, seed, epoch)
+                repeats[units[_smallest(lots, int(num))]] += 1
         return repeats
 
-    def _draw(self, seed: int, epoch: int) -> Int[np.ndarray, " u"]:
-        """A random number for each unit."""
-        lots = np.empty(len(self._order), dtype=np.int64)
-        for units in chunks(len(lots)):
+    def _draw(self, units: UInt[np.ndarray, " g"], seed: int, epoch: int) -> Int[np.ndarray, " g"]:
+        """A random number for each of some units."""
+        lots = np.empty(len(units), dtype=np.int64)
+        for part in chunks(len(lots)):
             # Where a unit is an item, its first row names it.
-            named = self._selection.origins(self._selection.starts_of(units))
+            chosen = units[part].astype(np.int64)
+            named = self._selection.origins(self._selection.starts_of(chosen))
             items, views = torch.from_numpy(named.items), torch.from_numpy(named.views)
-            lots[units] = rng.bits(rng.keys(seed, "quota", items, views, epoch), 1)[:, 0].numpy()
+            lots[part] = rng.bits(rng.keys(seed, "quota", items, views, epoch), 1)[:, 0].numpy()
         return lots
 
 

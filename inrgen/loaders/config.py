@@ -41,8 +41,9 @@ class LoaderConfig:
         num_classes: classes of the soft labels that MixUp makes; None is the largest label plus
             one.
         spec_id: the architecture to read, where stores hold several.
-        cache_dir: folder for shards of stores on a server, which any number of processes may
-            share; None is this user's own folder among the temporary files.
+        cache_dir: folder for shards of stores on a server and for keys of large stores, which any
+            number of processes may share; None is this user's own folder among the temporary
+            files.
         cache_bytes: upper bound of that folder's size. With room for more than two pools, a shard
             is fetched once an epoch.
     """

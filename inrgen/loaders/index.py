@@ -10,7 +10,8 @@ from typing import Any
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.balance import Quotas
 from inrgen.loaders.config import LoaderConfig, ViewChoice
-from inrgen.loaders.keys import read_key_columns
+from inrgen.loaders.key_file import share_key_columns
+from inrgen.loaders.keys import KeyRequest
 from inrgen.loaders.selection import Selection
 from inrgen.store.reader import Store, open_store
 
@@ -92,18 +93,22 @@ def read_index(stores: Stores, config: LoaderConfig, filter: Any) -> LoaderIndex
     for store, spec_id in pairs:
         _check_views(config, store, spec_id)
     keys = [
-        read_key_columns(
-            store,
-            spec_id,
-            split=None if config.split == "all" else config.split,
-            views=None if isinstance(config.views, str) else config.views,
-            filter=filter,
+        share_key_columns(
+            KeyRequest(
+                store=store,
+                spec_id=spec_id,
+                split=None if config.split == "all" else config.split,
+                views=None if isinstance(config.views, str) else tuple(config.views),
+                filter=filter,
+            ),
+            config.cache_dir,
+            config.cache_bytes,
         )
         for store, spec_id in pairs
     ]
     layouts = [store.layouts[spec_id] for store, spec_id in pairs]
     selection = Selection.from_keys(keys, layouts, _MIN_VIEWS[config.view_choice])
-    # read_key_columns has refused empty selections, so only pairs can be missing here.
+    # share_key_columns has refused empty selections, so only pairs can be missing here.
     if not selection.num_units:
         raise ValueError("views='pairs' needs items with two views that can be served; none has")
     balance, weights = config.balance, config.weights
@@ -112,7 +117,8 @@ def read_index(stores: Stores, config: LoaderConfig, filter: Any) -> LoaderIndex
     # The state of a loader is bound to these rows; a rebuilt store has another identity.
     rows = hashlib.sha256()
     for (store, spec_id), part in zip(pairs, keys, strict=True):
-        rows.update(json.dumps([spec_id, store.identity, part.digest()], sort_keys=True).encode())
+        named = [spec_id, store.identity, part.fingerprint]
+        rows.update(json.dumps(named, sort_keys=True).encode())
     has_quotas = balance or weights is not None
     return LoaderIndex(
         stores=opened,

@@ -1,13 +1,15 @@
-"""Key columns of one store: all that a loader keeps in memory of the records.
+"""Key columns of one store: all that a loader keeps of the records.
 
 A row's item and view follow from its number (row = item * views + view). So the columns are a
-number a row, and a hash and a label an item: 5 bytes a row with ten views, 16 with one.
+number a row, and a hash and a label an item: 5 bytes a row with ten views, 16 with one. Processes
+of a machine share those of large stores (key_file.py).
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt
@@ -37,6 +39,32 @@ class RowOrigins:
     items: Int[np.ndarray, " b"]
 
 
+class KeyArrays(NamedTuple):
+    """Memory for the key columns of a store, all zero.
+
+    Attributes:
+        items: (i,) int64, an item of the store each.
+        labels: (i,) int32; or (layout.rows,) int64, a row of the store each.
+        rows: (layout.rows,), of which as many are used as rows are selected.
+    """
+
+    items: Int[np.ndarray, " i"]
+    labels: Int[np.ndarray, " k"]
+    rows: UInt[np.ndarray, " r"]
+
+
+def array_types(layout: Layout, wide: bool) -> dict[str, tuple[np.dtype, int]]:
+    """Return type and length of each of KeyArrays.
+
+    Args:
+        wide: keep a label of 8 bytes a row, where labels are large or views of an item differ.
+    """
+    num_items = layout.rows // layout.views
+    labels = (np.dtype(np.int64), layout.rows) if wide else (np.dtype(np.int32), num_items)
+    rows = (np.min_scalar_type(layout.rows), layout.rows)
+    return {"items": (np.dtype(np.int64), num_items), "labels": labels, "rows": rows}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyColumns:
     """Rows of one spec that may be served, sorted, with the origins of each.
@@ -46,12 +74,22 @@ class KeyColumns:
         num_views: views of each item.
         items: (i,) hash of the id of each item of the store; 0 for items without a served row.
         labels: (i,) label of each item; or of each row of the store, where views of an item differ.
+        fingerprint: digest of the rows and their items.
+        reopen: returns the same columns in another process; None sends the arrays there.
     """
 
     rows: UInt[np.ndarray, " r"]
     num_views: int
     items: Int[np.ndarray, " i"]
     labels: Int[np.ndarray, " k"]
+    fingerprint: str = ""
+    reopen: Callable[[], "KeyColumns"] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.reopen is not None:
+            return self.reopen, ()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return partial(KeyColumns, **values), ()
 
     def origins(self, index: Int[np.ndarray, " b"]) -> RowOrigins:
         """Return the origins of the rows at some positions."""
@@ -66,7 +104,7 @@ class KeyColumns:
         )
 
     def digest(self) -> str:
-        """Return a fingerprint of the rows and their items."""
+        """Return the fingerprint, computed anew."""
         state = hashlib.blake2b(digest_size=16)
         for name in ("rows", "items"):
             for index in chunks(len(self.rows)):
@@ -80,21 +118,22 @@ def chunks(num: int) -> Iterator[Int[np.ndarray, " _b"]]:
         yield np.arange(start, min(start + _CHUNK, num))
 
 
+class LabelsOfRows(Exception):
+    """Labels are too large for 4 bytes, or views of an item have several, so a row needs one."""
+
+
 class _KeyTable:
     """Key columns under construction, filled table by table."""
 
-    def __init__(self, store: Store, layout: Layout) -> None:
-        self._store, self._views = store, layout.views
-        # pages that are never filled take no memory
-        self._rows = np.empty(layout.rows, dtype=np.min_scalar_type(layout.rows))
-        self._items = np.zeros(layout.rows // layout.views, dtype=np.int64)
-        self._labels = np.full(len(self._items), -1, dtype=np.int32)
+    def __init__(self, store: Store, layout: Layout, arrays: KeyArrays) -> None:
+        self._store, self._views, self._arrays = store, layout.views, arrays
+        arrays.labels.fill(-1)
         self._num = 0
 
     def add(self, table: Any) -> None:
         """Add a table of rows that follow all others.
 
-        Raises DamagedStore if their item or view is not that of their number.
+        Raises DamagedStore if their item or view is not that of their number, and LabelsOfRows.
         """
         row, label = (table[name].to_numpy() for name in ("row", "label"))
         item, view = np.divmod(row, self._views)
@@ -109,59 +148,76 @@ class _KeyTable:
                 "another item or view; `inrgen verify` says which",
                 key=RECORDS,
             )
-        self._rows[self._num : self._num + len(row)] = row
+        arrays = self._arrays
+        arrays.rows[self._num : self._num + len(row)] = row
         self._num += len(row)
         # each item id is hashed once, not once a view
-        self._items[item[firsts]] = hash_items(item_ids).numpy()[codes[firsts]]
-        self._add_labels(row, label, bool((label != label[first]).any()))
-
-    def _add_labels(
-        self, row: Int[np.ndarray, " r"], label: Int[np.ndarray, " r"], differ: bool
-    ) -> None:
-        if not np.can_cast(np.min_scalar_type(label.max()), self._labels.dtype):
-            self._labels = self._labels.astype(np.int64)
-        if differ and len(self._labels) == len(self._items):
-            self._labels = np.repeat(self._labels, self._views)
-        per_item = len(self._labels) == len(self._items)
-        self._labels[row // self._views if per_item else row] = label
+        arrays.items[item[firsts]] = hash_items(item_ids).numpy()[codes[firsts]]
+        if arrays.labels.dtype == np.int64:
+            arrays.labels[row] = label
+            return
+        if (label != label[first]).any() or label.max() > np.iinfo(np.int32).max:
+            raise LabelsOfRows
+        arrays.labels[item[firsts]] = label[firsts]
 
     def finish(self) -> KeyColumns:
-        return KeyColumns(
-            rows=self._rows[: self._num],
-            num_views=self._views,
-            items=self._items,
-            labels=self._labels,
+        items, labels, rows = self._arrays
+        found = KeyColumns(
+            rows=rows[: self._num], num_views=self._views, items=items, labels=labels
         )
+        return replace(found, fingerprint=found.digest())
 
 
-def read_key_columns(
-    store: Store,
-    spec_id: str,
-    *,
-    split: str | None,
-    views: Sequence[int] | None,
-    filter: Any,
-) -> KeyColumns:
-    """Read the key columns of the rows that hold weights and match the conditions.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyRequest:
+    """Conditions that rows must meet, beyond holding weights.
 
-    Args:
+    Attributes:
         split: one split; None takes all.
         views: view numbers; None takes all.
         filter: a pyarrow.dataset expression over any columns of the records.
-
-    Raises ValueError where no row is left, and DamagedStore where records are damaged.
     """
-    wanted = select_usable(spec_id, split, views, filter)
-    found = _KeyTable(store, store.layouts[spec_id])
-    for table in store.scan_records(_COLUMNS, wanted):
-        if table.num_rows:
-            found.add(table)
-    keys = found.finish()
-    if not len(keys.rows):
-        splits = store.read_records(["split"])["split"].unique().to_pylist()
-        raise ValueError(
-            f"no row of {store.path} is left to serve: split={split!r}, "
-            f"views={'all' if views is None else list(views)}, filter={filter}; "
-            f"the store has the splits {sorted(splits)}"
-        )
-    return keys
+
+    store: Store
+    spec_id: str
+    split: str | None = None
+    views: Sequence[int] | None = None
+    filter: Any = None
+
+    @property
+    def layout(self) -> Layout:
+        """Layout of the store."""
+        return self.store.layouts[self.spec_id]
+
+    def read(self, arrays: KeyArrays) -> KeyColumns:
+        """Read the key columns of the rows that meet the conditions into some arrays.
+
+        Raises ValueError where no row is left, DamagedStore where records are damaged, and
+        LabelsOfRows where the arrays are not wide enough.
+        """
+        wanted = select_usable(self.spec_id, self.split, self.views, self.filter)
+        found = _KeyTable(self.store, self.layout, arrays)
+        for table in self.store.scan_records(_COLUMNS, wanted):
+            if table.num_rows:
+                found.add(table)
+        keys = found.finish()
+        if not len(keys.rows):
+            splits = self.store.read_records(["split"])["split"].unique().to_pylist()
+            raise ValueError(
+                f"no row of {self.store.path} is left to serve: split={self.split!r}, "
+                f"views={'all' if self.views is None else list(self.views)}, "
+                f"filter={self.filter}; the store has the splits {sorted(splits)}"
+            )
+        return keys
+
+
+def read_key_columns(request: KeyRequest) -> KeyColumns:
+    """Read key columns into memory. Raises as KeyRequest.read does."""
+    for wide in (False, True):
+        types = array_types(request.layout, wide).values()
+        try:
+            # pages that are never filled take no memory
+            return request.read(KeyArrays(*(np.zeros(num, dtype=of) for of, num in types)))
+        except LabelsOfRows:
+            assert not wide
+    raise AssertionError("wide arrays hold any labels")

@@ -7,20 +7,31 @@ from typing import Self
 import numpy as np
 from jaxtyping import Int, UInt
 
-from inrgen.loaders.keys import KeyColumns, RowOrigins
+from inrgen.loaders.keys import KeyColumns, RowOrigins, chunks
 from inrgen.store.layout import Layout
 
 
 def _group_items(
-    keys: KeyColumns, min_views: int
-) -> tuple[Int[np.ndarray, " u"], Int[np.ndarray, " u"]]:
-    """First row and number of rows of each item; items with fewer than min_views are left out."""
+    keys: KeyColumns, min_views: int, first_row: int
+) -> tuple[UInt[np.ndarray, " u"], UInt[np.ndarray, " u"]]:
+    """First row and number of rows of each item; items with fewer than min_views are left out.
+
+    Args:
+        first_row: rows of the stores before.
+    """
+    num, parts = len(keys.rows), []
     # Rows are sorted, and row = item * views + view.
-    item = keys.rows // keys.num_views
-    starts = np.flatnonzero(np.concatenate([[True], item[1:] != item[:-1]]))
-    sizes = np.diff(starts, append=len(item))
+    for index in chunks(num):
+        item = keys.rows[max(0, index[0] - 1) : index[-1] + 1] // keys.num_views
+        firsts = item[1:] != item[:-1]
+        parts.append(index[firsts if index[0] else np.concatenate([[True], firsts])])
+        parts[-1] = parts[-1].astype(np.min_scalar_type(first_row + num))
+    starts = np.concatenate(parts)
+    sizes = np.empty(len(starts), dtype=np.min_scalar_type(keys.num_views))
+    for index in chunks(len(starts)):
+        sizes[index] = np.diff(starts[index[0] : index[-1] + 2], append=num)[: len(index)]
     enough = sizes >= min_views
-    return starts[enough], sizes[enough]
+    return starts[enough] + starts.dtype.type(first_row), sizes[enough]
 
 
 def _count_blocks(
@@ -39,8 +50,8 @@ def _count_blocks(
 class ItemUnits:
     """Units that are items: unit u is the rows starts[u] to starts[u] + sizes[u] - 1; (u,)."""
 
-    starts: Int[np.ndarray, " u"]
-    sizes: Int[np.ndarray, " u"]
+    starts: UInt[np.ndarray, " u"]
+    sizes: UInt[np.ndarray, " u"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +91,10 @@ class Selection:
         for store, (keys, layout) in enumerate(zip(parts, layouts, strict=True)):
             rows = keys.rows
             if min_views is not None:
-                start, size = _group_items(keys, min_views)
-                starts.append(start + first_rows[store])
+                start, size = _group_items(keys, min_views, int(first_rows[store]))
+                starts.append(start)
                 sizes.append(size)
-                rows = rows[start]
+                rows = rows[start - start.dtype.type(first_rows[store])]
             block, count = _count_blocks(rows, layout)
             stores.append(np.full(len(block), store))
             blocks.append(block)
@@ -112,11 +123,13 @@ class Selection:
 
     def starts_of(self, units: Int[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
         """The first row of each unit."""
-        return units if self.units is None else self.units.starts[units]
+        return units if self.units is None else self.units.starts[units].astype(np.int64)
 
     def sizes_of(self, units: Int[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
         """The number of rows of each unit."""
-        return np.ones_like(units) if self.units is None else self.units.sizes[units]
+        if self.units is None:
+            return np.ones_like(units)
+        return self.units.sizes[units].astype(np.int64)
 
     def shards_of(self, units: Int[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
         """The shard of each unit; an item's views never straddle two shards."""

@@ -208,15 +208,25 @@ class Store:
 
         Memory does not grow with the store. Raises DamagedStore as read_records does.
         """
+        return self._scan(columns, where).tables()
+
+    def records_tag(self) -> str:
+        """Return a text that changes with the committed records; "" where that cannot be told.
+
+        It is made from the files' names and times or tags, not from their content. Raises
+        DamagedStore for a finished store that has lost records.
+        """
+        return self._scan((), None).tag()
+
+    def _scan(self, columns: Sequence[str], where: ds.Expression | None) -> RecordScan:
         check_complete(self._files, self._facts, self._committed)
-        scan = RecordScan(
+        return RecordScan(
             files=self._files,
             facts=self._facts,
             keys=record_keys(self._files, self._committed),
             columns=columns,
             where=where,
         )
-        return scan.tables()
 
     def read_records(self, columns: Sequence[str], where: ds.Expression | None = None) -> pa.Table:
         """Read some columns of the records that a condition selects, by default of all.

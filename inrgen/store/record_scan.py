@@ -3,6 +3,7 @@
 A data set of pyarrow keeps the footer of every file, 70 kB each, and reads it again for the rows.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,18 @@ class RecordScan:
         finally:
             # also where the caller stops early
             pool.shutdown(cancel_futures=True)
+
+    def tag(self) -> str:
+        """Return a text that changes with any of the files; "" where that cannot be told."""
+        folders = {key.rpartition("/")[0] for key in self.keys}
+        tags = {folder: self.files.tags(folder) for folder in folders}
+        found = [self.facts.self_checksum]
+        for key in self.keys:
+            folder, _, name = key.rpartition("/")
+            if not (tag := tags[folder].get(name)):
+                return ""
+            found += [key, tag]
+        return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
     def _open(self, key: str) -> ds.ParquetFileFragment:
         file = self.files.arrow().open_input_file(key)

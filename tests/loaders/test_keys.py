@@ -7,7 +7,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from inrgen.core.rng import hash_items
-from inrgen.loaders.keys import read_key_columns
+from inrgen.loaders.keys import KeyRequest, read_key_columns
 from inrgen.store.errors import DamagedStore
 from inrgen.store.reader import open_store
 from tests.loaders.conftest import Sample
@@ -31,7 +31,13 @@ def changed(tmp_path, **columns):
 def test_each_row_keeps_its_origins(tmp_path, label):
     sample, store = changed(tmp_path, label=label)
     keys = read_key_columns(
-        store, sample.spec.spec_id, split="train", views=[0, 1, 3], filter=ds.field("row") > 4
+        KeyRequest(
+            store=store,
+            spec_id=sample.spec.spec_id,
+            split="train",
+            views=(0, 1, 3),
+            filter=ds.field("row") > 4,
+        )
     )
     found = keys.origins(np.arange(len(keys.rows)))
     records = [sample.records[row] for row in found.rows]
@@ -53,4 +59,4 @@ def test_each_row_keeps_its_origins(tmp_path, label):
 def test_records_of_another_item_or_view_are_refused(tmp_path, column):
     sample, store = changed(tmp_path, **column)
     with pytest.raises(DamagedStore, match=r"rows 0\.\.\d+ have records of another item or view"):
-        read_key_columns(store, sample.spec.spec_id, split=None, views=None, filter=None)
+        read_key_columns(KeyRequest(store=store, spec_id=sample.spec.spec_id))

@@ -1,4 +1,4 @@
-"""Cache of a server's files in a local folder, limited to a number of bytes.
+"""Cache of a server's files, and of loaders' keys, in a local folder of bounded size.
 
 Processes may share the folder and be killed at any moment. A file is written under a unique name
 and renamed; a kernel lock guards every change; leftovers of killed processes are removed. Readers
@@ -17,7 +17,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedRandom, BufferedWriter
+from io import BufferedRandom
 from pathlib import Path
 
 import numpy as np
@@ -88,30 +88,50 @@ class ShardCache:
         assert _CACHED.fullmatch(name), name
         if len(data) > self.max_bytes:
             return np.frombuffer(data, np.uint8)
+        with self.writing(name) as file:
+            file.write(data)
+        found = self.find(name)
+        return np.frombuffer(data, np.uint8) if found is None else found
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BufferedRandom]:
+        """Open a new file, which is cached when the block ends and removed if it fails."""
         partial = self.folder / f"{name}.{uuid.uuid4().hex}"
         with self._begin(partial) as file:
             try:
-                file.write(data)
+                yield file
                 file.flush()
+                size = os.fstat(file.fileno()).st_size
                 # under the lock, so that two processes cannot both take the last room
                 with self._lock() as lock:
-                    self._make_room(lock, len(data), self.folder / name)
+                    self._make_room(lock, size, self.folder / name)
                     partial.replace(self.folder / name)
-            except OSError:
+            except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
-        found = self.find(name)
-        return np.frombuffer(data, np.uint8) if found is None else found
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Wait until no other process makes this file; a killed process waives its turn."""
+        # the name of a leftover, so that a sweep removes it if its process was killed; two
+        # processes that make the same file after all do so under different names
+        turn = self.folder / f"{name}.{0:032x}"
+        with turn.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                turn.unlink(missing_ok=True)
 
     def drop(self, name: str) -> None:
         """Remove a file from the cache."""
         (self.folder / name).unlink(missing_ok=True)
 
-    def _begin(self, partial: Path) -> BufferedWriter:
+    def _begin(self, partial: Path) -> BufferedRandom:
         """Create a file, locked while it is open, so that no sweep takes it for a leftover."""
         # sweeps hold the same folder lock, so none can run between the open and the file's lock
         with self._lock():
-            file = partial.open("xb")
+            file = partial.open("xb+")
             fcntl.flock(file, fcntl.LOCK_EX)
             return file
 

@@ -132,6 +132,9 @@ class HubFiles:
         inside = (key.rpartition("/") for key in self._sizes)
         return sorted(name for parent, _, name in inside if parent == folder)
 
+    def tags(self, folder: str) -> dict[str, str]:
+        return dict.fromkeys(self.names(folder), self._commit)
+
     def all_keys(self) -> Iterator[str]:
         return (key for key in self._sizes if not key.startswith("_"))
 

@@ -133,6 +133,16 @@ class LocalFiles:
         except FileNotFoundError:
             return []
 
+    def tags(self, folder: str) -> dict[str, str]:
+        found = {}
+        for name in self.names(folder):
+            with suppress(FileNotFoundError):
+                facts = (self.root / folder / name).stat()
+                # the time of change, too, since copying tools restore the other one
+                times = f"{facts.st_mtime_ns}-{facts.st_ctime_ns}"
+                found[name] = f"{facts.st_ino}-{facts.st_size}-{times}"
+        return found
+
     def all_keys(self) -> Iterator[str]:
         for folder, folders, names in os.walk(self.root):
             # in place, so that os.walk does not enter them

@@ -72,6 +72,13 @@ class Files(Protocol):
         """List the files directly in a folder, sorted; empty if there is no such folder."""
         ...
 
+    def tags(self, folder: str) -> dict[str, str]:
+        """Return for each file directly in a folder a text that changes with its content.
+
+        It is "" where the content may change without a trace.
+        """
+        ...
+
     def all_keys(self) -> Iterator[str]:
         """Yield every file, in no order, except below names at the root that start with "_"."""
         ...

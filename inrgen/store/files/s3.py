@@ -161,10 +161,13 @@ class ObjectFiles:
         return {*found["common_prefixes"], *(meta["path"] for meta in found["objects"])}
 
     def names(self, folder: str) -> list[str]:
+        return sorted(self.tags(folder))
+
+    def tags(self, folder: str) -> dict[str, str]:
         found = request(
             self._name(folder), lambda: obstore.list_with_delimiter(self._reader, folder)
         )
-        return sorted(meta["path"].rpartition("/")[2] for meta in found["objects"])
+        return {meta["path"].rpartition("/")[2]: meta["e_tag"] or "" for meta in found["objects"]}
 
     def all_keys(self) -> Iterator[str]:
         # collected at once, since a broken listing starts over: about 100 bytes a file
