@@ -88,6 +88,8 @@ class RecordScan:
         finally:
             # also where the caller stops early
             pool.shutdown(cancel_futures=True)
+            # Arrow would keep the memory of the largest tables
+            pa.default_memory_pool().release_unused()
 
     def tag(self) -> str:
         """Return a text that changes with any of the files; "" where that cannot be told."""
