@@ -24,7 +24,7 @@ class Size:
     """Amount of fitting and training.
 
     Attributes:
-        limit: items of each split, the first ones; all by default.
+        limit: items of each split, a stratified sample; all by default.
         views: fits of each item.
         recipe: fitting recipe; by default signed for images and teach for shapes, whose weights
             teach best.

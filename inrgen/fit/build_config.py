@@ -47,6 +47,8 @@ class BuildConfig:
         stop_psnr: PSNR in dB at which a fit stops early, instead of the recipe's (40 dB, none for
             sharp); inf never stops early.
         num_steps: maximum number of updates, instead of the recipe's.
+        points_per_step: points of each signal drawn anew for every update, instead of the
+            recipe's; 0 takes all. Large pictures need it, and mind 2,048 or more little.
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
         omega: frequency of every sine layer, instead of the recipe's.
@@ -69,6 +71,7 @@ class BuildConfig:
     seed: int = 0
     stop_psnr: float | None = None
     num_steps: int | None = None
+    points_per_step: int | None = None
     lr: float | None = None
     hidden: tuple[int, ...] | None = None
     omega: float | None = None
@@ -84,6 +87,8 @@ class BuildConfig:
         # 0 would store the initial weights, which no one can want from a whole build.
         if self.num_steps is not None and self.num_steps < 1:
             raise ValueError(f"num_steps must be at least 1; got {self.num_steps}")
+        if self.points_per_step is not None and self.points_per_step < 0:
+            raise ValueError(f"points_per_step must not be negative; got {self.points_per_step}")
         # Made here for its checks, so that it is refused with the command line.
         _ = self.executor
         # Ray takes shares above 1 only as whole GPUs, and one fit uses one GPU.
@@ -110,7 +115,7 @@ class BuildConfig:
         """Refuse options that a learned start settles, so that none is ignored silently."""
         if not (self.recipe is None or self.is_learned):
             raise ValueError(f"start needs recipe learned, or none; got {self.recipe}")
-        others = ("hidden", "omega", "lr", "shared", "stop_psnr")
+        others = ("hidden", "omega", "lr", "points_per_step", "shared", "stop_psnr")
         values = {name: getattr(self, name) for name in others}
         # "is", because 0 equals False
         given = [name for name, v in values.items() if v is not None and v is not False]

@@ -19,11 +19,13 @@ from inrgen.fit.starts.plan import (
 )
 from inrgen.fit.variants import LearnedVariant, Variant, parse_variant
 from inrgen.sources.base import Source, SourceFacts
-from inrgen.sources.catalog import check_items, is_openable, open_source
+from inrgen.sources.catalog import choose_part, is_openable, open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
-from inrgen.sources.selection import choose_items, data_digest
+from inrgen.sources.selection import data_digest, describe_part
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import SHARD_ROWS, Layout
+from inrgen.store.metadata import read_facts
 from inrgen.store.reader import Store
 
 # A block of shapes then has at most 250 rows: 3 minutes on one core with the default recipe.
@@ -123,6 +125,8 @@ def _vary_recipe(
         fit = replace(fit, stop_psnr_db=None if never else config.stop_psnr)
     if config.num_steps is not None:
         fit = replace(fit, num_steps=config.num_steps)
+    if config.points_per_step is not None:
+        fit = replace(fit, points_per_step=config.points_per_step)
     if config.lr is not None:
         fit = replace(fit, lr=config.lr)
     if config.shared:
@@ -164,15 +168,29 @@ def _plan_layout(num_items: int, views: int, facts: SourceFacts, spec: InrSpec) 
     return replace(fair, max_chunk_rows=max(1, fair.max_chunk_rows * most // SHARD_ROWS))
 
 
+def _recorded_source(config: BuildConfig) -> dict[str, Any] | None:
+    """The source that a store at config.out was begun with; None where nothing depends on it."""
+    if config.source.limit is None or config.source.limit_order is not None:
+        return None
+    try:
+        return read_facts(open_files(config.out)).identity.get("source")
+    except (OSError, ValueError):
+        # No store yet, or one that create_store refuses with its reason.
+        return None
+
+
 def plan_build(
     config: BuildConfig, given: Source | None = None, own: OwnRecipe | None = None
 ) -> BuildPlan:
     """Read the source's list of items, and settle all that the result depends on.
 
+    A store that is there already settles the order of the limit where the config leaves it open.
+
     Args:
         given: the source itself, where config.source only names it.
         own: networks and fit in place of the recipe's.
     """
+    config = replace(config, source=config.source.with_order(_recorded_source(config)))
     usual = Variant(text="", base=None, changes={})
     variant = parse_variant(config.recipe) if config.recipe else usual
     if isinstance(variant, LearnedVariant):
@@ -183,7 +201,7 @@ def plan_build(
             num_steps=config.num_steps or variant.num_steps,
         )
     if given is not None:
-        given = check_items(choose_items(given, config.source), config.source)
+        given = choose_part(given, config.source)
     source = open_source(config.source) if given is None else given
     choice = choose_start(config, source.facts)
     views = config.views or (_VIEWS if choice is None else choice.start.num_views)
@@ -205,7 +223,11 @@ def plan_build(
         engine=resolve_engine(config.engine, spec, fit),
         layout=_plan_layout(len(source.items), views, source.facts, spec),
         start=choice,
-        notes=(*source.facts.notes, *_note_default(name, spec, fit)),
+        notes=(
+            *source.facts.notes,
+            *describe_part(source.items, config.source),
+            *_note_default(name, spec, fit),
+        ),
         data_sha256=data_digest(source),
         given=given,
         reading=_reading_of(source),

@@ -12,6 +12,7 @@ import tyro
 
 from inrgen.core.arguments import StoreArgument
 from inrgen.fit.build_config import EngineChoice
+from inrgen.sources.config import LimitOrder
 from inrgen.sources.shape_config import ShapeConfig
 
 ProbeName = Literal[
@@ -116,7 +117,9 @@ class ProbeConfig:
         store: the finished store, with labels.
         probes: the probes to train.
         views: views of each item to read, the first ones.
-        limit: items of each split to read, the first ones; None reads all.
+        limit: items of each split to read, at most; None reads all.
+        limit_order: stratified samples each split in proportion to its classes; first takes the
+            first items.
         folds: folds of the cross-validation.
         epochs: passes over the training rows; by default 8 for mlp and 16 for set.
         mlp: training of the plain MLP.
@@ -130,6 +133,7 @@ class ProbeConfig:
     views: int = 1
     # A kernel probe holds matrices of the training rows squared: 5,000 rows take 100 MB each.
     limit: int | None = 5000
+    limit_order: LimitOrder = "stratified"
     folds: int = 5
     epochs: int | None = None
     mlp: ProbeTraining = field(default_factory=ProbeTraining)
@@ -168,9 +172,11 @@ class ProbeRecipesConfig:
         source: source of the items: labelled images, or meshes.
         data: the folder that holds the data set; digits need none.
         recipes: recipes to compare, in the grammar above; each is also compared with the first.
-        train: items to learn from, the first of the train split.
-        val: items that choose the epoch, the first of the val split.
-        test: items to classify, the first of the test split.
+        train: items to learn from, of the train split.
+        val: items that choose the epoch, of the val split.
+        test: items to classify, of the test split.
+        limit_order: stratified samples these items in proportion to the classes of each split;
+            first takes the first items.
         folds: cross-validate over all of these items in this many folds, so that each is
             classified once; 0 keeps the source's splits.
         probes: the probes to train.
@@ -189,6 +195,7 @@ class ProbeRecipesConfig:
     train: int = 600
     val: int = 150
     test: int = 200
+    limit_order: LimitOrder = "stratified"
     folds: int = 0
     probes: tuple[ProbeName, ...] = TRAINED
     engine: EngineChoice = "auto"

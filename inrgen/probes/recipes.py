@@ -77,7 +77,7 @@ def compare_recipes(
     """
     sizes: dict[Split, int] = {"train": config.train, "val": config.val, "test": config.test}
     source = open_source(SourceConfig(name=config.source, data=config.data, shape=config.shape))
-    subjects = choose_subjects(source, sizes, config.folds)
+    subjects = choose_subjects(source, sizes, config.folds, config.limit_order)
     # Plan all recipes first, so that one unfit for this source is refused before any is fitted.
     plans = {text: parse_variant(text).plan(source.facts) for text in config.recipes}
     divisions = subjects.divide(config.folds, config.seed)

@@ -1,9 +1,9 @@
 """Probes of a finished store: test accuracy of classifiers trained on its weights."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,6 +16,7 @@ from inrgen.probes.config import Learners, ProbeConfig, ProbeName
 from inrgen.probes.report import columns_text, ignore_progress
 from inrgen.probes.subjects import check_folds, divide_by_folds, divide_by_split, read_pixels
 from inrgen.sources.catalog import open_source
+from inrgen.sources.selection import choose_limited
 from inrgen.store.queries import make_filter
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import USABLE_STATUSES
@@ -106,29 +107,37 @@ class _StoredItem:
 
 
 def _choose_items(store: Store, config: ProbeConfig) -> list[_StoredItem]:
-    """Choose the first items of each split, with the rows of their first views."""
+    """Choose items of each split, with the rows of their first views."""
     columns = ["row", "item_id", "split", "label", "status"]
     # By row: the order of record files must not decide which items are first.
     table = store.read_records(columns, make_filter(num_views=config.views)).sort_by("row")
     found: dict[str, _StoredItem] = {}
-    counts = Counter()
     for row, item_id, split, label, status in zip(
         *(table[name].to_pylist() for name in columns), strict=True
     ):
         if status not in USABLE_STATUSES:  # the row is NaN
             continue
-        if item_id not in found and (config.limit is None or counts[split] < config.limit):
-            if label < 0:
-                raise ValueError(
-                    f"store needs a label for every item; {config.store} has none for {item_id}"
-                )
-            counts[split] += 1
-            found[item_id] = _StoredItem(item_id, split, label, [])
-        if item_id in found:
-            found[item_id].rows.append(row)
+        found.setdefault(item_id, _StoredItem(item_id, split, label, [])).rows.append(row)
     if not found:
         raise ValueError(f"store needs rows with weights; {config.store} has none")
-    return list(found.values())
+    items = _limit_items(list(found.values()), config)
+    if bare := [item.item_id for item in items if item.label < 0]:
+        raise ValueError(
+            f"store needs a label for every item; {config.store} has none for {bare[0]}"
+        )
+    return items
+
+
+def _limit_items(items: list[_StoredItem], config: ProbeConfig) -> list[_StoredItem]:
+    """At most config.limit items of each split, in the order of rows."""
+    chosen: set[int] = set()
+    for split in SPLITS:
+        at = [place for place, item in enumerate(items) if item.split == split]
+        names = [items[place].item_id for place in at]
+        labels = np.array([items[place].label for place in at], dtype=np.int64)
+        limited = choose_limited(names, labels, config.limit, config.limit_order)
+        chosen |= {at[place] for place in limited}
+    return [item for place, item in enumerate(items) if place in chosen]
 
 
 def _read_pixels(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -12,6 +13,8 @@ from inrgen.core import rng
 from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import BadSignal, Item, Source
 from inrgen.sources.bounds import load_item
+from inrgen.sources.config import LimitOrder
+from inrgen.sources.selection import choose_limited
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,23 +160,29 @@ class Subjects:
         return divide_by_split([item.split for item in self.items])
 
 
-def choose_subjects(source: Source, sizes: Mapping[Split, int], num_folds: int) -> Subjects:
-    """Choose the first items of each split.
+def choose_subjects(
+    source: Source, sizes: Mapping[Split, int], num_folds: int, order: LimitOrder
+) -> Subjects:
+    """Choose items of each split, as a limit does.
 
     Raises:
         ValueError: an item has no label, a split is empty and no folds replace it, or a class has
             fewer items than there are folds.
     """
     places: list[int] = []
+    held = list(source.items)
     for split in SPLITS:
-        members = [at for at, item in enumerate(source.items) if item.split == split]
+        members = [at for at, item in enumerate(held) if item.split == split]
         if not members and not num_folds:
             raise ValueError(
                 f"source needs items in train, val and test, or folds to replace them; "
                 f"{source.facts.name} has none in {split}"
             )
-        places += members[: sizes[split]]
-    items = tuple(source.items[at] for at in places)
+        names = [held[at].item_id for at in members]
+        classes = np.array([held[at].label for at in members], dtype=np.int64)
+        chosen = choose_limited(names, classes, sizes[split], order)
+        places += [members[at] for at in chosen]
+    items = tuple(held[at] for at in places)
     labels = torch.tensor([item.label for item in items])
     if int(labels.min()) < 0:
         bare = next(item for item in items if item.label < 0)

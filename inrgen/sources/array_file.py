@@ -9,7 +9,6 @@ import numpy as np
 from inrgen.core.config_text import check_name
 from inrgen.sources.base import Source
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.selection import choose_items
 from inrgen.sources.signal_array import make_signal_array
 
 KEYS = ("values", "labels", "splits", "coords", "label_names")
@@ -73,4 +72,4 @@ def open_array(config: SourceConfig) -> Source:
         made = make_signal_array(**arrays, axes=config.axes, label_names=names)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return choose_items(made, config)
+    return made

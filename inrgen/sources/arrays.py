@@ -79,16 +79,15 @@ def array_source(
     label_names: tuple[str, ...],
     peak: int = 255,
 ) -> ArraySource:
-    """Join the parts that config asks for, in the order of the splits, each up to its limit."""
+    """Join the parts that config asks for, in the order of the splits."""
     chosen = [part for split in config.splits for part in parts if part.split == split]
-    cut = slice(config.limit)
-    pixels = [part.content.pixels[cut] for part in chosen]
+    pixels = [part.content.pixels for part in chosen]
     runs = tuple(
         ItemRun(
             split=part.split,
             prefix=part.prefix,
-            numbers=part.numbers[cut],
-            labels=part.content.labels[cut].astype(np.int64),
+            numbers=part.numbers,
+            labels=part.content.labels.astype(np.int64),
         )
         for part in chosen
     )

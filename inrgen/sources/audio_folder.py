@@ -91,7 +91,7 @@ def open_audio_folder(config: SourceConfig) -> AudioFolder:
     if not paths:
         raise ValueError(f"{root} holds no sound; those end in {' '.join(sorted(AUDIO_SUFFIXES))}")
     layout = read_layout(root, paths)
-    items, chosen = choose_pairs(layout.pairs, config.splits, config.limit)
+    items, chosen = choose_pairs(layout.pairs, config)
     facts = SourceFacts(
         name=config.name,
         value_kind="quantity",

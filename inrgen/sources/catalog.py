@@ -59,11 +59,10 @@ def is_openable(name: str) -> bool:
 
 
 def _call_own(function: Callable[..., Any], config: SourceConfig) -> Source:
-    """The source that a function of a package or a user makes, cut to what config asks for."""
+    """The source that a function of a package or a user makes."""
     kind = f"source {config.name}"
     texts = {key: text for key, _, text in (one.partition("=") for one in config.arg)}
-    made = as_source(function(**read_arguments(function, texts, kind)), axes=config.axes)
-    return choose_items(made, config)
+    return as_source(function(**read_arguments(function, texts, kind)), axes=config.axes)
 
 
 def open_source(config: SourceConfig) -> Source:
@@ -86,11 +85,12 @@ def open_source(config: SourceConfig) -> Source:
             f"source must be one of {', '.join(source_names())}, or your own MODULE:FUNCTION; "
             f"got {config.name!r}"
         )
-    return check_items(source, config)
+    return choose_part(source, config)
 
 
-def check_items(source: Source, config: SourceConfig) -> Source:
-    """The source. Raises ValueError if it has no items."""
+def choose_part(source: Source, config: SourceConfig) -> Source:
+    """The part of a source that config asks for. Raises ValueError if it has no items."""
+    source = choose_items(source, config)
     if not len(source.items):
         raise ValueError(f"{config.name} has no items in the splits asked for: {config.split}")
     return source

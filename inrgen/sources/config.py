@@ -1,7 +1,7 @@
 """Choice of a data set and of a part of it."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import tyro
@@ -13,6 +13,18 @@ SplitChoice = Literal["all", "train", "val", "test"]
 # Sources whose data are a folder of files.
 _FOLDERS = ("image-folder", "audio-folder", *MESH_SOURCES)
 Channels = Literal["auto", "gray", "rgb"]
+LimitOrder = Literal["stratified", "first"]
+
+
+def recorded_order(identity: dict[str, Any]) -> LimitOrder | None:
+    """The order of the limit in a source's identity; None where it has no limit."""
+    return None if identity.get("limit") is None else identity.get("limit_order", "first")
+
+
+def describe_limit(limit: int, order: LimitOrder | None) -> str:
+    """The items of a limited source, in words."""
+    kind = "the first" if order == "first" else "a stratified sample of"
+    return f"{kind} {limit:,} items of each split"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +37,10 @@ class SourceConfig:
             package adds, or your own MODULE:FUNCTION, whose code is then run.
         data: folder (or file) that holds the data set; never written to, unless download is set.
         split: splits to take; all is train, val and test, in this order.
-        limit: take the first items of each split, at most so many; the default takes all.
+        limit: take at most so many items of each split; the default takes all.
+        limit_order: stratified samples each split in proportion to its classes, and the sample of
+            a larger limit contains that of a smaller one; first takes the first items. The default
+            is stratified, or the order that the store or START to resume was begun with.
         channels: auto gives gray data one output and coloured data three; gray and rgb force it.
         follow_links: read files and folders that links name outside data, as git-annex, DVC and
             the caches of hubs lay them out; by default such links are refused.
@@ -46,6 +61,7 @@ class SourceConfig:
     data: str | None = None
     split: SplitChoice = "all"
     limit: int | None = None
+    limit_order: LimitOrder | None = None
     channels: Channels = "auto"
     follow_links: bool = False
     max_side: int | None = None
@@ -62,6 +78,10 @@ class SourceConfig:
             raise ValueError(f"split must be one of {get_args(SplitChoice)}; got {self.split!r}")
         if self.channels not in get_args(Channels):
             raise ValueError(f"channels must be one of {get_args(Channels)}; got {self.channels!r}")
+        if self.limit_order not in (None, *get_args(LimitOrder)):
+            raise ValueError(
+                f"limit_order must be one of {get_args(LimitOrder)}; got {self.limit_order!r}"
+            )
         for name in ("limit", "max_side", "max_pixels"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -111,12 +131,23 @@ class SourceConfig:
             "limit": self.limit,
             "channels": self.channels,
         }
-        # Stores from before these options have no such keys.
+        # Stores from before these options have no such keys; theirs hold the first items.
+        if self.limit is not None and self.limit_order != "first":
+            facts["limit_order"] = "stratified"
         names = ("follow_links", "max_side", "max_pixels", "axes")
         facts |= {name: value for name in names if (value := getattr(self, name))}
         if self.arg:
             facts["arg"] = list(self.arg)
         return facts | ({"shape": self.shape.identity()} if self.name in MESH_SOURCES else {})
+
+    def with_order(self, recorded: dict[str, Any] | None) -> "SourceConfig":
+        """The config with the order of its limit settled.
+
+        Args:
+            recorded: the identity of the source that a store or START to resume was begun with.
+        """
+        order = self.limit_order or recorded_order(recorded or {}) or "stratified"
+        return self if self.limit is None else replace(self, limit_order=order)
 
     @staticmethod
     def from_identity(facts: dict[str, Any], data: str | None) -> "SourceConfig":
@@ -125,6 +156,7 @@ class SourceConfig:
         A reading in it is no setting: the source at hand says its own.
         """
         facts, shape = {k: v for k, v in facts.items() if k != "reading"}, ShapeConfig()
+        facts["limit_order"] = recorded_order(facts)
         if "shape" in facts:
             noted = {name: value for name, value in facts["shape"].items() if name != "axes"}
             shape = ShapeConfig(**{**noted, "near_widths": tuple(noted["near_widths"])})

@@ -9,8 +9,10 @@ from typing import Literal
 from inrgen.core.config import SPLITS, Split
 from inrgen.core.escape import one_line
 from inrgen.sources.base import Item
+from inrgen.sources.config import SourceConfig
 from inrgen.sources.folders import Parts, item_id_of
 from inrgen.sources.items import bucket_splits
+from inrgen.sources.selection import choose_positions
 
 # Position of the split in a path: first, after the class, or absent.
 Order = Literal["split/class", "class/split", "class"]
@@ -179,11 +181,9 @@ def read_layout(root: Path, paths: Sequence[Parts]) -> FolderLayout:
 
 
 def choose_pairs(
-    pairs: Iterable[tuple[Item, Parts]], splits: Sequence[Split], limit: int | None
+    pairs: Iterable[tuple[Item, Parts]], config: SourceConfig
 ) -> tuple[tuple[Item, ...], tuple[Parts, ...]]:
-    """The items of the wanted splits and their paths, by id within a split, each up to a limit."""
+    """The items that config asks for and their paths, by id within a split."""
     by_id = sorted(pairs, key=lambda pair: pair[0].item_id)
-    chosen = [
-        pair for split in splits for pair in [p for p in by_id if p[0].split == split][:limit]
-    ]
+    chosen = [by_id[at] for at in choose_positions([item for item, _ in by_id], config)]
     return tuple(item for item, _ in chosen), tuple(parts for _, parts in chosen)

@@ -109,7 +109,7 @@ def open_image_folder(config: SourceConfig) -> ImageFolder:
         raise ValueError(f"{root} holds no image; those end in {' '.join(sorted(IMAGE_SUFFIXES))}")
     layout = read_layout(root, paths)
     native = _native_channels(root, paths, config) if config.channels == "auto" else 1
-    items, chosen = choose_pairs(layout.pairs, config.splits, config.limit)
+    items, chosen = choose_pairs(layout.pairs, config)
     facts = SourceFacts(
         name=config.name,
         value_kind="intensity",

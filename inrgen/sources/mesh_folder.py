@@ -67,7 +67,7 @@ def open_mesh_folder(config: SourceConfig) -> MeshFolder:
         if layout.order != "class/split":
             raise ValueError(f"{root} is not laid out as ModelNet40 is: CLASS/train and CLASS/test")
         layout = replace(layout, pairs=tuple(tail_to_val(layout.pairs)))
-    items, paths = choose_pairs(layout.pairs, config.splits, config.limit)
+    items, paths = choose_pairs(layout.pairs, config)
     facts = SourceFacts(
         name=config.name,
         value_kind=config.shape.value_kind,

@@ -1,14 +1,20 @@
 """Part of a source: chosen splits, and a limited number of items of each."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
+import torch
 from jaxtyping import Int
 
+from inrgen.core import rng
 from inrgen.sources.base import Item, Signal, Source, SourceFacts
-from inrgen.sources.config import SourceConfig
+from inrgen.sources.config import LimitOrder, SourceConfig, describe_limit
+
+# Sentences name at most so many classes.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,12 +63,79 @@ def data_digest(source: Source) -> str | None:
     return getattr(source, "data_sha256", None)
 
 
+def stratified_order(
+    item_ids: Sequence[str], labels: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, " n"]:
+    """Order items so that every beginning holds the classes in their shares.
+
+    Member j of a class of m comes at (j + offset) / m. The classes' offsets are spread evenly over
+    [0, 1), so that rare classes come one by one and not all at once. Names decide the order: items
+    that join a class leave the order of its others as it was.
+
+    Returns positions of items, the first of the sample first.
+    """
+    keys = rng.keys(0, "limit", rng.hash_items(item_ids)).numpy()
+    classes, of, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    class_keys = rng.keys(0, "limit class", torch.from_numpy(classes.astype(np.int64))).numpy()
+    offsets = (class_keys.argsort().argsort() + 0.5) / len(classes)
+    grouped = np.lexsort((keys, of))
+    places = np.arange(len(of)) - (sizes.cumsum() - sizes)[of[grouped]]
+    when = (places + offsets[of[grouped]]) / sizes[of[grouped]]
+    return grouped[np.lexsort((keys[grouped], when))]
+
+
+def choose_limited(
+    item_ids: Sequence[str],
+    labels: Int[np.ndarray, " n"],
+    limit: int | None,
+    order: LimitOrder | None,
+) -> Int[np.ndarray, " k"]:
+    """Positions of at most limit items, ascending. None stands for no limit, and for stratified."""
+    if limit is None or limit >= len(item_ids) or order == "first":
+        return np.arange(len(item_ids))[:limit]
+    return np.sort(stratified_order(item_ids, labels)[:limit])
+
+
+def choose_positions(items: Sequence[Item], config: SourceConfig) -> Int[np.ndarray, " k"]:
+    """Positions of the items that config asks for, in the order of splits."""
+    held = list(items)
+    splits = np.array([item.split for item in held])
+    labels = np.array([item.label for item in held], dtype=np.int64)
+    chosen = [np.zeros(0, dtype=np.int64)]
+    for split in config.splits:
+        at = np.flatnonzero(splits == split)
+        names = [held[place].item_id for place in at]
+        chosen.append(at[choose_limited(names, labels[at], config.limit, config.limit_order)])
+    return np.concatenate(chosen)
+
+
 def choose_items(source: Source, config: SourceConfig) -> Source:
-    """The items of the splits that config asks for, in the order of splits, up to its limit."""
-    splits = np.array([item.split for item in source.items])
-    index = np.concatenate(
-        [np.flatnonzero(splits == split)[: config.limit] for split in config.splits]
-    )
-    if np.array_equal(index, np.arange(len(splits))):
+    """The items of a source that config asks for, in the order of splits."""
+    index = choose_positions(source.items, config)
+    if np.array_equal(index, np.arange(len(source.items))):
         return source
     return ChosenPart(source=source, items=ChosenItems(items=source.items, chosen=index))
+
+
+def describe_part(items: Sequence[Item], config: SourceConfig) -> tuple[str, ...]:
+    """Sentences on the items chosen, and on all that a classifier of their weights will lack."""
+    counts = Counter(item.split for item in items)
+    names = {item.label: item.label_name or str(item.label) for item in items}
+    labels = {split: {i.label for i in items if i.split == split} - {-1} for split in config.splits}
+    notes = []
+    if config.limit is not None:
+        sizes = ", ".join(f"{split} {counts[split]:,}" for split in config.splits)
+        notes.append(f"{describe_limit(config.limit, config.limit_order)} ({sizes})")
+    if config.split != "all":
+        return tuple(notes)
+    notes += [f"{split} has no items" for split in config.splits if not counts[split]]
+    taught = labels["train"]
+    if len(taught) == 1:
+        notes.append(f"train has one class only, {names[next(iter(taught))]}: no classifier learns")
+    for split in ("val", "test"):
+        strange = sorted(labels[split] - taught)
+        if strange and taught:
+            named = ", ".join(names[label] for label in strange[:_MOST_NAMED])
+            more = ", ..." if len(strange) > _MOST_NAMED else ""
+            notes.append(f"{split} has classes that train lacks: {named}{more}")
+    return tuple(notes)

@@ -186,9 +186,8 @@ def open_torchvision(config: SourceConfig) -> TorchvisionSource:
         return halves[half]
 
     runs = _runs(name, opened, config.splits)
-    cut = slice(config.limit)
     items = NumberedItems(
-        runs=tuple(replace(run, numbers=run.numbers[cut], labels=run.labels[cut]) for run in runs),
+        runs=tuple(runs),
         label_names=tuple(map(str, getattr(next(iter(halves.values())), "classes", ()))),
     )
     if config.channels == "auto" and len(items):

@@ -171,6 +171,7 @@ def _probe(setting: Setting, run: Run) -> dict[str, Any]:
     num_train, num_val, num_test = scale.probes
     mlp, set_model = probe_configs()
     bench = ProbeRecipesConfig(
+        limit_order="first",  # the items of the stores beside it
         source=scale.source,
         data=None if data is None else str(data),
         recipes=(run.row.recipe,),

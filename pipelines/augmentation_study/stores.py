@@ -82,7 +82,14 @@ def build_images(places: Places, scale: Scale, workers: int | None) -> None:
     limits = {"train": scale.train, "val": scale.val, "test": scale.test}
     data = None if places.data is None else str(places.data)
     for split in SPLITS:
-        source = SourceConfig(name=scale.source, data=data, split=split, limit=limits[split])
+        source = SourceConfig(
+            name=scale.source,
+            data=data,
+            split=split,
+            limit=limits[split],
+            # All results so far are of these items.
+            limit_order="first",
+        )
         build(
             BuildConfig(
                 source=source,

@@ -171,7 +171,11 @@ BODIES = SourceConfig(
 CONFIGS = [
     BuildConfig(source=BODIES, out=Path("STORE"), recipe="fast"),
     BuildConfig(source=SourceConfig(name="digits", limit=5), out=Path("STORE")),
-    BuildConfig(source=SourceConfig(name="digits", limit=5), out=Path("STORE"), shared=True),
+    BuildConfig(
+        source=SourceConfig(name="digits", limit=5, limit_order="first"),
+        out=Path("STORE"),
+        shared=True,
+    ),
     BuildConfig(
         source=SourceConfig(name="digits", split="val", limit=7, channels="rgb"),
         out=Path("STORE"),
@@ -181,6 +185,7 @@ CONFIGS = [
         omega=10.0,
         num_steps=11,
         lr=1e-3,
+        points_per_step=40,
         min_psnr=20.5,
         engine="torch",
         seed=-4,

@@ -30,6 +30,7 @@ DIGITS = SourceConfig(name="digits", limit=2)
         ({"stop_psnr": float("inf")}, {"stop_psnr_db": None}),
         ({"num_steps": 3}, {"num_steps": 3}),
         ({"lr": 0.25}, {"lr": 0.25}),
+        ({"points_per_step": 9}, {"points_per_step": 9}),
         ({"shared": True}, {"shared": True}),
     ],
 )

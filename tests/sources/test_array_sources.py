@@ -74,7 +74,7 @@ def test_signals_are_the_pixels_over_255(fashion):
 
 
 def test_limit_takes_the_first_of_each_split(fashion):
-    source = open_source(config_of(fashion, limit=2))
+    source = open_source(config_of(fashion, limit=2, limit_order="first"))
     ids = [item.item_id for item in source.items]
     assert ids == [
         "train/00000",

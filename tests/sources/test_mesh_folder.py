@@ -173,7 +173,9 @@ def test_configs_come_back_from_identities():
     shape = ShapeConfig(
         target="occupancy", truncation=0.2, near_widths=(0.02, 0.1), cache="somewhere"
     )
-    config = SourceConfig(name="modelnet40", data="d", limit=3, shape=shape)
+    config = SourceConfig(
+        name="modelnet40", data="d", limit=3, limit_order="stratified", shape=shape
+    )
     again = SourceConfig.from_identity(config.identity(), "e")
     assert again == replace(config, data="e", shape=replace(shape, cache=None))
     assert "shape" not in SourceConfig(name="digits").identity()

@@ -60,7 +60,7 @@ def test_a_train_flag_gives_a_tail_for_val(tmp_path):
 def test_a_split_argument_gives_the_sets_own_val(tmp_path):
     for split in ("train", "valid", "test"):
         write_pictures(tmp_path / "country211" / split / "AD", 2)
-    source = open_set(tmp_path, "Country211", limit=1)
+    source = open_set(tmp_path, "Country211", limit=1, limit_order="first")
     ids = [(item.item_id, item.split, item.label_name) for item in source.items]
     assert ids == [(f"{s}/00000", s, "AD") for s in ("train", "val", "test")]
     assert (source.facts.d_out, source.load(0).grid) == (3, (3, 5))

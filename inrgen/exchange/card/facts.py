@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from inrgen.core.config import SPLITS
 from inrgen.core.spec import InrSpec
+from inrgen.sources.config import describe_limit, recorded_order
 from inrgen.store.queries import COUNT_COLUMNS, RowCounts, count_by_split
 from inrgen.store.reader import Store
 
@@ -24,6 +25,7 @@ class CardFacts:
         about: facts that do not decide it, such as versions.
         source: name of the data set that the store, or its first ancestor, was fitted to; "" if
             unknown.
+        part: part of the data set that was taken, in words; "" if it was not limited.
         recipe: recipe of that fit; "" if unknown.
         start: digest and facts of the learned start that the fits began at; None for random ones.
         operation: operation that made the store from another; "" if none did.
@@ -38,6 +40,7 @@ class CardFacts:
     identity: dict[str, Any]
     about: dict[str, Any]
     source: str
+    part: str
     recipe: str
     start: dict[str, Any] | None
     operation: str
@@ -51,6 +54,13 @@ class CardFacts:
     @property
     def items(self) -> int:
         return sum(counts.items for counts in self.splits.values())
+
+
+def _describe_part(store: Store) -> str:
+    source = store.built_identity.get("source")
+    if not isinstance(source, dict) or (order := recorded_order(source)) is None:
+        return ""
+    return describe_limit(source["limit"], order)
 
 
 def _count_labels(table: pa.Table) -> tuple[tuple[int, str, int], ...]:
@@ -71,6 +81,7 @@ def read_card_facts(store: Store) -> CardFacts:
         identity=store.identity,
         about=store.about,
         source=store.source_name,
+        part=_describe_part(store),
         recipe=str(store.built_identity.get("recipe", "")),
         start=store.learned_start,
         operation=store.derivation.operation if store.derivation else "",

@@ -44,8 +44,11 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
     # digits ship with scikit-learn
     if source["name"] != "digits":
         words += ["--data", "DIR"]
-    defaults = {"split": "all", "limit": None, "channels": "auto", "max_side": None}
-    for name, default in (defaults | {"max_pixels": None}).items():
+    # The identity leaves out the order of older stores, which is not today's default.
+    if source.get("limit") is not None:
+        source = {**source, "limit_order": source.get("limit_order", "first")}
+    defaults = {"split": "all", "limit": None, "limit_order": None, "channels": "auto"}
+    for name, default in (defaults | {"max_side": None, "max_pixels": None}).items():
         if (value := source.get(name, default)) != default:
             words += [f"--{name.replace('_', '-')}", value]
     if source.get("follow_links"):
@@ -65,6 +68,7 @@ def _recipe_words(spec: dict[str, Any], fit: dict[str, Any]) -> dict[str, list[A
     return {
         "--hidden": spec["widths"][1:-1],
         "--omega": [spec["omega"][0]],
+        "--points-per-step": [fit["points_per_step"]],
         "--lr": [fit["lr"]],
         # no fit meets an infinite target, so none stops early
         "--stop-psnr": ["inf" if fit["stop_psnr_db"] is None else fit["stop_psnr_db"]],

@@ -51,6 +51,8 @@ def summarise(facts: CardFacts) -> str:
         fits = "fit" if views == "1" else "fits"
         kind = "independent " if facts.start is None else ""
         said += f"{kind}{fits} of each of {facts.items:,} items{of}."
+    if facts.part:
+        said += f" The items are {facts.part}, or all of a smaller split."
     if facts.start is not None:
         said += " View v of every item was fitted from learned start v."
         if is_guided_by_labels(facts.start):

@@ -7,9 +7,11 @@ from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from inrgen.core.atomic import write_whole
 from inrgen.fit.starts.meta_sgd import MetaState
+from inrgen.fit.starts.start import load_start
 
 _METADATA = "inrgen_start_checkpoint"
 
@@ -46,6 +48,27 @@ def save_checkpoint(path: Path, identity: dict[str, Any], step: int, state: Meta
     write_whole(path, lambda staged: staged.write_bytes(content))
 
 
+def _read(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
+    """The number of steps, the identity and the tensors of a checkpoint, or ValueError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            document = json.loads(file.metadata()[_METADATA])
+            step, there = int(document["step"]), dict(document["identity"])
+            return step, there, {name: file.get_tensor(name).clone() for name in file.keys()}
+    except Exception as error:  # safetensors and JSON raise many kinds
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}); remove it to learn from the beginning"
+        ) from error
+
+
+def recorded_source(out: Path) -> dict[str, Any] | None:
+    """The source that a START, or its checkpoint, was begun with; None where there is neither."""
+    if out.exists():
+        return load_start(out).facts.get("source")
+    checkpoint = checkpoint_path(out)
+    return _read(checkpoint)[1]["source"] if checkpoint.exists() else None
+
+
 def load_checkpoint(
     path: Path, identity: dict[str, Any], blank: MetaState
 ) -> tuple[int, MetaState]:
@@ -53,15 +76,7 @@ def load_checkpoint(
 
     Raises ValueError for a damaged checkpoint, and for one of other settings.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            document = json.loads(file.metadata()[_METADATA])
-            step, there = int(document["step"]), dict(document["identity"])
-            found = {name: file.get_tensor(name).clone() for name in file.keys()}
-    except Exception as error:  # safetensors and JSON raise many kinds
-        raise ValueError(
-            f"{path} is damaged ({type(error).__name__}); remove it to learn from the beginning"
-        ) from error
+    step, there, found = _read(path)
     check_identity(path, there, json.loads(json.dumps(identity)))
     wanted = {name: (t.shape, t.dtype) for name, t in blank.tensors().items()}
     if {name: (t.shape, t.dtype) for name, t in found.items()} != wanted:

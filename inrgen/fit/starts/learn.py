@@ -30,6 +30,7 @@ from inrgen.fit.starts.checkpoint import (
     check_identity,
     checkpoint_path,
     load_checkpoint,
+    recorded_source,
     save_checkpoint,
 )
 from inrgen.fit.starts.config import LearnStartConfig
@@ -343,6 +344,8 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
         OSError: the data cannot be read, or the file cannot be written.
     """
     began = time.perf_counter()
+    recorded = recorded_source(config.out)
+    config = replace(config, source=config.source.with_order(recorded))
     source = open_source(config.training_source)
     spec = _choose_spec(config, source.facts)
     if spec.value_kind in SOLID_KINDS and not config.points_per_step:

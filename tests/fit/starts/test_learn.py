@@ -186,7 +186,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
 
 def test_the_facts_say_what_the_start_has_seen(tmp_path):
     facts = learned(tmp_path).facts
-    assert facts["source"] == {"name": "digits", "split": "train", "limit": 60, "channels": "auto"}
+    digits = {"name": "digits", "split": "train", "limit": 60, "channels": "auto"}
+    assert facts["source"] == digits | {"limit_order": "stratified"}
     assert (facts["num_items"], facts["num_held_out"], facts["seed"]) == (60, 6, 0)
     assert (facts["guide"], facts["version"], facts["rollbacks"]) == ("none", 1, 0)
     assert facts["settings"]["outer_steps"] == 6
