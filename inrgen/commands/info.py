@@ -11,6 +11,7 @@ from inrgen.core.escape import one_line
 from inrgen.core.summary import Summary
 
 if TYPE_CHECKING:
+    from inrgen.fit.crumbs import CrumbSurvey
     from inrgen.store.lineage import LineageStep
     from inrgen.store.quality import Quality
 
@@ -23,10 +24,17 @@ class InfoConfig:
         store: the store's folder, or a START file that ends in .safetensors.
         lineage: list the ancestors of a derived store back to the source, and check whether each
             is still in its place.
+        crumbs: evaluate so many INRs of shapes, spread over the store, and count crumbs: pieces
+            of their surfaces beside the largest.
     """
 
     store: tyro.conf.Positional[StoreArgument]
     lineage: bool = False
+    crumbs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.crumbs < 0:
+            raise ValueError(f"crumbs must not be negative; got {self.crumbs}")
 
 
 def _in_words(value: object) -> str:
@@ -51,6 +59,7 @@ class StoreInfo(Summary):
     Attributes:
         rows_planned: rows of the finished store.
         lineage: the store and its ancestors, if they were asked for.
+        crumbs: the crumbs of some shapes, if they were asked for.
     """
 
     store: str
@@ -60,6 +69,7 @@ class StoreInfo(Summary):
     about: dict[str, Any]
     quality: "Quality"
     lineage: "tuple[LineageStep, ...]" = ()
+    crumbs: "CrumbSurvey | None" = None
 
     def text(self) -> str:
         """The facts, a line each."""
@@ -74,6 +84,8 @@ class StoreInfo(Summary):
             facts["start"] = describe_start(facts["start"])
         lines += [f"{key}: {_in_words(value)}" for key, value in facts.items()]
         lines += self.quality.lines()
+        if self.crumbs is not None:
+            lines.append(self.crumbs.text())
         if self.quality.rows < self.rows_planned:
             lines.append(f"unfinished: {self.rows_planned - self.quality.rows:,} INRs to go")
         if self.lineage:
@@ -113,16 +125,17 @@ class StartInfo(Summary):
 
 
 def info(config: InfoConfig) -> StoreInfo | StartInfo:
-    """Read a store's metadata and records, but no weights; or read a whole START file.
+    """Read a store's metadata and records, and weights for crumbs; or read a whole START file.
 
     Raises:
-        ValueError: a START file is damaged, or was asked for its lineage.
+        ValueError: a START file is damaged, or was asked for lineage or crumbs; or a store of
+            other signals than shapes was asked for crumbs.
     """
     path = config.store
     # Stores are folders, so a file with this ending can only be a START file.
     if isinstance(path, Path) and path.suffix == ".safetensors" and path.is_file():
-        if config.lineage:
-            raise ValueError(f"lineage is for stores; {path} is a START file")
+        if config.lineage or config.crumbs:
+            raise ValueError(f"lineage and crumbs are for stores; {path} is a START file")
         return _describe_start(path)
     return _describe_store(config)
 
@@ -147,7 +160,12 @@ def _describe_store(config: InfoConfig) -> StoreInfo:
     from inrgen.store.quality import measure_quality
     from inrgen.store.reader import open_store
 
-    store = open_store(config.store)
+    store, crumbs = open_store(config.store), None
+    if config.crumbs:
+        # marching cubes and trees take a second to import
+        from inrgen.fit.crumbs import survey_crumbs
+
+        crumbs = survey_crumbs(store, config.crumbs)
     return StoreInfo(
         store=str(config.store),
         rows_planned=sum(layout.rows for layout in store.layouts.values()),
@@ -156,4 +174,5 @@ def _describe_store(config: InfoConfig) -> StoreInfo:
         about=store.about,
         quality=measure_quality(store),
         lineage=tuple(walk_back(store)) if config.lineage else (),
+        crumbs=crumbs,
     )

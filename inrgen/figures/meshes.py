@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from inrgen.figures.solids import Camera, draw_solid
 from inrgen.figures.style import INK, set_heading
-from inrgen.fit.crumbs import find_crumbs
+from inrgen.fit.crumbs import count_loose, find_crumbs
 from inrgen.fit.surface import grid_step, grid_values, signed_field, zero_set
 from inrgen.sources.base import BadSignal, Source
 from inrgen.sources.bounds import load_item
@@ -98,6 +98,8 @@ def solid_pairs(
         crumbs = ""
         if found is not None and original is not None:
             crumbs = find_crumbs(found, original, grid_step(spec, values)).text()
+        elif found is not None:
+            crumbs = count_loose(found).text()
         axis = up_axis(record["item_id"], up)
         pairs.append(
             SolidPair(

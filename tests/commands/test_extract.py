@@ -6,6 +6,7 @@ import trimesh
 
 from inrgen.commands.build import build
 from inrgen.commands.extract import ExtractConfig, extract
+from inrgen.commands.info import InfoConfig, info
 from inrgen.fit.build_config import BuildConfig
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.shape_config import ShapeConfig
@@ -53,6 +54,13 @@ def test_the_surface_lies_where_the_mesh_lay(store, rows, tmp_path, suffix):
     assert summary.num_pieces == len(areas) > 1
     assert summary.largest_share == pytest.approx(areas[-1] / sum(areas), rel=1e-3)
     assert f"{summary.num_pieces} pieces, the largest with" in summary.text()
+
+
+def test_info_counts_crumbs_if_it_is_asked(store):
+    assert "crumbs" not in info(InfoConfig(store=store)).text()
+    found = info(InfoConfig(store=store, crumbs=5))
+    assert "crumbs: 1 of 1 surfaces have pieces beside the largest" in found.text()
+    assert 0 < found.document()["crumbs"]["max_area"] < 0.5
 
 
 def test_placed_keeps_the_coordinates_of_the_inr(store, rows, tmp_path):

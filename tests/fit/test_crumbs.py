@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from inrgen.fit.crumbs import area_of_pieces, find_crumbs
+from inrgen.fit.crumbs import area_of_pieces, count_loose, find_crumbs
 from inrgen.sources.mesh import Mesh
 
 
@@ -49,6 +49,10 @@ def test_a_piece_within_the_tolerance_of_the_source_belongs_to_it():
 
 
 def test_pieces_are_listed_by_area():
-    areas = area_of_pieces(balls(FAR, BODY, BESIDE))
+    pieces = balls(FAR, BODY, BESIDE)
+    areas = area_of_pieces(pieces)
     assert len(areas) == 3
     assert areas / areas[0] == pytest.approx([1.0, 0.04, 0.01])
+    loose = count_loose(pieces)
+    assert (loose.num, loose.area_share) == (2, pytest.approx(0.05 / 1.05))
+    assert count_loose(balls(BODY)).text() == "no crumbs"

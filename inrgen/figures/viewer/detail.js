@@ -50,14 +50,10 @@ function showRecord(record) {
       make("span", { title: facts.meanings[name] ?? null }, name),
       parts.length > 1 ? parts.map(inText).join(" × ") : String(parts[0])]);
   if (isSolid) rows.push(["up", record.up]);
-  if (record.surface) rows.push(["surface", describeSurface(record.surface)]);
+  if (record.surface) rows.push(["crumbs", !record.surface.crumbs ? "none: the surface is in one piece"
+    : `${record.surface.crumbs}, with ${short(100 * record.surface.loose)} % of the surface's area: `
+      + "pieces beside the largest; bodies of the shape count, too"]);
   get("record").replaceChildren(makeTable(null, rows));
-}
-
-function describeSurface({ pieces, loose }) {
-  if (pieces === 1) return "one piece, no crumbs";
-  return `${pieces} pieces; those beside the largest have ${short(100 * loose)} % of its area, and `
-    + "are crumbs unless the shape has several bodies";
 }
 
 function setMode(name) {

@@ -83,7 +83,7 @@ function makeWorker() {
 }
 
 /**
- * The same on the GPU, or null where WebGL2 or float textures are missing, or for wide networks.
+ * The same on the GPU, or null where WebGL2 or float textures are missing, and for wide networks.
  * A fragment is a point. Weights lie in a texture, four to a texel, each layer padded to fours.
  */
 function makeGpu() {
@@ -91,6 +91,10 @@ function makeGpu() {
   if (Math.max(...widths) > 256 || channels > 4) return null;
   const gl = document.createElement("canvas").getContext("webgl2");
   if (!gl?.getExtension("EXT_color_buffer_float")) return null;
+  // WebGL in software is slower than the worker, so #webgl2 must ask for it.
+  const named = gl.getExtension("WEBGL_debug_renderer_info");
+  const isSoftware = named && /SwiftShader|llvmpipe/.test(gl.getParameter(named.UNMASKED_RENDERER_WEBGL));
+  if (isSoftware && !location.hash.includes("webgl2")) return null;
   let texels = 0;
   const layers = widths.slice(1).map((fanOut, l) => {
     const layer = { fanIn: widths[l], fanOut, from: texels };
@@ -180,7 +184,7 @@ function makeGpu() {
 }
 
 const inWorker = makeWorker();
-const gpu = location.hash.includes("js") ? null : makeGpu();
+const gpu = makeGpu();
 
 /** Values of a network on a plane, or the activations of one of its hidden layers. */
 async function evaluate(weights, plane, layer = null) {

@@ -26,7 +26,7 @@ function makeCard(record, withOriginal = true) {
   const pictures = record.place < 0
     ? [make("span", { class: "empty" }, statusOf(record))]
     : Array.from({ length: num }, () => make("canvas", { width: 1, height: 1, "aria-hidden": "true" }));
-  const said = [inWords(quality(record)), record.surface?.pieces > 1 && `${record.surface.pieces} pieces`];
+  const said = [inWords(quality(record)), record.surface?.crumbs && crumbsInWords(record.surface)];
   const card = make("button", {
     class: "card", "data-index": record.index, title: record.reason || null, type: "button",
     "aria-label": join([describe(record), ...said, statusOf(record), record.reason]),
@@ -38,6 +38,8 @@ function makeCard(record, withOriginal = true) {
   if (record.place >= 0) watcher.observe(card);
   return card;
 }
+
+const crumbsInWords = ({ crumbs }) => `${crumbs} crumb${crumbs > 1 ? "s" : ""}`;
 
 const cards = records.map((record) => make("li", {}, makeCard(record)));
 const FILTERS = {

@@ -202,8 +202,8 @@ def _add_surfaces(
             "place": s.place,
             "vertices": len(s.vertices),
             "faces": len(s.faces),
-            "pieces": s.pieces,
-            "loose": s.loose,
+            "crumbs": s.crumbs.num,
+            "loose": s.crumbs.area_share,
         }
         for s in surfaces
     ]

@@ -9,11 +9,11 @@ function makeQuality() {
   if (measured.length) add(make("h3", {}, `${measure.name} by split`), ...drawHistogram(measured));
   else add(make("p", {}, "No quality was measured, as for rows that were not fitted but made of others."));
   if (classes.length) add(make("h3", {}, `${measure.name} by class`), drawClasses(classes));
-  const crumbed = facts.surfaces.filter(({ pieces }) => pieces > 1);
+  const crumbed = facts.surfaces.filter(({ crumbs }) => crumbs);
   const loose = short(100 * Math.max(...crumbed.map(({ loose }) => loose), 0));
   if (facts.surfaces.length) add(make("h3", {}, "Crumbs"), make("p", {},
     `${count(crumbed.length)} of the ${count(facts.surfaces.length)} surfaces on this page have pieces `
-    + `beside the largest, which are crumbs unless the shape has several bodies: up to ${loose} % of the area.`));
+    + `beside the largest, with up to ${loose} % of the area. Bodies of a shape count, too.`));
   const ranked = shown.filter((record) => Number.isFinite(quality(record)));
   ranked.sort((a, b) => quality(a) - quality(b));
   const num = Math.min(8, ranked.length >> 1), best = ranked.slice(ranked.length - num).reverse();

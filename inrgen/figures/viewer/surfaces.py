@@ -7,7 +7,7 @@ from jaxtyping import UInt16, UInt32
 
 from inrgen.core.params import Params
 from inrgen.core.spec import SOLID_KINDS, InrSpec
-from inrgen.fit.crumbs import area_of_pieces
+from inrgen.fit.crumbs import Crumbs, count_loose
 from inrgen.fit.surface import grid_values, signed_field, zero_set
 
 _RESOLUTION = 48
@@ -20,14 +20,13 @@ _BYTES = 6 << 20
 class PackedSurface:
     """A mesh with coordinates in 65,536 steps of the spec's range; place is that of its INR.
 
-    pieces counts its connected pieces; loose is the share of the area outside the largest.
+    crumbs are its pieces beside the largest.
     """
 
     place: int
     vertices: UInt16[np.ndarray, "v 3"]
     faces: UInt32[np.ndarray, "f 3"]
-    pieces: int
-    loose: float
+    crumbs: Crumbs
 
 
 def extract_surfaces(spec: InrSpec, params: Params, order: list[int]) -> list[PackedSurface]:
@@ -50,15 +49,13 @@ def extract_surfaces(spec: InrSpec, params: Params, order: list[int]) -> list[Pa
         left -= 6 * len(mesh.vertices) + 12 * len(mesh.faces)
         if left < 0:
             break
-        areas = area_of_pieces(mesh)
         steps = np.round((mesh.vertices - low) / (high - low) * 65535)
         found.append(
             PackedSurface(
                 place=place,
                 vertices=steps.clip(0, 65535).astype(np.uint16),
                 faces=mesh.faces.astype(np.uint32),
-                pieces=len(areas),
-                loose=float(areas[1:].sum() / areas.sum()),
+                crumbs=count_loose(mesh),
             )
         )
     return found
