@@ -79,7 +79,7 @@ class MadeUp:
         with StoreWriter(path) as writer:
             for block in writer.pending(self.spec_id):
                 if num_blocks is None or block < num_blocks:
-                    writer.commit(self.stage(path, block))
+                    writer.begin_commit(self.stage(path, block))
             if num_blocks is None:
                 writer.finish()
         return path

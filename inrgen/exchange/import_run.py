@@ -116,7 +116,7 @@ def run_import(plan: ImportPlan, out: Location) -> int:
         with show_progress("import", plan.layout.rows, plan.layout.rows - left, "INRs") as progress:
             for block in blocks:
                 flat, records = import_block(plan, block)
-                writer.commit(stage_block(out, spec_id, block, flat, records))
+                writer.begin_commit(stage_block(out, spec_id, block, flat, records))
                 read += len(records)
                 progress.advance(len(records))
         writer.finish()

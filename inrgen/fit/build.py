@@ -93,7 +93,7 @@ def build_store(
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
             for done in _fit_blocks(config, plan, store, blocks, progress):
                 # Only the driver commits, so a killed worker leaves nothing half done.
-                writer.commit(done.staged)
+                writer.begin_commit(done.staged)
                 fitted += done.rows_fitted
                 busy += done.busy
         writer.finish()

@@ -219,7 +219,7 @@ def fill(
         with show_progress(name, total, total - missing, "INRs") as progress:
             for staged in derive_blocks(tasks, executor, progress.tick):
                 # One process commits, so that a store has one writer of fragments.
-                writer.commit(staged)
+                writer.begin_commit(staged)
                 done = len(layouts[staged.spec_id].block_rows(staged.block))
                 made += done
                 progress.advance(done)

@@ -1,7 +1,7 @@
 """Fill a store: workers stage blocks, one driver commits them."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,9 @@ class StoreWriter:
         self._held = ExitStack()
         self._facts: StoreFacts
         self._committed: set[tuple[str, int]] = set()
+        # commits that threads are carrying out; all else is done by the caller's thread
+        self._in_flight: dict[Future[None], tuple[str, int]] = {}
+        self._pool: ThreadPoolExecutor
         self._index = IndexWriter(fragments_per_index)
 
     def __enter__(self) -> Self:
@@ -178,6 +181,9 @@ class StoreWriter:
             self._committed = committed_blocks(self._files)
             self._index.open(self._files, self._facts, self._committed)
             held.callback(self._index.close)
+            self._pool = ThreadPoolExecutor(self._files.max_commits, "inrgen-commit")
+            # the lock is held until the last of them has ended
+            held.callback(self._pool.shutdown, cancel_futures=True)
             self._held = held.pop_all()
         return self
 
@@ -190,6 +196,7 @@ class StoreWriter:
         with self._held:
             # a driver that failed must not keep its caller waiting
             if error is None:
+                self._settle()
                 self._index.wait()
 
     def pending(self, spec_id: str) -> list[int]:
@@ -199,21 +206,59 @@ class StoreWriter:
 
     def commit(self, staged: StagedBlock) -> bool:
         """Make a block part of the store; if it already is, return False and change nothing."""
-        block = (staged.spec_id, staged.block)
-        if block in self._committed:
-            self._files.remove(staged.key)
+        self._settle()
+        if self._is_known(staged):
             return False
+        self._carry_out(staged)
+        self._note((staged.spec_id, staged.block))
+        return True
+
+    def begin_commit(self, staged: StagedBlock) -> None:
+        """Commit a block, on a server while others are being committed, in any order.
+
+        Errors are raised by a later call, or where the context ends.
+        """
+        if self._files.max_commits == 1:
+            self.commit(staged)
+        elif not self._is_known(staged):
+            self._settle(self._files.max_commits - 1)
+            block = (staged.spec_id, staged.block)
+            self._in_flight[self._pool.submit(self._carry_out, staged)] = block
+
+    def _is_known(self, staged: StagedBlock) -> bool:
+        """Tell whether a block is committed or about to be; drop the new shard if so."""
+        block = (staged.spec_id, staged.block)
+        known = block in self._committed or block in self._in_flight.values()
+        if known:
+            self._files.remove(staged.key)
+        return known
+
+    def _carry_out(self, staged: StagedBlock) -> None:
+        """Commit a block on any thread; blocks share no files."""
+        block = (staged.spec_id, staged.block)
         self._check_staged(staged)
         # A driver killed between these two leaves the block pending. The next commit of the block
         # overwrites the shard, which no reader has trusted without its fragment.
         self._files.move(staged.key, shard_key(*block))
         self._publish(block, staged.fragment)
+
+    def _note(self, block: tuple[str, int]) -> None:
+        self._committed.add(block)
         self._index.add(block)
-        return True
+
+    def _settle(self, most: int = 0) -> None:
+        """Wait until at most so many commits are in flight. Raises their errors."""
+        while len(self._in_flight) > most:
+            done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
+            for future in done:
+                block = self._in_flight.pop(future)
+                future.result()
+                self._note(block)
 
     def replace(self, staged: StagedBlock) -> None:
         """Replace a committed block, as a repair does; a driver killed meanwhile loses nothing."""
         block = (staged.spec_id, staged.block)
+        self._settle()
         if block not in self._committed:
             self.commit(staged)
             return
@@ -227,6 +272,7 @@ class StoreWriter:
 
     def finish(self) -> None:
         """Tidy up after the last block, and finish the index of stores with many blocks."""
+        self._settle()
         self._index.wait()
         self._sweep()
         self._index.finish()
@@ -248,7 +294,6 @@ class StoreWriter:
                 f"another process has committed block {block[1]} of {self._path} meanwhile: this "
                 f"file system does not keep locks; verify the store"
             )
-        self._committed.add(block)
 
     def _replace_now(self, spec_id: str, block: int) -> None:
         """Carry out a replacement that is written down, from any point where it was cut short."""
@@ -262,6 +307,7 @@ class StoreWriter:
         if files.size_bytes(_replacing_shard(*owner)) is not None:
             files.move(_replacing_shard(*owner), shard_key(*owner))
         self._publish(owner, files.read(replacing_fragment_key(*owner)))
+        self._committed.add(owner)
         files.remove(replacing_fragment_key(*owner))
 
     def _sweep(self) -> None:

@@ -1,12 +1,14 @@
 """A store on a server has the same bytes as in a folder."""
 
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 import zarr
 from zarr.storage import ObjectStore
 
+from inrgen.store.errors import ServerFailed
 from inrgen.store.files.location import make_absolute, make_relative, parse_url, resolve_relative
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3_client import make_client
@@ -15,6 +17,7 @@ from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.verify import salvage_block, verify_store
 from inrgen.store.writer import StoreWriter, stage_block
+from tests.object_server import Fault
 
 
 def contents(location) -> dict[str, bytes]:
@@ -96,3 +99,37 @@ def test_a_noted_location_is_found_again(start, location):
 
 def test_folders_that_move_together_find_each_other():
     assert resolve_relative("/new/b", make_relative("/old/b", "/old/a")) == "/new/a"
+
+
+def test_commits_pass_each_other_and_errors_are_raised_in_the_end(
+    small_sample, bucket_url, object_endpoint, proxy, hurried
+):
+    whole = contents(small_sample.build(bucket_url.replace("?", "/whole?")))
+    url = bucket_url.replace("?", "/slow?").replace(object_endpoint, proxy.endpoint)
+    committed, waited = Event(), []
+    first = shard_key(small_sample.spec_id, 0)
+
+    def hold_the_first(method: str, path: str) -> None:
+        if method == "PUT" and fragment_key(small_sample.spec_id, 1) in path:
+            committed.set()
+        elif method == "PUT" and first in path:
+            waited.append(committed.wait(5))
+
+    def fill() -> None:
+        with StoreWriter(url) as writer:
+            for block in (0, 1, 0):
+                writer.begin_commit(small_sample.stage(url, block))
+
+    small_sample.create(url)
+    proxy.on_request, proxy.fault = hold_the_first, Fault("refuse", method="PUT", path=first)
+    with pytest.raises(ServerFailed, match=r"params/c/0/0|staging"):
+        fill()
+    assert all(waited)
+    assert open_store(url).committed() == [1]
+    proxy.fault = None
+    fill()
+    with StoreWriter(url) as writer:
+        assert not writer.commit(small_sample.stage(url, 0))
+        writer.finish()
+    assert contents(url) == whole
+    assert open_files(url).names("_staging") == []

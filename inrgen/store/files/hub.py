@@ -151,6 +151,10 @@ class HubFiles:
             "(inrgen push)"
         )
 
+    @property
+    def max_commits(self) -> int:
+        return 1
+
     def prepare(self) -> None:
         self._refuse()
 

@@ -81,6 +81,11 @@ class LocalFiles:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return 1024 if limit == resource.RLIM_INFINITY else max(8, min(1024, limit // 4))
 
+    @property
+    def max_commits(self) -> int:
+        # a disk syncs one file after the other
+        return 1
+
     def prepare(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
 

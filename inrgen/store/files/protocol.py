@@ -37,6 +37,11 @@ class Files(Protocol):
         """Number of files that one reader may keep mapped at a time."""
         ...
 
+    @property
+    def max_commits(self) -> int:
+        """Number of commits to have in flight: several where each step waits for an answer."""
+        ...
+
     def prepare(self) -> None:
         """Make the folder that holds the files, if folders exist here."""
         ...

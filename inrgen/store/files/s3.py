@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _MAX_TRANSFERS = 4
 # Objects that one reader keeps in memory.
 _MAX_MAPS = 8
+# Commits in flight, of four requests each, one after the other.
+_MAX_COMMITS = 16
 
 
 class ObjectFiles:
@@ -54,6 +56,10 @@ class ObjectFiles:
     @property
     def max_maps(self) -> int:
         return _MAX_MAPS
+
+    @property
+    def max_commits(self) -> int:
+        return _MAX_COMMITS
 
     def prepare(self) -> None:
         """Do nothing: a prefix appears with its first object."""
