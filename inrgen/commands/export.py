@@ -121,7 +121,12 @@ def export(config: ExportConfig) -> ExportSummary:
 def _write_page(config: ExportConfig, rows: list[int]) -> None:
     from inrgen.commands.view import page_of_store
     from inrgen.core.atomic import write_whole
+    from inrgen.figures.viewer.page import can_draw
     from inrgen.store.reader import open_store
 
-    page = page_of_store(open_store(config.store), spec=config.spec, among=rows)
+    store = open_store(config.store)
+    # The files are whole without it.
+    if not can_draw(store.specs[config.spec] if config.spec else store.spec):
+        return
+    page = page_of_store(store, spec=config.spec, among=rows)
     write_whole(config.out / _INDEX, lambda to: to.write_text(page.html, encoding="utf-8"))

@@ -52,6 +52,14 @@ def _in_words(value: object) -> str:
     return one_line(value)
 
 
+def _short(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec with the number of its frequencies in place of them all."""
+    if "encoding" not in spec:
+        return spec
+    num = len(spec["encoding"]["frequencies"])
+    return spec | {"encoding": f"{spec['encoding']['kind']}, {num} frequencies"}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreInfo(Summary):
     """Facts of a store.
@@ -78,7 +86,7 @@ class StoreInfo(Summary):
         lines = [self.store]
         for spec_id, spec in self.specs.items():
             lines.append(f"networks {spec_id}")
-            lines += [f"  {key}: {_in_words(value)}" for key, value in spec.items()]
+            lines += [f"  {key}: {_in_words(value)}" for key, value in _short(spec).items()]
         facts = self.identity | self.about
         if isinstance(facts.get("start"), dict):
             facts["start"] = describe_start(facts["start"])
@@ -117,7 +125,7 @@ class StartInfo(Summary):
                 self.start,
                 f"starts: {self.views}, for {self.inner_steps} gradient steps",
                 "networks",
-                *(f"  {key}: {_in_words(value)}" for key, value in self.spec.items()),
+                *(f"  {key}: {_in_words(value)}" for key, value in _short(self.spec).items()),
                 *(f"{key}: {_in_words(value)}" for key, value in self.facts.items()),
                 f"{self.size_bytes:,} bytes, sha256 {self.sha256}",
             ]

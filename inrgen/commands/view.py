@@ -133,7 +133,9 @@ def page_of_store(
 
     facts = read_card_facts(store)
     folder = PurePosixPath("STORE")
-    snippets = {"Load it in Python": loading_example(spec or next(iter(store.specs)), folder)}
+    # make_page refuses an unknown name.
+    example = store.specs.get(spec or "", next(iter(store.specs.values())))
+    snippets = {"Load it in Python": loading_example(example, folder)}
     command = build_command(store.identity)
     if command:
         snippets = {"Build it again": command, **snippets}

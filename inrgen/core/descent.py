@@ -6,6 +6,7 @@ copied to the CPU for it: solving assignments takes most of the time, and runs o
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -80,9 +81,9 @@ def descend(
 
     # A pair takes about ten assignments, each of the order of its gain matrix.
     share_out(work, len(params), 10 * max(spec.widths) ** 2)
-    return Symmetry(
+    return replace(
+        start,
         permutations=_unpadded(orders, spec, params.device),
         signs=_unpadded(signs, spec, params.device),
         phases=_unpadded(phases, spec, params.device),
-        omega=spec.omega,
     )

@@ -64,12 +64,22 @@ def _check_coords(spec: InrSpec, name: str, tensor: Tensor) -> None:
         )
 
 
+def check_linear(spec: InrSpec) -> None:
+    """Raise ValueError unless the first layer takes the coordinates themselves."""
+    if spec.encoding is not None:
+        raise ValueError(
+            "a motion changes the first layer, which must take the coordinates themselves; "
+            f"{spec.architecture} takes {spec.encoding.width} Fourier features of them"
+        )
+
+
 def _pull(
     spec: InrSpec,
     matrix: Float[Tensor, "b d_in d_in"],
     shift: Float[Tensor, "b d_in"],
     value_scale: Float[Tensor, " b"] | None = None,
 ) -> Motion:
+    check_linear(spec)
     scale = torch.ones_like(shift[:, 0]) if value_scale is None else value_scale
     return Motion(matrix=matrix, shift=shift, value_scale=scale, output_offset=spec.output_offset)
 
@@ -160,7 +170,7 @@ def affine(
 
 
 def apply(params: Params, motion: Motion) -> Params:
-    """Apply a motion to the weights: exact for any depth and activation.
+    """Apply a motion to the weights: exact for any depth and activation, without an encoding.
 
     Only the first layer reads coordinates: W_0 (M x + v) + b_0 has the weight W_0 M and the bias
     b_0 + W_0 v, with omega outside. Scaling values: W_L <- s W_L, b_L <- s b_L + (s - 1) o.

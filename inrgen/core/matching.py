@@ -32,6 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng, symmetry
+from inrgen.core.activations import ODD, PERIODIC
 from inrgen.core.config import MatchConfig
 from inrgen.core.descent import descend
 from inrgen.core.params import Params, select
@@ -182,9 +183,9 @@ def _check(
     names: Int[Tensor, " n"],
 ) -> None:
     if config.kind == "signed":
-        symmetry.require_activation(spec, "signed matching", ("sine", "tanh"))
+        symmetry.require_activation(spec, "signed matching", ODD)
     if config.kind == "phase":
-        symmetry.require_activation(spec, "matching of phases", ("sine",))
+        symmetry.require_activation(spec, "matching of phases", PERIODIC)
     if len(reference) not in (1, len(params)):
         raise ValueError(f"reference needs 1 or {len(params)} INRs; got {len(reference)}")
     if len(names) != len(params):

@@ -45,7 +45,7 @@ def reconstruction_psnr_db(
 ) -> Float[Tensor, " b"]:
     """PSNR of b INRs over the points of their signals, evaluated in float64 on their device.
 
-    The result is NaN for weights that are not finite. Sine networks on a CPU go through compiled
+    The result is NaN for weights that are not finite. SIRENs on a CPU go through compiled
     code, one INR at a time.
 
     Args:
@@ -53,7 +53,7 @@ def reconstruction_psnr_db(
         values: the signals.
         signal_of: the signal of each INR.
     """
-    compiled = spec.activation == "sine" and has_numba()
+    compiled = spec.is_siren and has_numba()
     if params.device.type == "cpu" and compiled:
         return _to_db(_errors_compiled(spec, params, coords, values, signal_of), spec.value_width)
     step = max(1, _ACTIVATIONS_AT_ONCE // (coords.shape[1] * max(spec.widths)))

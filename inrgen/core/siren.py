@@ -1,4 +1,8 @@
-"""Initialise and evaluate a batch of SIRENs (arXiv 2006.09661)."""
+"""Initialise and evaluate a batch of INRs, SIRENs (arXiv 2006.09661) unless the spec differs.
+
+The bound of hidden layers, sqrt(6 / fan_in) / omega, is SIREN's. With the usual omega of 1 it is
+He's for ReLU (arXiv 1502.01852), and it keeps the size of activations for the others, too.
+"""
 
 import math
 from itertools import pairwise
@@ -8,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
+from inrgen.core.activations import ACTIVATIONS
 from inrgen.core.config import InitConfig
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
@@ -48,15 +53,17 @@ def initialise(spec: InrSpec, init: InitConfig, keys: Int[Tensor, " b"]) -> Para
     return Params(weights=tuple(weights), biases=tuple(biases))
 
 
-def _activate(spec: InrSpec, layer: int, z: Float[Tensor, "b n h"]) -> Float[Tensor, "b n h"]:
-    z = spec.omega[layer] * z
-    match spec.activation:
-        case "sine":
-            return torch.sin(z)
-        case "tanh":
-            return torch.tanh(z)
-        case "relu":
-            return torch.relu(z)
+def encode(spec: InrSpec, coords: Float[Tensor, "... d_in"]) -> Float[Tensor, "... features"]:
+    """Inputs of the first layer at some points: the coordinates, or their encoding."""
+    if spec.encoding is None:
+        return coords
+    rows = 2.0 * math.pi * torch.tensor(spec.encoding.frequencies, dtype=torch.float64)
+    columns = rows.to(coords).unbind(dim=1)
+    # Written out, because a matrix product may round otherwise in another batch.
+    angles = coords[..., :1] * columns[0]
+    for place, column in enumerate(columns[1:], start=1):
+        angles = angles + coords[..., place : place + 1] * column
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 def evaluate(
@@ -68,9 +75,11 @@ def evaluate(
         coords: (n, d_in), the same points for every INR, or (b, n, d_in).
     """
     # expand shares the points among INRs without copying them.
-    hidden = coords if coords.ndim == 3 else coords.expand(len(params), *coords.shape)
+    inputs = encode(spec, coords)
+    hidden = inputs if inputs.ndim == 3 else inputs.expand(len(params), *inputs.shape)
+    activation = ACTIVATIONS[spec.activation]
     for layer, (weight, bias) in enumerate(zip(params.weights, params.biases, strict=True)):
         hidden = torch.baddbmm(bias[:, None, :], hidden, weight.mT)
         if layer < spec.num_hidden:
-            hidden = _activate(spec, layer, hidden)
+            hidden = activation.function(hidden, spec.omega[layer])
     return hidden + spec.output_offset

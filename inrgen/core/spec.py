@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
-Activation = Literal["sine", "tanh", "relu"]
+from inrgen.core.activations import ActivationName
+from inrgen.core.encoding import Encoding
+
 # A letter a coordinate, in order: xy, ij, xyz, or names of your own such as t or txy.
 CoordOrder = str
 ValueKind = Literal[
@@ -65,10 +67,11 @@ class InrSpec:
 
     The network is h_0 = x, h_{l+1} = sin(omega[l] (W_l h_l + b_l)) for every layer but the last,
     and f(x) = W_L h_L + b_L + output_offset (SIREN, arXiv 2006.09661, eq. 3, with the offset that
-    the DWSNets family adds). For the activations tanh and relu, omega multiplies in the same way.
+    the DWSNets family adds). Other activations use omega as activations.py says. With an encoding,
+    h_0 is the encoding of x.
 
     Attributes:
-        widths: (d_in, h_1, ..., h_k, d_out).
+        widths: (d_in, h_1, ..., h_k, d_out). With an encoding, its number of features comes first.
         omega: frequency of each hidden layer, in radians per unit of pre-activation.
         activation: of every hidden layer.
         output_offset: constant added to every output.
@@ -79,17 +82,19 @@ class InrSpec:
         value_range: (low, high) of a signal's values; its width is the peak of PSNR.
         value_kind: meaning of the values. "quantity" is any other, such as a pressure or a
             velocity, in its own units.
+        encoding: map of the coordinates before the first layer; None for the coordinates.
     """
 
     widths: tuple[int, ...]
     omega: tuple[float, ...]
-    activation: Activation = "sine"
+    activation: ActivationName = "sine"
     output_offset: float = 0.0
     coord_order: CoordOrder = "xy"
     coord_range: tuple[float, float] = (-1.0, 1.0)
     coord_center: tuple[float, ...] = (0.0, 0.0)
     value_range: tuple[float, float] = (0.0, 1.0)
     value_kind: ValueKind = "intensity"
+    encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
         if len(self.widths) < 3 or min(self.widths) < 1:
@@ -101,9 +106,15 @@ class InrSpec:
         # Half periods divide by omega, and a negative one would only flip signs.
         if not all(math.isfinite(w) and w > 0 for w in self.omega):
             raise ValueError(f"omega must be positive and finite; got {self.omega}")
-        if self.activation not in get_args(Activation):
+        if self.activation not in get_args(ActivationName):
             raise ValueError(
-                f"activation must be one of {get_args(Activation)}; got {self.activation!r}"
+                f"activation must be one of {', '.join(get_args(ActivationName))}; "
+                f"got {self.activation!r:.100}"
+            )
+        if self.encoding is not None and self.widths[0] != self.encoding.width:
+            raise ValueError(
+                f"widths must begin with {self.encoding.width}, the number of features of the "
+                f"encoding; got {self.widths}"
             )
         letters = set(self.coord_order)
         if not (len(self.coord_order) == len(letters) == self.d_in and self.coord_order.isalpha()):
@@ -124,11 +135,24 @@ class InrSpec:
 
     @property
     def d_in(self) -> int:
-        return self.widths[0]
+        """Number of coordinates."""
+        return self.widths[0] if self.encoding is None else self.encoding.d_in
 
     @property
     def d_out(self) -> int:
         return self.widths[-1]
+
+    @property
+    def is_siren(self) -> bool:
+        """Tell whether sines act on the coordinates themselves, as compiled code assumes."""
+        return self.activation == "sine" and self.encoding is None
+
+    @property
+    def kind(self) -> str:
+        """The activation and the encoding in words, such as relu on 64 Fourier features."""
+        if self.encoding is None:
+            return self.activation
+        return f"{self.activation} on {self.encoding.width} Fourier features"
 
     @property
     def num_hidden(self) -> int:
@@ -166,16 +190,26 @@ class InrSpec:
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; from_dict is the inverse."""
         # JSON has no tuples; from_dict turns lists back.
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        facts = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        del facts["encoding"]
+        # Without an encoding there is no key, so that earlier stores keep their names.
+        return facts if self.encoding is None else facts | {"encoding": self.encoding.to_dict()}
 
     @staticmethod
     def from_dict(facts: dict[str, Any]) -> "InrSpec":
         """Rebuild a spec from to_dict's values. Raises ValueError for a missing or foreign key."""
         # Strict, because a default for a missing convention would silently misread weights.
-        known = set(InrSpec.__dataclass_fields__)
-        if set(facts) != known:
+        known = set(InrSpec.__dataclass_fields__) - {"encoding"}
+        if set(facts) - {"encoding"} != known:
             raise ValueError(f"a spec needs exactly the keys {sorted(known)}; got {sorted(facts)}")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()
         }
+        if "encoding" in facts:
+            values["encoding"] = Encoding.from_dict(facts["encoding"])
         return InrSpec(**values)
+
+    def with_encoding(self, encoding: Encoding | None) -> "InrSpec":
+        """The same hidden layers on another encoding of the same coordinates."""
+        first = self.d_in if encoding is None else encoding.width
+        return replace(self, widths=(first, *self.widths[1:]), encoding=encoding)

@@ -1,20 +1,22 @@
 """Symmetries: changes of weights that keep the function, as actions and as group elements.
 
 For a hidden unit with incoming row (W, b) and outgoing column U, these keep the network's
-function: reordering the units (any activation); (W, b, U) -> (-W, -b, -U) for odd activations;
-b -> b + k pi / omega, U -> (-1)^k U for sine; (W, b, U) -> (cW, cb, U/c), c > 0, for ReLU.
+function: reordering the units (any activation); (W, b, U) -> (-W, -b, -U) for odd activations,
+and (-W, -b, U) for even ones; b -> b + k pi / omega, U -> (-1)^k U for sine;
+(W, b, U) -> (cW, cb, U/c), c > 0, for ReLU. All hold behind any encoding of the coordinates.
 Sources: DWSNets, arXiv 2301.12780, and arXiv 2402.04081.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
+from inrgen.core.activations import ACTIVATIONS
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 
@@ -25,19 +27,21 @@ class Symmetry:
 
     It moves (W, b, U) of unit permutations[l][i] to position i as
     (s W, s b + k pi / omega[l], (-1)^k s U), with s = signs[l][i] and k = phases[l][i]. The group
-    is a product over layers of wreath products of D_inf with S_n.
+    is a product over layers of wreath products of D_inf with S_n. For an even activation U stays.
 
     Attributes:
         permutations: (b, h_l) for each hidden layer.
         signs: (b, h_l) of +1 and -1.
         phases: (b, h_l) of integers; zero unless the activation is sine.
         omega: that of the spec, so that apply needs no spec.
+        is_even: whether the activation is even.
     """
 
     permutations: tuple[Int[Tensor, "b _h"], ...]
     signs: tuple[Int[Tensor, "b _h"], ...]
     phases: tuple[Int[Tensor, "b _h"], ...]
     omega: tuple[float, ...]
+    is_even: bool = False
 
     def __len__(self) -> int:
         return self.permutations[0].shape[0]
@@ -52,6 +56,7 @@ def identity(spec: InrSpec, num: int, device: torch.device | str | None = None) 
         signs=tuple(torch.ones_like(u) for u in units),
         phases=tuple(torch.zeros_like(u) for u in units),
         omega=spec.omega,
+        is_even=ACTIVATIONS[spec.activation].parity == "even",
     )
 
 
@@ -67,11 +72,11 @@ def _map(function: Callable[..., Int[Tensor, "b _h"]], symmetries: Sequence[Symm
     def each(*layers: tuple[Int[Tensor, "_b _h"], ...]) -> tuple[Int[Tensor, "b _h"], ...]:
         return tuple(function(*layer) for layer in zip(*layers, strict=True))
 
-    return Symmetry(
+    return replace(
+        symmetries[0],
         permutations=each(*(s.permutations for s in symmetries)),
         signs=each(*(s.signs for s in symmetries)),
         phases=each(*(s.phases for s in symmetries)),
-        omega=symmetries[0].omega,
     )
 
 
@@ -112,10 +117,15 @@ def permute(params: Params, permutations: Sequence[Int[Tensor, "b _h"]]) -> Para
     return Params(weights=tuple(weights), biases=tuple(biases))
 
 
-def negate(params: Params, signs: Sequence[Int[Tensor, "b _h"] | Float[Tensor, "b _h"]]) -> Params:
-    """Flip the signs of hidden units; exact for odd activations.
+def negate(
+    params: Params,
+    signs: Sequence[Int[Tensor, "b _h"] | Float[Tensor, "b _h"]],
+    is_even: bool = False,
+) -> Params:
+    """Flip the signs of hidden units; exact for odd activations, and for even ones if is_even.
 
-    sin(-z) = -sin(z), so negating all that enters a unit and all that leaves it cancels.
+    sin(-z) = -sin(z), so negating all that enters a unit and all that leaves it cancels. An even
+    function has no sign to cancel, so what leaves the unit stays.
 
     Args:
         signs: (b, h_l) of +1 and -1 for each hidden layer.
@@ -127,7 +137,8 @@ def negate(params: Params, signs: Sequence[Int[Tensor, "b _h"] | Float[Tensor, "
         sign = sign.to(params.dtype)
         weights[l] = sign[:, :, None] * weights[l]
         biases[l] = sign * biases[l]
-        weights[l + 1] = weights[l + 1] * sign[:, None, :]
+        if not is_even:
+            weights[l + 1] = weights[l + 1] * sign[:, None, :]
     return Params(weights=tuple(weights), biases=tuple(biases))
 
 
@@ -191,7 +202,8 @@ def parity(phases: Int[Tensor, "b h"]) -> Int[Tensor, "b h"]:
 def apply(params: Params, symmetry: Symmetry) -> Params:
     """Apply a group element: new weights, the same function."""
     permuted = permute(params, symmetry.permutations)
-    return shift_phase(negate(permuted, symmetry.signs), symmetry.phases, symmetry.omega)
+    signed = negate(permuted, symmetry.signs, symmetry.is_even)
+    return shift_phase(signed, symmetry.phases, symmetry.omega)
 
 
 def compose(second: Symmetry, first: Symmetry) -> Symmetry:
@@ -202,6 +214,8 @@ def compose(second: Symmetry, first: Symmetry) -> Symmetry:
     """
     if second.omega != first.omega:
         raise ValueError(f"second and first need one omega; got {second.omega} and {first.omega}")
+    if second.is_even != first.is_even:
+        raise ValueError("second and first need one activation; got an even one and another")
     permutations, signs, phases = [], [], []
     for order, sign, phase, below, sign_1, phase_1 in zip(
         second.permutations,
@@ -216,11 +230,8 @@ def compose(second: Symmetry, first: Symmetry) -> Symmetry:
         signs.append(sign * sign_1.gather(1, order))
         # The second sign also flips the shift that the first element made.
         phases.append((phase + sign * phase_1.gather(1, order)) & 1)
-    return Symmetry(
-        permutations=tuple(permutations),
-        signs=tuple(signs),
-        phases=tuple(phases),
-        omega=first.omega,
+    return replace(
+        first, permutations=tuple(permutations), signs=tuple(signs), phases=tuple(phases)
     )
 
 
@@ -233,7 +244,7 @@ def inverse(symmetry: Symmetry) -> Symmetry:
         -sign * phase.gather(1, order)
         for sign, phase, order in zip(signs, symmetry.phases, back, strict=True)
     )
-    return Symmetry(permutations=back, signs=signs, phases=phases, omega=symmetry.omega)
+    return replace(symmetry, permutations=back, signs=signs, phases=phases)
 
 
 def require_activation(spec: InrSpec, action: str, allowed: Sequence[str]) -> None:

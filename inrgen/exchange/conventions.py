@@ -4,7 +4,11 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from inrgen.core.spec import Activation, CoordOrder, InrSpec, ValueKind
+import tyro
+
+from inrgen.core.activations import ActivationName
+from inrgen.core.encoding import Encoding
+from inrgen.core.spec import CoordOrder, InrSpec, ValueKind
 
 FormatName = Literal[
     "dws-multiview",
@@ -80,6 +84,7 @@ class Conventions:
         value_mean: mean that values were standardised by, one number or one an output; the
             import brings them back to value_range.
         value_std: standard deviation that values were standardised by.
+        encoding: Fourier features before the first layer, as a file states them.
     """
 
     omega: tuple[float, ...] | None = None
@@ -88,9 +93,11 @@ class Conventions:
     value_range: tuple[float, float] | None = None
     value_kind: ValueKind | None = None
     output_offset: float | None = None
-    activation: Activation | None = None
+    activation: ActivationName | None = None
     value_mean: tuple[float, ...] | None = None
     value_std: tuple[float, ...] | None = None
+    # No option: a file that has an encoding states all its numbers.
+    encoding: tyro.conf.Suppress[tyro.conf.Fixed[Encoding | None]] = None
 
     @staticmethod
     def from_spec(
@@ -109,6 +116,7 @@ class Conventions:
             activation=spec.activation,
             value_mean=mean,
             value_std=std,
+            encoding=spec.encoding,
         )
 
     @staticmethod
@@ -129,6 +137,8 @@ class Conventions:
         except (TypeError, ValueError, OverflowError) as error:
             message = f"conventions must be numbers and names; got {document!r:.200}"
             raise ValueError(message) from error
+        if "encoding" in values:
+            values["encoding"] = Encoding.from_dict(values["encoding"])
         for name in ("coord_range", "value_range"):
             if name in values and len(values[name]) != 2:
                 raise ValueError(f"{name} needs two numbers; got {values[name]}")
@@ -139,11 +149,12 @@ class Conventions:
 
     def to_dict(self) -> dict[str, Any]:
         """The known conventions as plain JSON values."""
-        return {
+        found = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
             if value is not None
         }
+        return found if self.encoding is None else found | {"encoding": self.encoding.to_dict()}
 
     def with_defaults(self, other: "Conventions") -> "Conventions":
         """These conventions, with unknown ones taken from other."""
@@ -158,8 +169,9 @@ class Conventions:
         missing = [name for name in _REQUIRED if getattr(self, name) is None]
         if self.value_mean is not None or self.value_std is not None:
             missing += [name for name in ("value_mean", "value_std") if getattr(self, name) is None]
+        num_coords = widths[0] if self.encoding is None else self.encoding.d_in
         # sound and shapes have one order of coordinates only
-        if widths[0] in (1, 3) and "coord_order" in missing:
+        if num_coords in (1, 3) and "coord_order" in missing:
             missing.remove("coord_order")
         if missing:
             options = ", ".join("--" + name.replace("_", "-") for name in missing)
@@ -171,7 +183,7 @@ class Conventions:
         assert self.output_offset is not None
         assert self.value_range is not None
         hidden, (low, high) = len(widths) - 2, self.coord_range or (-1.0, 1.0)
-        order: CoordOrder = self.coord_order or ("x" if widths[0] == 1 else "xyz")
+        order: CoordOrder = self.coord_order or ("x" if num_coords == 1 else "xyz")
         return InrSpec(
             widths=widths,
             omega=self.omega * hidden if len(self.omega) == 1 else self.omega,
@@ -179,9 +191,10 @@ class Conventions:
             output_offset=self.output_offset,
             coord_order=order,
             coord_range=(low, high),
-            coord_center=((low + high) / 2,) * widths[0],
+            coord_center=((low + high) / 2,) * num_coords,
             value_range=self.value_range,
             value_kind=self.value_kind or "intensity",
+            encoding=self.encoding,
         )
 
 

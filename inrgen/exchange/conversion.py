@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from inrgen.core.activations import ACTIVATIONS
 from inrgen.core.params import Params
 from inrgen.core.spec import CoordOrder, InrSpec
 
@@ -69,6 +70,23 @@ def _coord_permutation(before: InrSpec, after: InrSpec) -> tuple[int, ...]:
     return (1, 0)
 
 
+def check_conversion(before: InrSpec, after: InrSpec) -> None:
+    """Raise ValueError unless convert can keep the picture between these conventions."""
+    to_logit = (before.value_kind, after.value_kind) == ("occupancy", "logit")
+    for name in ("widths", "activation", *(() if to_logit else ("value_kind",))):
+        if getattr(before, name) != getattr(after, name):
+            raise ValueError(
+                f"{name} must stay as it is; got {getattr(before, name)} and {getattr(after, name)}"
+            )
+    if before.encoding != after.encoding:
+        raise ValueError("encoding must stay as it is; got two encodings")
+    moved = [n for n in ("coord_order", "coord_range") if getattr(before, n) != getattr(after, n)]
+    if before.encoding is not None and moved:
+        raise ValueError(f"{moved[0]} cannot change behind Fourier features; got {before.kind}")
+    if before.omega != after.omega and not ACTIVATIONS[before.activation].scales_input:
+        raise ValueError(f"omega of {before.activation} cannot change; leave it at {before.omega}")
+
+
 def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
     """Convert weights from the conventions of one spec to those of another.
 
@@ -76,14 +94,9 @@ def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
     hidden layers omega. Occupancy f, which is 0.5 on the surface, may become the logit 0.5 - f,
     which is negative inside as a signed distance is. Computes in the dtype of params.
 
-    Raises ValueError for specs of other widths, activation or kind of values.
+    Raises ValueError where check_conversion does.
     """
-    to_logit = (before.value_kind, after.value_kind) == ("occupancy", "logit")
-    for name in ("widths", "activation", *(() if to_logit else ("value_kind",))):
-        if getattr(before, name) != getattr(after, name):
-            raise ValueError(
-                f"{name} must stay as it is; got {getattr(before, name)} and {getattr(after, name)}"
-            )
+    check_conversion(before, after)
     order = _coord_permutation(before, after)
     # a coordinate keeps its place within its range: x_old = ratio * x_new + shift
     (low, high), (new_low, new_high) = before.coord_range, after.coord_range
@@ -92,7 +105,8 @@ def convert(params: Params, before: InrSpec, after: InrSpec) -> Params:
     # and so does a value: v_new = gain * v_old + lift
     gain = after.value_width / before.value_width
     lift = after.value_range[0] - gain * before.value_range[0]
-    if to_logit:
+    if before.value_kind != after.value_kind:
+        # occupancy to logit, the one change of kind
         gain, lift = -1.0, 0.5
     scales = torch.full((before.d_out,), gain, dtype=torch.float64)
     lifts = torch.full((before.d_out,), lift, dtype=torch.float64)
@@ -149,6 +163,11 @@ def image_spec(
 
     Other signals change omega only, since families agree on no range for their values.
     """
+    if spec.encoding is not None:
+        raise ValueError(
+            "this format's readers give a network the coordinates themselves; got "
+            f"{spec.architecture}, {spec.kind}"
+        )
     omegas = spec.omega if omega is None else (omega,) * spec.num_hidden
     if spec.d_in != 2 or spec.value_kind != "intensity":
         return replace(spec, omega=omegas)

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int
 
 from inrgen.core.config import SPLITS, Split
 from inrgen.exchange.conventions import ExportOptions, FormatName
+from inrgen.exchange.conversion import check_conversion
 from inrgen.exchange.formats.base import ExportContext, Format, load_format
 from inrgen.store.reader import Store, open_store
 from inrgen.store.records import encode_texts, usable_rows
@@ -107,6 +108,7 @@ def plan_export(
         raise ValueError(f"{format} holds one view of each item; choose one of {list(views)}")
     # before any row is read, so that a wrong option costs nothing
     target = whole.target(store.specs[spec_id], store.source_name, options)
+    check_conversion(store.specs[spec_id], target.spec)
     chosen = [0] if layout.one_view and views is None else views
     train_views = layout.train_views and not options.all_views
     selection = select_rows(store, spec_id, splits, chosen, layout.whole_items, train_views)

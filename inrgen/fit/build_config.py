@@ -6,8 +6,10 @@ from typing import Literal, get_args
 
 import tyro
 
+from inrgen.core.activations import ActivationName
 from inrgen.core.arguments import OptionalLocalPath, StoreArgument
 from inrgen.core.config_text import check_name, split_one_name
+from inrgen.core.encoding import read_encoding
 from inrgen.executors.config import ExecutorConfig
 from inrgen.sources.config import SourceConfig
 
@@ -51,7 +53,14 @@ class BuildConfig:
             recipe's; 0 takes all. Large pictures need it, and mind 2,048 or more little.
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
-        omega: frequency of every sine layer, instead of the recipe's.
+        omega: frequency of every sine layer, instead of the recipe's; of another activation the
+            factor of its input.
+        activation: of the hidden layers, instead of the recipe's (sine); it brings its usual omega.
+        encoding: Fourier features that the first layer reads in place of the coordinates: none,
+            octaves/NUMBER (doubling from half a cycle a unit, along each axis),
+            gaussian/NUMBER/SCALE (random, with that deviation in cycles a unit),
+            fourier/FREQUENCY/... (one number a coordinate and frequency), or fourier, the usual
+            Gaussian ones.
         shared: start view v of every item from the same weights. Items then lie side by side
             without alignment, and their weights teach as they are. The views of an item differ.
         min_psnr: mark rows below this PSNR, in dB, as below_target.
@@ -75,6 +84,8 @@ class BuildConfig:
     lr: float | None = None
     hidden: tuple[int, ...] | None = None
     omega: float | None = None
+    activation: ActivationName | None = None
+    encoding: str | None = None
     shared: bool = False
     min_psnr: float | None = None
     workers: int | None = None
@@ -103,6 +114,8 @@ class BuildConfig:
         if self.recipe is not None and not self.recipe.endswith(".toml"):
             name = split_one_name(self.recipe, "recipe").name
             check_name(name or "published", get_args(BuildRecipe), "recipe")
+        if self.encoding is not None:
+            read_encoding(self.encoding)
         if self.start is not None or self.is_learned:
             self._check_learned()
 
@@ -115,7 +128,10 @@ class BuildConfig:
         """Refuse options that a learned start settles, so that none is ignored silently."""
         if not (self.recipe is None or self.is_learned):
             raise ValueError(f"start needs recipe learned, or none; got {self.recipe}")
-        others = ("hidden", "omega", "lr", "points_per_step", "shared", "stop_psnr")
+        others = (
+            *("hidden", "omega", "activation", "encoding", "lr", "points_per_step"),
+            *("shared", "stop_psnr"),
+        )
         values = {name: getattr(self, name) for name in others}
         # "is", because 0 equals False
         given = [name for name, v in values.items() if v is not None and v is not False]

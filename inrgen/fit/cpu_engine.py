@@ -65,8 +65,8 @@ class CpuEngine:
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch by config; raises ValueError for a spec without sines."""
-        if spec.activation != "sine":
-            raise ValueError(f"engine 'cpu' fits sine activations only; got {spec.activation!r}")
+        if not spec.is_siren:
+            raise ValueError(f"engine 'cpu' fits SIRENs only; got {spec.kind}")
         batch.check(spec)
         num_points = config.points_per_step or batch.values.shape[1]
         layout = lay_out(spec, TILE, num_points)

@@ -16,14 +16,14 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
     Raises:
         ValueError: the name is unknown, or the engine cannot fit this spec here.
     """
-    can_fuse = spec.activation == "sine" and has_numba()
+    can_fuse = spec.is_siren and has_numba()
     if name == "auto":
         return "cpu" if can_fuse else "torch"
     if name not in ("torch", "cpu", "gpu"):
         raise ValueError(f"engine must be auto, torch, cpu or gpu; got {name!r}")
     if name == "cpu" and not can_fuse:
         raise ValueError(
-            f"engine cpu needs numba and sine activations; got {spec.activation!r} "
+            f"engine cpu needs numba and SIRENs; got {spec.kind} "
             f"{'with' if has_numba() else 'without'} numba"
         )
     return name

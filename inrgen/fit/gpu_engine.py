@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 def _why_not(spec: InrSpec, mode: Mode) -> str:
     """The reason why the kernel cannot fit a spec here; "" if it can."""
-    if spec.activation != "sine":
-        return f"its activation is {spec.activation}, not sine"
+    if not spec.is_siren:
+        return f"it is no SIREN, but {spec.kind}"
     if spec.num_hidden not in (2, 3):
         return f"it has {spec.num_hidden} hidden layers, not 2 or 3"
     if max(spec.widths[1:-1]) > MAX_WIDTH:

@@ -13,7 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng
+from inrgen.core.activations import ACTIVATIONS
 from inrgen.core.params import Params
+from inrgen.core.siren import encode
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig, stop_loss, update_scalars
 from inrgen.fit.engine import FitBatch, FitResult, join_parts, poison_failed
@@ -28,21 +30,6 @@ _STEPS_A_CHECK = 50
 State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def _activate(spec: InrSpec, layer: int, z: Float[Tensor, "b n h"]) -> tuple[Tensor, Tensor]:
-    """A hidden layer's values and their derivative by the pre-activation z."""
-    omega = spec.omega[layer]
-    match spec.activation:
-        case "sine":
-            return torch.sin(omega * z), omega * torch.cos(omega * z)
-        case "tanh":
-            hidden = torch.tanh(omega * z)
-            return hidden, omega * (1.0 - hidden.square())
-        case "relu":
-            # omega only scales: it stays positive, so it moves no kink
-            hidden = torch.relu(omega * z)
-            return hidden, omega * (z > 0).to(z.dtype)
-
-
 def loss_and_gradient(
     spec: InrSpec,
     theta: Float[Tensor, "b p"],
@@ -51,12 +38,12 @@ def loss_and_gradient(
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b p"]]:
     """Mean squared error of each INR and its gradient, by an explicit chain rule."""
     params = Params.from_flat(spec, theta)
-    inputs, slopes = [coords], []
+    inputs, slopes = [encode(spec, coords)], []
+    activation = ACTIVATIONS[spec.activation]
     for layer in range(spec.num_hidden):
         z = torch.baddbmm(params.biases[layer][:, None], inputs[-1], params.weights[layer].mT)
-        hidden, slope = _activate(spec, layer, z)
-        inputs.append(hidden)
-        slopes.append(slope)
+        inputs.append(activation.function(z, spec.omega[layer]))
+        slopes.append(activation.slope(z, spec.omega[layer]))
     last = torch.baddbmm(params.biases[-1][:, None], inputs[-1], params.weights[-1].mT)
     residual = last + spec.output_offset - values
     # the mean over points and outputs, as in the loss

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inrgen.core.encoding import read_encoding
 from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.config import FitConfig, FitPlan
@@ -17,7 +18,7 @@ from inrgen.fit.starts.plan import (
     learned_fit,
     learned_fit_facts,
 )
-from inrgen.fit.variants import LearnedVariant, Variant, parse_variant
+from inrgen.fit.variants import LearnedVariant, Variant, parse_variant, vary_networks
 from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import choose_part, is_openable, open_source
 from inrgen.sources.config import SourceConfig
@@ -113,12 +114,13 @@ def _vary_recipe(
         chosen = variant.plan(facts)
         name, spec, fit = chosen.name, own.spec or chosen.spec, own.fit or chosen.fit
     own.check(facts)
-    if config.hidden is not None:
-        widths = (spec.d_in, *config.hidden, spec.d_out)
-        # A recipe has one frequency for all layers, and other depths keep it.
-        spec = replace(spec, widths=widths, omega=(spec.omega[0],) * len(config.hidden))
-    if config.omega is not None:
-        spec = replace(spec, omega=(config.omega,) * spec.num_hidden)
+    spec = vary_networks(
+        spec,
+        hidden=config.hidden,
+        omega=None if config.omega is None else (config.omega,),
+        activation=config.activation,
+        encoding=None if config.encoding is None else read_encoding(config.encoding),
+    )
     if config.stop_psnr is not None:
         # A command line has no None, so inf means never.
         never = config.stop_psnr == math.inf
@@ -143,9 +145,17 @@ def _note_default(name: str, spec: InrSpec, fit: FitConfig) -> tuple[str, ...]:
     )
     outputs = f"{spec.d_out} output{'' if spec.d_out == 1 else 's'}"
     return (
-        f"{spec.value_kind} over {spec.coord_order}, {outputs}; recipe {name}: SIREN "
-        f"{spec.architecture}, omega {omegas}, {fit.num_steps:,} steps at {fit.lr:g}",
+        f"{spec.value_kind} over {spec.coord_order}, {outputs}; recipe {name}: "
+        f"{'SIREN' if spec.is_siren else spec.kind} {spec.architecture}, "
+        f"omega {omegas}, {fit.num_steps:,} steps at {fit.lr:g}",
     )
+
+
+def _note_engine(spec: InrSpec, engine: str) -> tuple[str, ...]:
+    """A sentence about networks that compiled code does not know."""
+    if spec.is_siren:
+        return ()
+    return (f"networks {spec.architecture}: {spec.kind}; engine {engine}",)
 
 
 def _reading_of(source: Source) -> int:
@@ -213,6 +223,7 @@ def plan_build(
     else:
         assert isinstance(variant, Variant), "choose_start finds a start or raises"
         name, spec, fit = _vary_recipe(config, variant, own or OwnRecipe(), source.facts)
+    engine = resolve_engine(config.engine, spec, fit)
     return BuildPlan(
         source=config.source,
         items_sha256=items_digest(source.items),
@@ -220,13 +231,14 @@ def plan_build(
         fit_plan=FitPlan(
             spec=spec, fit=fit, seed=config.seed, views=views, min_psnr_db=config.min_psnr
         ),
-        engine=resolve_engine(config.engine, spec, fit),
+        engine=engine,
         layout=_plan_layout(len(source.items), views, source.facts, spec),
         start=choice,
         notes=(
             *source.facts.notes,
             *describe_part(source.items, config.source),
             *_note_default(name, spec, fit),
+            *_note_engine(spec, engine),
         ),
         data_sha256=data_digest(source),
         given=given,

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from inrgen.core.activations import ACTIVATIONS, ActivationName
 from inrgen.core.config_text import check_name, read_value, split_one_name
+from inrgen.core.encoding import ENCODING_TEXTS, EncodingChoice, encoding_text, read_encoding
+from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import RecipeName
 from inrgen.fit.config import Schedule
 from inrgen.fit.recipe_file import SUFFIX, read_recipe_file
@@ -77,7 +80,7 @@ def _first_layer(text: str) -> str | float:
     return text if text in ("small", "siren") else _positive(text)
 
 
-def _choice(place: Literal["fit", "init"], field: str, words: dict[str, Any]) -> Key:
+def _choice(place: Literal["spec", "fit", "init"], field: str, words: dict[str, Any]) -> Key:
     def read(text: str) -> Any:
         if text not in words:
             raise ValueError
@@ -133,10 +136,38 @@ KEYS: dict[str, Key] = {
     "hidden": Key(
         place="spec", field="hidden", wants="positive widths such as 64-64", read=_widths
     ),
+    "activation": _choice("spec", "activation", _same(*get_args(ActivationName))),
+    "encoding": Key(place="spec", field="encoding", wants=ENCODING_TEXTS, read=read_encoding),
 }
 
 
 _HIDDEN = KEYS["hidden"]
+
+
+def vary_networks(
+    spec: InrSpec,
+    hidden: tuple[int, ...] | None = None,
+    omega: tuple[float, ...] | None = None,
+    activation: ActivationName | None = None,
+    encoding: EncodingChoice | None = None,
+) -> InrSpec:
+    """Replace what is given of a recipe's networks.
+
+    A recipe has one frequency for all layers, and other depths keep it. Another activation brings
+    its usual omega, because the recipe's is a frequency of sines.
+    """
+    widths = spec.widths[1:-1] if hidden is None else hidden
+    name = activation or spec.activation
+    if omega is None and name != spec.activation:
+        omega = (ACTIVATIONS[name].usual_omega,)
+    omega = omega or (spec.omega if hidden is None else spec.omega[:1])
+    made = replace(
+        spec,
+        widths=(spec.widths[0], *widths, spec.d_out),
+        omega=omega * len(widths) if len(omega) == 1 else omega,
+        activation=name,
+    )
+    return made if encoding is None else made.with_encoding(encoding.make(spec.d_in))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,19 +188,10 @@ class Variant:
         def chosen(place: str) -> dict[str, Any]:
             return {KEYS[k].field: v for k, v in self.changes.items() if KEYS[k].place == place}
 
-        own = chosen("spec")
-        hidden = own.get("hidden", made.spec.widths[1:-1])
-        # A recipe has one frequency for all layers, and other depths keep it.
-        omega = own.get("omega", made.spec.omega[:1] if "hidden" in own else made.spec.omega)
-        spec = replace(
-            made.spec,
-            widths=(made.spec.d_in, *hidden, made.spec.d_out),
-            omega=omega * len(hidden) if len(omega) == 1 else omega,
-        )
         init = replace(made.fit.init, **chosen("init"))
         return replace(
             made,
-            spec=spec,
+            spec=vary_networks(made.spec, **chosen("spec")),
             fit=replace(made.fit, init=init, **chosen("fit")),
         )
 
@@ -178,7 +200,8 @@ def field_values(made: Recipe) -> dict[str, Any]:
     """The values of a recipe by the full names of its fields, as a recipe file holds them."""
     places = {"spec": made.spec, "fit": made.fit, "init": made.fit.init}
     found = {k.field: getattr(places[k.place], k.field) for k in KEYS.values() if k != _HIDDEN}
-    return {"hidden": made.spec.widths[1:-1], **found}
+    encoding = encoding_text(made.spec.encoding)
+    return {"hidden": made.spec.widths[1:-1], **found, "encoding": encoding}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +254,10 @@ def parse_variant(text: str) -> Variant | LearnedVariant:
         steps=N, lr=X, decay=X    updates, Adam's learning rate, decoupled weight decay
         schedule=constant|cosine  schedule of the learning rate
         stop=X|never              PSNR in dB at which a fit stops early
-        omega=X|X-X...            sine frequency of every hidden layer, or one for each
+        omega=X|X-X...            sine frequency of every hidden layer, or one for each; of other
+                                  activations the factor that activations.py shows
+        activation=NAME           sine, tanh, relu, gaussian, sinc or finer; omega becomes its usual
+        encoding=TEXT             none, or Fourier features (EncodingChoice)
         hidden=N-N...             widths of the hidden layers
         points=N, warmup=N        points drawn for each update, updates of warm-up
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 
 from inrgen.core import rng
+from inrgen.core.activations import ODD, PERIODIC
 from inrgen.core.config import MatchConfig, thorough
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
@@ -70,7 +71,7 @@ def align_store(
     plan = plan_derivation(store, out, ALIGN, 1, parameters)
     for spec in plan.parent.specs.values():
         if search.kind != "permutation":
-            allowed = ("sine",) if search.kind == "phase" else ("sine", "tanh")
+            allowed = PERIODIC if search.kind == "phase" else ODD
             require_activation(spec, f"match {search.kind}", allowed)
     # The limit is planned before the template, whose memory is part of the estimate.
     limited, began = limit_executor(plan.block_costs(), executor), time.perf_counter()

@@ -39,7 +39,7 @@ class SetModel(nn.Module):
         super().__init__()
         self.spec, size = spec, config.hidden
         self.scales = _layer_scales(Params.from_flat(spec, train))
-        below = [spec.d_in] + [size] * (spec.num_hidden - 1)
+        below = [spec.widths[0]] + [size] * (spec.num_hidden - 1)
         self.units = nn.ModuleList(
             nn.Sequential(OddUnits(num + 1, size), OddUnits(size, size)) for num in below
         )
@@ -64,8 +64,8 @@ class SetModel(nn.Module):
         weights = [w / size for w, size in zip(params.weights, self.scales[0], strict=True)]
         biases = [b / size for b, size in zip(params.biases, self.scales[1], strict=True)]
         outgoing = weights[-1].mT[:, :, :, None]
-        # Coordinates are told apart: each starts with a feature that the others lack.
-        x = torch.eye(self.spec.d_in, dtype=flat.dtype).expand(len(flat), -1, -1)
+        # Inputs are told apart: each starts with a feature that the others lack.
+        x = torch.eye(self.spec.widths[0], dtype=flat.dtype).expand(len(flat), -1, -1)
         pooled = []
         for layer, (units, even) in enumerate(zip(self.units, self.even, strict=True)):
             # A sum over n units grows as sqrt(n).

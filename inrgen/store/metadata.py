@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from inrgen.core.activations import ACTIVATIONS
 from inrgen.core.spec import InrSpec
 from inrgen.store.derivation import Derivation, read_derivation
 from inrgen.store.digests import (
@@ -35,8 +36,9 @@ _MOST_ROWS, _MOST_BLOCKS = 10**11, 10**7
 # A chunk is written and read whole. Older stores may hold larger ones, and stay readable.
 _MOST_CHUNK_BYTES = 2**32
 
+_INPUTS = {None: "x", "fourier": "(cos(2 pi B x), sin(2 pi B x)), where B is encoding.frequencies"}
 _FORMULA = (
-    "h_0 = x; h_{l+1} = activation(omega[l] * (W_l h_l + b_l)) for every layer but the last; "
+    "h_0 = {inputs}; h_{{l+1}} = {activated} for every layer but the last; "
     "f(x) = W_L h_L + b_L + output_offset"
 )
 
@@ -85,6 +87,16 @@ def _dump(document: dict[str, Any]) -> bytes:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
+def _formula(spec: InrSpec) -> str:
+    """Return the function that a network computes; the spec has the numbers that it names."""
+    activated = "activation(omega[l] * (W_l h_l + b_l))"
+    if not ACTIVATIONS[spec.activation].scales_input:
+        equation = ACTIVATIONS[spec.activation].equation.replace("omega", "omega[l]")
+        activated = f"{equation}, where z = W_l h_l + b_l,"
+    inputs = _INPUTS[spec.encoding and spec.encoding.kind]
+    return _FORMULA.format(inputs=inputs, activated=activated)
+
+
 def _spec_attributes(spec: InrSpec, layout: Layout) -> dict[str, Any]:
     """Return everything that rebuilds the networks from rows without this package."""
     layers = [
@@ -95,7 +107,7 @@ def _spec_attributes(spec: InrSpec, layout: Layout) -> dict[str, Any]:
         "spec": spec.to_dict(),
         "layers": layers,
         "num_params": spec.num_params,
-        "formula": _FORMULA,
+        "formula": _formula(spec),
         **asdict(layout),
     }
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inrgen.core import rng, symmetry
+from inrgen.core.activations import HOMOGENEOUS, PERIODIC, SYMMETRIC
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.core.symmetry import Symmetry
@@ -45,9 +46,10 @@ class Permute:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SirenNegation:
-    """Negate each hidden unit with a probability; sine and tanh ("SIREN negation").
+    """Negate each hidden unit with a probability; odd and even activations ("SIREN negation").
 
-    Exact, since sin(-z) = -sin(z) and the outgoing weights are negated with the incoming ones.
+    Exact, since sin(-z) = -sin(z) and the outgoing weights are negated with the incoming ones. For
+    an even activation the outgoing weights stay.
 
     Attributes:
         probability: probability that a unit is negated.
@@ -60,7 +62,7 @@ class SirenNegation:
             raise ValueError(f"probability must lie in [0, 1]; got {self.probability}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
-        symmetry.require_activation(spec, "negation", ("sine", "tanh"))
+        symmetry.require_activation(spec, "negation", SYMMETRIC)
         signs = tuple(
             1 - 2 * (rng.uniform(rng.fold(keys, layer), (width,)) < self.probability).long()
             for layer, width in enumerate(spec.widths[1:-1])
@@ -68,7 +70,7 @@ class SirenNegation:
         return replace(_identities(spec, keys), signs=signs)
 
     def apply(self, params: Params, draw: Symmetry) -> Params:
-        return symmetry.negate(params, draw.signs)
+        return symmetry.negate(params, draw.signs, draw.is_even)
 
 
 @final
@@ -94,7 +96,7 @@ class SirenBias:
             raise ValueError(f"max_phase must be at least 1; got {self.max_phase}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
-        symmetry.require_activation(spec, "a phase shift", ("sine",))
+        symmetry.require_activation(spec, "a phase shift", PERIODIC)
         # integers leaves its end out.
         end = self.max_phase if self.published else self.max_phase + 1
         phases = tuple(
@@ -113,7 +115,7 @@ class SirenBias:
 class RandomSymmetry:
     """Draw a permutation, a sign and a phase for every hidden unit: a random group element.
 
-    Signs are drawn for odd activations and phases for sine, so it fits any spec.
+    Signs are drawn for odd and even activations and phases for sine, so it fits any spec.
 
     Attributes:
         max_phase: k is uniform on the whole numbers from -max_phase to max_phase; 0 draws none.
@@ -128,7 +130,7 @@ class RandomSymmetry:
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> Symmetry:
         # Each part has its own key, so a larger max_phase leaves permutations and signs alone.
         element = Permute().draw(spec, rng.fold(keys, 0))
-        if spec.activation in ("sine", "tanh"):
+        if spec.activation in SYMMETRIC:
             element = replace(element, signs=SirenNegation().draw(spec, rng.fold(keys, 1)).signs)
         if self.max_phase > 0:
             shift = SirenBias(max_phase=self.max_phase).draw(spec, rng.fold(keys, 2))
@@ -165,7 +167,7 @@ class ReluScale:
             raise ValueError(f"max_factor must be above 1; got {self.max_factor}")
 
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> UnitFactors:
-        symmetry.require_activation(spec, "scaling of units", ("relu",))
+        symmetry.require_activation(spec, "scaling of units", HOMOGENEOUS)
         bound = math.log(self.max_factor)
         # In float64, so that factors are as exact as the weights they act on.
         exponents = (

@@ -71,6 +71,7 @@ class Translate:
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> "Motion | PushedOffset":
         offset = _uniform(keys, (spec.d_in,), -self.bound, self.bound)
         if self.published:
+            geometry.check_linear(spec)
             layer = rng.integers(rng.fold(keys, 1), (), 0, spec.num_hidden)
             return PushedOffset(offset=offset, layer=layer)
         # Negated rather than drawn again: the range is symmetric, and both forms share a draw.

@@ -56,7 +56,7 @@ def bind(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTransform:
     """Bind a transform to a draw, and do the work that does not depend on rows once."""
     if isinstance(transform, Chain):
         return _bind_chain(transform, spec, draw)
-    if has_numba() and isinstance(transform, SirenNegation):
+    if has_numba() and isinstance(transform, SirenNegation) and not draw.is_even:
         return _bind_negation(spec, draw.signs)
     if has_numba() and isinstance(transform, GaussianNoise):
         return _bind_noise(spec, draw, transform.scale)

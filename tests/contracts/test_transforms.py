@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from inrgen.core import geometry, rng, symmetry
 from inrgen.core.config import InitConfig
+from inrgen.core.encoding import octave_encoding
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
@@ -31,6 +32,8 @@ SOLID = InrSpec(
 )
 FULL = replace(SOLID, value_kind="occupancy")
 RELU = replace(PLANE, activation="relu")
+EVEN, FINER = replace(PLANE, activation="gaussian"), replace(PLANE, activation="finer")
+ENCODED = RELU.with_encoding(octave_encoding(2, 2))
 
 EXACT = [
     (PLANE, Permute()),
@@ -40,6 +43,11 @@ EXACT = [
     (SOLID, RandomSymmetry(max_phase=3)),
     (RELU, RandomSymmetry()),
     (RELU, ReluScale()),
+    (EVEN, SirenNegation()),
+    (EVEN, RandomSymmetry()),
+    (FINER, RandomSymmetry()),
+    (ENCODED, RandomSymmetry()),
+    (ENCODED, ReluScale()),
     (PLANE, Chain(transforms=(Permute(), SirenBias()), probabilities=(0.5, 0.5))),
 ]
 MOTIONS = [

@@ -6,20 +6,21 @@ from hypothesis import strategies as st
 
 from inrgen.core import rng
 from inrgen.core.config import InitConfig
+from inrgen.core.encoding import gaussian_encoding
 from inrgen.core.params import Params
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
 
 
 @st.composite
-def specs(draw, activation="sine", d_in=None) -> InrSpec:
+def specs(draw, activation="sine", d_in=None, encoded=False) -> InrSpec:
     dims = draw(st.integers(1, 3)) if d_in is None else d_in
     hidden = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
     # Below omega 3, 1,000 half periods make a bias past 1,000, where rounding hides the law.
     omega = draw(st.lists(st.floats(3.0, 60.0), min_size=len(hidden), max_size=len(hidden)))
     order = draw(st.sampled_from({1: ["x"], 2: ["xy", "ij"], 3: ["xyz"]}[dims]))
     center = draw(st.lists(st.floats(-0.5, 0.5), min_size=dims, max_size=dims))
-    return InrSpec(
+    spec = InrSpec(
         widths=(dims, *hidden, draw(st.integers(1, 3))),
         omega=tuple(omega),
         activation=activation,
@@ -27,11 +28,15 @@ def specs(draw, activation="sine", d_in=None) -> InrSpec:
         coord_order=order,
         coord_center=tuple(center),
     )
+    if not (encoded and draw(st.booleans())):
+        return spec
+    number, seed = draw(st.integers(1, 5)), draw(st.integers(0, 9))
+    return spec.with_encoding(gaussian_encoding(dims, number, 2.0, seed))
 
 
 @pytest.fixture(scope="session")
 def any_spec():
-    """Strategy of specs; any_spec(activation=..., d_in=...)."""
+    """Strategy of specs; any_spec(activation=..., d_in=..., encoded=...)."""
     return specs
 
 

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from inrgen.core import metrics, rng, symmetry
 from inrgen.core.config import MatchConfig
+from inrgen.core.encoding import octave_encoding
 from inrgen.core.metrics import (
     function_distance,
     iou,
@@ -42,6 +43,7 @@ _SPECS = [
     InrSpec(widths=(2, 5, 7, 1), omega=(30.0, 30.0), output_offset=0.5),
     InrSpec(widths=(2, 5, 7, 2), omega=(30.0, 2.0), activation="tanh"),
     InrSpec(widths=(3, 6, 2), omega=(25.0,), coord_order="xyz", coord_center=(0.0, 0.0, 0.0)),
+    InrSpec(widths=(8, 5, 1), omega=(30.0,), encoding=octave_encoding(2, 2)),
     InrSpec(widths=(1, 4, 9, 3, 1), omega=(9.0,) * 3, coord_order="x", coord_center=(0.0,)),
 ]
 

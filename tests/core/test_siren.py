@@ -3,12 +3,15 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from inrgen.core import rng
+from inrgen.core.activations import ACTIVATIONS
 from inrgen.core.config import InitConfig
+from inrgen.core.encoding import gaussian_encoding
 from inrgen.core.siren import evaluate, init_keys, initialise
 from inrgen.core.spec import InrSpec
 
@@ -16,20 +19,62 @@ SPEC = InrSpec(widths=(2, 32, 16, 3), omega=(30.0, 20.0), output_offset=0.5)
 KEYS = rng.keys(0, "init", torch.arange(300))
 
 
-@pytest.mark.parametrize("activation", ["sine", "tanh", "relu"])
-def test_values_are_those_of_the_formula(activation, make_params, make_coords):
+ACTS = {
+    "sine": lambda z, w: torch.sin(w * z),
+    "tanh": lambda z, w: torch.tanh(w * z),
+    "relu": lambda z, w: torch.clamp(w * z, min=0),
+    "gaussian": lambda z, w: torch.exp(-((w * z) ** 2) / 2),
+    "sinc": lambda z, w: torch.sin(w * z) / (w * z),
+    "finer": lambda z, w: torch.sin(w * (torch.abs(z) + 1) * z),
+}
+
+
+def numpy_act(activation):
+    code = ACTIVATIONS[activation].numpy.replace("OMEGA", "w")
+    return lambda z, w: torch.from_numpy(eval(code, {"np": np, "w": w})((w * z).numpy()))
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize("activation", ACTS)
+def test_values_are_those_of_the_formula(activation, encoded, make_params, make_coords):
     spec = replace(SPEC, activation=activation)
+    if encoded:
+        spec = spec.with_encoding(gaussian_encoding(2, 5, 1.5))
     params, coords = make_params(spec), make_coords(spec)
-    act = {"sine": torch.sin, "tanh": torch.tanh, "relu": torch.relu}[activation]
+    act = ACTS[activation]
     values = evaluate(spec, params, coords)
     for row in range(3):
         h = coords
+        if spec.encoding:
+            turns = coords @ torch.tensor(spec.encoding.frequencies, dtype=torch.float64).T
+            h = torch.cat([torch.cos(2 * math.pi * turns), torch.sin(2 * math.pi * turns)], dim=1)
         for l, omega in enumerate(spec.omega):
-            h = act(omega * (h @ params.weights[l][row].T + params.biases[l][row]))
+            z = h @ params.weights[l][row].T + params.biases[l][row]
+            h = act(z, omega)
+            assert_close(numpy_act(activation)(z, omega), h)
         expected = h @ params.weights[-1][row].T + params.biases[-1][row] + 0.5
         assert_close(values[row], expected)
     own = coords.expand(3, -1, -1)
     assert torch.equal(evaluate(spec, params, own), values)
+
+
+@pytest.mark.parametrize("activation", ACTS)
+def test_slopes_are_the_derivatives_and_parity_is_as_stated(activation):
+    found = ACTIVATIONS[activation]
+    z = torch.linspace(-2, 2, 41, dtype=torch.float64, requires_grad=True)
+    values = found.function(z, 3.0)
+    (expected,) = torch.autograd.grad(values.sum(), z)
+    # relu and sinc have a kink or a quotient at 0, where autograd chooses otherwise.
+    away = z.detach().abs() > 1e-9
+    assert_close(found.slope(z.detach(), 3.0)[away], expected[away])
+    assert bool(found.slope(z.detach(), 3.0).isfinite().all())
+    mirrored = found.function(-z, 3.0)
+    assert torch.allclose(mirrored, -values) == (found.parity == "odd")
+    assert torch.allclose(mirrored, values) == (found.parity == "even")
+    shifted = found.function(z + math.pi / 3.0, 3.0)
+    assert torch.allclose(shifted, -values) == found.is_periodic
+    assert torch.allclose(found.function(2 * z, 3.0), 2 * values) == found.is_homogeneous
+    assert torch.allclose(found.function(z, 6.0), found.function(2 * z, 3.0)) == found.scales_input
 
 
 def test_weights_fill_their_bounds():

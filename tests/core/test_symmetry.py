@@ -1,6 +1,7 @@
 """Symmetries keep the function and form a group."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -9,6 +10,13 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from inrgen.core import rng, symmetry
+from inrgen.core.activations import (
+    ACTIVATIONS,
+    HOMOGENEOUS,
+    PERIODIC,
+    SYMMETRIC,
+    ActivationName,
+)
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
@@ -27,6 +35,7 @@ def element(spec: InrSpec, num: int, seed: int, max_phase: int = 1000) -> Symmet
             rng.integers(rng.fold(keys, 99 + l), (h,), -max_phase, max_phase + 1) for l, h in hidden
         ),
         omega=spec.omega,
+        is_even=ACTIVATIONS[spec.activation].parity == "even",
     )
 
 
@@ -64,20 +73,29 @@ def test_the_usual_network_moves_by_less_than_1e_12(max_phase, make_params, make
     assert_close(evaluate(SPEC, moved, coords), evaluate(SPEC, params, coords), rtol=0, atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("activation", get_args(ActivationName))
+@settings(max_examples=5, deadline=None)
 @given(data=st.data())
-def test_tanh_keeps_signs_and_relu_keeps_scales(data, any_spec, make_params, make_coords):
-    spec = data.draw(any_spec(activation="tanh"))
+def test_each_activation_keeps_what_its_table_says(
+    activation, data, any_spec, make_params, make_coords
+):
+    spec = data.draw(any_spec(activation=activation, encoded=True))
     params, coords = make_params(spec), make_coords(spec)
-    signs = element(spec, 3, 2).signs
-    assert_close(
-        evaluate(spec, symmetry.negate(params, signs), coords), evaluate(spec, params, coords)
-    )
-    spec = replace(spec, activation="relu")
-    factors = tuple(s.double().exp() for s in signs)
-    scaled = symmetry.scale_units(params, factors)
-    assert_close(evaluate(spec, scaled, coords), evaluate(spec, params, coords))
-    back = symmetry.scale_units(scaled, tuple(1 / f for f in factors))
+    before, one = evaluate(spec, params, coords), element(spec, 3, 2)
+    e = symmetry.identity(spec, 3)
+    moved = {
+        "permutation": symmetry.apply(params, replace(e, permutations=one.permutations)),
+        "signs": symmetry.apply(params, replace(e, signs=one.signs)),
+        "phases": symmetry.apply(params, replace(e, phases=tuple(p & 1 for p in one.phases))),
+        "scales": symmetry.scale_units(params, [s.double().exp() for s in one.signs]),
+    }
+    kept = {name: torch.allclose(evaluate(spec, p, coords), before) for name, p in moved.items()}
+    assert kept["permutation"]
+    assert kept["signs"] or activation not in SYMMETRIC
+    assert kept["phases"] or activation not in PERIODIC
+    assert kept["scales"] or activation not in HOMOGENEOUS
+    still = replace(one, phases=e.phases)
+    back = symmetry.apply(symmetry.apply(params, still), symmetry.inverse(still))
     assert_close(back.flat(), params.flat())
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrgen.core import rng
+from inrgen.core.encoding import octave_encoding
 from inrgen.core.geometry import grid_coords
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
@@ -93,9 +94,10 @@ def test_the_callers_treatment_of_denormals_is_restored():
     assert float(np.float32(1e-40) * np.float32(0.5)) > 0
 
 
-def test_other_activations_are_refused():
-    with pytest.raises(ValueError, match="sine"):
-        CpuEngine().fit(replace(SPEC, activation="tanh"), FitConfig(), batch_for(1))
+def test_other_networks_are_refused():
+    for spec in (replace(SPEC, activation="tanh"), SPEC.with_encoding(octave_encoding(2, 2))):
+        with pytest.raises(ValueError, match=f"SIRENs only; got {spec.kind}"):
+            CpuEngine().fit(spec, FitConfig(), batch_for(1))
 
 
 @settings(max_examples=50, deadline=None)

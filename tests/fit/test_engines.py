@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from inrgen.core.encoding import octave_encoding
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engines import make_engine, resolve_engine
 
 SPEC = InrSpec(widths=(2, 32, 32, 1), omega=(30.0, 30.0))
 TANH = replace(SPEC, activation="tanh")
+FOURIER = SPEC.with_encoding(octave_encoding(2, 2))
 
 
 @pytest.mark.parametrize("name", ["torch", "cpu", "gpu"])
@@ -21,6 +23,7 @@ def test_an_engine_answers_to_its_name(name):
 def test_auto_takes_the_fused_engine_where_it_can_fit():
     assert resolve_engine("auto", SPEC, FitConfig()) == "cpu"
     assert resolve_engine("auto", TANH, FitConfig()) == "torch"
+    assert resolve_engine("auto", FOURIER, FitConfig()) == "torch"
 
 
 def test_an_impossible_engine_is_refused_when_the_build_is_planned(monkeypatch):
@@ -28,8 +31,10 @@ def test_an_impossible_engine_is_refused_when_the_build_is_planned(monkeypatch):
         resolve_engine("abacus", SPEC, FitConfig())
     with pytest.raises(ValueError, match="'abacus'"):
         make_engine("abacus")
-    with pytest.raises(ValueError, match="sine activations"):
+    with pytest.raises(ValueError, match="SIRENs; got tanh"):
         resolve_engine("cpu", TANH, FitConfig())
+    with pytest.raises(ValueError, match="got sine on 8 Fourier features"):
+        resolve_engine("cpu", FOURIER, FitConfig())
     monkeypatch.setattr("inrgen.fit.engines.has_numba", lambda: False)
     assert resolve_engine("auto", SPEC, FitConfig()) == "torch"
     with pytest.raises(ValueError, match="without numba"):

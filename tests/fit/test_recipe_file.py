@@ -50,6 +50,62 @@ def test_a_text_sets_widths_and_frequencies(text, facts, widths, omega):
     assert made.name == {"fast": "fast", "hidden=8": "default"}.get(text.split(",")[0], "published")
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "widths", "omega"),
+    [
+        ("activation=relu", "relu", (2, 32, 32, 3), (1.0, 1.0)),
+        ("fast,activation=gaussian,omega=7", "gaussian", (2, 32, 32, 3), (7.0, 7.0)),
+        ("activation=sine,omega=5-6", "sine", (2, 32, 32, 3), (5.0, 6.0)),
+        ("encoding=octaves/3,hidden=9", "sine on 12 Fourier features", (12, 9, 3), (30.0,)),
+        (
+            "activation=relu,encoding=fourier",
+            "relu on 64 Fourier features",
+            (64, 32, 32, 3),
+            (1, 1),
+        ),
+        ("encoding=gaussian/4/0.5/7", "sine on 8 Fourier features", (8, 32, 32, 3), (30, 30)),
+        ("encoding=fourier/1/-2/0/3e-1", "sine on 4 Fourier features", (4, 32, 32, 3), (30, 30)),
+        ("encoding=none", "sine", (2, 32, 32, 3), (30, 30)),
+    ],
+)
+def test_a_text_sets_activation_and_encoding(text, kind, widths, omega, tmp_path):
+    made = parse_variant(text).plan(IMAGES)
+    assert (made.spec.kind, made.spec.widths, made.spec.omega) == (kind, widths, omega)
+    path = tmp_path / "r.toml"
+    path.write_text(recipe_toml(made.name, field_values(made)))
+    assert parse_variant(str(path)).plan(IMAGES) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("activation=swish", "activation needs one of sine, tanh, relu"),
+        ("encoding=gaussian/4", "encoding needs none, fourier, octaves"),
+        ("encoding=gaussian/4.5/1", "encoding needs none, fourier, octaves"),
+        ("encoding=gaussian/nan/1", "encoding needs none, fourier, octaves"),
+        ("encoding=octaves/inf", "encoding needs none, fourier, octaves"),
+        ("encoding=fourier/1/x", "encoding needs none, fourier, octaves"),
+        ("encoding=hash/3", "encoding needs none, fourier, octaves"),
+        ("encoding=gaussian/1000000000/1", "needs 1 to 1024 frequencies"),
+        ("encoding=fourier/1/2/3", "2 numbers for each frequency"),
+    ],
+)
+def test_a_text_of_other_networks_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_variant(text).plan(IMAGES)
+
+
+def test_options_set_what_a_text_sets():
+    text = planned("activation=relu,encoding=octaves/2")
+    options = planned(activation="relu", encoding="octaves/2")
+    assert text.identity == options.identity
+    assert text.notes == ("networks 8-32-32-1: relu on 8 Fourier features; engine torch",)
+    spec = text.fit_plan.spec
+    assert planned(own=OwnRecipe(spec=spec)).fit_plan.spec == spec
+    with pytest.raises(ValueError, match=r"brings its own networks.*activation, encoding"):
+        planned("learned", activation="relu", encoding="none")
+
+
 def planned(text: str | None = None, own: OwnRecipe | None = None, **options):
     source = SourceConfig(name="digits", limit=1)
     config = BuildConfig(source=source, out="s", recipe=text, engine="torch", views=1, **options)

@@ -10,6 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from inrgen.core import rng
+from inrgen.core.encoding import octave_encoding
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.chain import Chain
@@ -146,11 +147,15 @@ def test_links_of_a_chain_act_with_their_probability():
 def test_what_has_no_meaning_is_refused():
     relu, tanh = replace(SPEC, activation="relu"), replace(SPEC, activation="tanh")
     line = InrSpec(widths=(1, 4, 1), omega=(1.0,), coord_order="x", coord_center=(0.0,))
+    fourier = SPEC.with_encoding(octave_encoding(2, 2))
+    motions = (Translate(), Translate(published=True), Rotate(), Scale(), Reflect(), Affine())
     refused = [
         (ReluScale(), SPEC, "scaling of units"),
         (SirenBias(), relu, "phase shift"),
         (SirenBias(), tanh, "phase shift"),
         (SirenNegation(), relu, "negation"),
+        (SirenBias(), replace(SPEC, activation="finer"), "phase shift"),
+        *((motion, fourier, "must take the coordinates themselves") for motion in motions),
         (Rotate(), line, "rotation needs 2 or 3"),
         (Rotate(around="z"), SPEC, "around='z'"),
         (Reflect(axes=(2,)), SPEC, "axes must lie in"),

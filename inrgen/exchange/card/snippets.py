@@ -4,6 +4,10 @@ import shlex
 from pathlib import PurePosixPath
 from typing import Any
 
+from inrgen.core.activations import ACTIVATIONS, ActivationName
+from inrgen.core.encoding import Encoding, encoding_text
+from inrgen.core.spec import InrSpec
+
 # Keys that only the identity of a built store has.
 _BUILD_KEYS = {"source", "recipe", "spec", "fit", "engine", "seed", "views", "min_psnr_db"}
 
@@ -26,7 +30,7 @@ row = params[record["row"]]
 def evaluate(row, coords):
     """One network's values at coords (n, d_in), built from the group's attributes alone."""
     spec, layers, h = group.attrs["spec"], group.attrs["layers"], coords
-    activations = {{"sine": np.sin, "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}}
+    activations = {{{activations}}}{encoding}
     parts = [row[x["offset"] :][: np.prod(x["shape"])].reshape(x["shape"]) for x in layers]
     for layer, (weight, bias) in enumerate(zip(parts[0::2], parts[1::2])):
         h = h @ weight.T + bias
@@ -37,6 +41,13 @@ def evaluate(row, coords):
 
 centre = np.array([group.attrs["spec"]["coord_center"]])
 print(record["item_id"], record["split"], record["label_name"], evaluate(row, centre))'''
+
+
+_ENCODE = """
+    h = 2 * np.pi * coords @ np.array(spec["encoding"]["frequencies"]).T
+    h = np.concatenate([np.cos(h), np.sin(h)], axis=1)"""
+# Activations that every example knows, so that cards of the same store stay the same.
+_SHOWN: tuple[ActivationName, ...] = ("sine", "tanh", "relu")
 
 
 def _source_words(source: dict[str, Any]) -> list[Any]:
@@ -65,7 +76,12 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
 
 def _recipe_words(spec: dict[str, Any], fit: dict[str, Any]) -> dict[str, list[Any]]:
     """Options that a recipe settles; a learned start leaves no choice of them."""
-    return {
+    others: dict[str, list[Any]] = {}
+    if spec["activation"] != "sine":
+        others["--activation"] = [spec["activation"]]
+    if "encoding" in spec:
+        others["--encoding"] = [encoding_text(Encoding.from_dict(spec["encoding"]))]
+    return others | {
         "--hidden": spec["widths"][1:-1],
         "--omega": [spec["omega"][0]],
         "--points-per-step": [fit["points_per_step"]],
@@ -105,6 +121,14 @@ def build_command(identity: dict[str, Any]) -> str | None:
     return shlex.join(map(str, words))
 
 
-def loading_example(spec_id: str, folder: PurePosixPath) -> str:
+def loading_example(spec: InrSpec, folder: PurePosixPath) -> str:
     """Python that loads rows of a spec without inrgen, from a store relative to the card."""
-    return _EXAMPLE.format(store=folder.as_posix(), spec_id=spec_id)
+    names = {**dict.fromkeys(_SHOWN), spec.activation: None}
+    codes = {name: ACTIVATIONS[name].numpy for name in names}
+    lines = [f'"{n}": {code}'.replace("OMEGA", 'spec["omega"][layer]') for n, code in codes.items()]
+    return _EXAMPLE.format(
+        store=folder.as_posix(),
+        spec_id=spec.spec_id,
+        activations=", ".join(lines),
+        encoding=_ENCODE if spec.encoding else "",
+    )

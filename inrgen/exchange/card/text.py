@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from inrgen.core.escape import markdown
+from inrgen.core.spec import InrSpec
 from inrgen.exchange.card.facts import CardFacts
 from inrgen.exchange.card.snippets import build_command, loading_example
 from inrgen.store.layout import PAGE
@@ -133,6 +134,14 @@ def _quality(facts: CardFacts) -> list[str]:
     return [*lines, *_table(head, rows)]
 
 
+def _inputs(spec: InrSpec) -> dict[str, str]:
+    """The encoding as rows of a table; none where the first layer takes the coordinates."""
+    if spec.encoding is None:
+        return {}
+    count = f"{spec.encoding.width} Fourier features of {spec.d_in} coordinates"
+    return {"inputs": f"{count}; the group's spec holds the frequencies"}
+
+
 def _networks(facts: CardFacts) -> list[str]:
     lines = ["## The networks and their conventions", ""]
     for spec_id, spec in facts.specs.items():
@@ -141,6 +150,7 @@ def _networks(facts: CardFacts) -> list[str]:
         stated = {
             "group of the store": f"`{spec_id}`",
             "widths": spec.architecture,
+            **_inputs(spec),
             "parameters": f"{spec.num_params:,} float32 a row: for each layer W (out, in), then b",
             "activation": f"{spec.activation}, in every layer but the last",
             "frequency omega": ", ".join(f"{omega:g}" for omega in spec.omega),
@@ -214,7 +224,7 @@ def card_text(
         "The weights are a plain Zarr v3 group, the records plain Parquet:",
         "",
         "```python",
-        loading_example(next(iter(facts.specs)), folder),
+        loading_example(next(iter(facts.specs.values())), folder),
         "```",
         "",
         *_making(facts),

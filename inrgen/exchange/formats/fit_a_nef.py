@@ -79,9 +79,10 @@ def _param_config(spec: InrSpec) -> list[Any]:
 
 def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
     """Images over (column, row), standardised; one omega and one hidden width throughout."""
-    if spec.activation != "sine" or len(set(spec.widths[1:-1])) > 1:
+    if not spec.is_siren or len(set(spec.widths[1:-1])) > 1:
         raise ValueError(
-            f"fit-a-nef's SIRENs have hidden layers of one width; got {spec.architecture}"
+            "fit-a-nef's networks are SIRENs with hidden layers of one width; got "
+            f"{spec.architecture}, {spec.kind}"
         )
     made = image_spec(
         spec,

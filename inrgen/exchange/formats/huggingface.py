@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float32
 
+from inrgen.core.activations import ACTIVATIONS
 from inrgen.core.atomic import write_whole
 from inrgen.core.config import SPLITS
 from inrgen.core.memory import bounded_memory, check_memory
@@ -70,7 +71,7 @@ widths, omega, offset = {widths}, {omega}, {offset}
 
 def evaluate(weights, coords):
     """One network's values at coords (n, {d_in})."""
-    h, at = coords, 0
+{encoding}    h, at = {inputs}, 0
     for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:])):
         w = weights[at : at + fan_in * fan_out].reshape(fan_out, fan_in)
         b = weights[at + w.size : at + w.size + fan_out]
@@ -90,7 +91,6 @@ Coordinates are {coord_order} in {coord_range}, values {value_kind} in {value_ra
 # The store that it was made from
 
 {origin}'''
-_ACTIVATIONS = {"sine": "np.sin", "tanh": "np.tanh", "relu": "(lambda z: np.maximum(z, 0))"}
 
 
 def _schema(spec: InrSpec) -> pa.Schema:
@@ -141,6 +141,19 @@ def _write(context: ExportContext, part: int, rows: Sequence[Row], params: Param
     write_whole(path, fill, durable=False)
 
 
+def _code(spec: InrSpec) -> dict[str, str]:
+    """Activation and inputs of the first layer as numpy code for the card."""
+    activation = ACTIVATIONS[spec.activation].numpy.replace("OMEGA", "omega[layer]")
+    code = {"activation": f"({activation})" if " " in activation else activation}
+    if spec.encoding is None:
+        return code | {"encoding": "", "inputs": "coords"}
+    rows = [list(row) for row in spec.encoding.frequencies]
+    return code | {
+        "encoding": f"    u = 2 * np.pi * coords @ np.array({rows}).T\n",
+        "inputs": "np.concatenate([np.cos(u), np.sin(u)], axis=1)",
+    }
+
+
 def _features(spec: InrSpec, rows: pa.Table) -> str:
     """YAML that names the columns for `datasets`, so that label is a ClassLabel.
 
@@ -167,7 +180,7 @@ def _finish(context: ExportContext, rows: pa.Table, moments: Moments) -> None:
     spec, present = context.target.spec, rows["split"].unique().to_pylist()
     splits = [split for split in SPLITS if split in present]
     card = _CARD.format(
-        **spec.to_dict() | {"activation": _ACTIVATIONS[spec.activation]},
+        **spec.to_dict() | _code(spec),
         files="\n".join(f"  - split: {s}\n    path: data/{s}-*.parquet" for s in splits),
         first=splits[0],
         folder=f"./{context.folder.name}",

@@ -105,8 +105,10 @@ def _write_shape(path: Path, row: Row, flat: Float32[np.ndarray, " p"], mesh: Me
 
 
 def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
-    if spec.d_in != 3 or spec.d_out != 1 or spec.activation != "sine":
-        raise ValueError(f"inr2vec holds SIRENs of shapes, 3-...-1; got {spec.architecture}")
+    if spec.d_in != 3 or spec.d_out != 1 or not spec.is_siren:
+        raise ValueError(
+            f"inr2vec holds SIRENs of shapes, 3-...-1; got {spec.architecture}, {spec.kind}"
+        )
     if len(set(spec.widths[1:-1])) > 1:
         raise ValueError(f"inr2vec's hidden layers have one width; got {spec.architecture}")
     if options.value_mean is not None:

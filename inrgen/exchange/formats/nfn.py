@@ -35,8 +35,10 @@ def _path(context: ExportContext, row: Row) -> str:
 
 def _target(spec: InrSpec, source: str, options: ExportOptions) -> Target:
     """Images in [-1, 1] over (row, column), without an output offset."""
-    if spec.d_in != 2 or spec.value_kind != "intensity" or spec.activation != "sine":
-        raise ValueError(f"nfn holds SIRENs of images; this store's are {spec.architecture}")
+    if spec.d_in != 2 or spec.value_kind != "intensity" or not spec.is_siren:
+        raise ValueError(
+            f"nfn holds SIRENs of images; this store's are {spec.architecture}, {spec.kind}"
+        )
     made = image_spec(
         spec,
         coord_order="ij",

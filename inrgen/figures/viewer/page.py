@@ -115,6 +115,11 @@ def _originals(
     return np.concatenate(parts), places
 
 
+def can_draw(spec: InrSpec) -> bool:
+    """Tell whether the page's own code evaluates such networks."""
+    return spec.activation in _ACTIVATIONS and spec.encoding is None and spec.d_in <= 3
+
+
 def make_page(
     store: Store,
     source: Source | None,
@@ -140,10 +145,10 @@ def make_page(
     if spec_id is not None and spec_id not in store.specs:
         raise ValueError(f"spec must be one of {', '.join(store.specs)}; got {spec_id!r}")
     spec = store.specs[spec_id] if spec_id else store.spec
-    if spec.activation not in _ACTIVATIONS or spec.d_in > 3:
+    if not can_draw(spec):
         raise ValueError(
-            f"a page draws networks of up to 3 inputs with {', '.join(_ACTIVATIONS)}; got "
-            f"{spec.architecture} with {spec.activation}"
+            f"a page draws networks of up to 3 coordinates with {', '.join(_ACTIVATIONS)}; got "
+            f"{spec.architecture}, {spec.kind}"
         )
     columns = [name for name in store.records.schema.names if name != "draw"]
     rows = choose_page_rows(store, spec, num_rows, among)

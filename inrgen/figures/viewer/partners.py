@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Int16
 
+from inrgen.core.activations import ODD
 from inrgen.core.config import Kind, thorough
 from inrgen.core.matching import match
 from inrgen.core.params import Params
@@ -53,7 +54,7 @@ def align_partners(spec: InrSpec, params: Params, pairs: list[tuple[int, int]]) 
         params: the INRs of the page, in order.
     """
     kinds: list[Kind] = ["permutation"]
-    if spec.activation in ("sine", "tanh"):
+    if spec.activation in ODD:
         kinds.append("signed")
     moves: dict[Kind, np.ndarray] = {}
     first, second = (params[list(places)] for places in zip(*pairs, strict=True))

@@ -32,7 +32,7 @@ class TensorAxes:
 
     Attributes:
         axes: the hidden layers that its units belong to, outer first.
-        fixed: channels for each feature: the number of coordinates or values that it touches.
+        fixed: channels for each feature: the number of inputs or values that it touches.
     """
 
     axes: tuple[int, ...]
@@ -46,7 +46,7 @@ def tensor_axes(spec: InrSpec) -> tuple[TensorAxes, ...]:
         first, last = layer == 0, layer == spec.num_hidden
         below = () if first else (layer - 1,)
         above = () if last else (layer,)
-        fixed = spec.d_in if first else spec.d_out if last else 1
+        fixed = spec.widths[0] if first else spec.d_out if last else 1
         found.append(TensorAxes(axes=above + below, fixed=fixed))
         found.append(TensorAxes(axes=above, fixed=spec.d_out if last else 1))
     return tuple(found)
@@ -55,7 +55,7 @@ def tensor_axes(spec: InrSpec) -> tuple[TensorAxes, ...]:
 def lift(params: Params) -> list[Tensor]:
     """Weights and biases with units first and channels last, one feature each.
 
-    An inner weight is (b, out, in, 1), the first one (b, out, d_in), the last (b, in, d_out), a
+    An inner weight is (b, out, in, 1), the first one (b, out, inputs), the last (b, in, d_out), a
     hidden bias (b, h, 1), the last one (b, d_out).
     """
     last = len(params.weights) - 1

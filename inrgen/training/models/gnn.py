@@ -61,7 +61,7 @@ class GraphInput(nn.Module):
         self.weight_0 = nn.Linear(wide, config.edge)
         self.weight_1 = nn.Linear(config.edge, config.edge)
         # Each coordinate and value has an embedding; the units of a hidden layer share one.
-        alike = [1] * spec.d_in + list(spec.widths[1:-1]) + [1] * spec.d_out
+        alike = [1] * spec.widths[0] + list(spec.widths[1:-1]) + [1] * spec.d_out
         # Embeddings tell coordinates, hidden layers and values apart.
         self.places = nn.Parameter(torch.randn(len(alike), config.node))
         place = torch.arange(len(alike)).repeat_interleave(torch.tensor(alike))

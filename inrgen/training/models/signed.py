@@ -1,10 +1,10 @@
 """A network invariant to the order and the signs of hidden units.
 
-For odd activations (sine, tanh) a hidden unit may be negated together with all that enters and
-leaves it, and the INR computes the same. Here every hidden unit has features that change sign with
-it, as in sign-equivariant networks (ScaleGMN, arXiv 2406.10685). They are odd functions of its bias
-and of sums over neighbours of weight times the neighbour's features, in which the neighbours' signs
-and order cancel.
+For odd activations (sine, tanh, FINER) a hidden unit may be negated together with all that enters
+and leaves it, and the INR computes the same. Here every hidden unit has features that change sign
+with it, as in sign-equivariant networks (ScaleGMN, arXiv 2406.10685). They are odd functions of its
+bias and of sums over neighbours of weight times the neighbour's features, in which the neighbours'
+signs and order cancel.
 
 The readings of a layer are even in each unit and symmetric in all: means of even functions, and
 means of products of two features of one unit. So permuting or negating units does not change the
@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inrgen.core.activations import ODD
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.base import WeightSpaceNetwork, hidden_layer
@@ -90,14 +91,16 @@ class Signed(WeightSpaceNetwork):
 
     def __init__(self, config: SignedConfig, spec: InrSpec, num_classes: int) -> None:
         super().__init__()
-        if spec.activation not in ("sine", "tanh"):
+        if spec.activation not in ODD:
             raise ValueError(
-                "the signed network needs an odd activation, sine or tanh, so that signs of units "
-                f"cancel; got {spec.activation}"
+                f"the signed network needs an odd activation, {', '.join(ODD)}, so that signs of "
+                f"units cancel; got {spec.activation}"
             )
         self.spec, size, hidden = spec, config.channels, range(spec.num_hidden)
         top = spec.num_hidden - 1
-        self.up = nn.ModuleList(odd_block((size if l else spec.d_in) + 1, size) for l in hidden)
+        self.up = nn.ModuleList(
+            odd_block((size if l else spec.widths[0]) + 1, size) for l in hidden
+        )
         self.down = nn.ModuleList(
             odd_block((size if l < top else spec.d_out) + size, size) for l in hidden
         )
@@ -132,7 +135,7 @@ class Signed(WeightSpaceNetwork):
         ]
         units = []
         for l, step in enumerate(self.up):
-            below = weights[l] @ units[-1] if l else math.sqrt(self.spec.d_in) * weights[0]
+            below = weights[l] @ units[-1] if l else math.sqrt(self.spec.widths[0]) * weights[0]
             units.append(step(torch.cat([below, omega[l] * params.biases[l][:, :, None]], dim=2)))
         # Scaled to the range of values, so that INRs of any range look alike.
         outgoing = math.sqrt(self.spec.widths[-2] / self.spec.value_width) * weights[-1].mT
