@@ -123,7 +123,7 @@ def build_command(identity: dict[str, Any]) -> str | None:
 
 def loading_example(spec: InrSpec, folder: PurePosixPath) -> str:
     """Python that loads rows of a spec without inrgen, from a store relative to the card."""
-    names = {**dict.fromkeys(_SHOWN), spec.activation: None}
+    names = dict.fromkeys((*_SHOWN, spec.activation))
     codes = {name: ACTIVATIONS[name].numpy for name in names}
     lines = [f'"{n}": {code}'.replace("OMEGA", 'spec["omega"][layer]') for n, code in codes.items()]
     return _EXAMPLE.format(

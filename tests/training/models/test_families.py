@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from inrgen.core import rng, symmetry
+from inrgen.core.encoding import octave_encoding
 from inrgen.core.spec import InrSpec
 from inrgen.training.models.base import WeightSpaceNetwork
 from inrgen.training.models.catalog import from_dict, make_model, parse_model, to_dict
@@ -176,9 +177,19 @@ def test_wrong_models_are_named(text, complaint):
         parse_model(text)
 
 
+@pytest.mark.parametrize("text", ["mlp,hidden=8", "dws,layers=1", GNN, SIGNED, "values,points=2"])
+def test_families_read_networks_on_fourier_features(text, make_params):
+    spec = SPECS[1].with_encoding(octave_encoding(2, 2))
+    model, params = made(text, spec), make_params(spec, NUM)
+    logits = model(params)
+    assert logits.shape == (NUM, 5)
+    if not text.startswith("mlp"):
+        assert_close(model(reordered(spec, params)), logits, rtol=0, atol=1e-10)
+
+
 def test_the_signed_family_needs_an_odd_activation():
     spec = InrSpec(widths=(2, 4, 1), omega=(1.0,), activation="relu")
-    with pytest.raises(ValueError, match=r"odd activation, sine or tanh, .*got relu"):
+    with pytest.raises(ValueError, match=r"odd activation, sine, tanh, finer, .*got relu"):
         make_model(parse_model("signed"), spec, 3, 0)
 
 
