@@ -14,10 +14,15 @@ from inrgen.core.summary import Summary
 class RenderConfig:
     """Draw INRs beside their originals, with error and PSNR, and the quality of the whole store.
 
+    Images are pictures, shapes surfaces, signals over one coordinate lines; volumes are cut into
+    slices, films into frames, and fields of vectors have arrows.
+
     Attributes:
         store: the store's folder or URL.
         out: folder for reconstructions.png and quality.png.
         data: folder that holds the data set, as for build; needed for the originals.
+        source: for a store of your own source, its MODULE:FUNCTION, whose code is then run to draw
+            the originals.
         rows: rows to draw; by default a choice from the worst PSNR to the best.
         count: number of rows to draw if rows are not named.
         originals: draw the originals, too; without them, no data are needed.
@@ -28,6 +33,7 @@ class RenderConfig:
     store: tyro.conf.Positional[StoreArgument]
     out: LocalPath
     data: str | None = None
+    source: str | None = None
     rows: tuple[int, ...] = ()
     count: int = 10
     originals: bool = True
@@ -58,7 +64,9 @@ def render(config: RenderConfig) -> RenderSummary:
     from inrgen.store.reader import open_store
 
     store = open_store(config.store)
-    source = open_source(source_of_store(store, config.data)) if config.originals else None
+    source = None
+    if config.originals:
+        source = open_source(source_of_store(store, config.data, config.source))
     rows = config.rows or config.count
     pictures, quality = render_store(store, source, rows, config.out, config.up)
     return RenderSummary(reconstructions=pictures, quality=quality)

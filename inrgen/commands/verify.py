@@ -29,6 +29,7 @@ class VerifyConfig:
             derived store are computed again from its parent, bit for bit.
         data: for repair, the folder that holds the data set, as for build. For a derived store it
             is the parent, which is otherwise looked for where it was.
+        source: for repair of a store of your own source, its MODULE:FUNCTION, whose code is run.
         start: for repair of a store that was built from a learned start, the START file; without
             it the start that is shipped for the source.
         workers: for repair, fits at a time; 0 is this process alone, without Ray.
@@ -37,6 +38,7 @@ class VerifyConfig:
     store: tyro.conf.Positional[StoreArgument]
     repair: bool = False
     data: str | None = None
+    source: str | None = None
     start: OptionalLocalPath = None
     workers: int | None = 0
 
@@ -119,7 +121,13 @@ def _repair_blocks(config: VerifyConfig, report: "VerifyReport") -> tuple[int, i
     duplicates = any(finding.kind == "duplicate" for finding in report.findings)
     executor = ExecutorConfig(scheduler="ray", workers=config.workers)
     refitted = repair_store(
-        config.store, config.data, report.bad_blocks, duplicates, executor, config.start
+        config.store,
+        config.data,
+        report.bad_blocks,
+        duplicates,
+        executor,
+        config.start,
+        config.source,
     )
     return refitted, 0
 

@@ -31,6 +31,8 @@ class ViewConfig:
         rows: most INRs on the page, from all splits and classes, the worst and the best.
         data: folder that holds the data set, as for build; needed for originals and errors.
             Digits need none.
+        source: for a store of your own source, its MODULE:FUNCTION, whose code is then run to show
+            the originals.
         spec: spec_id of the networks, when the store holds several.
         up: the axis of shapes that points up. auto takes y for OBJ and GLB files and z for OFF,
             PLY and STL, by the habit of these formats.
@@ -40,6 +42,7 @@ class ViewConfig:
     out: OptionalLocalPath = None
     rows: int = 500
     data: str | None = None
+    source: str | None = None
     spec: str | None = None
     up: Literal["auto", "y", "z"] = "auto"
 
@@ -89,7 +92,9 @@ def view(config: ViewConfig) -> ViewSummary:
 
     began = time.perf_counter()
     store = open_store(config.store)
-    page = page_of_store(store, config.rows, config.data, config.spec, up=config.up)
+    page = page_of_store(
+        store, config.rows, config.data, config.spec, up=config.up, own=config.source
+    )
     content = page.html.encode()
     if config.out is not None:
         from inrgen.core.atomic import write_whole
@@ -119,10 +124,13 @@ def page_of_store(
     spec: str | None = None,
     among: Sequence[int] | None = None,
     up: Literal["auto", "y", "z"] = "auto",
+    own: str | None = None,
 ) -> "Page":
     """Make the page of a store, with the words and commands of its data card.
 
-    among: the rows to choose from; None takes all.
+    Args:
+        among: the rows to choose from; None takes all.
+        own: MODULE:FUNCTION of the user's own source of a store that was built from it.
     """
     from pathlib import PurePosixPath
 
@@ -142,14 +150,14 @@ def page_of_store(
     texts = PageTexts(
         title=card_title(facts, Wording()), summary=summarise(facts), snippets=snippets
     )
-    return make_page(store, _source(store, data), rows, spec, texts, among, up)
+    return make_page(store, _source(store, data, own), rows, spec, texts, among, up)
 
 
-def _source(store: "Store", data: str | None) -> "Source | None":
+def _source(store: "Store", data: str | None, own: str | None) -> "Source | None":
     """The source of a store's originals; None where no folder was named and one is needed."""
     from inrgen.fit.plan import source_of_store
     from inrgen.sources.catalog import open_source
 
-    if data is None and store.source_name != "digits":
+    if data is None and own is None and store.source_name != "digits":
         return None
-    return open_source(source_of_store(store, data))
+    return open_source(source_of_store(store, data, own))

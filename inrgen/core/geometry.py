@@ -269,6 +269,21 @@ def noted_grid(spec: InrSpec, noted: Sequence[int]) -> tuple[int, ...]:
     return tuple(noted) or (_SIDE,) * spec.d_in
 
 
+def grid_axes(spec: InrSpec, shape: tuple[int, ...]) -> list[Float[Tensor, " _n"]]:
+    """The coordinate along each axis of a grid, in float64, as grid_coords lays its points."""
+    if len(shape) != spec.d_in or min(shape) < 1:
+        raise ValueError(
+            f"shape needs {spec.d_in} positive sides for {spec.architecture}; got {shape}"
+        )
+    low, high = spec.coord_range
+    # A side of one sample sits at the middle of the range.
+    spacing = (high - low) / max(max(shape) - 1, 1)
+    return [
+        (low + high) / 2 + (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
+        for side in shape
+    ]
+
+
 def grid_coords(
     spec: InrSpec, shape: tuple[int, ...], dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "n d_in"]:
@@ -278,17 +293,7 @@ def grid_coords(
     spacing, so pixels are square and a rotation of coordinates rotates the picture. Points are
     computed in float64 and rounded once.
     """
-    if len(shape) != spec.d_in or min(shape) < 1:
-        raise ValueError(
-            f"shape needs {spec.d_in} positive sides for {spec.architecture}; got {shape}"
-        )
-    low, high = spec.coord_range
-    # A side of one sample sits at the middle of the range.
-    spacing = (high - low) / max(max(shape) - 1, 1)
-    axes = [
-        (low + high) / 2 + (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
-        for side in shape
-    ]
+    axes = grid_axes(spec, shape)
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
     # Grids are row-major, while coordinate 0 of "xy" is the column.
     if spec.coord_order == "xy":

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from inrgen.core.geometry import grid_coords, noted_grid
 from inrgen.core.siren import evaluate
+from inrgen.core.spec import SOLID_KINDS
+from inrgen.figures.fields import planes_figure, waves_figure
 from inrgen.figures.meshes import Up, solid_pairs, solids_figure
 from inrgen.figures.pictures import PicturePair, as_intensity, reconstructions_figure
 from inrgen.figures.quality import QualityData, quality_figure
+from inrgen.figures.signals import load_original, row_caption, row_title, store_sections
 from inrgen.figures.style import save_figure
-from inrgen.sources.base import BadSignal, Source
-from inrgen.sources.bounds import load_item
+from inrgen.sources.base import Source
 from inrgen.store.queries import COUNT_COLUMNS, count_by_split, count_rows, read_usable_records
 from inrgen.store.reader import Store
 from inrgen.store.records import is_usable
@@ -42,14 +45,12 @@ def choose_rows(store: Store, num: int, spec_id: str | None = None) -> list[int]
 
 
 def _original(
-    source: Source, index: int | None, grid: tuple[int, ...]
+    source: Source | None, index: int | None, grid: tuple[int, ...]
 ) -> Float[np.ndarray, "rows columns c"] | None:
     """Load the original; None if the source lacks it now or has it in another size."""
-    if index is None:
-        return None
-    signal = load_item(source, index)
+    signal = load_original(source, index)
     # An original of another size is another picture, and has no error pixel by pixel.
-    if isinstance(signal, BadSignal) or signal.grid != grid:
+    if signal is None or signal.grid != grid:
         return None
     return signal.values.reshape(*grid, -1).numpy()
 
@@ -76,31 +77,15 @@ def picture_pairs(
     for row, record in zip(rows, records, strict=True):
         grid = noted_grid(spec, record["grid"])
         values = evaluate(spec, store.read([row], spec.spec_id), grid_coords(spec, grid))[0]
-        original = None
-        if source is not None:
-            original = _original(source, places.get(record["item_id"]), grid)
         pairs.append(
             PicturePair(
                 reconstruction=as_intensity(spec, values.reshape(*grid, -1).numpy()),
-                original=original,
-                title=_title(record),
-                caption=_caption(record),
+                original=_original(source, places.get(record["item_id"]), grid),
+                title=row_title(record),
+                caption=row_caption(record),
             )
         )
     return pairs
-
-
-def _title(record: dict) -> str:
-    """Name of an item, cut from the left to fit above a picture, with label and view."""
-    name = record["item_id"]
-    name = name if len(name) <= 16 else f"…{name[-15:]}"
-    label = f"{record['label_name'][:14]}, " if record["label_name"] else ""
-    return f"{name}\n{label}view {record['view']}"
-
-
-def _caption(record: dict) -> str:
-    """PSNR of an INR; nothing for augmented ones, which were not measured."""
-    return f"{record['psnr_db']:.1f} dB" if np.isfinite(record["psnr_db"]) else ""
 
 
 def quality_data(store: Store) -> QualityData:
@@ -113,6 +98,22 @@ def quality_data(store: Store) -> QualityData:
         # A derived store keeps the build's identity, and with it the target of its fits.
         target_db=store.built_identity.get("min_psnr_db"),
     )
+
+
+def _draw(store: Store, source: Source | None, rows: Sequence[int], up: Up, heading: str) -> Figure:
+    """Draw rows as their kind of signal asks: solids, pictures, waves, or sections with colours."""
+    spec = store.spec
+    if spec.d_in == 3 and spec.d_out == 1 and spec.value_kind in SOLID_KINDS:
+        return solids_figure(solid_pairs(store, source, rows, up=up), heading)
+    if spec.value_kind == "intensity" and spec.d_in == 2 and spec.d_out in (1, 3):
+        noted = read_usable_records(store, rows, spec.spec_id, ["grid"])
+        # Imported pictures note no grid either, but have no source of loose points.
+        if source is None or all(record["grid"] for record in noted):
+            return reconstructions_figure(picture_pairs(store, source, rows), heading)
+    inrs = store_sections(store, source, rows)
+    if spec.d_in == 1:
+        return waves_figure(spec, [parts[0] for parts in inrs], heading)
+    return planes_figure(spec, inrs, heading)
 
 
 def render_store(
@@ -137,10 +138,7 @@ def render_store(
         filter(None, [store.source_name, store.spec.architecture, recipe and f"recipe {recipe}"])
     )
     heading = f"{subject}; {len(chosen)} of its INRs{spread}"
-    if store.spec.d_in == 3:
-        pictures = solids_figure(solid_pairs(store, source, chosen, up=up), heading)
-    else:
-        pictures = reconstructions_figure(picture_pairs(store, source, chosen), heading)
+    pictures = _draw(store, source, chosen, up, heading)
     folder = Path(out)
     return (
         save_figure(pictures, folder / "reconstructions.png"),

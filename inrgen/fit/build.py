@@ -156,6 +156,7 @@ def repair_store(
     find_misnamed: bool,
     executor: ExecutorConfig,
     start: str | Path | None = None,
+    own: str | None = None,
 ) -> int:
     """Write the damaged blocks of a built store again; returns the number of rows refitted.
 
@@ -164,12 +165,13 @@ def repair_store(
         bad_blocks: the damaged blocks of each spec.
         find_misnamed: also repair blocks whose records name other items than the source has.
         start: the START file of a store that was built from one; by default the shipped one.
+        own: MODULE:FUNCTION of the user's own source of a store that was built from it.
 
     Raises ValueError when the source now has other items than the store was built from, or when
     its START is not at hand.
     """
     opened = open_store(location)
-    plan = plan_of_store(opened, data, start)
+    plan = plan_of_store(opened, data, start, own)
     blocks = bad_blocks.get(plan.fit_plan.spec.spec_id, [])
     # Such a block has sound checksums, so only its names betray it.
     if find_misnamed:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from inrgen.core.encoding import read_encoding
+from inrgen.core.own_code import is_own_name
 from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.config import FitConfig, FitPlan
@@ -246,40 +247,52 @@ def plan_build(
     )
 
 
-def source_of_store(store: Store, data: str | None) -> SourceConfig:
+def source_of_store(store: Store, data: str | None, own: str | None = None) -> SourceConfig:
     """The source that a store was built from, read from the store itself.
 
     For a derived store it is the source of its oldest ancestor.
 
     Args:
         data: the folder of the source's files; a store does not record it.
+        own: MODULE:FUNCTION of the user's own source, which opening the config will import.
+
+    Raises ValueError for a store of an own source if own is not the recorded name, or is missing.
     """
     recorded = store.built_identity.get("source")
     if not isinstance(recorded, dict):
         raise ValueError(f"{store.path} was not made by `inrgen build`: it records no source")
     name = str(recorded.get("name"))
-    if not is_openable(name):
+    if own is not None and own != name:
+        raise ValueError(f"source must be {name}, from which {store.path} was built; got {own}")
+    if own is None and not is_openable(name):
         # To import what a store names would run code that came with data.
         raise ValueError(
-            f"{store.path} was built from {name}, a source of your own, which no store opens "
-            "again; leave the originals out, or build again where rows are damaged"
+            f"{store.path} was built from {name}, a source of your own: "
+            + (
+                f"name it, too (--source {name}), and its code is run"
+                if is_own_name(name)
+                else "an object in memory, which nothing opens again"
+            )
         )
     return SourceConfig.from_identity(recorded, data)
 
 
-def plan_of_store(store: Store, data: str | None, start: str | Path | None = None) -> BuildPlan:
+def plan_of_store(
+    store: Store, data: str | None, start: str | Path | None = None, own: str | None = None
+) -> BuildPlan:
     """The plan that a store was built by, read from the store itself.
 
     Args:
         data: the folder of the source's files; a store does not record it.
         start: the START file of a store that was built from one; by default the shipped one.
+        own: as source_of_store takes it.
 
     Raises:
         ValueError: the store was not made by a build, the source now has other items, or the
             START is missing or another one.
         FileNotFoundError: there is no such START.
     """
-    recorded, config = store.identity, source_of_store(store, data)
+    recorded, config = store.identity, source_of_store(store, data, own)
     choice = find_recorded_start(recorded.get("start"), config.name, store.spec.architecture, start)
     fit, source = recorded["fit"], open_source(config)
     plan = BuildPlan(

@@ -225,10 +225,20 @@ def test_a_function_of_the_users_own_is_a_source(own_module, monkeypatch):
 def test_reading_a_store_runs_no_code_that_it_names(own_module, tmp_path):
     options = {name: value for name, value in QUICK.items() if name != "splits"}
     store = inrgen.build(own_module, out=tmp_path / "s", arg=("num=2",), **options)
-    from inrgen.fit.plan import source_of_store
+    from inrgen.fit.plan import plan_of_store, source_of_store
 
-    with pytest.raises(ValueError, match="a source of your own"):
+    with pytest.raises(
+        ValueError, match=f"a source of your own: name it, too .--source {own_module}"
+    ):
         source_of_store(store, None)
+    with pytest.raises(ValueError, match=f"source must be {own_module}.*; got other:make"):
+        source_of_store(store, None, "other:make")
+    assert open_source(source_of_store(store, None, own_module)).items[1].item_id
+    assert plan_of_store(store, None, own=own_module).identity == store.identity
+    given = inrgen.build(np.zeros((2, 5)), axes="nt", out=tmp_path / "o", **options)
+    given.identity["source"]["name"] = "signals"
+    with pytest.raises(ValueError, match="an object in memory, which nothing opens again"):
+        source_of_store(given, None)
 
 
 def test_what_holds_no_signals_is_refused_in_a_sentence():
