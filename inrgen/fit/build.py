@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,10 @@ from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress, show_progress
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
+from inrgen.fit.manifest import write_manifest
 from inrgen.fit.plan import BuildPlan, OwnRecipe, plan_build, plan_of_store
 from inrgen.fit.worker import DoneBlock, block_tasks, build_block, repair_block, run_blocks
 from inrgen.sources.base import Source
-from inrgen.sources.catalog import open_source
 from inrgen.store.create import create_store
 from inrgen.store.files.location import Location, make_absolute
 from inrgen.store.quality import Quality, measure_quality
@@ -91,7 +91,7 @@ def build_store(
         blocks = writer.pending(spec.spec_id)
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
-            for done in _fit_blocks(config, plan, store, blocks, progress):
+            for done in _fit_blocks(config, plan, store, writer, blocks, progress):
                 # Only the driver commits, so a killed worker leaves nothing half done.
                 writer.begin_commit(done.staged)
                 fitted += done.rows_fitted
@@ -111,7 +111,12 @@ def build_store(
 
 
 def _fit_blocks(
-    config: BuildConfig, plan: BuildPlan, store: str, blocks: Sequence[int], progress: Progress
+    config: BuildConfig,
+    plan: BuildPlan,
+    store: str,
+    writer: StoreWriter,
+    blocks: Sequence[int],
+    progress: Progress,
 ) -> Iterator[DoneBlock]:
     """Fit blocks, in this process where that is sooner done than Ray has started."""
     executor, left = config.executor, list(blocks)
@@ -121,12 +126,32 @@ def _fit_blocks(
         # take; a block of shapes may take minutes, in which other cores would idle.
         may_wait = len(left) == 1 or plan.fit_plan.spec.d_in == 2
         while left and may_wait:
-            tasks = block_tasks(plan, store, left[:1], here)
-            yield from run_blocks(build_block, tasks, here, progress, given=plan.given)
+            yield from _run_plan(build_block, plan, writer, store, left[:1], here, progress)
             seconds, left = time.perf_counter() - began, left[1:]
             may_wait = seconds / (len(blocks) - len(left)) * len(left) < _RAY_STARTS_S
-    tasks = block_tasks(plan, store, left, executor)
-    yield from run_blocks(build_block, tasks, executor, progress, config.gpu_share, plan.given)
+    share = config.gpu_share
+    yield from _run_plan(build_block, plan, writer, store, left, executor, progress, share)
+
+
+def _run_plan(
+    work: Callable[..., DoneBlock],
+    plan: BuildPlan,
+    writer: StoreWriter,
+    store: str,
+    blocks: Sequence[int],
+    executor: ExecutorConfig,
+    progress: Progress,
+    gpu_share: float = 1.0,
+) -> Iterator[DoneBlock]:
+    """Run blocks of a plan: here with its source, elsewhere with a manifest of its items."""
+    source, manifest = plan.opened, None
+    if executor.backend != "serial" and blocks and not plan.is_given:
+        views = plan.fit_plan.views
+        rows = {block: plan.layout.block_rows(block) for block in blocks}
+        items = {block: range(r.start // views, r.stop // views) for block, r in rows.items()}
+        source, manifest = None, write_manifest(writer, plan.opened, plan.source, items)
+    tasks = block_tasks(plan, store, blocks, executor, manifest)
+    yield from run_blocks(work, tasks, executor, progress, gpu_share, source)
 
 
 def misnamed_blocks(plan: BuildPlan, store: Store, bad_blocks: Sequence[int]) -> list[int]:
@@ -137,7 +162,7 @@ def misnamed_blocks(plan: BuildPlan, store: Store, bad_blocks: Sequence[int]) ->
     Args:
         bad_blocks: blocks whose records cannot be read, and are made again in any case.
     """
-    wanted = np.array([item.item_id for item in open_source(plan.source).items], dtype=object)
+    wanted = np.array([item.item_id for item in plan.opened.items], dtype=object)
     spec_id, misnamed = plan.fit_plan.spec.spec_id, []
     for block in set(store.committed(spec_id)) - set(bad_blocks):
         rows = plan.layout.block_rows(block)
@@ -177,13 +202,12 @@ def repair_store(
     if find_misnamed:
         blocks = sorted({*blocks, *misnamed_blocks(plan, opened, blocks)})
     store = make_absolute(location)
-    tasks = block_tasks(plan, store, blocks, executor)
     num_rows, refitted = sum(len(plan.layout.block_rows(block)) for block in blocks), 0
     with (
         StoreWriter(store) as writer,
         show_progress("repair", num_rows, 0, "INRs") as progress,
     ):
-        for repaired in run_blocks(repair_block, tasks, executor, progress):
+        for repaired in _run_plan(repair_block, plan, writer, store, blocks, executor, progress):
             writer.replace(repaired.staged)
             refitted += repaired.rows_fitted
         writer.finish()

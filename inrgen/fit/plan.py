@@ -1,7 +1,7 @@
 """Build plan: all that decides a build's result, settled before any work."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,9 @@ class BuildPlan:
     items_sha256 is the digest of the source's list of items, so that a build cannot resume on
     other files. data_sha256 is that of the data, where the source has one. start is the learned
     start of recipe learned; None for all other recipes. notes are sentences about the source and
-    its recipe, for a person to check before any work. given is the source itself where it is an
-    object of the caller's, which no name opens again. reading
-    is the version of the source's reading of its files, raised when the same files give other
-    signals than before.
+    its recipe, for a person to check before any work. opened is the source, and is_given tells
+    whether it is an object of the caller's, which no name opens again. reading is the version of
+    the source's reading of its files, raised when the same files give other signals than before.
     """
 
     source: SourceConfig
@@ -59,7 +58,8 @@ class BuildPlan:
     start: StartChoice | None = None
     notes: tuple[str, ...] = ()
     data_sha256: str | None = None
-    given: Source | None = None
+    opened: Source = field(compare=False, repr=False)
+    is_given: bool = False
     reading: int = 1
 
     @property
@@ -242,7 +242,8 @@ def plan_build(
             *_note_engine(spec, engine),
         ),
         data_sha256=data_digest(source),
-        given=given,
+        opened=source,
+        is_given=given is not None,
         reading=_reading_of(source),
     )
 
@@ -310,6 +311,7 @@ def plan_of_store(
         engine=recorded["engine"],
         layout=store.layouts[store.spec.spec_id],
         start=choice,
+        opened=source,
         reading=_reading_of(source),
     )
     # A refit with any difference would not give the rows that were lost.

@@ -1,15 +1,18 @@
 """Arrays of signals in files: .npy, .npz and Zarr. Nothing in them is unpickled."""
 
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from inrgen.core.config_text import check_name
+from inrgen.sources.axes import read_axes
 from inrgen.sources.base import Source
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.signal_array import make_signal_array
+from inrgen.sources.manifest import SourceSlice
+from inrgen.sources.signal_array import SignalArray, full_value, make_signal_array
 
 KEYS = ("values", "labels", "splits", "coords", "label_names")
 
@@ -44,7 +47,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _read_zarr(path: Path) -> dict[str, np.ndarray]:
+def _open_zarr(path: Path) -> dict[str, Any]:
     import zarr  # takes a while, which only this kind of file should pay
 
     try:
@@ -52,8 +55,41 @@ def _read_zarr(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # zarr has no common error
         raise ValueError(f"{path} holds no Zarr array or group: {error}") from error
     if isinstance(held, zarr.Array):
-        return {"values": np.asarray(held[...])}
-    return {check_name(key, KEYS, "an array name"): held[key][...] for key in held}
+        return {"values": held}
+    return {check_name(key, KEYS, "an array name"): held[key] for key in held}
+
+
+def _read_zarr(path: Path) -> dict[str, np.ndarray]:
+    return {key: np.asarray(array[...]) for key, array in _open_zarr(path).items()}
+
+
+# A worker then maps a .npy, or reads an .npz, once.
+_read_once = lru_cache(maxsize=1)(read_arrays)
+
+
+def open_array_part(config: SourceConfig, part: SourceSlice) -> SignalArray:
+    """Open some signals of a file that was listed before.
+
+    Of Zarr arrays only their rows are read, and a .npy is mapped; an .npz is read as a whole.
+    """
+    path, rows = Path(config.data_folder("the .npy, .npz or Zarr file")), np.asarray(part.places)
+    arrays: dict[str, Any] = _open_zarr(path) if path.is_dir() else _read_once(path)
+    values, coords = arrays["values"], arrays.get("coords")
+    axes = read_axes(config.axes, values.shape) if coords is None else None
+    if path.is_dir():
+        along: list[Any] = [slice(None)] * len(values.shape)
+        along[0 if axes is None else axes.letters.index("n")] = rows
+        values = values.oindex[tuple(along)]
+        coords = None if coords is None else coords.oindex[rows] if coords.ndim == 3 else coords[:]
+        rows = np.arange(len(rows))
+    return SignalArray(
+        facts=part.facts,
+        items=part.items,
+        positions=rows,
+        values=values if axes is None else axes.arrange(values),
+        coords=coords,
+        peak=full_value(values.dtype),
+    )
 
 
 def open_array(config: SourceConfig) -> Source:

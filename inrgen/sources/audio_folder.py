@@ -10,7 +10,7 @@ import torch
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.folder_layout import choose_pairs, read_layout
-from inrgen.sources.folders import Parts, list_files, real_file
+from inrgen.sources.folders import Parts, folder_root, list_files, real_file
 from inrgen.sources.mesh import Placement
 from inrgen.sources.wave_file import read_header, read_wave
 
@@ -82,10 +82,7 @@ def open_audio_folder(config: SourceConfig) -> AudioFolder:
     """
     if config.download or config.channels != "auto":
         raise ValueError("download and channels do not apply to an audio-folder")
-    root = Path(config.data_folder("the sounds"))
-    if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}")
-    root = root.resolve()
+    root = folder_root(config, "the sounds")
     suffixes = AUDIO_SUFFIXES | FOREIGN_SUFFIXES
     paths, left_out = list_files(root, suffixes, config.name, config.follow_links)
     if not paths:

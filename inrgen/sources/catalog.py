@@ -65,6 +65,22 @@ def _call_own(function: Callable[..., Any], config: SourceConfig) -> Source:
     return as_source(function(**read_arguments(function, texts, kind)), axes=config.axes)
 
 
+def open_whole(config: SourceConfig) -> Source:
+    """Open a data set as open_source does, before a part of it is chosen."""
+    if config.name.startswith(torchvision_sets.PREFIX):
+        return torchvision_sets.open_torchvision(config)
+    if config.name in _OPENERS:
+        return _OPENERS[config.name](config)
+    if added := [point for point in entry_points(group=_GROUP) if point.name == config.name]:
+        return _call_own(added[0].load(), config)
+    if is_own_name(config.name):
+        return _call_own(import_own(config.name, "source"), config)
+    raise ValueError(
+        f"source must be one of {', '.join(source_names())}, or your own MODULE:FUNCTION; "
+        f"got {config.name!r}"
+    )
+
+
 def open_source(config: SourceConfig) -> Source:
     """Open a data set and list its items; signals are read later, by load.
 
@@ -72,20 +88,7 @@ def open_source(config: SourceConfig) -> Source:
         ValueError: the source is unknown, a file is damaged as a whole, or the splits are empty.
         FileNotFoundError: a file is missing. Both messages name the file or argument.
     """
-    if config.name.startswith(torchvision_sets.PREFIX):
-        source: Source = torchvision_sets.open_torchvision(config)
-    elif config.name in _OPENERS:
-        source = _OPENERS[config.name](config)
-    elif added := [point for point in entry_points(group=_GROUP) if point.name == config.name]:
-        source = _call_own(added[0].load(), config)
-    elif is_own_name(config.name):
-        source = _call_own(import_own(config.name, "source"), config)
-    else:
-        raise ValueError(
-            f"source must be one of {', '.join(source_names())}, or your own MODULE:FUNCTION; "
-            f"got {config.name!r}"
-        )
-    return choose_part(source, config)
+    return choose_part(open_whole(config), config)
 
 
 def choose_part(source: Source, config: SourceConfig) -> Source:

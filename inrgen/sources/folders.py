@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from inrgen.sources.base import BadSignal
+from inrgen.sources.config import SourceConfig
 
 # A file's path below the root of its data set.
 Parts = tuple[str, ...]
@@ -59,6 +60,31 @@ def list_files(
             else:
                 others[suffix or "without a suffix"] += 1
     return sorted(found), others
+
+
+def folder_root(config: SourceConfig, holding: str) -> Path:
+    """The resolved folder of a source of files. Raises FileNotFoundError if there is none."""
+    root = Path(config.data_folder(holding))
+    if config.name == "modelnet40" and (root / "ModelNet40").is_dir():
+        root = root / "ModelNet40"
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no folder {root}")
+    return root.resolve()
+
+
+def check_mounted(root: Path, paths: Sequence[Parts], source: str) -> None:
+    """Raise ValueError unless a worker finds the folder that the driver has listed.
+
+    A folder that is not mounted on a node would otherwise turn its items into bad ones. One file
+    may vanish at any time, but hardly all files of a block.
+    """
+    if any(os.path.lexists(root.joinpath(*parts)) for parts in paths):
+        return
+    if len(paths) > 1 or not root.is_dir() or not any(root.iterdir()):
+        raise ValueError(
+            f"a worker finds none of {len(paths):,} files of {source} in {root}: all nodes must "
+            "see the folder that was listed at the start"
+        )
 
 
 def item_id_of(parts: Parts) -> str:

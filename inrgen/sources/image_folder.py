@@ -10,7 +10,7 @@ from PIL import Image
 from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.folder_layout import choose_pairs, read_layout
-from inrgen.sources.folders import Parts, list_files, real_file
+from inrgen.sources.folders import Parts, folder_root, list_files, real_file
 from inrgen.sources.pictures import decode, is_gray, one_bad_picture, picture_signal
 
 # A fixed list, so that a folder holds the same items with every version of Pillow.
@@ -99,10 +99,7 @@ def open_image_folder(config: SourceConfig) -> ImageFolder:
     """
     if config.download:
         raise ValueError("download cannot fetch an image-folder; it is a folder of your own")
-    root = Path(config.data_folder("the images"))
-    if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}")
-    root = root.resolve()
+    root = folder_root(config, "the images")
     suffixes = IMAGE_SUFFIXES | FOREIGN_SUFFIXES
     paths, left_out = list_files(root, suffixes, config.name, config.follow_links)
     if not paths:

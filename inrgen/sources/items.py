@@ -87,16 +87,23 @@ class NumberedItems(Sequence[Item]):
     def __getitem__(self, index: slice) -> list[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | list[Item]:
         if isinstance(index, slice):
-            return [self._item(i) for i in range(*index.indices(len(self)))]
+            start, stop, step = index.indices(len(self))
+            return list(self._between(start, stop)) if step == 1 else list(self)[index]
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} items; got index {index}")
         return self._item(index % len(self))
 
     def __iter__(self) -> Iterator[Item]:
-        # Sequence would look up the run of each item anew, and a build goes through all items.
+        return self._between(0, len(self))
+
+    def _between(self, start: int, stop: int) -> Iterator[Item]:
+        """Items start..stop-1. To look up the run of each anew would be slow for a whole build."""
         for run in self.runs:
-            for number, label in zip(run.numbers.tolist(), run.labels.tolist(), strict=True):
+            part = slice(max(start, 0), max(stop, 0))
+            pairs = zip(run.numbers[part].tolist(), run.labels[part].tolist(), strict=True)
+            for number, label in pairs:
                 yield self._named(run, number, label)
+            start, stop = start - len(run), stop - len(run)
 
     def _item(self, index: int) -> Item:
         ends = accumulate(len(run) for run in self.runs)

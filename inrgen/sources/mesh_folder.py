@@ -8,7 +8,7 @@ from pathlib import Path
 from inrgen.sources.base import Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.folder_layout import choose_pairs, read_layout
-from inrgen.sources.folders import Parts, list_files, real_file
+from inrgen.sources.folders import Parts, folder_root, list_files, real_file
 from inrgen.sources.mesh_files import FOREIGN_SUFFIXES, MESH_SUFFIXES
 from inrgen.sources.shape_signal import load_shape
 
@@ -51,12 +51,7 @@ def open_mesh_folder(config: SourceConfig) -> MeshFolder:
     """
     if config.download:
         raise ValueError(f"download cannot fetch {config.name}; name the folder you have it in")
-    root = Path(config.data_folder("the meshes"))
-    if config.name == "modelnet40" and (root / "ModelNet40").is_dir():
-        root = root / "ModelNet40"
-    if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}")
-    root = root.resolve()
+    root = folder_root(config, "the meshes")
     # Meshes in other formats become items, too, so that a record shows each.
     suffixes = MESH_SUFFIXES | FOREIGN_SUFFIXES
     paths, left_out = list_files(root, suffixes, config.name, config.follow_links)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from inrgen.core.config import SPLITS, Split
 from inrgen.core.spec import ValueKind
 from inrgen.sources.axes import read_axes
-from inrgen.sources.base import BadSignal, Signal, SourceFacts
+from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.items import ItemRun, NumberedItems, bucket_split
 
 PREFIX = "array"
@@ -27,15 +27,15 @@ class SignalArray:
     """A Source over an array; items[i] is entry positions[i].
 
     Attributes:
-        values: n signals on one grid, or at equally many points; may be mapped from a file.
+        values: all signals on one grid, or at equally many points; may be mapped from a file.
         coords: points of each signal, or of all signals; None on a grid.
         peak: the value that counts as intensity 1; 1 keeps values as they are.
     """
 
     facts: SourceFacts
-    items: NumberedItems
+    items: Sequence[Item]
     positions: Int[np.ndarray, " n"]
-    values: Shaped[np.ndarray, "n ..."]
+    values: Shaped[np.ndarray, "_all ..."]
     coords: Shaped[np.ndarray, "..."] | None = None
     peak: float = 1.0
 
@@ -87,6 +87,11 @@ def finite_range(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
     return (low, high) if low < high else (low, low + 1.0)
 
 
+def full_value(dtype: np.dtype) -> float:
+    """The value that counts as intensity 1; 1 for numbers that are no unsigned integers."""
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
 def kind_of_values(
     dtype: np.dtype, d_in: int, d_out: int, value_range: tuple[float, float]
 ) -> tuple[ValueKind, tuple[float, float], float]:
@@ -97,7 +102,7 @@ def kind_of_values(
     units, with the range found in the data.
     """
     if dtype.kind == "u":
-        return "intensity", (0.0, 1.0), float(np.iinfo(dtype).max)
+        return "intensity", (0.0, 1.0), full_value(dtype)
     is_image = d_in == 2 and d_out in (1, 3) and dtype.kind == "f"
     if is_image and 0.0 <= value_range[0] and value_range[1] <= 1.0:
         return "intensity", (0.0, 1.0), 1.0

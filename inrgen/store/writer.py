@@ -204,6 +204,12 @@ class StoreWriter:
         blocks = range(self._facts.layouts[spec_id].num_blocks)
         return [block for block in blocks if (spec_id, block) not in self._committed]
 
+    def stage_file(self, name: str, data: bytes) -> str:
+        """Write a file for workers to read until finish; returns its key in staging."""
+        key = staging_key(name)
+        self._files.put(key, data)
+        return key
+
     def commit(self, staged: StagedBlock) -> bool:
         """Make a block part of the store; if it already is, return False and change nothing."""
         self._settle()

@@ -35,6 +35,7 @@ def test_what_was_put_is_read(files):
         assert files.read(key) == bytes(data)
         assert files.map(key).tobytes() == bytes(data)
         assert files.size_bytes(key) == len(data)
+    assert files.read_range("b/c/d", 250, 259)[0] == bytes([*range(250, 256), 0, 1, 2])
 
 
 def test_what_is_not_there_is_said_to_be(files):

@@ -65,7 +65,7 @@ def test_serial_work_reports_rows_before_its_block_is_done(plan, tmp_path, monke
     brief = replace(plan.fit_plan, fit=replace(plan.fit_plan.fit, num_steps=1))
     heard = SpyProgress()
     tasks = block_tasks(replace(plan, fit_plan=brief), str(tmp_path), [0], HERE)
-    (done,) = run_blocks(build_block, tasks, HERE, heard)
+    (done,) = run_blocks(build_block, tasks, HERE, heard, source=plan.opened)
     assert done.rows_fitted == sum(heard.rows) == layout.rows
     assert heard.rows[:6] == [2] * 6  # two views of each of six items
 

@@ -114,6 +114,10 @@ class HubFiles:
         files, name = self._fetch(key)
         return files.read(name)
 
+    def read_range(self, key: str, start: int, stop: int) -> tuple[bytes, str]:
+        files, name = self._fetch(key)
+        return files.read_range(name, start, stop)
+
     def size_bytes(self, key: str) -> int | None:
         return self._sizes.get(key)
 

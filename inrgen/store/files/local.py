@@ -108,6 +108,11 @@ class LocalFiles:
     def read(self, key: str) -> bytes:
         return (self.root / key).read_bytes()
 
+    def read_range(self, key: str, start: int, stop: int) -> tuple[bytes, str]:
+        with (self.root / key).open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start), ""
+
     def size_bytes(self, key: str) -> int | None:
         try:
             return (self.root / key).stat().st_size

@@ -57,6 +57,10 @@ class Files(Protocol):
         """Read a whole file."""
         ...
 
+    def read_range(self, key: str, start: int, stop: int) -> tuple[bytes, str]:
+        """Read bytes start..stop-1 of a file, and the tag of its version, "" without tags."""
+        ...
+
     def size_bytes(self, key: str) -> int | None:
         """Return the length of a file, or None if there is no such file."""
         ...

@@ -1,0 +1,78 @@
+"""Manifest of a build: the items of every block, written once by the driver for its workers.
+
+It lies in the store's staging folder, so it reaches every node that the store does, and goes when
+the build is done. A task names the bytes of its own block, and a worker reads no others.
+
+    slices = write_manifest(writer, source, config, {block: range(...), ...})   # driver
+    part = open_slice(store, slices[block], config)                             # worker
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from zlib import crc32
+
+from inrgen.sources.base import Source
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.manifest import SourceSlice, decode_slice
+from inrgen.sources.parts import item_places, open_part
+from inrgen.store.files.opening import open_files
+from inrgen.store.writer import StoreWriter
+
+# Size of a file at which the next one begins, so that the driver holds no more.
+_FILE_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManifestSlice:
+    """Bytes start..stop-1 of a staged file, which describe the items of one block."""
+
+    key: str
+    start: int
+    stop: int
+    checksum: int
+
+
+def write_manifest(
+    writer: StoreWriter, source: Source, config: SourceConfig, items: Mapping[int, range]
+) -> dict[int, ManifestSlice]:
+    """Write the items of blocks into the store's staging folder, and say where each block's are.
+
+    Args:
+        items: the positions of each block's items in the source.
+
+    Raises OSError if they cannot be written.
+    """
+    places, slices = item_places(source, config), dict[int, ManifestSlice]()
+    held, offset = dict[int, bytes](), 0
+
+    def flush() -> Iterator[tuple[int, ManifestSlice]]:
+        key, start = writer.stage_file("items", b"".join(held.values())), 0
+        for block, data in held.items():
+            stop = start + len(data)
+            yield block, ManifestSlice(key=key, start=start, stop=stop, checksum=crc32(data))
+            start = stop
+        held.clear()
+
+    for block, run in items.items():
+        part = slice(run.start, run.stop)
+        held[block] = SourceSlice(
+            facts=source.facts, items=source.items[part], places=places[part]
+        ).encode()
+        offset += len(held[block])
+        if offset >= _FILE_BYTES:
+            slices |= flush()
+            offset = 0
+    return slices | dict(flush()) if held else slices
+
+
+def open_slice(store: str, where: ManifestSlice, config: SourceConfig) -> Source:
+    """Open the items of one block in a worker: items[0] is the block's first.
+
+    Raises:
+        ValueError: the worker sees other data than the driver listed.
+        OSError: the manifest cannot be read, or is damaged.
+    """
+    data = open_files(store).read_range(where.key, where.start, where.stop)[0]
+    if crc32(data) != where.checksum:
+        raise OSError(f"{store}: {where.key} is damaged: the items of a block have another CRC")
+    return open_part(config, decode_slice(data))

@@ -1,0 +1,68 @@
+"""Some items of a source, opened in a process that has not listed it."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from inrgen.sources.array_file import open_array_part
+from inrgen.sources.audio_folder import AudioFolder
+from inrgen.sources.base import Source
+from inrgen.sources.catalog import open_whole
+from inrgen.sources.config import SourceConfig
+from inrgen.sources.folders import check_mounted, folder_root
+from inrgen.sources.image_folder import ImageFolder
+from inrgen.sources.manifest import Places, SourceSlice
+from inrgen.sources.mesh_folder import MeshFolder
+from inrgen.sources.selection import ChosenItems, ChosenPart
+from inrgen.sources.signal_array import SignalArray
+
+_FOLDERS: dict[str, Any] = {
+    "image-folder": ImageFolder,
+    "mesh-folder": MeshFolder,
+    "modelnet40": MeshFolder,
+    "audio-folder": AudioFolder,
+}
+# The files of any other source are read once in a process, however many parts it opens.
+_opened_before = lru_cache(maxsize=1)(open_whole)
+
+
+def item_places(source: Source, config: SourceConfig) -> Places:
+    """The place of each item's data, for open_part in another process."""
+    if config.name in _FOLDERS:
+        assert isinstance(source, ImageFolder | MeshFolder | AudioFolder), "opened by its name"
+        return source.paths
+    whole, chosen = source, np.arange(len(source.items))
+    if isinstance(source, ChosenPart):
+        whole, chosen = source.source, source.items.chosen
+    if config.name == "array":
+        assert isinstance(whole, SignalArray), "opened by its name"
+        return whole.positions[chosen]
+    return chosen
+
+
+def open_part(config: SourceConfig, part: SourceSlice) -> Source:
+    """Open some items of a source that another process has listed; items[0] is part.items[0].
+
+    Folders and arrays are opened for these items alone. Other sources are opened once a process.
+
+    Raises:
+        ValueError: the items of the source are others than those that were listed.
+        FileNotFoundError: a file of the source is missing, or its folder.
+    """
+    if config.name in _FOLDERS:
+        root, paths = folder_root(config, "the files"), tuple(part.places)
+        check_mounted(root, paths, config.name)
+        return _FOLDERS[config.name](
+            facts=part.facts, items=tuple(part.items), root=root, paths=paths, config=config
+        )
+    if config.name == "array":
+        return open_array_part(config, part)
+    source, places = _opened_before(config), np.asarray(part.places)
+    items = ChosenItems(items=source.items, chosen=places)
+    if places.max() >= len(source.items) or list(items) != list(part.items):
+        raise ValueError(
+            f"the items of {config.name} at {config.data} are not those that the build began with: "
+            "files were added or removed meanwhile, or workers see another folder"
+        )
+    return ChosenPart(source=source, items=items)
