@@ -99,7 +99,7 @@ def test_options_set_what_a_text_sets():
     text = planned("activation=relu,encoding=octaves/2")
     options = planned(activation="relu", encoding="octaves/2")
     assert text.identity == options.identity
-    assert text.notes == ("networks 8-32-32-1: relu on 8 Fourier features; engine torch",)
+    assert text.notes[-1] == "networks 8-32-32-1: relu on 8 Fourier features; engine torch"
     spec = text.fit_plan.spec
     assert planned(own=OwnRecipe(spec=spec)).fit_plan.spec == spec
     with pytest.raises(ValueError, match=r"brings its own networks.*activation, encoding"):
