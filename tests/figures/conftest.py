@@ -23,9 +23,10 @@ def read(source, index):
         return reason
 
 
-def _build(path, source) -> Store:
+def _build(path, source, **networks) -> Store:
     """All items of a source, fitted for a few steps into a store of one block."""
-    spec = InrSpec(widths=(2, 8, source.d_out), omega=(30.0,), output_offset=0.5)
+    facts = {"widths": (2, 8, source.d_out), "omega": (30.0,), **networks}
+    spec = InrSpec(**facts, output_offset=0.5)
     job = FitPlan(spec=spec, fit=FitConfig(num_steps=20, lr=5e-3), seed=0, views=VIEWS)
     signals = [read(source, index) for index in range(source.num_items)]
     fitted = fit_block(job, TorchEngine(), source.items, signals, first_row=0)
@@ -39,7 +40,7 @@ def _build(path, source) -> Store:
 
 @pytest.fixture(scope="session")
 def build_pictures():
-    """A function from a path and a source to a store."""
+    """A function from a path, a source and fields of a spec to a store."""
     return _build
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from inrgen.commands.view import page_of_store
 from inrgen.core.config import thorough
+from inrgen.core.encoding import octave_encoding
 from inrgen.core.geometry import grid_coords, noted_grid
 from inrgen.core.matching import match
 from inrgen.core.mixing import mix
@@ -28,6 +29,7 @@ from inrgen.store.layout import Layout
 from inrgen.store.reader import open_store
 from inrgen.store.writer import StoreWriter, stage_block
 from tests.hostile import HOSTILE_NAMES, HostileStore
+from tests.synthetic import SyntheticSource
 
 # Bytes of a canvas, as base64 because a list of a million numbers takes a minute to arrive.
 PIXELS = """canvas => {
@@ -126,6 +128,31 @@ def test_drawn_pixels_are_those_that_inrgen_evaluates(
         truth = source.load(places[record["item_id"]]).values.numpy().reshape(*grid, -1)
         original = pixels(page, f"{card} canvas:nth-child(2)")
         np.testing.assert_allclose(original, truth.clip(0, 1), atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("networks", "fragment"),
+    [
+        ({"activation": "finer"}, "#webgl2"),
+        ({"activation": "sinc"}, "#webgl2"),
+        ({"activation": "gaussian", "omega": (5.0,)}, "#webgl2"),
+        ({"activation": "relu", "widths": (12, 8, 1), "encoding": octave_encoding(2, 3)}, ""),
+    ],
+    ids=["finer", "sinc", "gaussian", "relu on Fourier features"],
+)
+def test_other_networks_are_drawn_as_inrgen_evaluates_them(
+    open_page, build_pictures, tmp_path, networks, fragment
+):
+    store = build_pictures(tmp_path / "store", SyntheticSource(num_items=2, d_out=1), **networks)
+    texts = PageTexts(title="t", summary="s")
+    page = open_page(make_page(store, None, 100, None, texts).html, fragment)
+    for record in store.read_records(["row", "grid"]).to_pylist()[:2]:
+        wanted = evaluated(
+            store, store.read([record["row"]]), noted_grid(store.spec, record["grid"])
+        )
+        card = f'#cards [data-index="{record["row"]}"]'
+        shown = pixels(page, f"{card} canvas")
+        np.testing.assert_allclose(shown, wanted.repeat(3, axis=2), atol=1 / 255)
 
 
 def test_filters_and_orders_show_the_rows_that_they_name(open_page, picture_page, store):

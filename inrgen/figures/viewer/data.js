@@ -32,7 +32,8 @@ async function unpack(id, Kind) {
 
 const facts = JSON.parse(new TextDecoder().decode(await unpack("document", Uint8Array)));
 const { spec } = facts;
-const channels = spec.widths.at(-1), isCurve = spec.widths[0] === 1, isSolid = spec.widths[0] === 3;
+const channels = spec.widths.at(-1), numCoords = spec.coord_order.length;
+const isCurve = numCoords === 1, isSolid = numCoords === 3;
 const allWeights = await unpack("weights", Float32Array);
 const allOriginals = await unpack("originals", isCurve ? Uint16Array : Uint8Array);
 const measure = {

@@ -1,21 +1,31 @@
 // Networks: their values on planes of points, by WebGL2 or by a worker.
 
-/** Each activation of z = omega (W h + b), as JavaScript and as the body of a GLSL function. */
+/** Each activation of z = omega (W h + b) and w = omega, as JavaScript and as a GLSL expression. */
 const ACTIVATIONS = {
-  sine: {
-    inScript: (z) => Math.sin(z),
-    // Written out, since WebGL promises little for the sine of arguments beyond pi.
-    inShader: `
+  sine: { inScript: (z) => Math.sin(z), inShader: "sine(z)" },
+  tanh: { inScript: (z) => Math.tanh(z), inShader: "tanh(clamp(z, -20.0, 20.0))" },
+  relu: { inScript: (z) => Math.max(z, 0), inShader: "max(z, 0.0)" },
+  gaussian: { inScript: (z) => Math.exp((-z * z) / 2), inShader: "exp(-0.5 * z * z)" },
+  sinc: {
+    inScript: (z) => (z === 0 ? 1 : Math.sin(z) / z),
+    inShader: "sine(max(abs(z), 1e-3)) / max(abs(z), 1e-3)",
+  },
+  finer: {
+    inScript: (z, w) => Math.sin(z * (Math.abs(z) / w + 1)),
+    inShader: "sine(z * (abs(z) / w + 1.0))",
+  },
+};
+
+// Written out, since WebGL promises little for the sine of arguments beyond pi.
+const SINE = `
+    vec4 sine(vec4 z) {
       vec4 turns = round(z * 0.15915494);
       vec4 x = (z - turns * 6.28125) - turns * 0.0019353072;
       x = mix(x, sign(x) * 3.14159265 - x, step(1.57079633, abs(x)));
       vec4 s = x * x;
       return x * (1.0 + s * (-1.0 / 6.0 + s * (1.0 / 120.0 + s * (-1.0 / 5040.0
-        + s * (1.0 / 362880.0 - s / 39916800.0)))));`,
-  },
-  tanh: { inScript: (z) => Math.tanh(z), inShader: "return tanh(clamp(z, -20.0, 20.0));" },
-  relu: { inScript: (z) => Math.max(z, 0), inShader: "return max(z, 0.0);" },
-};
+        + s * (1.0 / 362880.0 - s / 39916800.0)))));
+    }`;
 
 /**
  * Values of a network on a plane of points origin + column * right + row * down, row-major; with
@@ -23,17 +33,27 @@ const ACTIVATIONS = {
  * nothing outside itself.
  */
 function evaluateBy(activate, spec, weights, plane, layer) {
-  const { widths, omega } = spec;
+  const { widths, omega } = spec, dims = plane.origin.length;
+  const rows = spec.encoding?.frequencies;
   const last = widths.length - 2, stop = layer ?? last, total = plane.width * plane.height;
   const found = new Float32Array(total * widths[stop + 1]);
   // Points in parts, so that a large plane needs little memory.
   for (let begin = 0; begin < total; begin += 1024) {
     const num = Math.min(1024, total - begin);
-    let hidden = new Float64Array(num * widths[0]).map((_, at) => {
-      const d = at % widths[0], point = begin + Math.floor(at / widths[0]);
+    let hidden = new Float64Array(num * dims).map((_, at) => {
+      const d = at % dims, point = begin + Math.floor(at / dims);
       const [column, row] = [point % plane.width, Math.floor(point / plane.width)];
       return plane.origin[d] + column * plane.right[d] + row * plane.down[d];
     });
+    if (rows) {
+      const coords = hidden;
+      // All cosines of a point, then all its sines.
+      hidden = new Float64Array(num * widths[0]).map((_, at) => {
+        const p = Math.floor(at / widths[0]), k = at % widths[0];
+        const turns = rows[k % rows.length].reduce((sum, f, d) => sum + f * coords[p * dims + d], 0);
+        return Math[k < rows.length ? "cos" : "sin"](2 * Math.PI * turns);
+      });
+    }
     let offset = 0;
     for (let l = 0; l <= stop; l++) {
       const fanIn = widths[l], fanOut = widths[l + 1], bias = offset + fanIn * fanOut;
@@ -43,7 +63,7 @@ function evaluateBy(activate, spec, weights, plane, layer) {
           let z = weights[bias + o];
           for (let i = 0; i < fanIn; i++)
             z += weights[offset + o * fanIn + i] * hidden[p * fanIn + i];
-          next[p * fanOut + o] = l === last ? z + spec.output_offset : activate(omega[l] * z);
+          next[p * fanOut + o] = l === last ? z + spec.output_offset : activate(omega[l] * z, omega[l]);
         }
       hidden = next;
       offset = bias + fanOut;
@@ -83,12 +103,13 @@ function makeWorker() {
 }
 
 /**
- * The same on the GPU, or null where WebGL2 or float textures are missing, and for wide networks.
+ * The same on the GPU, or null where WebGL2 or float textures are missing, for wide networks and
+ * for those on Fourier features.
  * A fragment is a point. Weights lie in a texture, four to a texel, each layer padded to fours.
  */
 function makeGpu() {
   const { widths, omega } = spec;
-  if (Math.max(...widths) > 256 || channels > 4) return null;
+  if (Math.max(...widths) > 256 || channels > 4 || spec.encoding) return null;
   const gl = document.createElement("canvas").getContext("webgl2");
   if (!gl?.getExtension("EXT_color_buffer_float")) return null;
   // WebGL in software is slower than the worker, so #webgl2 must ask for it.
@@ -113,7 +134,7 @@ function makeGpu() {
           z += vec4(dot(at(k), x), dot(at(k + ${ins}), x),
                     dot(at(k + ${2 * ins}), x), dot(at(k + ${3 * ins}), x));
         }
-        h${l + 1}[o] = ${l + 1 < layers.length ? `activate(${omega[l].toFixed(8)} * z)` : "z"};
+        h${l + 1}[o] = ${l + 1 < layers.length ? `activate(${omega[l].toFixed(8)} * z, ${omega[l].toFixed(8)})` : "z"};
       }`);
   const fragment = `#version 300 es
     precision highp float;
@@ -122,7 +143,8 @@ function makeGpu() {
     uniform vec3 origin, right, down;
     out vec4 value;
     vec4 at(int k) { return texelFetch(net, ivec2(k & 255, k >> 8), 0); }
-    vec4 activate(vec4 z) { ${ACTIVATIONS[spec.activation].inShader} }
+    ${SINE}
+    vec4 activate(vec4 z, float w) { return ${ACTIVATIONS[spec.activation].inShader}; }
     void main() {
       vec2 place = floor(gl_FragCoord.xy);
       vec4 h0[1];

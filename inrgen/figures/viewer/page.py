@@ -116,8 +116,8 @@ def _originals(
 
 
 def can_draw(spec: InrSpec) -> bool:
-    """Tell whether the page's own code evaluates such networks."""
-    return spec.activation in _ACTIVATIONS and spec.encoding is None and spec.d_in <= 3
+    """Tell whether the page has pictures of such signals."""
+    return spec.d_in <= 3
 
 
 def make_page(
@@ -147,8 +147,7 @@ def make_page(
     spec = store.specs[spec_id] if spec_id else store.spec
     if not can_draw(spec):
         raise ValueError(
-            f"a page draws networks of up to 3 coordinates with {', '.join(_ACTIVATIONS)}; got "
-            f"{spec.architecture}, {spec.kind}"
+            f"a page draws networks of up to 3 coordinates; {spec.architecture} has {spec.d_in}"
         )
     columns = [name for name in store.records.schema.names if name != "draw"]
     rows = choose_page_rows(store, spec, num_rows, among)

@@ -64,6 +64,8 @@ function makeAbout() {
   const conventions = [
     ["Widths", spec.widths.join("-")],
     ["Parameters", `${count(spec.num_params)} float32: for each layer W (out × in), then b`],
+    ...(spec.encoding
+      ? [["Inputs", `${spec.widths[0]} Fourier features of ${spec.coord_order.length} coordinates`]] : []),
     ["Activation", `${spec.activation} of ω (W h + b), in every layer but the last`],
     ["Frequency ω", spec.omega.map(short).join(", ")],
     ["Added to the output", short(spec.output_offset)],
