@@ -13,6 +13,7 @@ from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress, show_progress
 from inrgen.fit.build_config import BuildConfig
+from inrgen.fit.forecast import forecast, shorten
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
 from inrgen.fit.manifest import write_manifest
 from inrgen.fit.plan import BuildPlan, OwnRecipe, plan_build, plan_of_store
@@ -90,6 +91,7 @@ def build_store(
     with StoreWriter(store) as writer:
         blocks = writer.pending(spec.spec_id)
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
+        _say_forecast(plan, blocks, config.executor)
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
             for done in _fit_blocks(config, plan, store, writer, blocks, progress):
                 # Only the driver commits, so a killed worker leaves nothing half done.
@@ -108,6 +110,16 @@ def build_store(
         waiting=idle_shares(busy),
         notes=() if plan.start is None else plan.start.notes(plan.fit_plan.fit.num_steps),
     )
+
+
+def _say_forecast(plan: BuildPlan, blocks: Sequence[int], executor: ExecutorConfig) -> None:
+    if not blocks:
+        return
+    found = forecast(plan, plan.given or open_source(plan.source), blocks, executor)
+    for said in (found.text(), shorten(plan, found)):
+        if said:
+            sys.stderr.write(f"build: {said}\n")
+    sys.stderr.flush()
 
 
 def _fit_blocks(

@@ -94,14 +94,18 @@ class SourceConfig:
 
     def _check_place(self) -> None:
         """Refuse options that the source would ignore."""
-        pictures = self.name == "image-folder" or self.name.startswith("torchvision:")
-        if (self.max_side or self.max_pixels) and not pictures:
+        if (self.max_side or self.max_pixels) and not self.shrinks:
             raise ValueError(
                 "max_side and max_pixels are for image-folder and torchvision:NAME; "
                 f"got {self.name}"
             )
         if self.follow_links and self.name not in _FOLDERS:
             raise ValueError(f"follow_links is for folders of files; got {self.name}")
+
+    @property
+    def shrinks(self) -> bool:
+        """Tell whether max_side applies: to pictures of any size."""
+        return self.name == "image-folder" or self.name.startswith("torchvision:")
 
     @property
     def splits(self) -> tuple[Split, ...]:

@@ -128,7 +128,8 @@ def describe_part(items: Sequence[Item], config: SourceConfig) -> tuple[str, ...
         notes.append(f"{describe_limit(config.limit, config.limit_order)} ({sizes})")
     if config.split != "all":
         return tuple(notes)
-    notes += [f"{split} has no items" for split in config.splits if not counts[split]]
+    if empty := [split for split in config.splits if not counts[split]]:
+        notes.append(f"there are no items in {' and '.join(empty)}")
     taught = labels["train"]
     if len(taught) == 1:
         notes.append(f"train has one class only, {names[next(iter(taught))]}: no classifier learns")

@@ -61,7 +61,7 @@ def test_sources_of_every_kind_are_limited_alike():
     ("labels", "splits", "said"),
     [
         ("aaab", ["train", "train", "val", "test"], ["train has one class only, a", "lacks: b"]),
-        ("ab", ["train", "train"], ["val has no items", "test has no items"]),
+        ("ab", ["train", "train"], ["no items in val and test"]),
         ("abab", ["train", "train", "val", "test"], []),
     ],
 )

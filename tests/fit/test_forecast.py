@@ -1,0 +1,87 @@
+"""A forecast is measured here: reading, a fixed part and a part for every step."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inrgen.executors.config import ExecutorConfig
+from inrgen.fit import forecast as module
+from inrgen.fit.build_config import BuildConfig
+from inrgen.fit.forecast import Forecast, Trial, forecast, shorten
+from inrgen.fit.plan import plan_build
+from inrgen.sources.base import Signal
+from inrgen.sources.catalog import open_source
+from inrgen.sources.config import SourceConfig
+
+DIGITS = SourceConfig(name="digits", limit=200)
+TRIAL = Trial(read_s=0.5, fit_s=2.0, signal=Signal(values=torch.zeros(4, 1), grid=(2, 2)))
+WORK = Forecast(
+    rows=20, items=10, num_params=1000, trial=TRIAL, cores=4, in_process=True, stops_early=False
+)
+
+
+@pytest.fixture(scope="module")
+def source():
+    return open_source(DIGITS)
+
+
+@pytest.fixture(scope="module")
+def plan(source):
+    return plan_build(BuildConfig(source=DIGITS, out=Path("STORE"), views=2), source)
+
+
+def test_seconds_count_the_cores_that_read_and_fit():
+    assert WORK.seconds == 10 * 0.5 + 20 * 2.0 / 4
+    workers = replace(WORK, in_process=False)
+    assert workers.seconds == (10 * 0.5 + 20 * 2.0) / 4
+    assert workers.text() == "20 INRs of 1,000 weights, 80.0 kB, about 11 s on 4 workers"
+    assert replace(WORK, stops_early=True, cores=1).text().endswith("at most about 45 s on 1 core")
+    assert replace(WORK, trial=None).text() == "20 INRs of 1,000 weights, 80.0 kB"
+    assert replace(WORK, items=10**4, rows=10**4).text().endswith("about 2.8 h on 4 cores")
+
+
+@pytest.mark.parametrize("step_s", [1e-3, 0.1, 2.0])
+def test_a_trial_tells_steps_from_all_else_and_stays_short(step_s, plan, source, monkeypatch):
+    taken: list[float] = []
+
+    def timed(plan, source, index, signal, num_steps):
+        taken.append(0.01 + num_steps * step_s)
+        return taken[-1]
+
+    monkeypatch.setattr(module, "_time_fit", timed)
+    found = forecast(plan, source, [0, 1], ExecutorConfig(workers=2, scheduler="ray"))
+    assert found.trial is not None
+    assert found.trial.fit_s == pytest.approx((0.01 + 1000 * step_s) / 2, rel=0.01)
+    assert sum(taken) < 0.5 + 5 * step_s
+    assert (found.rows, found.cores) == (2 * len(plan.layout.block_rows(0)), 2)
+
+
+def test_little_work_and_clusters_elsewhere_are_not_timed(plan, source):
+    few = BuildConfig(source=DIGITS, out=Path("STORE"), views=1, num_steps=5)
+    here = ExecutorConfig(workers=0)
+    assert forecast(plan_build(few, source), source, [0], here).seconds is None
+    away = ExecutorConfig(scheduler="ray", address="host:1")
+    assert forecast(plan, source, [0], away).seconds is None
+
+
+def test_what_would_shorten_a_long_build_is_what_applies_to_it(plan, tmp_path):
+    Image.fromarray(np.zeros((80, 100), dtype=np.uint8)).save(tmp_path / "a.png")
+    photos = SourceConfig(name="image-folder", data=str(tmp_path))
+    large = replace(TRIAL, signal=Signal(values=torch.zeros(8000, 1), grid=(80, 100)))
+    for made, trial, options in [
+        (
+            plan_build(BuildConfig(source=photos, out=Path("STORE"))),
+            large,
+            {"--limit", "--max-side", "--points-per-step"},
+        ),
+        (plan, TRIAL, {"--limit", "--recipe learned"}),
+    ]:
+        found = replace(WORK, rows=10**6, trial=trial)
+        told = shorten(made, found)
+        for option in ("--limit", "--max-side", "--points-per-step", "--recipe learned"):
+            assert (option in told) == (option in options)
+        assert shorten(made, replace(found, rows=100)) == ""
