@@ -115,7 +115,7 @@ def build_store(
 def _say_forecast(plan: BuildPlan, blocks: Sequence[int], executor: ExecutorConfig) -> None:
     if not blocks:
         return
-    found = forecast(plan, plan.given or open_source(plan.source), blocks, executor)
+    found = forecast(plan, blocks, executor)
     for said in (found.text(), shorten(plan, found)):
         if said:
             sys.stderr.write(f"build: {said}\n")

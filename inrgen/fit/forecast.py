@@ -12,7 +12,7 @@ from inrgen.fit.engines import make_engine
 from inrgen.fit.plan import BuildPlan
 from inrgen.fit.starts.start import find_shipped_start
 from inrgen.fit.views import fit_block
-from inrgen.sources.base import Signal, Source
+from inrgen.sources.base import Signal
 from inrgen.sources.bounds import load_item
 
 # A trial of a step that takes longer is not repeated.
@@ -88,17 +88,17 @@ def _cores(executor: ExecutorConfig, num_blocks: int) -> int:
     return max(1, min(executor.workers or os.cpu_count() or 1, num_blocks))
 
 
-def _time_fit(plan: BuildPlan, source: Source, index: int, signal: Signal, num_steps: int) -> float:
+def _time_fit(plan: BuildPlan, index: int, signal: Signal, num_steps: int) -> float:
     """Seconds of one core to fit and measure all views of an item with so many steps."""
     few = replace(plan.fit_plan, fit=replace(plan.fit_plan.fit, num_steps=num_steps))
     engine = make_engine(plan.engine, threads=1)
     began = time.perf_counter()
     learned = None if plan.start is None else plan.start.start
-    fit_block(few, engine, [source.items[index]], [signal], first_row=0, start=learned)
+    fit_block(few, engine, [plan.opened.items[index]], [signal], first_row=0, start=learned)
     return time.perf_counter() - began
 
 
-def _try_out(plan: BuildPlan, source: Source, index: int, num_items: int) -> Trial | None:
+def _try_out(plan: BuildPlan, index: int, num_items: int) -> Trial | None:
     """Read an item and fit it with a few steps; None where that would be a large part of the work.
 
     Two fits of different lengths tell the time of a step from all else.
@@ -107,7 +107,7 @@ def _try_out(plan: BuildPlan, source: Source, index: int, num_items: int) -> Tri
     if plan.engine == "gpu" or (spec.d_in > 2 and num_items < _MANY_ITEMS):
         return None
     began = time.perf_counter()
-    signal = load_item(source, index, plan.source)
+    signal = load_item(plan.opened, index, plan.source)
     read_s = time.perf_counter() - began
     if not isinstance(signal, Signal):
         return None
@@ -115,21 +115,19 @@ def _try_out(plan: BuildPlan, source: Source, index: int, num_items: int) -> Tri
     if 6.0 * spec.num_params * points * fit.num_steps * views * num_items < _LITTLE_FLOP:
         return None
     # The first fit of a process loads compiled code.
-    _time_fit(plan, source, index, signal, 1)
-    whole = short = _time_fit(plan, source, index, signal, 1)
+    _time_fit(plan, index, signal, 1)
+    whole = short = _time_fit(plan, index, signal, 1)
     steps = min(fit.num_steps, 2 + int(_TRIAL_S / short))
     if steps > 1:
         step_s = short if short > _SLOW_STEP_S else 0.0
         if not step_s:
-            whole = _time_fit(plan, source, index, signal, steps)
+            whole = _time_fit(plan, index, signal, steps)
             step_s = max(0.0, whole - short) / (steps - 1)
         whole = short + (fit.num_steps - 1) * step_s
     return Trial(read_s=read_s, fit_s=whole / views, signal=signal)
 
 
-def forecast(
-    plan: BuildPlan, source: Source, blocks: Sequence[int], executor: ExecutorConfig
-) -> Forecast:
+def forecast(plan: BuildPlan, blocks: Sequence[int], executor: ExecutorConfig) -> Forecast:
     """Forecast the work of some blocks of a plan, and measure what a part of it takes here.
 
     Work on a cluster elsewhere and on GPUs is not timed, since this machine says little of it.
@@ -138,7 +136,7 @@ def forecast(
     num_rows = sum(map(len, rows))
     trial = None
     if blocks and executor.address is None:
-        trial = _try_out(plan, source, rows[0].start // views, num_rows // views)
+        trial = _try_out(plan, rows[0].start // views, num_rows // views)
     return Forecast(
         rows=num_rows,
         items=num_rows // views,

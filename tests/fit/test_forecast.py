@@ -14,7 +14,6 @@ from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.forecast import Forecast, Trial, forecast, shorten
 from inrgen.fit.plan import plan_build
 from inrgen.sources.base import Signal
-from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 
 DIGITS = SourceConfig(name="digits", limit=200)
@@ -25,13 +24,8 @@ WORK = Forecast(
 
 
 @pytest.fixture(scope="module")
-def source():
-    return open_source(DIGITS)
-
-
-@pytest.fixture(scope="module")
-def plan(source):
-    return plan_build(BuildConfig(source=DIGITS, out=Path("STORE"), views=2), source)
+def plan():
+    return plan_build(BuildConfig(source=DIGITS, out=Path("STORE"), views=2))
 
 
 def test_seconds_count_the_cores_that_read_and_fit():
@@ -45,27 +39,27 @@ def test_seconds_count_the_cores_that_read_and_fit():
 
 
 @pytest.mark.parametrize("step_s", [1e-3, 0.1, 2.0])
-def test_a_trial_tells_steps_from_all_else_and_stays_short(step_s, plan, source, monkeypatch):
+def test_a_trial_tells_steps_from_all_else_and_stays_short(step_s, plan, monkeypatch):
     taken: list[float] = []
 
-    def timed(plan, source, index, signal, num_steps):
+    def timed(plan, index, signal, num_steps):
         taken.append(0.01 + num_steps * step_s)
         return taken[-1]
 
     monkeypatch.setattr(module, "_time_fit", timed)
-    found = forecast(plan, source, [0, 1], ExecutorConfig(workers=2, scheduler="ray"))
+    found = forecast(plan, [0, 1], ExecutorConfig(workers=2, scheduler="ray"))
     assert found.trial is not None
     assert found.trial.fit_s == pytest.approx((0.01 + 1000 * step_s) / 2, rel=0.01)
     assert sum(taken) < 0.5 + 5 * step_s
     assert (found.rows, found.cores) == (2 * len(plan.layout.block_rows(0)), 2)
 
 
-def test_little_work_and_clusters_elsewhere_are_not_timed(plan, source):
+def test_little_work_and_clusters_elsewhere_are_not_timed(plan):
     few = BuildConfig(source=DIGITS, out=Path("STORE"), views=1, num_steps=5)
     here = ExecutorConfig(workers=0)
-    assert forecast(plan_build(few, source), source, [0], here).seconds is None
+    assert forecast(plan_build(few, plan.opened), [0], here).seconds is None
     away = ExecutorConfig(scheduler="ray", address="host:1")
-    assert forecast(plan, source, [0], away).seconds is None
+    assert forecast(plan, [0], away).seconds is None
 
 
 def test_what_would_shorten_a_long_build_is_what_applies_to_it(plan, tmp_path):
