@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from inrgen.core.config_fields import name_options
+from inrgen.core.config_text import UnknownName
 from inrgen.core.escape import one_line, printable_lines
-from inrgen.core.interrupts import remember_interrupts, stop_requested
+from inrgen.core.interrupts import check_interrupt, remember_interrupts, stop_requested
 from inrgen.store.files.location import check_outside_stores
 
 Config = TypeVar("Config")
@@ -191,6 +192,7 @@ def _parse(prog: str, verb: Verb, arguments: Sequence[str]) -> tuple[Any, bool]:
     import tyro
 
     from inrgen.core.arguments import OPTIONAL, hide_absent_defaults
+    from inrgen.core.parse_errors import errors_as_sentences
 
     config_class = getattr(importlib.import_module(verb.module), verb.config)
     hide_absent_defaults(config_class)
@@ -208,13 +210,14 @@ def _parse(prog: str, verb: Verb, arguments: Sequence[str]) -> tuple[Any, bool]:
         json: bool = False
 
     about = (config_class.__doc__ or "").split("\n    Attributes:")[0]
-    command = tyro.cli(
-        Command[config_class],
-        args=arguments,
-        prog=f"{prog} {verb.name}",
-        description=textwrap.dedent(f"    {about}"),
-        registry=OPTIONAL,
-    )
+    with errors_as_sentences(config_class):
+        command = tyro.cli(
+            Command[config_class],
+            args=arguments,
+            prog=f"{prog} {verb.name}",
+            description=textwrap.dedent(f"    {about}"),
+            registry=OPTIONAL,
+        )
     return command.config, command.json
 
 
@@ -241,6 +244,8 @@ def _run(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
         return 2
     run: Callable[[Any], Report] = getattr(importlib.import_module(verb.module), verb.function)
     report = run(config)
+    # one that was lost after the last progress, as in a destructor
+    check_interrupt()
     if as_json:
         print(json.dumps(_plain(report.document()), indent=2), flush=True)
     else:
@@ -298,7 +303,8 @@ def run_verbs(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[str])
         except (Exception, KeyboardInterrupt) as error:
             # An interrupt may surface as an error of the library that it was raised in.
             stopped = isinstance(error, KeyboardInterrupt) or stop_requested()
-            sentence, status = _stopped(verb) if stopped else (_explain(error), 1)
+            status = 2 if isinstance(error, UnknownName) else 1
+            sentence, status = _stopped(verb) if stopped else (_explain(error), status)
             _complain(prog, verb, sentence)
             return status
 

@@ -136,9 +136,6 @@ def test_info_says_what_is_in_a_store(store, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["digit"], ["source", "digits", "'digit'"]),
-        (["digits", "--lr", -1], ["lr", "-1"]),
-        (["digits", "--lr", "inf"], ["lr", "inf"]),
         (["digits", "--stop-psnr", "nan"], ["stop_psnr", "nan"]),
         (["fashion-mnist"], ["data"]),
         (["image-folder", "--data", "no/such/folder"], ["no/such/folder"]),
@@ -390,10 +387,8 @@ def test_a_url_is_not_taken_for_a_folder_here(verb, field, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     words = [word.replace("URL", "s3://bucket/x") for word in LOCAL[verb, field]]
     status, out, err = run(capsys, verb, *words)
-    said = " ".join(err.replace("│", " ").split())
     assert (status, out) == (2, "")
-    refusal = "it must be a folder or file on this machine; got s3://b"
-    assert re.search(rf"({field}|PATH): {refusal}", said)
+    assert re.search(rf"({field}|PATH) must be a folder or file on this machine; got s3://b", err)
     assert not list(tmp_path.iterdir())
 
 

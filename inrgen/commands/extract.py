@@ -1,6 +1,7 @@
 """The extract verb: write the surface of one row as a mesh, or its sound as a WAV file."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -28,7 +29,7 @@ class ExtractConfig:
     """
 
     store: tyro.conf.Positional[StoreArgument]
-    row: tyro.conf.Positional[int]
+    row: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="ROW")]
     out: LocalPath
     resolution: int = 128
     spec: str | None = None

@@ -40,6 +40,8 @@ class RenderConfig:
     up: Literal["auto", "y", "z"] = "auto"
 
     def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1; got {self.count}")
         if self.up not in ("auto", "y", "z"):
             raise ValueError(f"up must be auto, y or z; got {self.up!r}")
 

@@ -153,22 +153,53 @@ def _describe(hint: Any) -> str:
     return _KINDS[hint][1] if hint in _KINDS else f"a {getattr(hint, '__name__', hint)}"
 
 
-def name_options(message: str, config_class: type) -> str:
+def option_names(config_class: type, within: str = "") -> dict[str, str]:
+    """The command-line option of each field of a config and of those nested in it, by name.
+
+    Args:
+        within: the dotted place of a nested config, whose fields come before others of their name.
+    """
+    found: dict[str, str] = {}
+    for place, name, option in _options(config_class):
+        if name not in found or place == within:
+            found[name] = option
+    return found
+
+
+def _options(
+    config_class: type, place: str = "", prefixed: bool = True
+) -> Iterator[tuple[str, str, str]]:
+    """The place, name and option of every field, outer configs first."""
+    hints, nested = get_type_hints(config_class, include_extras=True), nested_configs(config_class)
+    own = [field.name for field in dataclasses.fields(config_class)]
+    prefix = f"{place}." if place and prefixed else ""
+    for name in own:
+        if name not in nested:
+            yield place, name, "--" + f"{prefix}{name}".replace("_", "-")
+    for name, kind in nested.items():
+        # the marker of tyro.conf.OmitArgPrefixes, whose type is private
+        omitted = "OmitArgPrefixes" in repr(getattr(hints[name], "__metadata__", ()))
+        yield from _options(kind, f"{place}.{name}".strip("."), prefixed and not omitted)
+
+
+def name_options(message: str, config_class: type, within: str = "") -> str:
     """An error's message with --options in place of the fields that it speaks of.
 
     Only words in the places where messages name fields are taken, as in "views must be" and
-    "leave out hidden, omega"; the same words elsewhere are plain English.
+    "leave out hidden, omega"; the same words elsewhere are plain English. within is that of
+    option_names.
     """
-    names = sorted(field_names(config_class) - {"store", "folder"}, key=len, reverse=True)
+    options = option_names(config_class, within)
+    names = sorted(options.keys() - {"store", "folder"}, key=len, reverse=True)
     name = rf"(?:{'|'.join(map(re.escape, names))})"
     chain = rf"{name}(?:(?:, | and | or ){name})*"
     before = r"(?:(?<=needs )|(?<=leave out )|(?<=state )|(?<=with )|(?<=; give ))"
     pattern = rf"(?<![\w./'\"-])(?:{chain}(?= (?:must|needs|cannot)\b)|{before}{chain}(?![\w=]))"
-    return re.sub(pattern, lambda found: _as_options(found[0], name), message)
-
-
-def _as_options(chain: str, name: str) -> str:
-    return re.sub(rf"\b{name}\b", lambda found: "--" + found[0].replace("_", "-"), chain)
+    return re.sub(
+        pattern,
+        lambda found: re.sub(rf"\b{name}\b", lambda one: options[one[0]], found[0]),
+        message,
+    )
 
 
 def walk_configs(config_class: type) -> Iterator[type]:

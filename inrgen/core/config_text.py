@@ -91,13 +91,21 @@ def split_one_name(text: str, kind: str, known: Collection[str] | None = None) -
     return first
 
 
-def check_name(name: str, known: Collection[str], kind: str) -> str:
-    """Return a known name. Raises ValueError that lists the known names and the nearest one."""
+class UnknownName(ValueError):
+    """A name that a user gave and that nothing has; the command line exits with 2 for it."""
+
+
+def check_name(name: str, known: Collection[str], kind: str, others: str = "") -> str:
+    """Return a known name. Raises UnknownName that lists the known names and the nearest one.
+
+    Args:
+        others: what else may be given, to say after the known names.
+    """
     if name in known:
         return name
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(f"{kind} must be one of {', '.join(known)}; got {name!r}{hint}")
+    raise UnknownName(f"{kind} must be one of {', '.join(known)}{others}; got {name!r}{hint}")
 
 
 def field_types(config: Any) -> dict[str, Any]:

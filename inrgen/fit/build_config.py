@@ -100,6 +100,12 @@ class BuildConfig:
             raise ValueError(f"num_steps must be at least 1; got {self.num_steps}")
         if self.points_per_step is not None and self.points_per_step < 0:
             raise ValueError(f"points_per_step must not be negative; got {self.points_per_step}")
+        if any(width < 1 for width in self.hidden or ()):
+            raise ValueError(f"hidden must be positive widths; got {self.hidden}")
+        for name in ("lr", "omega"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive and finite; got {value}")
         # Made here for its checks, so that it is refused with the command line.
         _ = self.executor
         # Ray takes shares above 1 only as whole GPUs, and one fit uses one GPU.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from inrgen.core.config import InitConfig
+from inrgen.core.config_text import check_name
 from inrgen.core.spec import SOLID_KINDS, InrSpec
 from inrgen.fit.build_config import BuildRecipe, RecipeName
 from inrgen.fit.config import FitConfig
@@ -245,10 +246,8 @@ def recipe(name: RecipeName, facts: SourceFacts) -> Recipe:
 
     Raises ValueError for an unknown name, and for a recipe of another kind of signal.
     """
-    if name not in get_args(RecipeName):
-        raise ValueError(f"recipe must be one of {get_args(RecipeName)}; got {name!r}")
+    check_name(name, get_args(RecipeName), "recipe")
     known, kind = _recipes_for(facts)
     known = known | {"default": default}
-    if name not in known:
-        raise ValueError(f"recipe must be one of {tuple(known)} for {kind}; got {name!r}")
+    check_name(name, known, f"recipe for {kind}")
     return known[name](facts)

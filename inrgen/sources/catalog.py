@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
+from inrgen.core.config_text import check_name
 from inrgen.core.own_code import import_own, is_own_name, read_arguments
 from inrgen.sources import torchvision_sets
 from inrgen.sources.array_file import open_array
@@ -73,12 +74,9 @@ def open_whole(config: SourceConfig) -> Source:
         return _OPENERS[config.name](config)
     if added := [point for point in entry_points(group=_GROUP) if point.name == config.name]:
         return _call_own(added[0].load(), config)
-    if is_own_name(config.name):
-        return _call_own(import_own(config.name, "source"), config)
-    raise ValueError(
-        f"source must be one of {', '.join(source_names())}, or your own MODULE:FUNCTION; "
-        f"got {config.name!r}"
-    )
+    if not is_own_name(config.name):
+        check_name(config.name, source_names(), "source", ", or your own MODULE:FUNCTION")
+    return _call_own(import_own(config.name, "source"), config)
 
 
 def open_source(config: SourceConfig) -> Source:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -57,7 +57,7 @@ class SourceConfig:
         shape: settings for meshes; other sources ignore them.
     """
 
-    name: str
+    name: Annotated[str, tyro.conf.arg(metavar="SOURCE")]
     data: str | None = None
     split: SplitChoice = "all"
     limit: int | None = None

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from inrgen.core.config import Split
+from inrgen.core.config_text import check_name
 from inrgen.sources.base import Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import ItemRun, NumberedItems, bucket_split
@@ -175,8 +176,7 @@ def open_torchvision(config: SourceConfig) -> TorchvisionSource:
     all/00017) are split 80/10/10 by a hash of the id. channels "auto" looks at the first picture.
     """
     name = config.name.removeprefix(PREFIX)
-    if name not in NAMES:
-        raise ValueError(f"{PREFIX}NAME needs NAME to be one of {', '.join(NAMES)}; got {name!r}")
+    check_name(name, NAMES, f"NAME of {PREFIX}NAME")
     data = config.data_folder(f"{name} as torchvision lays it out")
     halves: dict[str, Any] = {}
 

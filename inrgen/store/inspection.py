@@ -29,6 +29,7 @@ from inrgen.store.shard import ShardShape, good_chunks, shard_shape, view_chunks
 FindingKind = Literal[
     "document",
     "foreign_file",
+    "leftover",
     "unfinished",
     "lost_shard",
     "damaged_shard",

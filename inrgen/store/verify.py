@@ -25,8 +25,10 @@ from inrgen.store.inspection import BlockState, Finding, inspect_block, read_if_
 from inrgen.store.layout import (
     INDEX,
     RECORDS,
+    REPLACING,
     ROOT_COPY,
     ROOT_DOCUMENT,
+    STAGING,
     fragment_key,
     parse_fragment_name,
     parse_index_name,
@@ -35,6 +37,7 @@ from inrgen.store.layout import (
 from inrgen.store.metadata import StoreFacts, child_documents, parse_root
 from inrgen.store.parallel import map_ahead
 from inrgen.store.statistics import check_statistics
+from inrgen.store.writer import StoreWriter
 
 # Files that a store writes, by name, whatever their spec and block.
 _STORE_FILE = re.compile(
@@ -198,6 +201,14 @@ def _foreign_files(
             yield Finding(kind="foreign_file", key=key, message="it does not belong to the store")
 
 
+def _leftovers(files: Files) -> Iterator[Finding]:
+    """Yield files of work in progress in a store whose blocks are all there."""
+    for folder in (STAGING, REPLACING):
+        for name in files.names(folder):
+            key, message = f"{folder}/{name}", "it was left by a process that was stopped"
+            yield Finding(kind="leftover", key=key, message=message)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Inspected:
     """Result of a block's inspection, without its weights."""
@@ -295,6 +306,9 @@ def verify_store(
         findings += _duplicates(hashes, facts, spec_id)
     findings += _check_index(files, facts)
     findings += check_statistics(files, facts)
+    # an unfinished store may have a driver at work, and the next one sweeps it
+    if not any(finding.kind == "unfinished" for finding in findings):
+        findings += _leftovers(files)
     return VerifyReport(
         num_blocks=num_blocks,
         num_rows=num_rows,
@@ -340,7 +354,8 @@ def restore_documents(path: str | Path) -> list[Finding]:
     """Write damaged or lost documents again, and remove what does not belong; return the faults.
 
     Findings of kind document were written again; the others were removed: records, weights and
-    index files of no block of the store, and damaged derived files. A removed index comes back
+    index files of no block of the store, damaged derived files, and leftovers of processes that
+    were stopped. A removed index comes back
     when a driver next finishes the store, statistics when `inrgen stats` runs again.
 
     Raises:
@@ -370,6 +385,12 @@ def restore_documents(path: str | Path) -> list[Finding]:
             files.remove(finding.key)
             mended.append(finding)
         num_blocks = sum(layout.num_blocks for layout in facts.layouts.values())
-        if len(committed_blocks(files)) == num_blocks:
-            files.tidy()
-    return mended
+        if len(committed_blocks(files)) != num_blocks:
+            return mended
+        leftovers = list(_leftovers(files))
+        files.tidy()
+    if leftovers:
+        # a replacement among them that was certain is carried out
+        with StoreWriter(path) as writer:
+            writer.finish()
+    return [*mended, *leftovers]

@@ -20,6 +20,8 @@ VERBS = (
          help="Measure time, memory and requests of stores of several sizes, and their growth."),
     Verb("attack", "pipelines.bench.attack", "AttackBench", "bench_attack",
          help="Damage files at random, use them, and count what is neither right nor refused."),
+    Verb("interrupts", "pipelines.bench.interrupts", "InterruptBench", "bench_interrupts",
+         help="Stop resumable commands at many moments, go on, and compare the results."),
 )
 # fmt: on
 

@@ -78,7 +78,7 @@ def test_missing_data_and_names_are_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match="torchvision finds no whole SVHN in") as caught:
         open_set(tmp_path, "SVHN")
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"needs NAME to be one of .*SVHN.*got 'VisionDataset'"):
+    with pytest.raises(ValueError, match=r"must be one of .*SVHN.*got 'VisionDataset'"):
         open_set(tmp_path, "VisionDataset")
 
 

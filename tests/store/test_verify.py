@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from inrgen.store.create import create_store
 from inrgen.store.errors import DamagedStore
+from inrgen.store.index import content_sha256
 from inrgen.store.layout import ROOT_COPY, ROOT_DOCUMENT, fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.verify import restore_documents, salvage_block, verify_store
@@ -165,8 +166,6 @@ def test_foreign_files(sample, store):
     for key in ("notes.txt", *inside):
         (store / key).parent.mkdir(exist_ok=True)
         (store / key).write_text("hello")
-    (store / "_staging").mkdir(exist_ok=True)
-    (store / "_staging" / "half").write_text("hello")
     assert _kinds(verify_store(store)) == {("foreign_file", key) for key in inside}
 
 
@@ -269,3 +268,23 @@ def test_a_repaired_block_is_whole_again(sample, store):
 def test_no_store_is_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"is not an inrgen store"):
         verify_store(tmp_path)
+
+
+def test_what_a_stopped_driver_left_is_named_and_removed(sample, store):
+    """Such files are no damage to any row, but nothing else would ever tell of them."""
+    before = content_sha256(store)
+    for folder in ("_staging", "_replacing"):
+        (store / folder).mkdir(exist_ok=True)
+        (store / folder / "left").write_bytes(b"half a shard")
+    found = {("leftover", "_staging/left"), ("leftover", "_replacing/left")}
+    assert _kinds(verify_store(store)) == found
+    assert {(one.kind, one.key) for one in restore_documents(store)} == found
+    assert verify_store(store).ok
+    assert not (store / "_staging").exists()
+    assert content_sha256(store) == before
+    # a store in the making may have a driver at work
+    (store / fragment_key(sample.spec_id, 1)).unlink()
+    (store / shard_key(sample.spec_id, 1)).unlink()
+    (store / "_staging").mkdir()
+    (store / "_staging" / "left").write_bytes(b"half a shard")
+    assert {kind for kind, _ in _kinds(verify_store(store))} == {"unfinished"}

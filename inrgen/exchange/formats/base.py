@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from inrgen.core.config import Split
+from inrgen.core.config_text import check_name
 from inrgen.core.memory import bounded_memory, too_large
 from inrgen.core.moments import Moments
 from inrgen.core.params import Params
@@ -169,8 +170,7 @@ def load_format(name: FormatName) -> Format:
 
 def format_module(name: FormatName) -> ModuleType:
     """The module of a format's name. Raises ValueError for an unknown name."""
-    if name not in get_args(FormatName):
-        raise ValueError(f"format must be one of {', '.join(get_args(FormatName))}; got {name!r}")
+    check_name(name, get_args(FormatName), "format")
     # a module "safetensors" would hide the library of that name from type checkers
     module = "safetensors_shards" if name == "safetensors" else name.replace("-", "_")
     return import_module(f"inrgen.exchange.formats.{module}")

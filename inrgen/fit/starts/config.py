@@ -74,6 +74,10 @@ class LearnStartConfig:
         for name in ("views", "inner_steps"):
             if not 1 <= getattr(self, name) <= 1000:
                 raise ValueError(f"{name} must be from 1 to 1000; got {getattr(self, name)}")
+        if any(width < 1 for width in self.hidden or ()):
+            raise ValueError(f"hidden must be positive widths; got {self.hidden}")
+        if self.omega is not None and not 0 < self.omega < math.inf:
+            raise ValueError(f"omega must be positive and finite; got {self.omega}")
         for name in ("outer_steps", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
