@@ -8,9 +8,9 @@ from typing import Literal
 
 from inrgen.core.config import SPLITS, Split
 from inrgen.core.escape import one_line
-from inrgen.sources.base import Item
+from inrgen.sources.base import BadSignal, Item
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.folders import Parts, item_id_of
+from inrgen.sources.folders import Parts, item_id_of, real_file
 from inrgen.sources.items import bucket_splits
 from inrgen.sources.selection import choose_positions
 
@@ -37,10 +37,14 @@ def _named_split(folder: str) -> Split | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderLayout:
-    """The items of a folder, each with its path, and what its folders were taken for."""
+    """The items of a folder, each with its path, and what its folders were taken for.
+
+    annotations names the files that gave classes where folders do not.
+    """
 
     order: Order
     pairs: tuple[tuple[Item, Parts], ...]
+    annotations: tuple[str, ...] = ()
 
     def describe(self, left_out: Mapping[str, int]) -> str:
         """Splits, classes and counts in a sentence, for a person to check before any work.
@@ -58,6 +62,7 @@ class FolderLayout:
         }[self.order]
         parts = [f"{said}: {', '.join(f'{s} {counts[s]:,}' for s in SPLITS if counts[s])}"]
         parts += _describe_classes(items)
+        parts += [f"classes read from {one_line(name)}" for name in self.annotations]
         if left_out:
             kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(left_out.items()))
             parts.append(f"left out: {kinds}")
@@ -146,18 +151,63 @@ def _lone_folders(paths: Iterable[Parts]) -> set[Parts]:
     return {(*parent, next(iter(names))) for parent, names in children.items() if len(names) == 1}
 
 
+def _read_annotations(root: Path, folder: Parts) -> dict[str, str] | None:
+    """The class of each file that Tiny-ImageNet's val/val_annotations.txt names; None without one.
+
+    A line holds a file's name, its class and a box, with tabs between them.
+    """
+    file = (*folder, f"{folder[-1]}_annotations.txt")
+    if not root.joinpath(*file).is_file():
+        return None
+    try:
+        text = real_file(root, file).read_text("utf-8", "strict")
+        pairs = [line.split("\t")[:2] for line in text.splitlines() if line]
+        return {name: kind for name, kind in pairs if kind}
+    except (BadSignal, ValueError) as error:
+        raise ValueError(
+            f"{root.joinpath(*file)} must name a file and its class on each line, with a tab "
+            f"between them: {error}"
+        ) from error
+
+
+def _annotated(root: Path, paths: Iterable[Parts]) -> tuple[dict[Parts, str], list[str]]:
+    """Classes by path, of files whose split has annotations, and the names of those files."""
+    found, named = dict[Parts, str](), list[str]()
+    tables: dict[Parts, dict[str, str] | None] = {}
+    for parts in paths:
+        # the split's folder holds the pictures, or a folder that only holds them
+        above = parts[:-1]
+        folder = above[:-1] if above and above[-1].lower() in _HOLDERS else above
+        if not folder or not _named_split(folder[-1]):
+            continue
+        if folder not in tables:
+            tables[folder] = _read_annotations(root, folder)
+            if tables[folder] is not None:
+                named.append("/".join((*folder, f"{folder[-1]}_annotations.txt")))
+        kind = (tables[folder] or {}).get(parts[-1])
+        if kind is not None:
+            found[parts] = kind
+    return found, named
+
+
 def read_layout(root: Path, paths: Sequence[Parts]) -> FolderLayout:
     """Find splits and classes in the names of folders.
 
     The usual names of splits count in any case, before the class or after it; the first other
-    folder names the class. Labels number the sorted classes of all splits; a file without a class
-    has -1. Where no folder names a split, a hash of the item's id decides.
+    folder names the class, or Tiny-ImageNet's val/val_annotations.txt. Labels number the sorted
+    classes of all splits; a file without a class has -1. Where no folder names a split, a hash of
+    the item's id decides.
 
-    Raises ValueError if folders name the split of some files and not of others.
+    Raises ValueError if folders name the split of some files and not of others, and for
+    annotations that cannot be read.
     """
     bare = _without_wrapper(paths)
+    annotated, annotations = _annotated(root, paths)
     order, alone = _find_order(root, bare), _lone_folders(bare)
-    names = [_class_of(parts, order, alone) for parts in bare]
+    names = [
+        annotated.get(path) or _class_of(parts, order, alone)
+        for path, parts in zip(paths, bare, strict=True)
+    ]
     labels = {name: label for label, name in enumerate(sorted(set(names) - {""}))}
     ids = [item_id_of(parts) for parts in paths]
     if order == "class":
@@ -177,7 +227,7 @@ def read_layout(root: Path, paths: Sequence[Parts]) -> FolderLayout:
         )
         for item_id, split, name, parts in zip(ids, splits, names, paths, strict=True)
     )
-    return FolderLayout(order=order, pairs=pairs)
+    return FolderLayout(order=order, pairs=pairs, annotations=tuple(annotations))
 
 
 def choose_pairs(

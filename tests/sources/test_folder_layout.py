@@ -105,3 +105,26 @@ def test_every_class_of_some_size_has_val_and_test_items(size):
     if hashed.count("train") >= 4:
         assert {*splits} == {"train", "val", "test"}
     assert splits.count("train") >= min(2, hashed.count("train"))
+
+
+@pytest.mark.parametrize("wrapper", ["", "tiny-imagenet-200/"])
+def test_classes_of_tiny_imagenets_val_are_those_of_its_annotations(tmp_path, wrapper):
+    names = ["train/n02/images/a.JPEG", "train/n01/images/b.JPEG", "val/images/c.JPEG"]
+    names += ["val/images/d.JPEG", "test/images/e.JPEG"]
+    paths = sorted(tuple(f"{wrapper}{name}".split("/")) for name in names)
+    file = tmp_path / wrapper / "val" / "val_annotations.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("c.JPEG\tn02\t0\t0\t9\t9\nlost.JPEG\tn01\t0\t0\t9\t9\n")
+    layout = read_layout(tmp_path, paths)
+    found = {parts[-1]: (item.label, item.label_name) for item, parts in layout.pairs}
+    assert found["c.JPEG"] == found["a.JPEG"] == (1, "n02")
+    # neither has a line there
+    assert found["d.JPEG"] == found["e.JPEG"] == (-1, "")
+    assert f"classes read from {wrapper}val/val_annotations.txt" in layout.describe({})
+    file.write_text("c.JPEG n02\n")
+    with pytest.raises(ValueError, match=r"val_annotations\.txt must name a file and its class"):
+        read_layout(tmp_path, paths)
+    file.unlink()
+    file.symlink_to("/etc/hostname")
+    with pytest.raises(ValueError, match="symbolic link that leaves the folder"):
+        read_layout(tmp_path, paths)
