@@ -58,10 +58,18 @@ def decode_statistics(data: bytes) -> Statistics:
     """Read a document. Raises ValueError if it is damaged or something else."""
     if read_self_checksum(data) is None:
         raise ValueError("it does not match its self-checksum")
-    facts: dict[str, Any] = json.loads(data)
-    if facts.pop("inrgen_statistics", None) != _FORMAT:
+    facts: Any = json.loads(data)
+    if not isinstance(facts, dict) or facts.pop("inrgen_statistics", None) != _FORMAT:
         raise ValueError("it does not hold statistics, or has a later version of the format")
-    del facts["seal"]
+    facts.pop("seal", None)
+    # a document may be sealed and still say anything
+    if facts.keys() != Statistics.__annotations__.keys():
+        raise ValueError(f"it must have the keys {', '.join(Statistics.__annotations__)}")
+    for name, kind in (("count", int), ("mean", list), ("std", list)):
+        if type(facts[name]) is not kind:
+            raise ValueError(f"its {name} must be a {kind.__name__}")
+    if not all(type(number) in (int, float) for number in facts["mean"] + facts["std"]):
+        raise ValueError("its mean and std must be numbers")
     return Statistics(**facts)
 
 
@@ -96,8 +104,12 @@ def read_statistics(store: Store, split: str, spec_id: str | None = None) -> tup
         raise DamagedStore(f"{store.path} is damaged: {key}: {error}", key=key) from error
     if found.store_seal != store.self_checksum:
         raise DamagedStore(f"{store.path} is damaged: {key} is of another store", key=key)
+    spec = store.specs[spec_id]
+    if {len(found.mean), len(found.std)} != {spec.num_params}:
+        message = f"{key} must have {spec.num_params} numbers for mean and std"
+        raise DamagedStore(f"{store.path} is damaged: {message}", key=key)
     numbers = torch.tensor([found.mean, found.std], dtype=torch.float32)
-    both = Params.from_flat(store.specs[spec_id], numbers)
+    both = Params.from_flat(spec, numbers)
     return both[0:1], both[1:2]
 
 

@@ -24,7 +24,7 @@ from inrgen.cli import main
         ("build", "SOURCE and --out are needed"),
         ("probe S --mlp.hidden 0", "--mlp.hidden must be at least 1; got 0"),
         ("probe S --mlp.epochs x", "--mlp.epochs must be a whole number; got 'x'"),
-        ("probe-recipes --set-model.lr 0", "--set-model.lr must be positive"),
+        ("probe-recipes --set-model.lr 0", "--set-model.lr must be a positive number"),
         ("train S --out x --lr -1", "--lr must be positive; got -1.0"),
         ("train S --out x --model mpl", "got 'mpl'; did you mean mlp?"),
         ("export S --out x --format dsw", "got 'dsw'; did you mean dws?"),

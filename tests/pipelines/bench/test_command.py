@@ -40,7 +40,9 @@ def test_a_wrong_value_is_one_sentence_and_exit_status_2():
     assert done.stderr == "python -m pipelines.bench jobs: --rows must be positive; got 0\n"
 
 
-@pytest.mark.parametrize("name", ["fit", "align", "load", "jobs", "train", "scale", "attack"])
+@pytest.mark.parametrize(
+    "name", ["fit", "align", "load", "jobs", "train", "scale", "attack", "interrupts"]
+)
 def test_options_import_nothing_heavy(name):
     code = f"import sys, pipelines.bench.{name}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
