@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import browser as browser
+from tests.browser import open_page as open_page
 from tests.object_server import ANOTHER, REGION, FaultyProxy, serve
 
 # Ray then leaves the home folder alone.

@@ -1,42 +1,35 @@
 """Report of sections with words, figures and tables, as Markdown and as one HTML file."""
 
-import base64
-import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from xml.etree.ElementTree import Element
 
-from matplotlib.figure import Figure
+from inrgen.figures.viewer.assembly import static_page
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Cells of text below a heading row."""
+    """Cells of text below a heading row. A page shows a table with folded behind these words."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    folded: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A heading, its paragraphs, its figures and its tables."""
+    """A heading, its paragraphs, its figures and its tables. Words may hold `code`."""
 
     heading: str
     words: Sequence[str] = ()
-    figures: Sequence[Figure] = ()
+    figures: Sequence[Element] = ()
     tables: Sequence[Table] = ()
 
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62em; margin: 2em auto;
-       padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; font-size: 14px; }
-th, td { padding: .25em .7em; border-bottom: 1px solid #ddd; text-align: left; }
-th { border-bottom: 2px solid #888; }
-td:not(:first-child) { font-variant-numeric: tabular-nums; }
-img { max-width: 100%; }
-h2 { margin-top: 2em; }
-"""
+    @property
+    def anchor(self) -> str:
+        """The section's name in links."""
+        return re.sub(r"\W+", "-", self.heading.lower())
 
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
@@ -57,29 +50,53 @@ def _markdown_line(cells: Sequence[str]) -> str:
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
-    """Write one self-contained HTML file, with the figures as PNG."""
-    body = [f"<h1>{html.escape(title)}</h1>"]
-    for section in sections:
-        body.append(f"<h2>{html.escape(section.heading)}</h2>")
-        body += [f"<p>{html.escape(words)}</p>" for words in section.words]
-        body += [_image(figure, section.heading) for figure in section.figures]
-        body += [_html_table(table) for table in section.tables]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
-        f"</title><style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
+    """Write one self-contained HTML file in the look of the page of `inrgen view`."""
+    links = [element("a", s.heading, href=f"#{s.anchor}") for s in sections]
+    parts = [
+        element(
+            "section",
+            element("h2", s.heading, id=s.anchor),
+            *(element("p", words) for words in s.words),
+            *s.figures,
+            *map(_html_table, s.tables),
+        )
+        for s in sections
+    ]
+    header = element("header", element("h1", title), element("nav", *links))
+    return static_page(title, element("body", header, element("main", *parts), kind="report"))
 
 
-def _image(figure: Figure, about: str) -> str:
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=130)
-    data = base64.b64encode(drawn.getvalue()).decode()
-    return f'<img alt="{html.escape(about)}" src="data:image/png;base64,{data}">'
+def element(tag: str, *children: Element | str, **attributes: str) -> Element:
+    """An element; in a string, text between backticks becomes code. kind gives the class."""
+    made = Element(tag, {"class" if k == "kind" else k: v for k, v in attributes.items()})
+    for child in children:
+        if isinstance(child, Element):
+            made.append(child)
+            continue
+        plain, *pieces = child.split("`")
+        made.text = (made.text or "") + plain
+        for code, after in zip(pieces[::2], pieces[1::2], strict=True):
+            inner = Element("code")
+            inner.text, inner.tail = code, after
+            made.append(inner)
+    return made
 
 
-def _html_table(table: Table) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+def _html_table(table: Table) -> Element:
+    def line(cells: Sequence[str], tag: str) -> Element:
+        kinds = [{"kind": "unrun"} if cell.startswith("not run") else {} for cell in cells]
+        return element("tr", *(element(tag, c, **k) for c, k in zip(cells, kinds, strict=True)))
 
-    rows = "\n".join(line(row, "td") for row in table.rows)
-    return f"<table><thead>{line(table.head, 'th')}</thead>\n<tbody>{rows}</tbody></table>"
+    # Rows of which nothing is known would hide the others, so they fold away.
+    unrun = [row for row in table.rows if "not run" in row and {*row[1:]} <= {"not run", "", "—"}]
+    body = element("tbody", *(line(row, "td") for row in table.rows if row not in unrun))
+    whole = element("table", element("thead", line(table.head, "th")), body)
+    # A wide table scrolls by itself, by touch or by the arrow keys, and not with the page.
+    scroll = element("div", whole, kind="scroll", tabindex="0")
+    if table.folded:
+        return element("details", element("summary", table.folded), scroll)
+    if not unrun:
+        return scroll
+    summary = element("summary", f"not run: {len(unrun)} of {len(table.rows)} rows")
+    fold = element("details", summary, element("p", ", ".join(row[0] for row in unrun)))
+    return element("div", scroll, fold) if len(unrun) < len(table.rows) else fold

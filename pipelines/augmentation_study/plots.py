@@ -1,17 +1,17 @@
-"""Figures of the study: rows beside the published ones, data size, and overfitting."""
+"""Figures of the study as SVG, in the classes of the page's style sheet, so dark mode holds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from xml.etree.ElementTree import Element
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from inrgen.figures.style import INK, set_heading, tidy
 from inrgen.training.result import EpochLog
 from pipelines.augmentation_study.bootstrap import Interval
+from pipelines.augmentation_study.document import element
 
-_OURS, _PUBLISHED, _OTHER = "#0072B2", "#E69F00", "#009E73"
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 400, 240, 52, 10, 10, 44
+# Classes of the style sheet: blue, orange and green.
+_COLOURS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,31 +23,56 @@ class Dot:
     published: tuple[float, float] | None = None
 
 
-def dot_figure(dots: Sequence[Dot], heading: str, floor: float) -> Figure:
-    """Draw one line per row, with test accuracy along it; floor is the commonest class's share."""
-    figure = Figure(figsize=(9, 1.4 + 0.27 * len(dots)), layout="constrained")
-    axes = figure.subplots()
-    for at, dot in enumerate(reversed(dots)):
+def dot_figure(dots: Sequence[Dot], heading: str, floor: float | None = None) -> Element:
+    """A table with a picture a row: test accuracy; floor is the commonest class's share."""
+    ends = [end for dot in dots for end in (dot.ours.low, dot.ours.high)]
+    published = [dot.published for dot in dots if dot.published is not None]
+    ends += [mean + sign * spread for mean, spread in published for sign in (-1, 1)]
+    ends += [] if floor is None else [floor]
+    low, high = min(ends), max(ends)
+
+    def to_x(value: float) -> str:
+        return f"{4 + 292 * (value - low) / max(high - low, 1e-9):.1f}"
+
+    def bar(begin: float, end: float) -> Element:
+        return element("line", kind="bar", x1=to_x(begin), x2=to_x(end), y1="8", y2="8")
+
+    def picture(dot: Dot) -> Element:
+        words = f"{dot.ours.mean:.1f}, {dot.ours.low:.1f} to {dot.ours.high:.1f}"
+        parts = []
+        if floor is not None:
+            parts.append(_line("cursor", to_x(floor), to_x(floor), "0", "16"))
         if dot.published is not None:
             mean, spread = dot.published
-            axes.errorbar(mean, at, xerr=spread, fmt="D", color=_PUBLISHED, markersize=5)
-        low, high = dot.ours.mean - dot.ours.low, dot.ours.high - dot.ours.mean
-        axes.errorbar(dot.ours.mean, at, xerr=[[low], [high]], fmt="o", color=_OURS, markersize=6)
-    axes.axvline(floor, color="#999999", linestyle=":", linewidth=1)
-    axes.set_yticks(range(len(dots)), [dot.name for dot in reversed(dots)])
-    axes.set_ylim(-0.7, len(dots) - 0.3)
-    axes.set_xlabel("test accuracy (%)")
-    handles = [
-        axes.plot([], [], "o", color=_OURS, label="here, 95 % interval")[0],
-        axes.plot([], [], ":", color="#999999", label="commonest class")[0],
+            words += f"; published {mean:.1f}"
+            mark = element("circle", kind="bar", cx=to_x(mean), cy="8", r="3")
+            parts.append(element("g", bar(mean - spread, mean + spread), mark, kind="val"))
+        mark = element("circle", kind="dot", cx=to_x(dot.ours.mean), cy="8", r="3.5")
+        parts.append(element("g", bar(dot.ours.low, dot.ours.high), mark, kind="train"))
+        return _svg(words, 300, 16, *parts, kind="spread wide")
+
+    head = ["row", "here", f"test accuracy from {low:.0f} to {high:.0f} %"]
+    rows = [
+        element(
+            "tr",
+            element("td", dot.name),
+            element("td", f"{dot.ours.mean:.1f}", kind="number"),
+            element("td", picture(dot)),
+        )
+        for dot in dots
     ]
-    if any(dot.published for dot in dots):
-        label = "published (55,000 images), spread over seeds"
-        handles.insert(1, axes.plot([], [], "D", color=_PUBLISHED, label=label)[0])
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
-    tidy(axes)
-    set_heading(figure, heading)
-    return figure
+    keys = [_key("train", "here, 95 % interval")]
+    if published:
+        keys.append(_key("val", "published (55,000 images), spread over seeds"))
+    if floor is not None:
+        keys.append(_key("", f"dashed: the commonest class, {floor:.1f} %"))
+    table = element(
+        "table",
+        element("thead", element("tr", *(element("th", text) for text in head))),
+        element("tbody", *rows),
+    )
+    scroll = element("div", table, kind="scroll", tabindex="0")
+    return element("figure", _caption(heading, *keys), scroll)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,31 +84,26 @@ class Line:
     ours: Sequence[Interval]
 
 
-def size_figure(lines: Sequence[Line], heading: str) -> Figure:
+def size_figure(lines: Sequence[Line], heading: str) -> Element:
     """Draw the data-size curve."""
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    axes = figure.subplots()
-    for colour, line in zip((_PUBLISHED, _OURS, _OTHER), lines, strict=False):
-        means = [share.mean for share in line.ours]
-        axes.plot(line.images, means, "o-", color=colour, label=line.name)
-        axes.fill_between(
-            line.images,
-            [share.low for share in line.ours],
-            [share.high for share in line.ours],
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
-    axes.set_xscale("log")
-    ticks = sorted({images for line in lines for images in line.images})
-    axes.set_xticks(ticks, [f"{images:,}" for images in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel("training images, one view each")
-    axes.set_ylabel("test accuracy (%)")
-    axes.legend(frameon=False, fontsize=9)
-    tidy(axes)
-    set_heading(figure, heading)
-    return figure
+    ticks = {math.log(images): f"{images:,}" for line in lines for images in line.images}
+    ends = [end for line in lines for share in line.ours for end in (share.low, share.high)]
+
+    def draw(to_x: Callable[[float], str], to_y: Callable[[float], str]) -> list[Element]:
+        drawn = []
+        for colour, line in zip(_COLOURS, lines, strict=False):
+            at = [to_x(math.log(images)) for images in line.images]
+            band = list(zip(at, (to_y(share.high) for share in line.ours), strict=True))
+            band += reversed(list(zip(at, (to_y(share.low) for share in line.ours), strict=True)))
+            means = list(zip(at, (to_y(share.mean) for share in line.ours), strict=True))
+            drawn.append(_points("polygon", f"area {colour}", band))
+            drawn.append(_points("polyline", f"line {colour}", means))
+        return drawn
+
+    labels = ("training images, one view each", "test accuracy (%)")
+    chart = _chart(heading, (min(ticks), max(ticks)), (min(ends), max(ends)), ticks, labels, draw)
+    keys = [_key(colour, line.name) for colour, line in zip(_COLOURS, lines, strict=False)]
+    return element("figure", _caption(heading, *keys), chart)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,30 +115,90 @@ class Curve:
     best_epoch: int
 
 
-def overfitting_figure(curves: Sequence[Curve], heading: str) -> Figure:
-    """Draw training and test loss of each run, side by side on one scale."""
-    columns = min(3, len(curves))
-    rows = math.ceil(len(curves) / columns)
-    figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel().tolist()
-    for axes, curve in zip(panels, curves, strict=False):
-        _draw_curve(axes, curve)
-    for axes in panels[len(curves) :]:
-        axes.set_visible(False)
-    panels[0].legend(frameon=False, fontsize=8)
-    set_heading(figure, heading)
-    return figure
+def overfitting_figure(curves: Sequence[Curve], heading: str) -> Element:
+    """Draw training, test and validation loss of each run, side by side on one scale."""
+    losses = [loss for c in curves for e in c.history for loss in _losses(e) if math.isfinite(loss)]
+    highest = max(losses, default=1.0)
+    charts = [
+        element("figure", _overfitting_chart(curve, highest), element("figcaption", curve.name))
+        for curve in curves
+    ]
+    names = ("training", "test", "validation")
+    keys = [_key(colour, name) for colour, name in zip(_COLOURS, names, strict=True)]
+    caption = _caption(heading, *keys, _key("", "dashed: the epoch kept"))
+    return element("figure", caption, element("div", *charts, kind="strip"))
 
 
-def _draw_curve(axes: Axes, curve: Curve) -> None:
-    epochs = [log.epoch + 1 for log in curve.history]
-    axes.plot(epochs, [log.train_loss for log in curve.history], color=_OURS, label="training")
-    axes.plot(epochs, [log.test_loss for log in curve.history], color=_PUBLISHED, label="test")
-    axes.plot(
-        epochs, [log.val_loss for log in curve.history], "--", color=_OTHER, label="validation"
-    )
-    axes.axvline(curve.best_epoch + 1, color=INK, linestyle=":", linewidth=1, label="kept")
-    axes.set_title(curve.name, fontsize=9)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("cross-entropy")
-    tidy(axes)
+def _losses(epoch: EpochLog) -> tuple[float, float, float]:
+    return epoch.train_loss, epoch.test_loss, epoch.val_loss
+
+
+def _overfitting_chart(curve: Curve, highest: float) -> Element:
+    last = max(len(curve.history), 2)
+    ticks = {float(e): str(e) for e in range(1, last + 1, max(1, math.ceil(last / 6)))}
+
+    def draw(to_x: Callable[[float], str], to_y: Callable[[float], str]) -> list[Element]:
+        kept = to_x(curve.best_epoch + 1)
+        drawn = [_line("cursor", kept, kept, to_y(0), to_y(highest))]
+        by_split = zip(*map(_losses, curve.history), strict=True)
+        for colour, losses in zip(_COLOURS, by_split, strict=True):
+            points = [(to_x(e + 1), to_y(x)) for e, x in enumerate(losses) if math.isfinite(x)]
+            drawn.append(_points("polyline", f"line {colour}", points))
+        return drawn
+
+    label = f"Losses of {curve.name}"
+    return _chart(label, (1, last), (0, highest), ticks, ("epoch", "cross-entropy"), draw)
+
+
+def _chart(
+    label: str,
+    x: tuple[float, float],
+    y: tuple[float, float],
+    x_ticks: dict[float, str],
+    titles: tuple[str, str],
+    draw: Callable[[Callable[[float], str], Callable[[float], str]], list[Element]],
+) -> Element:
+    """A chart with axes; draw gets functions from values to places, and returns elements."""
+
+    def to_x(value: float) -> str:
+        return f"{_LEFT + (value - x[0]) / max(x[1] - x[0], 1e-9) * (_WIDTH - _LEFT - _RIGHT):.1f}"
+
+    def to_y(value: float) -> str:
+        share = (value - y[0]) / max(y[1] - y[0], 1e-9)
+        return f"{_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM):.1f}"
+
+    def text(words: str, x: str | float, y: str | float, anchor: str = "middle") -> Element:
+        return element("text", words, **{"x": str(x), "y": str(y), "text-anchor": anchor})
+
+    parts = []
+    for value in (y[0] + (y[1] - y[0]) * k / 4 for k in range(5)):
+        parts += [
+            _line("axis", str(_LEFT), str(_WIDTH - _RIGHT), to_y(value), to_y(value)),
+            text(f"{value:.3g}", _LEFT - 6, float(to_y(value)) + 4, "end"),
+        ]
+    parts += [text(name, to_x(at), _HEIGHT - _BOTTOM + 17) for at, name in x_ticks.items()]
+    parts.append(text(titles[0], (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6))
+    upright = text(titles[1], 12, (_TOP + _HEIGHT - _BOTTOM) / 2)
+    upright.set("transform", f"rotate(-90 12 {(_TOP + _HEIGHT - _BOTTOM) / 2})")
+    return _svg(label, _WIDTH, _HEIGHT, *parts, upright, *draw(to_x, to_y), kind="small")
+
+
+def _svg(label: str, width: int, height: int, *parts: Element, kind: str) -> Element:
+    facts = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": label}
+    return element("svg", *parts, kind=kind, **facts)
+
+
+def _line(kind: str, x1: str, x2: str, y1: str, y2: str) -> Element:
+    return element("line", kind=kind, x1=x1, x2=x2, y1=y1, y2=y2)
+
+
+def _points(tag: str, kind: str, points: Sequence[tuple[str, str]]) -> Element:
+    return element(tag, kind=kind, points=" ".join(",".join(point) for point in points))
+
+
+def _key(colour: str, words: str) -> Element:
+    return element("span", element("span", words), kind=f"key {colour or 'none-drawn'}")
+
+
+def _caption(heading: str, *keys: Element) -> Element:
+    return element("figcaption", element("b", heading), *keys)

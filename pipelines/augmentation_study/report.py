@@ -24,7 +24,11 @@ from pipelines.augmentation_study.sections import (
 )
 from pipelines.augmentation_study.sections_learned import learned_section
 from pipelines.augmentation_study.sections_recipe import recipe_section
-from pipelines.augmentation_study.sections_table import order_section, published_section
+from pipelines.augmentation_study.sections_table import (
+    order_section,
+    published_section,
+    scales_section,
+)
 from pipelines.augmentation_study.stores import shapes_words
 
 _TITLE = "Augmentations for weight-space networks: the published study, run again"
@@ -52,9 +56,9 @@ def report_sections(
 ) -> list[Section]:
     """Make every section that has content; cells that were not run say so."""
     findings, views = find(outcomes), setting.scale.views
-    first = _scale_section(setting, planned, outcomes, findings)
+    scale_section = _scale_section(setting, planned, outcomes, findings)
     if setting.scale.recipe == "learned":
-        learned = [first, learned_section(findings, views), failed_section(outcomes)]
+        learned = [learned_section(findings, views), scale_section, failed_section(outcomes)]
         return [section for section in learned if section is not None]
     told = claims(findings, views)
     corpus = setting.scale.source
@@ -74,18 +78,21 @@ def report_sections(
     rest = [section for section in sections if section is not None]
     # max takes the first of equals, so without results the published table comes first.
     fullest = max(rest, key=_num_measured)
-    verdict = verdict_section(told)
-    return [
-        first,
-        *([] if verdict is None else [verdict]),
-        fullest,
-        *(section for section in rest if section is not fullest),
-    ]
+    beside = [verdict_section(told), fullest, scales_section(setting.places.out), scale_section]
+    # A stable sort: sections in which nothing was run come last.
+    rest.sort(key=lambda section: _is_unrun(section))
+    beside += [section for section in rest if section is not fullest]
+    return [section for section in beside if section is not None]
 
 
 def _num_measured(section: Section) -> int:
     """Number of cells with an accuracy of ours, which all name their seeds."""
     return sum(" seed" in cell for t in section.tables for row in t.rows for cell in row)
+
+
+def _is_unrun(section: Section) -> bool:
+    rows = [row for table in section.tables for row in table.rows]
+    return all(any(cell.startswith("not run") for cell in row) for row in rows)
 
 
 def _scale_section(

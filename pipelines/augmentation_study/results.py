@@ -139,6 +139,18 @@ def read_outcomes(out: Path, scale: Scale) -> list[Outcome]:
     return [_read(path, scale) for path in paths if _is_kept(path)]
 
 
+def read_scales(out: Path) -> dict[str, tuple[int, list[Outcome]]]:
+    """Views and results of every scale in a folder, by tag."""
+    found = {}
+    for folder in sorted(out.glob("results-*")):
+        paths = [path for path in sorted(folder.glob("[!_]*.json")) if _is_kept(path)]
+        facts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        if facts:
+            views = facts[0]["scale"]["views"]
+            found[folder.name.removeprefix("results-")] = (views, list(map(_outcome, facts)))
+    return found
+
+
 def _deciding(scale: dict[str, Any], model: str) -> dict[str, Any]:
     """Reduce a scale to the facts that decide a result: of its networks only the row's."""
     return _json({**scale, "models": scale.get("models", {}).get(model)})
@@ -161,6 +173,10 @@ def _read(path: Path, scale: Scale) -> Outcome:
             f"{path} was run at another scale, which differs in {', '.join(differing)}; "
             "choose another out, or remove those results"
         )
+    return _outcome(facts)
+
+
+def _outcome(facts: dict[str, Any]) -> Outcome:
     result = facts["result"]
     return Outcome(
         run=Run(row=Row(**facts["row"]), seed=facts["seed"]),

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from inrgen.figures.trade import Measured, TradePoint, trade_figure
+from pipelines.augmentation_study.bootstrap import Interval
 from pipelines.augmentation_study.document import Section, Table
+from pipelines.augmentation_study.plots import Dot, dot_figure
 from pipelines.augmentation_study.results import Outcome
 from pipelines.augmentation_study.rows import RECIPES
 from pipelines.augmentation_study.scales import Scale
@@ -23,11 +24,11 @@ def recipe_section(outcomes: Sequence[Outcome], scale: Scale) -> Section:
     for text in RECIPES:
         one = found.get(text)
         if one is None:
-            lines.append([text, *["not run"] * 5])
+            lines.append([text, *["not run"] * 6])
             continue
         cost, psnr = one["psnr_db"], one["accuracy"]
         cells = [f"{psnr[p]['percent']:.1f} ± {psnr[p]['standard_error']:.1f}" for p in _PROBES]
-        lines.append([text, f"{cost:.1f}", *cells])
+        lines.append([text, f"{one['seconds_per_10k']:,.0f}", f"{cost:.1f}", *cells])
     train, val, test = scale.probes
     words = (
         f"Each recipe fits the same {train + val + test:,} images once ({train:,} to learn from, "
@@ -37,9 +38,10 @@ def recipe_section(outcomes: Sequence[Outcome], scale: Scale) -> Section:
         "standard error over test items. Recipes with shared=yes start all INRs from one "
         "initialisation, as an upper bound.",
     )
-    head = ["recipe", "PSNR (dB)", *_PROBES.values()]
-    points = [_point(text, found[text]) for text in RECIPES if text in found]
-    figures = [trade_figure(points, "Cost and accuracy of recipes")] if points else []
+    head = ["recipe", "seconds for 10,000 INRs", "PSNR (dB)", *_PROBES.values()]
+    run = {text: found[text]["accuracy"]["set_raw"] for text in RECIPES if text in found}
+    dots = [Dot(name=text, ours=_interval(share)) for text, share in run.items()]
+    figures = [dot_figure(dots, "Set model on raw weights, by recipe")] if dots else []
     return Section(
         heading="The recipe study",
         words=words,
@@ -48,15 +50,7 @@ def recipe_section(outcomes: Sequence[Outcome], scale: Scale) -> Section:
     )
 
 
-def _point(text: str, one: dict) -> TradePoint:
-    def measured(probe: str) -> Measured:
-        share = one["accuracy"][probe]
-        value, error = share["percent"], share["standard_error"]
-        return Measured(value=value, low=value - error, high=value + error)
-
-    return TradePoint(
-        name=text,
-        seconds=one["seconds_per_10k"],
-        quality=Measured(value=one["psnr_db"], low=one["psnr_p5_db"], high=one["psnr_p95_db"]),
-        accuracy={_PROBES[p]: measured(p) for p in ("mlp_raw", "mlp_signed", "set_raw")},
-    )
+def _interval(share: dict) -> Interval:
+    """An accuracy with two standard errors to each side, about a 95 % interval."""
+    mean, error = share["percent"], 2 * share["standard_error"]
+    return Interval(mean=mean, low=mean - error, high=mean + error, num_seeds=1)

@@ -1,18 +1,26 @@
 """Sections on the published table beside ours, and on the order of its rows."""
 
 from collections.abc import Sequence
-
-from matplotlib.figure import Figure
+from pathlib import Path
+from xml.etree.ElementTree import Element
 
 from pipelines.augmentation_study.document import Section, Table
 from pipelines.augmentation_study.execute import Setting
-from pipelines.augmentation_study.findings import Claim, Finding, Findings, order_against_published
+from pipelines.augmentation_study.findings import (
+    Claim,
+    Finding,
+    Findings,
+    find,
+    order_against_published,
+)
 from pipelines.augmentation_study.plots import Dot, dot_figure
 from pipelines.augmentation_study.published import PublishedRow, published_rows
+from pipelines.augmentation_study.results import read_scales
 from pipelines.augmentation_study.rows import table_row, views_beside
 
 _NOT_RUN = "not run"
 _NO_MODELNET = "not run: no data"
+_UNRUN_REAL = "The published table of ModelNet40, of which nothing was run here"
 IMAGES = "fashion-mnist"
 
 
@@ -70,7 +78,11 @@ def published_section(findings: Findings, setting: Setting, modelnet40: bool) ->
         figures=_dots(findings, setting),
         tables=[
             Table(head=head, rows=lines),
-            Table(head=["augmentation (ModelNet40)", "model", *columns], rows=real),
+            Table(
+                head=["augmentation (ModelNet40)", "model", *columns],
+                rows=real,
+                folded="" if any(row.corpus == "modelnet40" for row in findings) else _UNRUN_REAL,
+            ),
         ],
     )
 
@@ -91,7 +103,7 @@ def floor_of(finding: Finding) -> float:
     return 100 * max(map(labels.count, set(labels))) / len(labels)
 
 
-def _dots(findings: Findings, setting: Setting) -> list[Figure]:
+def _dots(findings: Findings, setting: Setting) -> list[Element]:
     dots, some = [], None
     for said in published_rows():
         for v, here in views_beside(setting.scale.views):
@@ -122,4 +134,36 @@ def order_section(told: Sequence[Claim], corpus: str, views: int) -> Section | N
         heading="Order of augmentations against the published one",
         words=words,
         tables=[Table(head=head, rows=lines)],
+    )
+
+
+def scales_section(out: Path) -> Section | None:
+    """Published table beside every scale with results in the folder out, where there are two."""
+    found = {tag: (views, find(some)) for tag, (views, some) in read_scales(out).items()}
+    columns = [
+        (published, tag, here, findings)
+        for published in (1, 10)
+        for tag, (views, findings) in found.items()
+        for beside, here in views_beside(views)
+        if beside == published
+    ]
+    lines = []
+    for said in published_rows():
+        cells = [
+            percent(findings.get(table_row(said.augmentation, said.model, here)))
+            for _, _, here, findings in columns
+        ]
+        if set(cells) - {_NOT_RUN}:
+            known = [_published(said, IMAGES, v) for v in (1, 10)]
+            lines.append([said.augmentation, said.model, *known, *cells])
+    if len(found) < 2 or not lines:
+        return None
+    head = ["augmentation", "model", "published, 1 view", "published, 10 views"]
+    head += [f"{tag}, {_views(here)}" for _, tag, here, _ in columns]
+    words = (
+        "Rows of the published table that were run here, by scale. Compare the order of rows "
+        "within a column: scales differ in images, recipe and updates.",
+    )
+    return Section(
+        heading="The published table by scale", words=words, tables=[Table(head=head, rows=lines)]
     )

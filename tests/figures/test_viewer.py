@@ -13,8 +13,8 @@ import pytest
 from inrgen.commands.export import ExportConfig, export
 from inrgen.commands.view import ViewConfig, page_of_store, view
 from inrgen.exchange.card.writing import write_card
+from inrgen.figures.viewer.assembly import pack
 from inrgen.figures.viewer.choice import choose_page_rows
-from inrgen.figures.viewer.page import pack
 from inrgen.store.queries import read_rows
 from inrgen.store.reader import open_store
 from tests.hostile import HOSTILE_NAMES, HostileStore

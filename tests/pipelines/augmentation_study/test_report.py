@@ -1,5 +1,6 @@
 """The report: complete cells for finished runs, and no figure for the others."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from pipelines.augmentation_study.execute import Setting
 from pipelines.augmentation_study.findings import claims, find
 from pipelines.augmentation_study.report import report_sections, write_report
+from pipelines.augmentation_study.results import write_outcome
 from pipelines.augmentation_study.rows import Row, plan_rows, table_row
 from pipelines.augmentation_study.scales import scale
 from pipelines.augmentation_study.sections_learned import learned_rows
@@ -68,7 +70,7 @@ def test_cells_that_were_run_say_accuracy_interval_and_seeds(setting, some):
     assert cells["No augmentation", "dws"][2] == "68.30 ± 0.62"
     assert cells["Alignment + MixUp", "dws"][3].endswith("1 seed)")
     assert cells["Alignment + MixUp", "gnn"][3] == "not run"
-    words = "\n".join(sections[0].words)
+    (words,) = ["\n".join(s.words) for s in sections if s.heading == "Scale and protocol"]
     assert "5 of" in words
     assert "commonest class 25.0 %" in words
 
@@ -85,13 +87,15 @@ def test_a_verdict_comes_before_the_fullest_table(setting, some, outcome):
     def headings(outcomes):
         return [s.heading for s in report_sections(setting, PLANNED, outcomes)]
 
-    assert headings([])[:2] == ["Scale and protocol", "The published table"]
-    assert headings(some[:3])[:3] == ["Scale and protocol", "What to use", "The published table"]
-    verdict = report_sections(setting, PLANNED, some[:3])[1].words[1]
+    assert headings([])[:2] == ["The published table", "Scale and protocol"]
+    assert headings(some[:3])[:3] == ["What to use", "The published table", "Scale and protocol"]
+    # sections in which nothing was run come last
+    assert headings(some)[-1] == "Contrastive pre-training"
+    verdict = report_sections(setting, PLANNED, some[:3])[0].words[1]
     assert verdict.startswith("dws, 1 view: aligned_mixup +")
     assert verdict.endswith("gain; none cost; not resolved: none.")
     beyond = [outcome(Row(model="signed", mixup=mix), 0.5) for mix in ("none", "signed", "aligned")]
-    assert headings([some[0], *beyond])[1] == "Beyond the paper"
+    assert headings([some[0], *beyond])[0] == "Beyond the paper"
 
 
 def test_networks_that_ask_for_values_are_not_the_best_on_weights(setting, some, outcome):
@@ -108,8 +112,8 @@ def test_rows_on_learned_starts_stand_apart_from_the_published_table(setting, ou
     rows = learned_rows(10)
     plain, noisy = rows[0], replace(rows[0], augment="gaussian-noise")
     sections = report_sections(at, rows, [outcome(plain, 0.9), outcome(noisy, 0.5)])
-    assert [s.heading for s in sections] == ["Scale and protocol", "Learned starts"]
-    (table,) = sections[1].tables
+    assert [s.heading for s in sections] == ["Learned starts", "Scale and protocol"]
+    (table,) = sections[0].tables
     cells = {line[0]: line[1:] for line in table.rows}
     assert list(cells) == [row.row_id for row in rows] == list(dict.fromkeys(cells))
     assert cells[plain.row_id][2] == "—"
@@ -121,11 +125,41 @@ def test_rows_on_learned_starts_stand_apart_from_the_published_table(setting, ou
 def test_both_pages_are_written_and_the_html_needs_no_other_file(setting, some):
     html, markdown = write_report(setting, PLANNED, some)
     page = html.read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") >= 4
-    assert "http" not in page
-    assert "<script" not in page
+    assert page.count("<svg") >= 6
+    assert not re.search(r"http(?!-equiv)|<script|<img| style=|`|\*\*", page)
     assert "| Alignment + MixUp | dws | 75.67 ± 0.36 |" in markdown.read_text(encoding="utf-8")
     assert sorted(p.name for p in setting.places.out.iterdir()) == [html.name, markdown.name]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_study_fits_a_phone_and_draws_its_figures(open_page, setting, some, scheme):
+    html = write_report(setting, PLANNED, some)[0].read_text(encoding="utf-8")
+    options = {"viewport": {"width": 360, "height": 640}, "color_scheme": scheme}
+    page = open_page(html, ready="main", **options)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    headings = page.locator("h2").all_text_contents()
+    assert headings[0] == "What to use"
+    assert page.locator("nav a").all_text_contents() == headings
+    assert page.locator("section table").first.is_visible()
+    widths = "all => all.map(line => line.getBBox().width)"
+    drawn = page.eval_on_selector_all(".strip svg .line", widths)
+    assert len(drawn) >= 3
+    assert min(drawn) > 100
+    assert page.eval_on_selector("svg", "drawn => drawn.getBoundingClientRect().width") > 100
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(251, 250, 248)", "dark": "rgb(21, 23, 27)"}[scheme]
+
+
+def test_scales_of_one_folder_stand_in_one_table(setting, some):
+    heading = "The published table by scale"
+    for found in some[:3]:
+        write_outcome(setting.places.out, SMALL, found)
+    assert heading not in tables(report_sections(setting, PLANNED, some))
+    write_outcome(setting.places.out, scale("whole"), some[0])
+    (table,) = tables(report_sections(setting, PLANNED, some))[heading]
+    assert table.head[4:] == ["small, 1 view", "whole, 1 view", "small, 10 views"]
+    assert [row[0] for row in table.rows] == ["No augmentation", "Alignment + MixUp"]
+    assert [cell[-8:] for cell in table.rows[0][4:]] == ["2 seeds)", " 1 seed)", "not run"]
 
 
 def test_shapes_are_said_to_be_fitted_as_their_store_notes(setting, some, tmp_path):
