@@ -127,7 +127,7 @@ def align(store: "Store | str | Path", *, out: "str | Path", **options: Any) -> 
         store: the store, or its location.
         out: the folder or URL of the aligned store.
         options: fields of AlignConfig and ExecutorConfig, such as match="signed",
-            template="mean", workers=2.
+            template="mean" (or another aligned store, to share its template), workers=2.
 
     Raises:
         ValueError: an option, or a store that is there already does not fit.
@@ -137,6 +137,8 @@ def align(store: "Store | str | Path", *, out: "str | Path", **options: Any) -> 
     from inrgen.commands.align import align as run
     from inrgen.store.reader import open_store
 
+    if "template" in options:
+        options["template"] = str(_location(options["template"]))
     _run(run, AlignConfig, **options, store=_location(store), out=out)
     return open_store(out)
 

@@ -27,7 +27,9 @@ class AlignConfig:
         out: the folder of the new store; made if it does not exist.
         template: mean: the iterated mean of a sample of training rows. medoid: the candidate row
             with the smallest total distance to the others. A number: that row. pairs: align each
-            item's views to its first one.
+            item's views to its first one. An aligned store: its template, so that the rows of both
+            stores lie near each other; match, init and restarts are then that store's. STORE:ROW:
+            that row of another store.
         match: the symmetries to search: permutation; signed adds the sign of each unit; phase
             adds half periods.
         init: start of each search. ends first matches units by their connections to outputs and

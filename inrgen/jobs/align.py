@@ -32,6 +32,7 @@ from inrgen.jobs.derive import (
 )
 from inrgen.jobs.operations import ALIGN, align_parameters, record_templates
 from inrgen.jobs.plan import PAIRS, TemplateChoice
+from inrgen.jobs.template_store import find_template
 from inrgen.store.files.location import Location
 from inrgen.store.queries import select_usable
 from inrgen.store.reader import Store, open_store
@@ -57,7 +58,8 @@ def align_store(
 
     Args:
         template: the reference of the rows; by default the mean of a sample.
-        search: the search for each row's symmetry; by default thorough and signed.
+        search: the search for each row's symmetry; by default thorough and signed. With the
+            template of an aligned store, the search of that store takes the default's place.
         executor: settings for running blocks; the result never depends on them.
 
     Raises:
@@ -67,7 +69,13 @@ def align_store(
     """
     template, search = template or TemplateChoice(), search or thorough("signed")
     executor = executor or ExecutorConfig()
-    parameters = align_parameters(template.kind, search, template.sampling)
+    found = None
+    if template.elsewhere is not None:
+        found = find_template(open_store(store), *template.elsewhere, search)
+        search = found.search
+        parameters = align_parameters("store", search, found.facts)
+    else:
+        parameters = align_parameters(template.kind, search, template.sampling)
     plan = plan_derivation(store, out, ALIGN, 1, parameters)
     for spec in plan.parent.specs.values():
         if search.kind != "permutation":
@@ -75,7 +83,14 @@ def align_store(
             require_activation(spec, f"match {search.kind}", allowed)
     # The limit is planned before the template, whose memory is part of the estimate.
     limited, began = limit_executor(plan.block_costs(), executor), time.perf_counter()
-    ensure_store(plan, lambda: _make_templates(plan, template, search, executor.memory_mb))
+    ensure_store(
+        plan,
+        lambda: (
+            _make_templates(plan, template, search, executor.memory_mb)
+            if found is None
+            else record_templates(found.templates)
+        ),
+    )
     # A template can take longer than the rows, so it counts in the time and the rate.
     seconds = time.perf_counter() - began
     summary = fill(plan, executor, limited)

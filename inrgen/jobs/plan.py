@@ -29,7 +29,8 @@ class TemplateChoice:
     """Reference that an alignment carries rows to.
 
     Attributes:
-        kind: "mean", "medoid", "pairs" or the number of a row.
+        kind: "mean", "medoid", "pairs", the number of a row, or another store's location: that of
+            an aligned store takes its template, and STORE:ROW that row.
         sample: most rows that a mean or a medoid is made from.
         seed: names the sample.
     """
@@ -39,10 +40,6 @@ class TemplateChoice:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in (*_SAMPLED, PAIRS) and not self.kind.isdecimal():
-            raise ValueError(
-                f"template must be mean, medoid, pairs or a row's number; got {self.kind!r}"
-            )
         if not 1 <= self.sample <= 2000:
             raise ValueError(f"sample must be in 1..2000; got {self.sample}")
 
@@ -50,6 +47,14 @@ class TemplateChoice:
     def row(self) -> int | None:
         """The row that is the template, or None."""
         return int(self.kind) if self.kind.isdecimal() else None
+
+    @property
+    def elsewhere(self) -> tuple[str, int | None] | None:
+        """The location of another store that has the template, and the row if it is one."""
+        if self.kind in (*_SAMPLED, PAIRS) or self.kind.isdecimal():
+            return None
+        store, colon, row = self.kind.rpartition(":")
+        return (store, int(row)) if colon and store and row.isdecimal() else (self.kind, None)
 
     @property
     def sampling(self) -> dict[str, int]:

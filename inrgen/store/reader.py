@@ -148,12 +148,16 @@ class Store:
     def alignment_sha256(self) -> str:
         """Digest of the alignment that put hidden units in their order; "" if there was none.
 
-        Rows of two stores with the same digest were aligned to the same template.
+        Rows of two stores with the same digest were aligned to the same template. A store that
+        was aligned to the template of another one therefore has that one's digest.
         """
         steps = [read_derivation(identity) for identity in self.identities]
         last = next((step for step in steps if step and step.operation == "align"), None)
         if last is None:
             return ""
+        shared = last.parameters.get("template", {}).get("alignment_sha256")
+        if shared is not None:
+            return shared
         return hashlib.sha256(json.dumps(last.identity, sort_keys=True).encode()).hexdigest()
 
     @property

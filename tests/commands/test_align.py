@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import inrgen
 from inrgen.cli import main
 from inrgen.commands.align import AlignConfig, align
 from inrgen.core import rng
@@ -22,6 +23,7 @@ from inrgen.store.lineage import walk_back
 from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
+from tests.made_up import MadeUp
 
 
 def config(parent: Path, out: Path, **changes) -> AlignConfig:
@@ -127,6 +129,58 @@ def test_pairs_bring_views_to_the_first_finite_one(made_up, parent, tmp_path):
     assert verify_store(out).ok
 
 
+class Part(MadeUp):
+    """The first items of the made-up store."""
+
+    bad = (0, 9)
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory) -> Path:
+    return Part(rows=72).build(tmp_path_factory.mktemp("part") / "store")
+
+
+def test_a_part_aligned_to_the_template_of_the_whole_has_the_rows_of_the_aligned_whole(
+    parent, aligned, part, tmp_path
+):
+    out = tmp_path / "aligned"
+    align(config(part, out, template=str(aligned)))
+    rows = open_store(out).read(range(72)).flat()
+    assert rows.isnan().any(dim=1).sum() == 2
+    whole = open_store(aligned).read(range(72)).flat()
+    assert rows.numpy().tobytes() == whole.numpy().tobytes()
+    # both are of one alignment, also where the part's template goes on to a third store
+    third = inrgen.align(part, template=open_store(out), out=tmp_path / "third", workers=1)
+    digest = open_store(aligned).alignment_sha256
+    assert open_store(out).alignment_sha256 == third.alignment_sha256 == digest
+    assert open_store(parent).alignment_sha256 == ""
+    noted = walk_back(third)[0].how["template"]
+    assert noted["alignment_sha256"] == digest
+    content = MadeUp.content(out)
+    assert align(config(part, out, template=str(aligned))).rows_made == 0
+    assert MadeUp.content(out) == content
+
+
+def test_another_template_is_refused_by_its_digest(aligned, part, tmp_path):
+    align(config(part, tmp_path / "out", template=str(aligned)))
+    other = align(config(part, tmp_path / "other", template="3"))
+    with pytest.raises(ValueError, match=r"parameters.template.sha256 \(there"):
+        align(config(part, tmp_path / "out", template=other.store))
+
+
+def test_a_row_of_another_store_may_be_the_template(made_up, parent, part, tmp_path):
+    align(config(part, tmp_path / "out", template=f"{parent}:300"))
+    template = open_store(parent).read([300])
+    assert torch.equal(
+        read_template(read_facts(open_files(tmp_path / "out")).about, made_up.spec).flat(),
+        template.flat(),
+    )
+    rows = [20, 31]
+    params, names = open_store(part).read(rows), names_of(made_up, rows)
+    found = match(made_up.spec, template, params, thorough("signed"), names=names)
+    assert torch.equal(found.aligned.flat(), open_store(tmp_path / "out").read(rows).flat())
+
+
 @pytest.mark.parametrize("kind", ["medoid", "20"])
 def test_a_row_may_be_the_template(made_up, parent, tmp_path, kind):
     out = tmp_path / "store"
@@ -164,8 +218,21 @@ def test_an_interrupted_alignment_goes_on_with_its_own_template(
 
 
 def test_wrong_alignments_are_refused_in_one_sentence(parent, aligned, tmp_path):
-    with pytest.raises(ValueError, match="template must be mean, medoid, pairs or a row's number"):
-        config(parent, tmp_path, template="other")
+    none = "template must be mean, medoid, pairs, a row's number, an aligned store or STORE:ROW"
+    for place in ("other", "other:3", f"{tmp_path}/no"):
+        with pytest.raises(ValueError, match=f"{none}; there is no store"):
+            align(config(parent, tmp_path / "a", template=place))
+    with pytest.raises(ValueError, match="was not aligned"):
+        align(config(parent, tmp_path / "a", template=str(parent)))
+    with pytest.raises(ValueError, match="row 501 holds no weights"):
+        align(config(parent, tmp_path / "a", template=f"{parent}:501"))
+    with pytest.raises(ValueError, match=r"must be those of .*kind='signed'"):
+        align(config(parent, tmp_path / "a", template=str(aligned), match="phase"))
+    wider = Part(rows=12, widths=(2, 7, 1))
+    other = wider.build(tmp_path / "wider")
+    with pytest.raises(ValueError, match=f"has none of {wider.spec_id}"):
+        align(config(other, tmp_path / "a", template=str(aligned)))
+    assert not (tmp_path / "a").exists()
     with pytest.raises(ValueError, match="template must be a row that holds weights; got 501"):
         align(config(parent, tmp_path / "a", template="501"))
     with pytest.raises(ValueError, match="template must be a row that holds weights; got 99999"):
