@@ -29,7 +29,7 @@ class DiversityConfig:
         store: the store's folder.
         split: the split whose items are compared; all takes every split.
         match: the symmetries by which pairs are aligned, with the search that align uses by
-            default; relu networks take only permutation.
+            default; relu, gaussian and sinc networks take only permutation.
         pairs: pairs of views, and pairs of items; two views of one item are no pair of items.
         seed: names the sample.
         out: folder for midpoints.png; for stores of pictures with two views of an item.

@@ -4,6 +4,9 @@ from . import symmetry as symmetry
 from .config import InitConfig as InitConfig
 from .config import MatchConfig as MatchConfig
 from .config import thorough as thorough
+from .encoding import Encoding as Encoding
+from .encoding import gaussian_encoding as gaussian_encoding
+from .encoding import octave_encoding as octave_encoding
 from .geometry import Motion as Motion
 from .geometry import grid_coords as grid_coords
 from .matching import Matching as Matching

@@ -37,7 +37,8 @@ class InitConfig:
         first_layer: "small" draws it like a hidden layer, with bound sqrt(6 / fan_in) / omega (the
             DWSNets family). "siren" has the bound 1 / fan_in (arXiv 2006.09661, section 3.2). A
             number multiplies the bound of "siren".
-        hidden_bias: biases of the hidden layers: "zero", or "torch" with bound 1 / sqrt(fan_in).
+        hidden_bias: biases of the hidden layers: "zero", "torch" with bound 1 / sqrt(fan_in), or a
+            number as the bound. FINER spreads frequencies by large ones (arXiv 2312.02434).
         last_layer: "torch" draws weight and bias with bound 1 / sqrt(fan_in), torch's default for
             linear layers. "siren" draws the weight with bound sqrt(6 / fan_in) / omega and the
             bias like "torch". "small" draws that weight and sets the bias to zero.
@@ -46,22 +47,18 @@ class InitConfig:
     """
 
     first_layer: FirstLayer | float = "small"
-    hidden_bias: HiddenBias = "zero"
+    hidden_bias: HiddenBias | float = "zero"
     last_layer: LastLayer = "torch"
     shared: bool = False
 
     def __post_init__(self) -> None:
-        # The comparison also refuses NaN.
-        share = self.first_layer
-        known = share in get_args(FirstLayer) if isinstance(share, str) else 0 < share < math.inf
-        if not known:
-            raise ValueError(
-                f"first_layer must be small, siren or a positive number; got {share!r}"
-            )
-        if self.hidden_bias not in get_args(HiddenBias):
-            raise ValueError(
-                f"hidden_bias must be one of {get_args(HiddenBias)}; got {self.hidden_bias!r}"
-            )
+        for name, words in (("first_layer", FirstLayer), ("hidden_bias", HiddenBias)):
+            value, known = getattr(self, name), get_args(words)
+            # The comparison also refuses NaN.
+            if not (value in known if isinstance(value, str) else 0 < value < math.inf):
+                raise ValueError(
+                    f"{name} must be {', '.join(known)} or a positive number; got {value!r}"
+                )
         if self.last_layer not in get_args(LastLayer):
             raise ValueError(
                 f"last_layer must be one of {get_args(LastLayer)}; got {self.last_layer!r}"

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from inrgen.core import rng, symmetry
 from inrgen.core.activations import ODD, PERIODIC
-from inrgen.core.config import MatchConfig
+from inrgen.core.config import Kind, MatchConfig
 from inrgen.core.descent import descend
 from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec
@@ -175,6 +175,14 @@ def _ends(params: Params, keys: Int[Tensor, " b"] | None = None) -> Float[Tensor
     return ends + most * rng.uniform(keys, ends.shape[1:], -1.0, 1.0, dtype=torch.float64)
 
 
+def check_kind(spec: InrSpec, kind: Kind) -> None:
+    """Raise ValueError for a kind of matching that the activation does not allow."""
+    # For an even activation a sign changes only what enters a unit, so |A| is not its gain.
+    if kind != "permutation":
+        action = {"signed": "signed matching", "phase": "matching of phases"}[kind]
+        symmetry.require_activation(spec, action, ODD if kind == "signed" else PERIODIC)
+
+
 def _check(
     spec: InrSpec,
     reference: Params,
@@ -182,10 +190,7 @@ def _check(
     config: MatchConfig,
     names: Int[Tensor, " n"],
 ) -> None:
-    if config.kind == "signed":
-        symmetry.require_activation(spec, "signed matching", ODD)
-    if config.kind == "phase":
-        symmetry.require_activation(spec, "matching of phases", PERIODIC)
+    check_kind(spec, config.kind)
     if len(reference) not in (1, len(params)):
         raise ValueError(f"reference needs 1 or {len(params)} INRs; got {len(reference)}")
     if len(names) != len(params):

@@ -31,8 +31,11 @@ def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
         weight = share / fan_in
     if is_last and init.last_layer == "torch":
         weight = torch_bound
-    has_bias = init.last_layer != "small" if is_last else init.hidden_bias == "torch"
-    return weight, torch_bound if has_bias else 0.0
+    if is_last:
+        return weight, torch_bound if init.last_layer != "small" else 0.0
+    named = {"zero": 0.0, "torch": torch_bound}
+    bias = init.hidden_bias
+    return weight, named[bias] if isinstance(bias, str) else bias
 
 
 def init_keys(

@@ -100,7 +100,12 @@ KEYS: dict[str, Key] = {
         wants="small, siren, or a positive number",
         read=_first_layer,
     ),
-    "bias": _choice("init", "hidden_bias", _same("zero", "torch")),
+    "bias": Key(
+        place="init",
+        field="hidden_bias",
+        wants="zero, torch, or a positive number",
+        read=lambda text: text if text in ("zero", "torch") else _positive(text),
+    ),
     "last": _choice("init", "last_layer", _same("torch", "siren", "small")),
     "shared": Key(
         place="init",
@@ -248,7 +253,7 @@ def parse_variant(text: str) -> Variant | LearnedVariant:
 
         init=small|siren|X        start of the first layer; small is the hidden layers' bound, and
                                   X that share of siren's
-        bias=zero|torch           start of the hidden layers' biases
+        bias=zero|torch|X         start of the hidden layers' biases; X is their bound
         last=torch|siren|small    start of the last layer (InitConfig explains these)
         shared=true|false         whether all images start from the same weights
         steps=N, lr=X, decay=X    updates, Adam's learning rate, decoupled weight decay

@@ -12,11 +12,10 @@ import torch
 from jaxtyping import Int
 
 from inrgen.core import rng
-from inrgen.core.activations import ODD, PERIODIC
 from inrgen.core.config import MatchConfig, thorough
+from inrgen.core.matching import check_kind
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.core.symmetry import require_activation
 from inrgen.core.template import ROUNDS, aligned_sum, medoid
 from inrgen.executors.config import ExecutorConfig, process_bytes
 from inrgen.executors.progress import show_progress
@@ -78,9 +77,7 @@ def align_store(
         parameters = align_parameters(template.kind, search, template.sampling)
     plan = plan_derivation(store, out, ALIGN, 1, parameters)
     for spec in plan.parent.specs.values():
-        if search.kind != "permutation":
-            allowed = PERIODIC if search.kind == "phase" else ODD
-            require_activation(spec, f"match {search.kind}", allowed)
+        check_kind(spec, search.kind)
     # The limit is planned before the template, whose memory is part of the estimate.
     limited, began = limit_executor(plan.block_costs(), executor), time.perf_counter()
     ensure_store(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inrgen.core.config import MatchConfig
 from inrgen.core.geometry import grid_coords
-from inrgen.core.matching import match
+from inrgen.core.matching import check_kind, match
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
@@ -65,6 +65,12 @@ class Accuracy:
     standard_error: float
 
 
+def check_probes(spec: InrSpec, probes: Sequence[ProbeName]) -> None:
+    """Raise ValueError for a probe that aligns by symmetries that the networks lack."""
+    if any(PARTS[name][1] == "signed" for name in probes):
+        check_kind(spec, "signed")
+
+
 def judged_shares(
     spec: InrSpec,
     params: Params,
@@ -86,6 +92,7 @@ def judged_shares(
         learners: how they train.
         pixels: values of the signal of each INR, which mlp_pixels needs.
     """
+    check_probes(spec, probes)
     flat = params.flat()
     good = flat.isfinite().all(dim=1)
     shares: dict[ProbeName, Float[Tensor, " b"]] = {

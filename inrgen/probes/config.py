@@ -154,10 +154,11 @@ class ProbeRecipesConfig:
 
     A recipe is [NAME][,FIELD=VALUE]... without spaces: a name (published, the default, fast, sharp,
     signed for images, teach or inr2vec for shapes), then the fields that differ. Short names:
-    init=small|siren|X (first layer; X is a share of SIREN's bound), bias=zero|torch,
+    init=small|siren|X (first layer; X is a share of SIREN's bound), bias=zero|torch|X,
     last=torch|siren|small, shared=true|false, steps, lr, decay, omega, schedule=constant|cosine,
-    stop=DB|never. Examples: fast,lr=1e-3 or init=small,last=small,steps=120. learned is the learned
-    start that ships for the source; learned,start=PATH,steps=N takes a START file or other steps.
+    stop=DB|never, activation and encoding as build takes them. Examples: fast,lr=1e-3 or
+    init=small,last=small,steps=120. learned is the learned start that ships for the source;
+    learned,start=PATH,steps=N takes a START file or other steps.
 
     Quality is the mean PSNR of images, or the medians of IoU and Chamfer distance of shapes.
     Probes measure what the weights teach. They are named by how they learn and by what they read:

@@ -16,6 +16,7 @@ from inrgen.probes.catalog import (
     Accuracy,
     accuracy,
     accuracy_text,
+    check_probes,
     differences,
     judged_shares,
 )
@@ -80,6 +81,8 @@ def compare_recipes(
     subjects = choose_subjects(source, sizes, config.folds, config.limit_order)
     # Plan all recipes first, so that one unfit for this source is refused before any is fitted.
     plans = {text: parse_variant(text).plan(source.facts) for text in config.recipes}
+    for plan in plans.values():
+        check_probes(plan.spec, config.probes)
     divisions = subjects.divide(config.folds, config.seed)
     learners = Learners(
         mlp=config.mlp, set_model=config.set_model, repeats=config.repeats, seed=config.seed

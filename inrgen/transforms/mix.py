@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inrgen.core import rng, symmetry
 from inrgen.core.config import MatchConfig
-from inrgen.core.matching import match
+from inrgen.core.matching import check_kind, match
 from inrgen.core.mixing import mix
 from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec
@@ -90,6 +90,8 @@ class MixUp:
         """Choose partners among num_rows rows, proportions and permutations."""
         if num_rows < 1:
             raise ValueError(f"num_rows must be positive; got {num_rows}")
+        if self.pairing == "aligned":
+            check_kind(spec, self.matching.kind)
         if self.pairing == "random":
             permutation = Permute().draw(spec, rng.fold(keys, 2))
         else:

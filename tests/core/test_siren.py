@@ -87,9 +87,9 @@ def test_weights_fill_their_bounds():
             [1 / math.sqrt(2), 1 / math.sqrt(32), 1 / 4],
         ),
         (
-            InitConfig(first_layer=0.25, last_layer="small"),
+            InitConfig(first_layer=0.25, hidden_bias=1.5, last_layer="small"),
             [1 / 8, math.sqrt(6 / 32) / 20, math.sqrt(6 / 16) / 20],
-            [0, 0, 0],
+            [1.5, 1.5, 0],
         ),
     ]
     for init, weights, biases in cases:
@@ -101,10 +101,11 @@ def test_weights_fill_their_bounds():
         assert params.dtype == torch.float32
 
 
+@pytest.mark.parametrize("name", ["first_layer", "hidden_bias"])
 @pytest.mark.parametrize("share", [0.0, -1.0, math.inf, math.nan])
-def test_a_first_layer_needs_a_share_that_can_be(share):
-    with pytest.raises(ValueError, match="first_layer must be small, siren or a positive"):
-        InitConfig(first_layer=share)
+def test_numbers_of_a_start_are_positive(name, share):
+    with pytest.raises(ValueError, match=rf"{name} must be \w+, \w+ or a positive number"):
+        InitConfig(**{name: share})
 
 
 @pytest.mark.parametrize("name", ["first_layer", "hidden_bias", "last_layer"])

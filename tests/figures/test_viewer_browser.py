@@ -84,10 +84,9 @@ def test_drawn_pixels_are_those_that_inrgen_evaluates(
     [
         ({"activation": "finer"}, "#webgl2"),
         ({"activation": "sinc"}, "#webgl2"),
-        ({"activation": "gaussian", "omega": (5.0,)}, "#webgl2"),
         ({"activation": "relu", "widths": (12, 8, 1), "encoding": octave_encoding(2, 3)}, ""),
     ],
-    ids=["finer", "sinc", "gaussian", "relu on Fourier features"],
+    ids=["finer", "sinc", "relu on Fourier features"],
 )
 def test_other_networks_are_drawn_as_inrgen_evaluates_them(
     open_page, build_pictures, tmp_path, networks, fragment
