@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from inrgen.core.config import MatchConfig
 from inrgen.core.geometry import grid_coords
@@ -16,10 +16,10 @@ from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 from inrgen.core.template import iterated_mean
-from inrgen.probes.classifiers import LabelledRows, kernel_hits, mlp_hits
+from inrgen.probes.classifiers import LabelledRows, kernel_hits, mlp_scores
 from inrgen.probes.config import Learners, ProbeName
 from inrgen.probes.subjects import Division
-from inrgen.probes.unit_sets import set_hits, unit_features
+from inrgen.probes.unit_sets import set_scores, unit_features
 
 Learner = Literal["mlp", "set", "kernel"]
 View = Literal["raw", "permutation", "signed", "units", "values", "pixels"]
@@ -152,16 +152,80 @@ def _learn(
     """Share of trainings that classify each test row correctly."""
     if learner == "kernel":
         return kernel_hits(train, val, test).double()
+    scores = _scores(spec, learner, train, val, test, learners)
+    return (scores.argmax(dim=2) == test.labels).double().mean(dim=0)
+
+
+def _scores(
+    spec: InrSpec,
+    learner: Learner,
+    train: LabelledRows,
+    val: LabelledRows,
+    test: LabelledRows,
+    learners: Learners,
+) -> Float[Tensor, "r j c"]:
+    """Log-probabilities of the classes of each test row, from r trainings."""
     # Every recipe gets the same config and seeds, so that recipes differ by their weights alone.
     config = learners.mlp if learner == "mlp" else learners.set_model
     turns = []
     for turn in range(learners.repeats):
         now = replace(config, seed=config.seed + learners.seed + turn)
         if learner == "mlp":
-            turns.append(mlp_hits(train, val, test, now))
+            turns.append(mlp_scores(train, val, test, now))
         else:
-            turns.append(set_hits(spec, train, val, test, now))
-    return torch.stack(turns).double().mean(dim=0)
+            turns.append(set_scores(spec, train, val, test, now))
+    return torch.stack(turns)
+
+
+def ensemble_shares(
+    spec: InrSpec,
+    params: Params,
+    labels: Int[Tensor, " b"],
+    item_of: Int[Tensor, " b"],
+    view_of: Int[Tensor, " b"],
+    divisions: Sequence[Division],
+    probes: Sequence[ProbeName],
+    learners: Learners,
+    pixels: Float[Tensor, "b n"] | None = None,
+) -> dict[ProbeName, Float[Tensor, " b"]]:
+    """Verdict on each judged INR's item by all networks together: 1 if right, 0 if wrong, else NaN.
+
+    Each view has networks of its own, because views of learned starts have other weights. Their
+    mean log-probability decides. Arguments are those of judged_shares, and:
+
+    Args:
+        item_of, view_of: the item and the view of each INR; (b,).
+    """
+    flat, num_classes = params.flat(), int(labels.max()) + 1
+    good = flat.isfinite().all(dim=1)
+    shares: dict[ProbeName, Float[Tensor, " b"]] = {
+        name: torch.full((len(labels),), math.nan, dtype=torch.float64) for name in probes
+    }
+    for whole, name in ((d, n) for d in divisions for n in probes):
+        learner, view = PARTS[name]
+        rows = flat if view == "raw" else pixels
+        assert rows is not None, "ensembles read raw weights or pixels"
+        total = flat.new_zeros(int(item_of.max()) + 1, num_classes)
+        judged = torch.zeros(len(total), dtype=torch.bool)
+        for number in view_of.unique().tolist():
+            division = whole.keep(good & (view_of == number))
+            if not division.is_whole:
+                continue
+            train, val, test = (
+                LabelledRows(flat=rows[at], labels=labels[at])
+                for at in (division.train, division.val, division.test)
+            )
+            own = replace(learners, seed=learners.seed + learners.repeats * number)
+            scores = _scores(spec, learner, train, val, test, own).mean(dim=0)
+            # A class that train lacks must never win.
+            missing = num_classes - scores.shape[1]
+            scores = nn.functional.pad(scores, (0, missing), value=-math.inf)
+            total.index_add_(0, item_of[division.test], scores)
+            judged[item_of[division.test]] = True
+        right = total.argmax(dim=1)[item_of] == labels
+        at = whole.test[judged[item_of[whole.test]]]
+        shares[name][at] = right[at].double()
+    return shares
 
 
 def accuracy(shares: Float[Tensor, " b"]) -> Accuracy:

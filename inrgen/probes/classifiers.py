@@ -34,7 +34,18 @@ def mlp_hits(
     config: ProbeTraining,
     one_scale: bool = False,
 ) -> Bool[Tensor, " b"]:
-    """Test rows that the MLP classifies correctly, at its best epoch on val.
+    """Test rows that the MLP classifies correctly; see mlp_scores."""
+    return mlp_scores(train, val, test, config, one_scale).argmax(dim=1) == test.labels
+
+
+def mlp_scores(
+    train: LabelledRows,
+    val: LabelledRows,
+    test: LabelledRows,
+    config: ProbeTraining,
+    one_scale: bool = False,
+) -> Float[Tensor, "b c"]:
+    """Log-probabilities that the MLP gives the classes of test rows, at its best epoch on val.
 
     Args:
         one_scale: divide all centred weights by one number, so that weights that differ little
@@ -61,17 +72,17 @@ def mlp_hits(
             nn.Linear(config.hidden, int(train.labels.max()) + 1),
         )
 
-    return trained_hits(make, standardised(train), standardised(val), standardised(test), config)
+    return trained_scores(make, standardised(train), standardised(val), standardised(test), config)
 
 
-def trained_hits(
+def trained_scores(
     make: Callable[[], nn.Module],
     train: LabelledRows,
     val: LabelledRows,
     test: LabelledRows,
     config: ProbeTraining,
-) -> Bool[Tensor, " b"]:
-    """Train a network and mark the test rows that it classifies correctly at its best val epoch.
+) -> Float[Tensor, "b c"]:
+    """Train a network; return its log-probabilities of test rows at its best val epoch.
 
     torch's global generator is left unchanged. Raises ValueError where a part has no row.
 
@@ -82,11 +93,16 @@ def trained_hits(
         if not len(rows.flat):
             raise ValueError(f"a probe needs at least one row in {name}; got none")
 
-    def hits(rows: LabelledRows) -> Bool[Tensor, " b"]:
+    def logits(rows: Float[Tensor, "b p"]) -> Float[Tensor, "b c"]:
+        reduced = config.precision == "bfloat16"
+        with torch.autocast(rows.device.type, torch.bfloat16, enabled=reduced):
+            out = model(rows)
+        return out.float() if reduced else out
+
+    def scores(rows: LabelledRows) -> Float[Tensor, "b c"]:
         model.eval()
         with torch.no_grad():
-            logits = torch.cat([model(part) for part in rows.flat.split(1024)])
-        return logits.argmax(dim=1) == rows.labels
+            return torch.cat([logits(part) for part in rows.flat.split(1024)]).log_softmax(dim=1)
 
     # Without devices=[], fork_rng would initialise CUDA on every GPU.
     with torch.random.fork_rng(devices=[]):
@@ -97,20 +113,20 @@ def trained_hits(
         )
         total = config.epochs * -(-len(train.flat) // config.batch)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
-        best, found = -1.0, torch.zeros_like(test.labels, dtype=torch.bool)
+        best, found = -1.0, torch.empty(0)
         for _ in range(config.epochs):
             model.train()
             for rows in torch.randperm(len(train.flat)).split(config.batch):
-                loss = mixed_loss(model, train.flat[rows], train.labels[rows], config.mixup)
+                loss = mixed_loss(logits, train.flat[rows], train.labels[rows], config.mixup)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
                 if config.schedule == "cosine":
                     falling.step()
-            share = float(hits(val).double().mean())
+            share = float((scores(val).argmax(dim=1) == val.labels).double().mean())
             # Strictly greater keeps the earliest of equally good epochs.
             if share > best:
-                best, found = share, hits(test)
+                best, found = share, scores(test)
     return found
 
 

@@ -11,7 +11,14 @@ from torch import Tensor
 from inrgen.core import rng
 from inrgen.core.config import SPLITS, Split
 from inrgen.fit.plan import source_of_store
-from inrgen.probes.catalog import HEADS, Accuracy, accuracy, accuracy_text, judged_shares
+from inrgen.probes.catalog import (
+    HEADS,
+    Accuracy,
+    accuracy,
+    accuracy_text,
+    ensemble_shares,
+    judged_shares,
+)
 from inrgen.probes.config import Learners, ProbeConfig, ProbeName
 from inrgen.probes.report import columns_text, ignore_progress
 from inrgen.probes.subjects import check_folds, divide_by_folds, divide_by_split, read_pixels
@@ -77,9 +84,12 @@ def probe_store(
     progress(f"{config.store}: learning from {len(params):,} INRs")
     by_inr = [division.expand(item_of) for division in divisions]
     pixels = _read_pixels(store, config, items)[item_of] if "mlp_pixels" in config.probes else None
-    shares = judged_shares(
-        store.spec, params, labels[item_of], by_inr, config.probes, _learners(config), pixels
-    )
+    given, known = (store.spec, params, labels[item_of]), (config.probes, _learners(config), pixels)
+    if config.ensemble:
+        view_of = torch.tensor([view for item in items for view in item.views])
+        shares = ensemble_shares(*given, item_of, view_of, by_inr, *known)
+    else:
+        shares = judged_shares(*given, by_inr, *known)
     judged = labels[torch.cat([division.test for division in divisions])]
     return [
         StoreProbe(
@@ -104,20 +114,23 @@ class _StoredItem:
     split: Split
     label: int
     rows: list[int]
+    views: list[int]
 
 
 def _choose_items(store: Store, config: ProbeConfig) -> list[_StoredItem]:
     """Choose items of each split, with the rows of their first views."""
-    columns = ["row", "item_id", "split", "label", "status"]
+    columns = ["row", "item_id", "view", "split", "label", "status"]
     # By row: the order of record files must not decide which items are first.
     table = store.read_records(columns, make_filter(num_views=config.views)).sort_by("row")
     found: dict[str, _StoredItem] = {}
-    for row, item_id, split, label, status in zip(
+    for row, item_id, view, split, label, status in zip(
         *(table[name].to_pylist() for name in columns), strict=True
     ):
         if status not in USABLE_STATUSES:  # the row is NaN
             continue
-        found.setdefault(item_id, _StoredItem(item_id, split, label, [])).rows.append(row)
+        item = found.setdefault(item_id, _StoredItem(item_id, split, label, [], []))
+        item.rows.append(row)
+        item.views.append(view)
     if not found:
         raise ValueError(f"store needs rows with weights; {config.store} has none")
     items = _limit_items(list(found.values()), config)

@@ -3,12 +3,12 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.probes.classifiers import LabelledRows, trained_hits
+from inrgen.probes.classifiers import LabelledRows, trained_scores
 from inrgen.probes.config import ProbeTraining
 from inrgen.training.models.signed import OddUnits
 
@@ -89,16 +89,16 @@ def _layer_scales(params: Params) -> tuple[list[float], list[float]]:
     return sizes(params.weights), sizes(params.biases)
 
 
-def set_hits(
+def set_scores(
     spec: InrSpec, train: LabelledRows, val: LabelledRows, test: LabelledRows, config: ProbeTraining
-) -> Bool[Tensor, " b"]:
-    """Test rows that a SetModel classifies correctly, at its best epoch on val."""
+) -> Float[Tensor, "b c"]:
+    """Log-probabilities that a SetModel gives the classes of test rows, at its best val epoch."""
     num_classes = int(train.labels.max()) + 1
 
     def make() -> nn.Module:
         return SetModel(spec, train.flat, num_classes, config)
 
-    return trained_hits(make, train, val, test, config)
+    return trained_scores(make, train, val, test, config)
 
 
 def unit_features(

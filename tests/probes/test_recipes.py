@@ -16,7 +16,7 @@ from inrgen.fit.variants import KEYS, parse_variant
 from inrgen.probes.classifiers import LabelledRows
 from inrgen.probes.config import TRAINED, ProbeRecipesConfig, ProbeTraining
 from inrgen.probes.recipes import compare_recipes, recipe_table
-from inrgen.probes.unit_sets import SetModel, set_hits
+from inrgen.probes.unit_sets import SetModel, set_scores
 from inrgen.sources.base import SourceFacts
 
 FACTS = SourceFacts(name="digits", value_kind="intensity", d_in=2, d_out=1)
@@ -88,8 +88,8 @@ def test_the_set_model_learns_what_symmetries_hide():
     flat = replace(params, weights=(params.weights[0], first, params.weights[2])).flat().float()
     parts = [LabelledRows(flat=flat[at], labels=labels[at]) for at in torch.arange(num).split(80)]
     config = ProbeTraining(hidden=12, epochs=20, batch=16, dropout=0.0, lr=3e-3)
-    hits = set_hits(spec, parts[0], parts[1], parts[2], config)
-    assert hits.double().mean() > 0.9
+    scores = set_scores(spec, parts[0], parts[1], parts[2], config)
+    assert (scores.argmax(dim=1) == parts[2].labels).double().mean() > 0.9
 
 
 def test_a_recipe_typed_in_full_is_the_recipe_of_that_name():

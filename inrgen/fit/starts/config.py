@@ -8,6 +8,7 @@ import tyro
 
 from inrgen.core.arguments import LocalPath
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.shape_config import MESH_SOURCES
 
 StepSizes = Literal["parameter", "layer", "one"]
 Order = Literal[1, 2]
@@ -34,7 +35,8 @@ class LearnStartConfig:
             in half the time.
         outer_steps: updates of every start.
         batch: items in an update of one start.
-        lr: learning rate of the starts, falling to zero along a cosine.
+        lr: learning rate of the starts, falling to zero along a cosine; by default 3e-4,
+            and 3e-3 for meshes.
         step_lr: learning rate of the logarithms of the step sizes, falling likewise.
         points_per_step: pixels drawn anew for each update and image, where 0 takes all of them;
             or points drawn anew for each inner step and shape, where 0 takes 2,048.
@@ -56,7 +58,7 @@ class LearnStartConfig:
     order: Order = 2
     outer_steps: int = 800
     batch: int = 32
-    lr: float = 3e-4
+    lr: float | None = None
     step_lr: float = 2e-2
     points_per_step: int = 0
     guide: Guide = "none"
@@ -85,9 +87,10 @@ class LearnStartConfig:
             raise ValueError(f"points_per_step must not be negative; got {self.points_per_step}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1; got {self.threads}")
-        for name in ("lr", "step_lr", "guide_weight"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite; got {getattr(self, name)}")
+        rates = {"lr": self.start_lr, "step_lr": self.step_lr, "guide_weight": self.guide_weight}
+        for name, value in rates.items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive and finite; got {value}")
         if self.step_sizes not in get_args(StepSizes):
             raise ValueError(
                 f"step_sizes must be one of {get_args(StepSizes)}; got {self.step_sizes!r}"
@@ -96,6 +99,13 @@ class LearnStartConfig:
             raise ValueError(f"guide must be one of {get_args(Guide)}; got {self.guide!r}")
         if self.order not in get_args(Order):
             raise ValueError(f"order must be 1 or 2; got {self.order}")
+
+    @property
+    def start_lr(self) -> float:
+        """lr, or its default for the source."""
+        if self.lr is not None:
+            return self.lr
+        return 3e-3 if self.source.name in MESH_SOURCES else 3e-4
 
     @property
     def training_source(self) -> SourceConfig:
@@ -108,8 +118,7 @@ class LearnStartConfig:
         names = ("step_sizes", "order", "outer_steps", "batch", "lr", "step_lr", "points_per_step")
         # A start without labels keeps the facts that it had before guides were known.
         names += ("guide_weight",) if self.guide == "labels" else ()
+        # lr keeps its place, so that files of the same settings keep their bytes.
+        values = {n: self.start_lr if n == "lr" else getattr(self, n) for n in names}
         # Kinds of devices differ in their last bits, their numbers do not.
-        return {name: getattr(self, name) for name in names} | {
-            "views": self.views,
-            "device": self.device.split(":")[0],
-        }
+        return values | {"views": self.views, "device": self.device.split(":")[0]}

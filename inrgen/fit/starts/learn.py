@@ -215,7 +215,9 @@ class _Learner:
         loss, by_start, by_steps, by_readers = self.gradient(state, step)
         # a cosine to zero (SGDR, arXiv 1608.03983, without restarts)
         factor = 0.5 * (1.0 + math.cos(math.pi * step / config.outer_steps))
-        moved = update(state, by_start, by_steps, by_readers, config.lr, config.step_lr, factor)
+        moved = update(
+            state, by_start, by_steps, by_readers, config.start_lr, config.step_lr, factor
+        )
         diverged = has_diverged(state, self.problem.spec.value_width, loss, by_start, by_steps)
         return self._roll_back(moved, diverged, step)
 
@@ -244,7 +246,7 @@ class _Learner:
             if int(state.rollbacks[view]) > _MAX_ROLLBACKS:
                 raise ValueError(
                     f"start {view} diverged {_MAX_ROLLBACKS + 1} times, the last time in outer "
-                    f"step {step}; lower lr ({config.lr:g}) or step_lr ({config.step_lr:g})"
+                    f"step {step}; lower lr ({config.start_lr:g}) or step_lr ({config.step_lr:g})"
                 )
             _say(
                 f"start {view} diverged in step {step}; it goes on from its best "

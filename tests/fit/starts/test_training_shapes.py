@@ -132,3 +132,11 @@ def test_engines_agree_on_builds_from_a_start_of_shapes(shapes, start_file, tmp_
         assert store.identity["start"]["sha256"] == load_start(start_file).sha256
     torch.testing.assert_close(rows["cpu"], rows["torch"], rtol=1e-4, atol=1e-5)
     assert not torch.equal(rows["cpu"][0], load_start(start_file).params.flat()[0])
+
+
+def test_starts_of_meshes_learn_faster_unless_a_rate_is_given():
+    rates = [
+        LearnStartConfig(source=SourceConfig(name=name), out=Path("x.safetensors"), lr=lr).settings
+        for name, lr in (("digits", None), ("mesh-folder", None), ("mesh-folder", 1e-2))
+    ]
+    assert [settings["lr"] for settings in rates] == [3e-4, 3e-3, 1e-2]

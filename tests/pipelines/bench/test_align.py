@@ -69,9 +69,9 @@ def test_the_probe_sees_weights_on_one_scale(monkeypatch):
 
     def note(make, train, val, test, config):
         seen.append(train.flat)
-        return test.labels == 0
+        return torch.zeros(len(test.labels), 2)
 
-    monkeypatch.setattr(classifiers, "trained_hits", note)
+    monkeypatch.setattr(classifiers, "trained_scores", note)
     classifiers.mlp_hits(rows, rows, rows, ProbeTraining(), one_scale=True)
     classifiers.mlp_hits(rows, rows, rows, ProbeTraining())
     ratios = seen[0].std(dim=0) / flat.std(dim=0)
@@ -142,7 +142,7 @@ def test_a_probe_without_rows_has_no_accuracy(empty):
     none = LabelledRows(flat=rows.flat[:0], labels=rows.labels[:0])
     parts = [none if name == empty else rows for name in ("train", "val", "test")]
     with pytest.raises(ValueError, match=f"at least one row in {empty}"):
-        classifiers.trained_hits(lambda: torch.nn.Linear(4, 2), *parts, ProbeTraining(epochs=1))
+        classifiers.trained_scores(lambda: torch.nn.Linear(4, 2), *parts, ProbeTraining(epochs=1))
 
 
 def test_images_of_several_sizes_are_refused(tmp_path):
