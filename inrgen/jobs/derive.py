@@ -21,11 +21,11 @@ from inrgen.jobs.plan import (
     derived_layout,
     plan_concurrency,
 )
+from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.derivation import PARENT, Derivation
 from inrgen.store.files.location import Location, make_absolute, make_relative
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import content_sha256
 from inrgen.store.layout import ROOT_DOCUMENT
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store

@@ -8,9 +8,9 @@ from inrgen.executors.progress import show_progress
 from inrgen.jobs.derive import DerivePlan, derive_blocks, limit_executor
 from inrgen.jobs.draw_bytes import decode_draw
 from inrgen.jobs.operations import Augment, read_operation
+from inrgen.store.content import content_sha256
 from inrgen.store.files.location import Location, resolve_relative
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import content_sha256
 from inrgen.store.metadata import read_facts
 from inrgen.store.queries import read_usable_records
 from inrgen.store.reader import Store, open_store

@@ -13,8 +13,8 @@ from inrgen.executors.progress import show_progress
 from inrgen.executors.runner import run_tasks
 from inrgen.jobs.derive import limit_executor
 from inrgen.jobs.plan import read_cost
+from inrgen.store.content import content_sha256
 from inrgen.store.files.location import Location
-from inrgen.store.index import content_sha256
 from inrgen.store.reader import Store, open_store
 from inrgen.store.rows import RowRun
 from inrgen.store.statistics import Statistics, encode_statistics, write_statistics

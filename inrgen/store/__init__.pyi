@@ -1,7 +1,7 @@
+from .content import content_sha256 as content_sha256
 from .create import create_store as create_store
 from .errors import DamagedStore as DamagedStore
 from .errors import StoreBusy as StoreBusy
-from .index import content_sha256 as content_sha256
 from .layout import Layout as Layout
 from .quality import measure_quality as measure_quality
 from .reader import Store as Store

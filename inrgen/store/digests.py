@@ -25,6 +25,7 @@ _MAKERS: dict[Digest, Callable[[], "hashlib._Hash | blake3"]] = {
 
 _MARK = b"inrgen-sha256:"
 _NUM_DIGITS = 64
+_TAIL_BYTES = 2**16
 
 BLANK_CHECKSUM = (_MARK + b"0" * _NUM_DIGITS).decode()
 
@@ -37,18 +38,22 @@ def digest_parts(kind: Digest, *parts: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def _split(data: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Return the bytes before the digits, the digits, and the bytes after; the last mark counts."""
-    # the last one, since users' text before it may quote another file's
-    at = data.rfind(_MARK)
-    start, stop = at + len(_MARK), at + len(_MARK) + _NUM_DIGITS
-    if at < 0 or stop > len(data):
-        return None
-    return data[:start], data[start:stop], data[stop:]
+def _find_digits(data: memoryview) -> int | None:
+    """Return where the digits after the last mark begin, or None without a mark."""
+    # writers put the mark near the end, and large files are mapped: most are searched in place
+    tail = max(0, len(data) - _TAIL_BYTES)
+    for start in dict.fromkeys((tail, 0)):
+        # the last one, since users' text before it may quote another file's
+        at = bytes(data[start:]).rfind(_MARK)
+        if at >= 0:
+            digits = start + at + len(_MARK)
+            return digits if digits + _NUM_DIGITS <= len(data) else None
+    return None
 
 
-def _compute(before: bytes, after: bytes) -> bytes:
-    return digest_parts("sha256", before, b"0" * _NUM_DIGITS, after).encode()
+def _compute(data: memoryview, digits: int) -> bytes:
+    after = data[digits + _NUM_DIGITS :]
+    return digest_parts("sha256", data[:digits], b"0" * _NUM_DIGITS, after).encode()
 
 
 def add_self_checksum(data: bytes) -> bytes:
@@ -56,16 +61,25 @@ def add_self_checksum(data: bytes) -> bytes:
 
     The mark must come after any text of users, which may contain the same words.
     """
-    parts = _split(data)
-    assert parts is not None, "the file has no mark to fill in"
-    before, digits, after = parts
-    assert digits == b"0" * _NUM_DIGITS, "the file's last mark is not blank"
-    return before + _compute(before, after) + after
+    view = memoryview(data)
+    at = _find_digits(view)
+    assert at is not None, "the file has no mark to fill in"
+    stop = at + _NUM_DIGITS
+    assert view[at:stop] == b"0" * _NUM_DIGITS, "the file's last mark is not blank"
+    return b"".join([view[:at], _compute(view, at), view[stop:]])
 
 
-def read_self_checksum(data: bytes) -> str | None:
+def read_self_checksum(data: bytes | memoryview) -> str | None:
     """Return a file's self-checksum if it is right; None if any byte of the file is wrong."""
-    parts = _split(data)
-    if parts is None or parts[1] != _compute(parts[0], parts[2]):
+    view = memoryview(data)
+    at = _find_digits(view)
+    if at is None or view[at : at + _NUM_DIGITS] != _compute(view, at):
         return None
-    return parts[1].decode()
+    return stated_checksum(view)
+
+
+def stated_checksum(data: bytes | memoryview) -> str:
+    """Return the self-checksum that a file claims, which another function has found right."""
+    at = _find_digits(memoryview(data))
+    assert at is not None, "the file has no self-checksum"
+    return bytes(data[at : at + _NUM_DIGITS]).decode()

@@ -47,6 +47,11 @@ class BlockFacts:
     records_digest: str
     chunk_checksums: str = ""
 
+    @property
+    def content(self) -> bytes:
+        """Text of the block's digests, which the content digest of a store is made of."""
+        return f"{self.shard_digest}{self.records_digest}".encode()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the facts under their stored names."""
         facts = {
@@ -125,17 +130,22 @@ def read_footer(metadata: pq.FileMetaData) -> dict[str, Any]:
     return facts
 
 
-def open_parquet(data: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
+def open_parquet(data: bytes | memoryview) -> tuple[pq.ParquetFile, dict[str, Any]]:
     """Open what encode_parquet wrote. Raises ValueError if its self-checksum is wrong."""
     if read_self_checksum(data) is None:
         raise ValueError("it does not match its self-checksum")
-    file = pq.ParquetFile(io.BytesIO(data))
+    file = pq.ParquetFile(pa.BufferReader(data))
     return file, read_footer(file.metadata)
 
 
 def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:
     """Return the bytes of a fragment."""
     return encode_parquet([table], table.schema, facts.to_dict)
+
+
+def decode_facts(data: bytes) -> BlockFacts:
+    """Return a fragment's facts. Raises ValueError if its self-checksum is wrong."""
+    return BlockFacts.from_dict(open_parquet(data)[1])
 
 
 def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:

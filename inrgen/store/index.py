@@ -1,4 +1,4 @@
-"""Committed blocks of a store: their list, their gathered records and their content digest.
+"""Committed blocks of a store: their list and their gathered records.
 
 Each commit makes one fragment, but opening 25,000 files takes a while. In stores of more than
 1,000 blocks, the records of every 1,000 are therefore repeated in one file under index/, as soon as
@@ -7,19 +7,16 @@ fragments is.
 """
 
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inrgen.store.digests import read_self_checksum
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import BlockFacts, encode_parquet, open_parquet, read_footer
 from inrgen.store.layout import (
@@ -33,7 +30,7 @@ from inrgen.store.layout import (
     parse_index_name,
     replacing_fragment_key,
 )
-from inrgen.store.metadata import StoreFacts, read_facts
+from inrgen.store.metadata import StoreFacts
 from inrgen.store.parallel import map_ahead
 
 FRAGMENTS_PER_INDEX = 1000
@@ -218,36 +215,39 @@ def hash_checksums(files: Files, spec_id: str, blocks: range) -> str:
 
     Raises FileNotFoundError or ValueError if a fragment is lost or damaged.
     """
+    return join_checksums(checksum for checksum, _, _ in _read_fragments(files, spec_id, blocks))
+
+
+def join_checksums(checksums: Iterable[str | None]) -> str:
+    """Hash the self-checksums of fragments in order. Raises ValueError for None among them."""
     digest = hashlib.sha256()
-    for checksum, _, _ in _read_fragments(files, spec_id, blocks):
+    for checksum in checksums:
+        if checksum is None:
+            raise ValueError("a fragment is lost or damaged")
         digest.update(checksum.encode())
     return digest.hexdigest()
 
 
-def _hash_content(files: Files, spec_id: str, blocks: range) -> str:
-    """Hash what fragments record of their blocks. Raises as hash_checksums does."""
-    digest = hashlib.sha256()
-    for _, facts, _ in _read_fragments(files, spec_id, blocks):
-        digest.update(_content(facts))
-    return digest.hexdigest()
+def read_block_facts(files: Files, spec_id: str, blocks: range) -> Iterator[BlockFacts]:
+    """Yield the facts in fragments, in order. Raises as hash_checksums does."""
+    return (facts for _, facts, _ in _read_fragments(files, spec_id, blocks))
 
 
-def _content(facts: BlockFacts) -> bytes:
-    return f"{facts.shard_digest}{facts.records_digest}".encode()
+def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) -> str | None:
+    """Gather the records of committed blocks in one file, unless it exists already.
 
-
-def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) -> None:
-    """Gather the records of committed blocks in one file, unless it exists already."""
+    Returns the hash of their content that the file records; None where it was there.
+    """
     key = index_key(spec_id, blocks)
     if files.size_bytes(key) is not None:
-        return
+        return None
     checksums, content = hashlib.sha256(), hashlib.sha256()
 
     def tables() -> Iterator[pa.Table]:
         waiting: list[pa.Table] = []
         for checksum, facts, file in _read_fragments(files, spec_id, blocks):
             checksums.update(checksum.encode())
-            content.update(_content(facts))
+            content.update(facts.content)
             waiting.append(file.read(use_threads=False))
             # whole blocks: small row groups cost readers more than their rows
             if sum(table.num_rows for table in waiting) >= _GROUP_ROWS:
@@ -266,64 +266,21 @@ def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) 
     groups = tables()
     first = next(groups)
     files.create(key, encode_parquet(chain([first], groups), first.schema, facts))
+    return content.hexdigest()
 
 
-def _recorded_content(files: Files, facts: StoreFacts, key: str) -> str | None:
-    """Return the content hash that an index file records, or None if it has none to trust."""
-    if files.size_bytes(key) is None:
-        return None
-    try:
-        with files.arrow().open_input_file(key) as file:
-            stored = read_footer(pq.read_metadata(file))
-    except (OSError, ValueError, pa.ArrowException):
-        # verification reports a bad index; fragments say the same
-        return None
-    return stored.get("content") if stored.get("store_seal") == facts.self_checksum else None
+def records_tag(files: Files, facts: StoreFacts, keys: Sequence[str]) -> str:
+    """Return a text that changes with any file of records; "" where that cannot be told.
 
-
-def content_sha256(path: str | Path) -> str:
-    """Digest what a store is, with all its weights and records.
-
-    The digest is made from the digests that commits recorded, so no weights are read. Past 1,000
-    blocks only the index files are opened. It does not depend on when a store was built, by which
-    version, how long its fits took, or how often it was interrupted or repaired.
-
-    Raises:
-        ValueError: the store is not finished, or is no store.
-        DamagedStore: records do not match their digests.
+    Args:
+        keys: fragments and index files.
     """
-    files = open_files(path)
-    return content_of(files, read_facts(files))
-
-
-def content_of(files: Files, facts: StoreFacts) -> str:
-    """Digest what a store is, as content_sha256 does, given its root document's facts."""
-    path = files.location
-    # counted from one listing; no fragment is opened for it
-    committed = committed_blocks(files)
-    missing = sum(layout.num_blocks for layout in facts.layouts.values())
-    missing -= sum(
-        spec_id in facts.layouts and block < facts.layouts[spec_id].num_blocks
-        for spec_id, block in committed
-    )
-    if missing > 0:
-        check_complete(files, facts, committed)
-        raise ValueError(
-            f"{path} is not finished: {missing:,} of its blocks are missing; run the command that "
-            "makes it again first"
-        )
-    # neither "about" nor durations: the same recipe must give the same digest
-    arrays = {spec_id: [lay.rows, lay.views] for spec_id, lay in facts.layouts.items()}
-    named = json.dumps({"arrays": arrays, "identity": facts.identity}, sort_keys=True)
-    digest = hashlib.sha256(named.encode())
-    for spec_id in sorted(facts.layouts):
-        num_blocks = facts.layouts[spec_id].num_blocks
-        for start in range(0, num_blocks, FRAGMENTS_PER_INDEX):
-            blocks = range(start, min(start + FRAGMENTS_PER_INDEX, num_blocks))
-            found = _recorded_content(files, facts, index_key(spec_id, blocks))
-            try:
-                found = found or _hash_content(files, spec_id, blocks)
-            except ValueError as error:
-                raise DamagedStore(f"{path} is damaged: {error}") from error
-            digest.update(found.encode())
-    return digest.hexdigest()
+    folders = {key.rpartition("/")[0] for key in keys}
+    tags = {folder: files.tags(folder) for folder in folders}
+    found = [facts.self_checksum]
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        if not (tag := tags[folder].get(name)):
+            return ""
+        found += [key, tag]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from inrgen.store.files.protocol import Files
 from inrgen.store.index import write_index
+from inrgen.store.layout import index_key
 from inrgen.store.metadata import StoreFacts
 
 Block = tuple[str, int]
@@ -24,7 +25,9 @@ class IndexWriter:
         self._facts: StoreFacts
         # committed blocks by spec and group; a group is the blocks of one index file
         self._there = Counter[Block]()
-        self._writing: dict[Block, Future[None]] = {}
+        self._writing: dict[Block, Future[str | None]] = {}
+        # hashes of the content of index files that this driver wrote, by key
+        self.contents: dict[str, str] = {}
         self._pool: ThreadPoolExecutor
 
     def open(self, files: Files, facts: StoreFacts, committed: Iterable[Block]) -> None:
@@ -52,14 +55,19 @@ class IndexWriter:
     def wait(self) -> None:
         """Wait for index files under way, before one of their blocks is replaced."""
         while self._writing:
-            self._writing.popitem()[1].result()
+            (spec_id, number), future = self._writing.popitem()
+            if (content := future.result()) is not None:
+                self.contents[index_key(spec_id, self._blocks(spec_id, number))] = content
+
+    def _blocks(self, spec_id: str, number: int) -> range:
+        start = number * self._span
+        return range(start, min(start + self._span, self._facts.layouts[spec_id].num_blocks))
 
     def _write(self, group: Block) -> None:
         """Begin to write the index file of a group if all its blocks are there."""
         spec_id, number = group
         num_blocks = self._facts.layouts[spec_id].num_blocks
-        start = number * self._span
-        blocks = range(start, min(start + self._span, num_blocks))
+        blocks = self._blocks(spec_id, number)
         if num_blocks > self._span and self._there[group] == len(blocks):
             checksum = self._facts.self_checksum
             future = self._pool.submit(write_index, self._files, checksum, spec_id, blocks)

@@ -9,6 +9,8 @@ FORMAT_VERSION = 2
 ROOT_DOCUMENT = "zarr.json"
 ROOT_COPY = "zarr-copy.json"
 LOCK = "_inrgen.lock"
+# On servers; readers of other versions ignore its name.
+CONTENT_NOTE = "_content.json"
 STAGING = "_staging"
 REPLACING = "_replacing"
 RECORDS = "records"

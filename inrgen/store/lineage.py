@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from inrgen.core.escape import one_line
+from inrgen.store.content import content_sha256
 from inrgen.store.derivation import PARENT, read_derivation
 from inrgen.store.files.location import resolve_relative
-from inrgen.store.index import content_sha256
 from inrgen.store.reader import Store
 
 Found = Literal["itself", "same", "other content", "not found", "cannot be read"]

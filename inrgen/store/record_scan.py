@@ -3,7 +3,6 @@
 A data set of pyarrow keeps the footer of every file, 70 kB each, and reads it again for the rows.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import pyarrow.dataset as ds
 
 from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.protocol import Files
-from inrgen.store.index import check_record_file
+from inrgen.store.index import check_record_file, records_tag
 from inrgen.store.layout import RECORDS
 from inrgen.store.metadata import StoreFacts
 from inrgen.store.parallel import map_ahead
@@ -93,15 +92,7 @@ class RecordScan:
 
     def tag(self) -> str:
         """Return a text that changes with any of the files; "" where that cannot be told."""
-        folders = {key.rpartition("/")[0] for key in self.keys}
-        tags = {folder: self.files.tags(folder) for folder in folders}
-        found = [self.facts.self_checksum]
-        for key in self.keys:
-            folder, _, name = key.rpartition("/")
-            if not (tag := tags[folder].get(name)):
-                return ""
-            found += [key, tag]
-        return hashlib.sha256("\n".join(found).encode()).hexdigest()
+        return records_tag(self.files, self.facts, self.keys)
 
     def _open(self, key: str) -> ds.ParquetFileFragment:
         file = self.files.arrow().open_input_file(key)

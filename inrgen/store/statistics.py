@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from inrgen.core.params import Params
+from inrgen.store.content import content_of
 from inrgen.store.digests import BLANK_CHECKSUM, add_self_checksum, read_self_checksum
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
-from inrgen.store.index import content_of
 from inrgen.store.inspection import Finding
 from inrgen.store.layout import STATISTICS
 from inrgen.store.metadata import StoreFacts

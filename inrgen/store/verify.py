@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import decode_fragment, open_parquet
-from inrgen.store.index import committed_blocks, hash_checksums
+from inrgen.store.hash_set import HashSet
+from inrgen.store.index import committed_blocks, hash_checksums, join_checksums
 from inrgen.store.inspection import BlockState, Finding, inspect_block, read_if_there
 from inrgen.store.layout import (
     INDEX,
@@ -142,10 +144,17 @@ def _check_documents(files: Files, sound: dict[str, bytes]) -> Iterator[Finding]
             yield Finding(kind="document", key=key, message="the document was altered")
 
 
-def _check_index(files: Files, facts: StoreFacts, *, unknown: bool = False) -> Iterator[Finding]:
+def _check_index(
+    files: Files,
+    facts: StoreFacts,
+    hash_fragments: Callable[[str, range], str],
+    *,
+    unknown: bool = False,
+) -> Iterator[Finding]:
     """Yield every index file that does not match the fragments as they are now.
 
     Args:
+        hash_fragments: returns what hash_checksums does, or raises as it does.
         unknown: also yield those that cannot be judged, because a fragment is lost or damaged.
     """
     for name in files.names(INDEX):
@@ -154,12 +163,12 @@ def _check_index(files: Files, facts: StoreFacts, *, unknown: bool = False) -> I
         if named is None:
             continue
         try:
-            _, stored = open_parquet(files.read(key))
+            _, stored = open_parquet(files.map(key).data)
         except ValueError as error:
             yield Finding(kind="index", key=key, message=str(error))
             continue
         try:
-            expected = hash_checksums(files, *named)
+            expected = hash_fragments(*named)
         except (FileNotFoundError, ValueError):
             # a lost or damaged fragment has its own finding
             if unknown:
@@ -214,6 +223,7 @@ class _Inspected:
     """Result of a block's inspection, without its weights."""
 
     findings: tuple[Finding, ...]
+    checksum: str | None
     hashes: Int[np.ndarray, " i"]
     num_rows: int
     num_bytes: int
@@ -227,6 +237,7 @@ def _inspect_blocks(files: Files, facts: StoreFacts, spec_id: str) -> Iterator[_
         state = inspect_block(files, facts, spec_id, block)
         return _Inspected(
             findings=state.findings,
+            checksum=state.checksum,
             hashes=_item_hashes(state, layout.views),
             num_rows=len(state.good),
             num_bytes=state.num_bytes,
@@ -239,28 +250,16 @@ def _inspect_blocks(files: Files, facts: StoreFacts, spec_id: str) -> Iterator[_
 
 def _item_hashes(state: BlockState, views: int) -> Int[np.ndarray, " i"]:
     """Hash the items of a block; empty if its records cannot be trusted."""
-    items = [] if state.table is None else state.table["item_id"].to_pylist()[::views]
-    return np.array([hash_name(item) for item in items], dtype=np.int64)
+    if state.table is None:
+        return np.zeros(0, dtype=np.int64)
+    firsts = state.table["item_id"].take(np.arange(0, state.table.num_rows, views))
+    return np.array([hash_name(item) for item in firsts.to_pylist()], dtype=np.int64)
 
 
-def _duplicates(
-    hashes: dict[int, Int[np.ndarray, " _i"]], facts: StoreFacts, spec_id: str
-) -> Iterator[Finding]:
-    """Yield items that occur twice, at their later place.
-
-    Args:
-        hashes: _item_hashes of each block.
-    """
+def _duplicates(hashes: HashSet, facts: StoreFacts, spec_id: str) -> Iterator[Finding]:
+    """Yield items that occur twice, at their later place."""
     layout = facts.layouts[spec_id]
-    first_rows = {block: layout.block_rows(block).start for block in hashes}
-    values = np.concatenate(list(hashes.values()))
-    rows = np.concatenate(
-        [first_rows[block] + layout.views * np.arange(len(h)) for block, h in hashes.items()]
-    )
-    # by hash, then by row: every repetition follows the first of its kind
-    order = np.lexsort((rows, values))
-    again = order[1:][values[order][1:] == values[order][:-1]]
-    for row in np.sort(rows[again]).tolist():
+    for row in hashes.repetitions().tolist():
         block = row // layout.shard_rows
         yield Finding(
             kind="duplicate",
@@ -294,17 +293,23 @@ def verify_store(
     findings = list(_check_documents(files, documents))
     findings += _foreign_files(files, facts, documents)
     num_blocks, num_rows, num_bytes = 0, 0, sum(map(len, documents.values()))
+    checksums: dict[tuple[str, int], str | None] = {}
     for spec_id in facts.layouts:
-        hashes = {}
+        hashes, layout = HashSet(), facts.layouts[spec_id]
         for block, part in enumerate(_inspect_blocks(files, facts, spec_id)):
             findings += part.findings
-            # hashes, not names: eight bytes an item are all that memory grows by
-            hashes[block] = part.hashes
+            checksums[spec_id, block] = part.checksum
+            first = layout.block_rows(block).start
+            hashes.add(part.hashes, first + layout.views * np.arange(len(part.hashes)))
             num_blocks, num_rows = num_blocks + 1, num_rows + part.num_rows
             num_bytes += part.num_bytes
             on_block(part.num_rows)
         findings += _duplicates(hashes, facts, spec_id)
-    findings += _check_index(files, facts)
+
+    def hash_fragments(spec_id: str, blocks: range) -> str:
+        return join_checksums(checksums.get((spec_id, block)) for block in blocks)
+
+    findings += _check_index(files, facts, hash_fragments)
     findings += check_statistics(files, facts)
     # an unfinished store may have a driver at work, and the next one sweeps it
     if not any(finding.kind == "unfinished" for finding in findings):
@@ -378,7 +383,7 @@ def restore_documents(path: str | Path) -> list[Finding]:
                 for found in _foreign_files(files, facts, sound)
                 if _STORE_FILE.match(found.key)
             ),
-            *_check_index(files, facts, unknown=True),
+            *_check_index(files, facts, partial(hash_checksums, files), unknown=True),
             *check_statistics(files, facts),
         ]
         for finding in removed:

@@ -12,17 +12,19 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
+from inrgen.store.content import hash_content, note_content
 from inrgen.store.digests import digest_parts, read_self_checksum
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import staging_key
-from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
+from inrgen.store.fragment import BlockFacts, decode_facts, digest_records, encode_fragment
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys
 from inrgen.store.index_writer import IndexWriter
 from inrgen.store.layout import (
     REPLACING,
     STAGING,
     fragment_key,
+    index_key,
     parse_fragment_name,
     replacing_fragment_key,
     shard_key,
@@ -167,7 +169,9 @@ class StoreWriter:
         self._facts: StoreFacts
         self._committed: set[tuple[str, int]] = set()
         # commits that threads are carrying out; all else is done by the caller's thread
-        self._in_flight: dict[Future[None], tuple[str, int]] = {}
+        self._in_flight: dict[Future[None], StagedBlock] = {}
+        # facts of blocks that were committed here and not replaced, on a server
+        self._made: dict[tuple[str, int], BlockFacts] = {}
         self._pool: ThreadPoolExecutor
         self._index = IndexWriter(fragments_per_index)
 
@@ -216,7 +220,7 @@ class StoreWriter:
         if self._is_known(staged):
             return False
         self._carry_out(staged)
-        self._note((staged.spec_id, staged.block))
+        self._note(staged)
         return True
 
     def begin_commit(self, staged: StagedBlock) -> None:
@@ -228,13 +232,13 @@ class StoreWriter:
             self.commit(staged)
         elif not self._is_known(staged):
             self._settle(self._files.max_commits - 1)
-            block = (staged.spec_id, staged.block)
-            self._in_flight[self._pool.submit(self._carry_out, staged)] = block
+            self._in_flight[self._pool.submit(self._carry_out, staged)] = staged
 
     def _is_known(self, staged: StagedBlock) -> bool:
         """Tell whether a block is committed or about to be; drop the new shard if so."""
         block = (staged.spec_id, staged.block)
-        known = block in self._committed or block in self._in_flight.values()
+        in_flight = {(other.spec_id, other.block) for other in self._in_flight.values()}
+        known = block in self._committed or block in in_flight
         if known:
             self._files.remove(staged.key)
         return known
@@ -248,18 +252,23 @@ class StoreWriter:
         self._files.move(staged.key, shard_key(*block))
         self._publish(block, staged.fragment)
 
-    def _note(self, block: tuple[str, int]) -> None:
+    def _note(self, staged: StagedBlock) -> None:
+        block = (staged.spec_id, staged.block)
         self._committed.add(block)
         self._index.add(block)
+        # past so many blocks index files say it
+        small = self._facts.layouts[block[0]].num_blocks <= FRAGMENTS_PER_INDEX
+        if small and self._files.max_commits > 1:
+            self._made[block] = decode_facts(staged.fragment)
 
     def _settle(self, most: int = 0) -> None:
         """Wait until at most so many commits are in flight. Raises their errors."""
         while len(self._in_flight) > most:
             done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
             for future in done:
-                block = self._in_flight.pop(future)
+                landed = self._in_flight.pop(future)
                 future.result()
-                self._note(block)
+                self._note(landed)
 
     def replace(self, staged: StagedBlock) -> None:
         """Replace a committed block, as a repair does; a driver killed meanwhile loses nothing."""
@@ -285,6 +294,17 @@ class StoreWriter:
         # a finished store has no staging folder, which tells it from one whose driver was killed
         if not any(self.pending(spec_id) for spec_id in self._facts.layouts):
             self._files.tidy()
+            note_content(self._files, self._facts, self._known_contents())
+
+    def _known_contents(self) -> dict[str, str]:
+        """Hash the content of index files' blocks that this driver committed, by key."""
+        known = dict(self._index.contents)
+        for spec_id, layout in self._facts.layouts.items():
+            every = range(layout.num_blocks)
+            if all((spec_id, block) in self._made for block in every):
+                found = hash_content(self._made[spec_id, block] for block in every)
+                known[index_key(spec_id, every)] = found
+        return known
 
     def _check_staged(self, staged: StagedBlock) -> None:
         if self._files.size_bytes(staged.key) != staged.shard_bytes:
@@ -309,6 +329,7 @@ class StoreWriter:
         # the old fragment goes before the new shard comes, so it never describes other rows
         files.remove(fragment_key(*owner))
         self._committed.discard(owner)
+        self._made.pop(owner, None)
         # an earlier try may have moved the shard already
         if files.size_bytes(_replacing_shard(*owner)) is not None:
             files.move(_replacing_shard(*owner), shard_key(*owner))

@@ -17,9 +17,9 @@ from inrgen.fit.build_config import BuildConfig
 from inrgen.jobs.derive import ensure_store, fill, plan_derivation
 from inrgen.jobs.operations import ALIGN, align_parameters, read_template, record_templates
 from inrgen.sources.config import SourceConfig
+from inrgen.store.content import content_sha256
 from inrgen.store.errors import StoreBusy
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import content_sha256
 from inrgen.store.metadata import read_facts
 from inrgen.store.queries import usable_values
 from inrgen.store.reader import open_store

@@ -10,7 +10,7 @@ from inrgen.commands.augment import AugmentConfig, augment
 from inrgen.commands.info import InfoConfig, info
 from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.figures.render import picture_pairs
-from inrgen.store.index import content_sha256
+from inrgen.store.content import content_sha256
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.writer import StoreWriter
@@ -84,7 +84,7 @@ def test_content_is_the_same_however_records_are_gathered(mine):
 
 
 def test_content_follows_index_files_of_whole_groups(mine, monkeypatch):
-    for module in ("index", "writer"):
+    for module in ("content", "writer"):
         monkeypatch.setattr(f"inrgen.store.{module}.FRAGMENTS_PER_INDEX", 2)
     before = content_sha256(mine / "second")
     with StoreWriter(mine / "second", fragments_per_index=2) as writer:

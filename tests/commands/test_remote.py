@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from inrgen.cli import main
+from inrgen.store.content import content_sha256
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import content_sha256
 
 
 def said(capsys, *words: str) -> dict:

@@ -7,9 +7,9 @@ import torch
 
 from inrgen.exchange.card.facts import read_card_facts
 from inrgen.jobs.derive import ensure_store, plan_derivation
+from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.errors import StoreBusy
-from inrgen.store.index import content_sha256
 from inrgen.store.lineage import walk_back
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from inrgen.store import metadata, open_shard
+from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.opening import open_files
-from inrgen.store.index import content_sha256
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.rows import RowRun

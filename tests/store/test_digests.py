@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from inrgen.store import metadata
+from inrgen.store.content import content_sha256
 from inrgen.store.digests import (
     BLANK_CHECKSUM,
     DIGESTS,
@@ -21,7 +22,6 @@ from inrgen.store.digests import (
 )
 from inrgen.store.files.opening import open_files
 from inrgen.store.fragment import decode_fragment
-from inrgen.store.index import content_sha256
 from inrgen.store.layout import FORMAT_VERSION, ROOT_DOCUMENT, fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.records import records_to_table

@@ -8,11 +8,12 @@ import pytest
 import zarr
 from zarr.storage import ObjectStore
 
+from inrgen.store.content import content_sha256
 from inrgen.store.errors import ServerFailed
 from inrgen.store.files.location import make_absolute, make_relative, parse_url, resolve_relative
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.s3_client import make_client
-from inrgen.store.layout import LOCK, fragment_key, shard_key
+from inrgen.store.layout import CONTENT_NOTE, LOCK, fragment_key, shard_key
 from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.verify import salvage_block, verify_store
@@ -32,7 +33,11 @@ def url(small_sample, bucket_url) -> str:
 
 def test_it_holds_the_same_bytes(small_sample, url, tmp_path):
     assert contents(url) == contents(small_sample.build(tmp_path / "store"))
-    assert open_files(url).top_names() == {LOCK, *(key.split("/")[0] for key in contents(url))}
+    assert open_files(url).top_names() == {
+        LOCK,
+        CONTENT_NOTE,
+        *(key.split("/")[0] for key in contents(url)),
+    }
     store, local = open_store(url), open_store(tmp_path / "store")
     np.testing.assert_array_equal(store.read([7, 7, 200]).flat(), local.read([7, 7, 200]).flat())
     assert measure_quality(store) == measure_quality(local)
@@ -133,3 +138,33 @@ def test_commits_pass_each_other_and_errors_are_raised_in_the_end(
         writer.finish()
     assert contents(url) == whole
     assert open_files(url).names("_staging") == []
+
+
+def test_the_noted_digest_is_believed_while_records_are_the_same(
+    small_sample, bucket_url, object_endpoint, proxy, tmp_path
+):
+    url = bucket_url.replace(object_endpoint, proxy.endpoint)
+    paths = list[str]()
+    proxy.on_request = lambda method, path: paths.append(path) if method == "GET" else None
+    small_sample.build(url)
+    path, files = small_sample.build(tmp_path / "store"), open_files(url)
+    whole = content_sha256(path)
+    assert content_sha256(url) == whole
+    # neither the driver nor a reader has fetched a fragment
+    assert not [path for path in paths if path.endswith(".parquet")]
+    note = files.read(CONTENT_NOTE)
+    files.put(CONTENT_NOTE, note.replace(whole.encode(), b"0" * 64))
+    assert content_sha256(url) == whole
+    files.put(CONTENT_NOTE, note)
+    flat = small_sample.flat[:129] + 1
+    for there in (url, path):
+        with StoreWriter(there) as writer:
+            spec_id, records = small_sample.spec_id, small_sample.records[:129]
+            writer.replace(stage_block(there, spec_id, 0, flat, records))
+    # this driver has not finished the store, so the note is of the replaced records
+    assert files.read(CONTENT_NOTE) == note
+    changed = content_sha256(path)
+    assert content_sha256(url) == changed != whole
+    small_sample.build(url)
+    assert files.read(CONTENT_NOTE) != note
+    assert content_sha256(url) == changed

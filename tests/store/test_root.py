@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inrgen.store.content import content_sha256
 from inrgen.store.digests import BLANK_CHECKSUM, add_self_checksum
 from inrgen.store.errors import DamagedStore
-from inrgen.store.index import content_sha256
 from inrgen.store.layout import ROOT_COPY, ROOT_DOCUMENT
 from inrgen.store.reader import open_store
 from inrgen.store.verify import restore_documents, verify_store

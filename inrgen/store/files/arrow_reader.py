@@ -14,7 +14,9 @@ from inrgen.store.files.protocol import Files
 _MAX_FETCHES = 2
 
 
-def arrow_reader(files: Files, read: Callable[[str], bytes] | None = None) -> pyarrow.fs.FileSystem:
+def arrow_reader(
+    files: Files, read: Callable[[str], bytes | memoryview] | None = None
+) -> pyarrow.fs.FileSystem:
     """A pyarrow file system over files; it gets whole files with verified self-checksums.
 
     Args:
@@ -24,7 +26,7 @@ def arrow_reader(files: Files, read: Callable[[str], bytes] | None = None) -> py
 
 
 class _ArrowHandler(pyarrow.fs.FileSystemHandler):
-    def __init__(self, files: Files, read: Callable[[str], bytes]) -> None:
+    def __init__(self, files: Files, read: Callable[[str], bytes | memoryview]) -> None:
         self._files, self._read = files, read
 
     def __eq__(self, other: object) -> bool:

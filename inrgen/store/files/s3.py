@@ -106,7 +106,7 @@ class ObjectFiles:
     def _cache(self) -> ShardCache:
         return ShardCache(None, DEFAULT_CACHE_BYTES)
 
-    def _read_records(self, key: str) -> bytes:
+    def _read_records(self, key: str) -> bytes | memoryview:
         """Read a file of records; index files, which are large, once for all readers here."""
         if not key.startswith(f"{INDEX}/"):
             return self.read(key)
@@ -114,12 +114,12 @@ class ObjectFiles:
         # a folder that cannot be used costs a transfer, and a file that has rotted there, too
         with suppress(OSError):
             cached = self._cache.find(cache_name(self._location, key, tag)) if tag else None
-            if cached is not None and read_self_checksum(cached.tobytes()) is not None:
-                return cached.tobytes()
+            if cached is not None and read_self_checksum(cached.data) is not None:
+                return cached.data
         data, tag = self.read_tagged(key)
         with suppress(OSError):
             if tag and read_self_checksum(data) is not None:
-                self._cache.add(cache_name(self._location, key, tag), data)
+                return self._cache.add(cache_name(self._location, key, tag), data).data
         return data
 
     def _get(self, key: str) -> tuple[bytes, str]:
