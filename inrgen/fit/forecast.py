@@ -17,8 +17,8 @@ from inrgen.sources.bounds import load_item
 
 # A trial of a step that takes longer is not repeated.
 _SLOW_STEP_S = 1.0
-# Seconds that the longer of two trials shall take.
-_TRIAL_S = 0.3
+# Seconds that the steps of the last trial shall take.
+_TRIAL_S = 0.2
 # Items whose reading takes seconds are tried only where one of them is a small part.
 _MANY_ITEMS = 10
 # Below this work a forecast takes longer than it is worth.
@@ -101,7 +101,7 @@ def _time_fit(plan: BuildPlan, index: int, signal: Signal, num_steps: int) -> fl
 def _try_out(plan: BuildPlan, index: int, num_items: int) -> Trial | None:
     """Read an item and fit it with a few steps; None where that would be a large part of the work.
 
-    Two fits of different lengths tell the time of a step from all else.
+    Fits of different lengths tell the time of a step from all else.
     """
     spec, fit, views = plan.fit_plan.spec, plan.fit_plan.fit, plan.fit_plan.views
     if plan.engine == "gpu" or (spec.d_in > 2 and num_items < _MANY_ITEMS):
@@ -116,14 +116,14 @@ def _try_out(plan: BuildPlan, index: int, num_items: int) -> Trial | None:
         return None
     # The first fit of a process loads compiled code.
     _time_fit(plan, index, signal, 1)
-    whole = short = _time_fit(plan, index, signal, 1)
-    steps = min(fit.num_steps, 2 + int(_TRIAL_S / short))
-    if steps > 1:
-        step_s = short if short > _SLOW_STEP_S else 0.0
-        if not step_s:
-            whole = _time_fit(plan, index, signal, steps)
-            step_s = max(0.0, whole - short) / (steps - 1)
-        whole = short + (fit.num_steps - 1) * step_s
+    first = taken = _time_fit(plan, index, signal, 1)
+    steps = 1
+    # Each is four times as long as the last, until the steps outweigh all else.
+    while steps < fit.num_steps and taken < first + _TRIAL_S and first < _SLOW_STEP_S:
+        steps = min(fit.num_steps, 4 * steps)
+        taken = _time_fit(plan, index, signal, steps)
+    step_s = max(0.0, taken - first) / (steps - 1) if steps > 1 else first
+    whole = taken + (fit.num_steps - steps) * step_s
     return Trial(read_s=read_s, fit_s=whole / views, signal=signal)
 
 

@@ -50,7 +50,7 @@ def test_a_trial_tells_steps_from_all_else_and_stays_short(step_s, plan, monkeyp
     found = forecast(plan, [0, 1], ExecutorConfig(workers=2, scheduler="ray"))
     assert found.trial is not None
     assert found.trial.fit_s == pytest.approx((0.01 + 1000 * step_s) / 2, rel=0.01)
-    assert sum(taken) < 0.5 + 5 * step_s
+    assert sum(taken) < 1.2 + 5 * step_s
     assert (found.rows, found.cores) == (2 * len(plan.layout.block_rows(0)), 2)
 
 

@@ -53,6 +53,7 @@ from inrgen.fit.starts.training_shapes import open_shapes
 from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.items import items_digest
+from inrgen.sources.selection import describe_part
 
 # One task then keeps a core busy for about a tenth of a second.
 _VALUES_AT_ONCE = 2**19
@@ -349,6 +350,8 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
     recorded = recorded_source(config.out)
     config = replace(config, source=config.source.with_order(recorded))
     source = open_source(config.training_source)
+    for note in describe_part(source.items, config.training_source):
+        _say(note)
     spec = _choose_spec(config, source.facts)
     if spec.value_kind in SOLID_KINDS and not config.points_per_step:
         config = replace(config, points_per_step=_SHAPE_POINTS)
