@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
@@ -64,6 +65,11 @@ class DaskExecutor:
 
     def capacity(self) -> int:
         return self._slots() * self._size
+
+    def num_nodes(self) -> int:
+        # Dask declares answers of a synchronous client as coroutines.
+        workers: Any = self._client.nthreads()
+        return len({urlsplit(address).hostname for address in workers})
 
     def share(self, value: Any) -> Any:
         try:

@@ -37,6 +37,9 @@ class RayExecutor:
     def capacity(self) -> int:
         return self._max_tasks or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
 
+    def num_nodes(self) -> int:
+        return sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
+
     def share(self, value: Any) -> ray.ObjectRef:
         try:
             return ray.put(value)

@@ -1,11 +1,14 @@
 """The run loop: bounded submission to an executor, and results as they finish."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
 from inrgen.executors.config import ExecutorConfig
+
+_TELL_S = 1.0
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -19,6 +22,10 @@ class Executor(Protocol):
 
         The run loop asks again each time, because a cluster may grow or shrink.
         """
+        ...
+
+    def num_nodes(self) -> int:
+        """Number of machines that have room for tasks."""
         ...
 
     def share(self, value: Any) -> Any:
@@ -46,6 +53,9 @@ class _Serial:
 
     def capacity(self) -> int:
         return 1  # a queue would only delay the next result
+
+    def num_nodes(self) -> int:
+        return 1
 
     def share(self, value: Any) -> Any:
         return value
@@ -84,7 +94,7 @@ def run_tasks(
     function: Callable[..., Result],
     tasks: Iterable[Task],
     config: ExecutorConfig,
-    on_wait: Callable[[], None] = lambda: None,
+    on_wait: Callable[[int, int], None] = lambda num_tasks, num_nodes: None,
     *,
     gpus_per_task: float = 0.0,
     shared: Any = None,
@@ -97,7 +107,8 @@ def run_tasks(
     Args:
         function: must be importable by name on a cluster's workers.
         tasks: read lazily.
-        on_wait: called about once a second while nothing finishes.
+        on_wait: called about once a second with the number of tasks in flight, and of the machines
+            that have room for tasks.
         gpus_per_task: share of a GPU that each task holds; only Ray keeps count of GPUs.
         shared: an object that every task needs. The call is then function(task, shared), and a
             cluster stores the object once, not with every task.
@@ -114,7 +125,7 @@ def run_tasks(
         return  # no cluster starts for nothing
     queue = chain(first, queue)
     with _open_executor(config, gpus_per_task) as executor:
-        pending: list[Any] = []
+        pending, told = list[Any](), time.monotonic()
         others = () if shared is None else (executor.share(shared),)
         while True:
             # A cluster that has lost a node may have less room than the pending tasks take.
@@ -123,8 +134,9 @@ def run_tasks(
             if not pending:
                 return
             done = executor.wait(pending)
-            if not done:
-                on_wait()
+            if time.monotonic() - told > _TELL_S or not done:
+                on_wait(len(pending), executor.num_nodes())
+                told = time.monotonic()
             # The caller handles a result while workers go on with the queue.
             for handle in done:
                 pending.remove(handle)

@@ -19,6 +19,9 @@ class ThreadsExecutor:
     def capacity(self) -> int:
         return 2 * self._size
 
+    def num_nodes(self) -> int:
+        return 1
+
     def share(self, value: Any) -> Any:
         return value
 

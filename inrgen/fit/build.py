@@ -11,14 +11,24 @@ import numpy as np
 
 from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig
-from inrgen.executors.progress import Progress, show_progress
+from inrgen.executors.progress import Progress, show_counts, show_progress
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.forecast import forecast, shorten
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
 from inrgen.fit.manifest import write_manifest
 from inrgen.fit.plan import BuildPlan, OwnRecipe, plan_build, plan_of_store
-from inrgen.fit.worker import DoneBlock, block_tasks, build_block, repair_block, run_blocks
+from inrgen.fit.worker import (
+    DoneBlock,
+    FittedPiece,
+    block_runs,
+    block_tasks,
+    build_block,
+    piece_rows,
+    repair_block,
+    run_blocks,
+)
 from inrgen.sources.base import Source
+from inrgen.sources.listing import watch_listing
 from inrgen.store.create import create_store
 from inrgen.store.files.location import Location, make_absolute
 from inrgen.store.quality import Quality, measure_quality
@@ -79,7 +89,8 @@ def build_store(
         ValueError: the source, the recipe or the store on disk does not fit this build.
         OSError: the store cannot be written.
     """
-    plan = plan_build(config, given, own)
+    with show_counts(config.source.name) as report, watch_listing(report):
+        plan = plan_build(config, given, own)
     for note in plan.notes:
         sys.stderr.write(f"{plan.source.name}: {note}\n")
     # Workers may run in another folder.
@@ -146,7 +157,7 @@ def _fit_blocks(
 
 
 def _run_plan(
-    work: Callable[..., DoneBlock],
+    work: Callable[..., DoneBlock | FittedPiece],
     plan: BuildPlan,
     writer: StoreWriter,
     store: str,
@@ -156,13 +167,13 @@ def _run_plan(
     gpu_share: float = 1.0,
 ) -> Iterator[DoneBlock]:
     """Run blocks of a plan: here with its source, elsewhere with a manifest of its items."""
-    source, manifest = plan.opened, None
-    if executor.backend != "serial" and blocks and not plan.is_given:
-        views = plan.fit_plan.views
-        rows = {block: plan.layout.block_rows(block) for block in blocks}
-        items = {block: range(r.start // views, r.stop // views) for block, r in rows.items()}
+    source, manifest, elsewhere = plan.opened, None, executor.backend != "serial"
+    cut = piece_rows(plan, blocks) if elsewhere and work is build_block else None
+    runs = block_runs(plan.layout, blocks, cut)
+    if elsewhere and runs and not plan.is_given:
+        items = (items for _, items in runs)
         source, manifest = None, write_manifest(writer, plan.opened, plan.source, items)
-    tasks = block_tasks(plan, store, blocks, executor, manifest)
+    tasks = block_tasks(plan, store, runs, executor, manifest)
     yield from run_blocks(work, tasks, executor, progress, gpu_share, source)
 
 

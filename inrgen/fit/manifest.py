@@ -1,13 +1,13 @@
-"""Manifest of a build: the items of every block, written once by the driver for its workers.
+"""Manifest of a build: the items of every task, written once by the driver for its workers.
 
 It lies in the store's staging folder, so it reaches every node that the store does, and goes when
-the build is done. A task names the bytes of its own block, and a worker reads no others.
+the build is done. A task names the bytes of its own items, and a worker reads no others.
 
-    slices = write_manifest(writer, source, config, {block: range(...), ...})   # driver
-    part = open_slice(store, slices[block], config)                             # worker
+    slices = write_manifest(writer, source, config, [range(0, 400), ...])   # driver
+    part = open_slice(store, slices[0], config)                             # worker
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -24,7 +24,7 @@ _FILE_BYTES = 64_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestSlice:
-    """Bytes start..stop-1 of a staged file, which describe the items of one block."""
+    """Bytes start..stop-1 of a staged file, which describe a run of items."""
 
     key: str
     start: int
@@ -33,32 +33,32 @@ class ManifestSlice:
 
 
 def write_manifest(
-    writer: StoreWriter, source: Source, config: SourceConfig, items: Mapping[int, range]
+    writer: StoreWriter, source: Source, config: SourceConfig, runs: Iterable[range]
 ) -> dict[int, ManifestSlice]:
-    """Write the items of blocks into the store's staging folder, and say where each block's are.
+    """Write runs of items into the store's staging folder.
 
     Args:
-        items: the positions of each block's items in the source.
+        runs: positions in the source, such as those of each block's items.
 
-    Raises OSError if they cannot be written.
+    Returns the slice of each run by its first position. Raises OSError if it cannot be written.
     """
     places, slices = item_places(source, config), dict[int, ManifestSlice]()
     held, offset = dict[int, bytes](), 0
 
     def flush() -> Iterator[tuple[int, ManifestSlice]]:
         key, start = writer.stage_file("items", b"".join(held.values())), 0
-        for block, data in held.items():
+        for first, data in held.items():
             stop = start + len(data)
-            yield block, ManifestSlice(key=key, start=start, stop=stop, checksum=crc32(data))
+            yield first, ManifestSlice(key=key, start=start, stop=stop, checksum=crc32(data))
             start = stop
         held.clear()
 
-    for block, run in items.items():
+    for run in runs:
         part = slice(run.start, run.stop)
-        held[block] = SourceSlice(
+        held[run.start] = SourceSlice(
             facts=source.facts, items=source.items[part], places=places[part]
         ).encode()
-        offset += len(held[block])
+        offset += len(held[run.start])
         if offset >= _FILE_BYTES:
             slices |= flush()
             offset = 0
@@ -66,7 +66,7 @@ def write_manifest(
 
 
 def open_slice(store: str, where: ManifestSlice, config: SourceConfig) -> Source:
-    """Open the items of one block in a worker: items[0] is the block's first.
+    """Open a run of items in a worker: items[0] is the run's first.
 
     Raises:
         ValueError: the worker sees other data than the driver listed.
@@ -74,5 +74,5 @@ def open_slice(store: str, where: ManifestSlice, config: SourceConfig) -> Source
     """
     data = open_files(store).read_range(where.key, where.start, where.stop)[0]
     if crc32(data) != where.checksum:
-        raise OSError(f"{store}: {where.key} is damaged: the items of a block have another CRC")
+        raise OSError(f"{store}: {where.key} is damaged: its items have another CRC")
     return open_part(config, decode_slice(data))

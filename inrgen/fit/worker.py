@@ -1,5 +1,6 @@
 """Fit tasks: any worker fits one block, or refits the damaged rows of one, and stages it."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,13 +25,18 @@ from inrgen.store.layout import Layout
 from inrgen.store.verify import salvage_block
 from inrgen.store.writer import StagedBlock, stage_block
 
+# Tasks of a job at the least, and the weights of a block that the driver puts together from pieces.
+_MIN_TASKS = 40
+_MAX_PIECED_BYTES = 32_000_000
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockTask:
     """A block to fit. It holds only paths and plain values, so that it can travel anywhere.
 
-    threads limits the engine; None leaves it every core. items_at says where the block's items are
-    written; None where the source itself goes with the task. start is the START of recipe learned.
+    threads limits the engine; None leaves it every core. items holds the positions in the source
+    of the block's items, or of some of them, and items_at says where these items are written; None
+    where the source itself goes with the task. start is the START of recipe learned.
     """
 
     store: str
@@ -41,13 +47,18 @@ class BlockTask:
     threads: int | None
     layout: Layout
     block: int
+    items: range
     start: StartFile | None = None
 
     @property
-    def items(self) -> range:
-        """The positions of the block's items in the source."""
-        rows, views = self.layout.block_rows(self.block), self.fit_plan.views
-        return range(rows.start // views, rows.stop // views)
+    def num_rows(self) -> int:
+        """Rows that the task makes."""
+        return len(self.items) * self.fit_plan.views
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the task makes its whole block."""
+        return self.num_rows == len(self.layout.block_rows(self.block))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +74,15 @@ class DoneBlock:
     busy: tuple[BusyInterval, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedPiece:
+    """Rows of some items of a block, for the driver to stage with the block's others."""
+
+    block: int
+    first_item: int
+    fitted: FittedRows
+
+
 def _absolute_paths(source: SourceConfig) -> SourceConfig:
     """The source with absolute paths: workers may run in another folder."""
 
@@ -73,36 +93,63 @@ def _absolute_paths(source: SourceConfig) -> SourceConfig:
     return replace(source, data=absolute(source.data), shape=shape)
 
 
+def block_runs(
+    layout: Layout, blocks: Sequence[int], most_rows: int | None = None
+) -> list[tuple[int, range]]:
+    """Each block with the positions of its items in the source, cut into runs of most_rows."""
+    runs = []
+    for block in blocks:
+        rows = layout.block_rows(block)
+        items = range(rows.start // layout.views, rows.stop // layout.views)
+        step = len(items) if most_rows is None else max(1, most_rows // layout.views)
+        runs += [(block, items[at : at + step]) for at in range(0, len(items), step)]
+    return runs
+
+
+def piece_rows(plan: BuildPlan, blocks: Sequence[int]) -> int | None:
+    """Most rows of a task when other processes fit these blocks; None for whole blocks.
+
+    A small job has few blocks, which would leave cores idle and a progress bar where it was.
+    """
+    rows = sum(len(plan.layout.block_rows(block)) for block in blocks)
+    block_bytes = 4 * plan.fit_plan.spec.num_params * plan.layout.shard_rows
+    if plan.engine == "gpu" or block_bytes > _MAX_PIECED_BYTES or len(blocks) >= _MIN_TASKS:
+        return None
+    return max(1, rows // _MIN_TASKS)
+
+
 def block_tasks(
     plan: BuildPlan,
     store: str,
-    blocks: Sequence[int],
+    runs: Sequence[tuple[int, range]],
     executor: ExecutorConfig,
     manifest: Mapping[int, ManifestSlice] | None = None,
 ) -> list[BlockTask]:
-    """Make a task for each block; a serial executor leaves an engine every core, others one.
+    """Make a task for each run; a serial executor leaves an engine every core, others one.
 
     Args:
-        manifest: where the items of each block are written, for workers that open them.
+        runs: blocks and items, from block_runs.
+        manifest: where each run is written, by its first item, for workers that open it.
     """
     return [
         BlockTask(
             store=store,
             source=_absolute_paths(plan.source),
-            items_at=None if manifest is None else manifest[block],
+            items_at=None if manifest is None else manifest[items.start],
             fit_plan=plan.fit_plan,
             engine=plan.engine,
             threads=None if executor.backend == "serial" else 1,
             layout=plan.layout,
             block=block,
+            items=items,
             start=None if plan.start is None else plan.start.file,
         )
-        for block in blocks
+        for block, items in runs
     ]
 
 
 def _open_items(task: BlockTask, source: Source | None) -> tuple[Source, range]:
-    """A source that holds the items of a block, and their positions in it."""
+    """A source that holds the items of a task, and their positions in it."""
     if source is not None:
         return source, task.items
     assert task.items_at is not None, "a task without a source has a manifest"
@@ -135,22 +182,38 @@ def _fit_items(
 
 def build_block(
     task: BlockTask, source: Source | None = None, on_rows: OnRows = ignore_rows
-) -> DoneBlock:
-    """Fit one block and stage it.
+) -> DoneBlock | FittedPiece:
+    """Fit one block and stage it, or fit a piece of a block.
 
     Args:
-        source: the whole source; None opens the block's items as the manifest has them.
+        source: the whole source; None opens the task's items as the manifest has them.
     """
     opened, indices = _open_items(task, source)
     fitted = _fit_items(task, opened, indices, task.items.start, on_rows)
+    if not task.is_whole:
+        return FittedPiece(block=task.block, first_item=task.items.start, fitted=fitted)
+    return _stage(task, fitted)
+
+
+def _stage(task: BlockTask, fitted: FittedRows) -> DoneBlock:
     spec_id = task.fit_plan.spec.spec_id
     staged = stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
     return DoneBlock(staged=staged, rows_fitted=len(fitted.flat), busy=fitted.busy)
 
 
+def _join(pieces: Sequence[FittedPiece]) -> FittedRows:
+    """The rows of all pieces of a block, in the order of items."""
+    parts = [piece.fitted for piece in sorted(pieces, key=lambda piece: piece.first_item)]
+    return FittedRows(
+        flat=np.concatenate([part.flat for part in parts]),
+        records=tuple(record for part in parts for record in part.records),
+        busy=tuple(interval for part in parts for interval in part.busy),
+    )
+
+
 def repair_block(
     task: BlockTask, source: Source | None = None, on_rows: OnRows = ignore_rows
-) -> DoneBlock:
+) -> DoneBlock | FittedPiece:
     """Refit the items of a block that lost a row, keep all other rows, and stage the block.
 
     A row whose record names another item than the source has at its place is refitted, too.
@@ -183,27 +246,37 @@ def repair_block(
 
 
 def run_blocks(
-    work: Callable[..., DoneBlock],
+    work: Callable[..., DoneBlock | FittedPiece],
     tasks: Sequence[BlockTask],
     executor: ExecutorConfig,
     progress: Progress,
     gpu_share: float = 1.0,
     source: Source | None = None,
 ) -> Iterator[DoneBlock]:
-    """Run build_block or repair_block on every task and yield blocks as they finish.
+    """Run build_block or repair_block on every task and yield blocks as they are whole.
 
-    Progress advances row by row when the executor is serial, else block by block.
+    Progress advances row by row when the executor is serial, else task by task.
 
     Args:
         gpu_share: the share of a GPU that a task of engine gpu holds; others hold none.
         source: the whole source, where tasks have no manifest.
     """
-    if executor.backend == "serial":
-        here = partial(work, on_rows=progress.advance)
-        yield from run_tasks(here, tasks, executor, progress.tick, shared=source)
-        return
+    serial = executor.backend == "serial"
+    if serial:
+        work = partial(work, on_rows=progress.advance)
     # Tasks of other engines must not wait for a GPU.
     share = gpu_share if any(task.engine == "gpu" for task in tasks) else 0.0
+    held: defaultdict[int, list[FittedPiece]] = defaultdict(list)
     for done in run_tasks(work, tasks, executor, progress.tick, gpus_per_task=share, shared=source):
-        progress.advance(len(tasks[0].layout.block_rows(done.staged.block)))
-        yield done
+        layout = tasks[0].layout
+        if isinstance(done, DoneBlock):
+            if not serial:
+                progress.advance(len(layout.block_rows(done.staged.block)))
+            yield done
+            continue
+        progress.advance(len(done.fitted.flat))
+        pieces = held[done.block]
+        pieces.append(done)
+        if sum(len(piece.fitted.flat) for piece in pieces) == len(layout.block_rows(done.block)):
+            task = next(task for task in tasks if task.block == done.block)
+            yield _stage(task, _join(held.pop(done.block)))

@@ -181,7 +181,7 @@ def limit_executor(
 def derive_blocks(
     tasks: Sequence[DeriveTask],
     executor: ExecutorConfig,
-    on_wait: Callable[[], None] = lambda: None,
+    on_wait: Callable[[int, int], None] = lambda num_tasks, num_nodes: None,
 ) -> Iterator[StagedBlock]:
     """Yield blocks as they are staged; arguments and errors are those of run_tasks.
 

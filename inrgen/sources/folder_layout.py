@@ -53,6 +53,7 @@ class FolderLayout:
             left_out: how many files of which suffix are no items.
         """
         items = [item for item, _ in self.pairs]
+        num = f"{len(items):,} item{'' if len(items) == 1 else 's'}"
         counts = Counter(item.split for item in items)
         said = {
             "split/class": "top folders name splits",
@@ -60,7 +61,7 @@ class FolderLayout:
             "class": "no folder names a split, so a hash of each name chose it (80/10/10; classes "
             "with enough items have one in val and test)",
         }[self.order]
-        parts = [f"{said}: {', '.join(f'{s} {counts[s]:,}' for s in SPLITS if counts[s])}"]
+        parts = [num, f"{said}: {', '.join(f'{s} {counts[s]:,}' for s in SPLITS if counts[s])}"]
         parts += _describe_classes(items)
         parts += [f"classes read from {one_line(name)}" for name in self.annotations]
         if left_out:

@@ -2,11 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from inrgen.sources.base import BadSignal
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.listing import counted
 
 # A file's path below the root of its data set.
 Parts = tuple[str, ...]
@@ -43,7 +44,18 @@ def list_files(
     Returns:
         The files, and the number of other files by suffix.
     """
-    found, others = [], Counter[str]()
+    found, others = list[Parts](), Counter[str]()
+    for above, name in counted(_walk(root, source, follow_links), "files listed"):
+        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path a file costs more
+        if suffix in suffixes:
+            found.append((*above, name))
+        else:
+            others[suffix.rstrip(".") or "without a suffix"] += 1
+    return sorted(found), others
+
+
+def _walk(root: Path, source: str, follow_links: bool) -> Iterator[tuple[Parts, str]]:
+    """Every file below root except hidden ones: the parts of its folder, and its name."""
     walk = os.walk(root, onerror=_cannot_list, followlinks=follow_links)
     for folder, subfolders, names in walk:
         here = Path(folder)
@@ -51,15 +63,8 @@ def list_files(
         for name in subfolders:
             if (here / name).is_symlink():
                 _check_link(here / name, root, source, follow_links)
-        for name in names:
-            suffix = Path(name).suffix.lower()
-            if name.startswith("."):
-                continue
-            if suffix in suffixes:
-                found.append((here / name).relative_to(root).parts)
-            else:
-                others[suffix or "without a suffix"] += 1
-    return sorted(found), others
+        above = here.relative_to(root).parts
+        yield from ((above, name) for name in names if not name.startswith("."))
 
 
 def folder_root(config: SourceConfig, holding: str) -> Path:

@@ -11,6 +11,7 @@ from inrgen.sources.base import BadSignal, Item, Signal, SourceFacts
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.folder_layout import choose_pairs, read_layout
 from inrgen.sources.folders import Parts, folder_root, list_files, real_file
+from inrgen.sources.listing import counted
 from inrgen.sources.pictures import decode, is_gray, one_bad_picture, picture_signal
 
 # A fixed list, so that a folder holds the same items with every version of Pillow.
@@ -61,7 +62,8 @@ class ImageFolder:
     @property
     def reading(self) -> int:
         """2 where the files' headers now decide brightness and transparency as they did not."""
-        deep = (_is_deep_and_clear(self.root.joinpath(*parts)) for parts in self.paths)
+        paths = counted(self.paths, "first bytes read")
+        deep = (_is_deep_and_clear(self.root.joinpath(*parts)) for parts in paths)
         tiff = any(parts[-1].lower().endswith((".tif", ".tiff")) for parts in self.paths)
         return 2 if tiff or any(deep) else 1
 
@@ -74,7 +76,7 @@ class ImageFolder:
 def _native_channels(root: Path, paths: list[Parts], config: SourceConfig) -> int:
     """Return 1 if every readable picture is gray by its header, else 3."""
     first_reason, num_read = "", 0
-    for parts in paths:
+    for parts in counted(paths, "headers read"):
         try:
             with _opened(root, parts, config) as image:
                 num_read += 1

@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from inrgen.core.config import Split, hash_name
 from inrgen.sources.base import Item
+from inrgen.sources.listing import counted
 
 # Train items of a class that make one of them available for another split.
 _LEAST_TRAIN = 3
@@ -49,7 +50,7 @@ def bucket_splits(ids: Sequence[str], classes: Sequence[str]) -> list[Split]:
 def items_digest(items: Iterable[Item]) -> str:
     """sha256 over ids, splits and labels in order, as a name for the list of items."""
     digest = hashlib.sha256()
-    for item in items:
+    for item in counted(items, "items named"):
         digest.update(json.dumps([item.item_id, item.split, item.label]).encode() + b"\n")
     return digest.hexdigest()
 

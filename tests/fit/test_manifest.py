@@ -99,14 +99,14 @@ def own_function(monkeypatch):
 
 def written(
     store: str | Path, source: Source, config: SourceConfig, size: int = 2
-) -> dict[int, tuple[range, ManifestSlice]]:
-    """A new store that is being built, with a manifest of blocks of size items."""
+) -> list[tuple[range, ManifestSlice]]:
+    """Runs of size items in the manifest of a new store that is being built."""
     num = len(source.items)
     create_store(store, [(SPEC, Layout(rows=num, views=1))], {}, {})
-    items = {at // size: range(at, min(at + size, num)) for at in range(0, num, size)}
+    runs = [range(at, min(at + size, num)) for at in range(0, num, size)]
     with StoreWriter(store) as writer:
-        slices = write_manifest(writer, source, config, items)
-    return {block: (items[block], slices[block]) for block in items}
+        slices = write_manifest(writer, source, config, runs)
+    return [(run, slices[run.start]) for run in runs]
 
 
 def same(one: Signal | BadSignal, other: Signal | BadSignal) -> bool:
@@ -122,7 +122,7 @@ def test_a_worker_reads_the_signals_that_the_driver_listed(kind, tmp_path, monke
     (tmp_path / "source").mkdir()
     config = KINDS[kind](tmp_path / "source")
     source = open_source(config)
-    for items, where in written(tmp_path / "S", source, config).values():
+    for items, where in written(tmp_path / "S", source, config):
         part = open_slice(str(tmp_path / "S"), where, config)
         assert list(part.items) == list(source.items[items.start : items.stop])
         for at, index in enumerate(items):
@@ -146,7 +146,7 @@ def test_a_worker_lists_no_folder_and_opens_no_other_file(tmp_path, monkeypatch,
 def test_a_file_that_vanishes_is_a_bad_item_and_a_folder_that_is_not_there_an_error(tmp_path):
     config, store = pictures(tmp_path), str(tmp_path / "S")
     source = open_source(config)
-    (items, where), *_ = written(store, source, config, size=len(source.items)).values()
+    (items, where), *_ = written(store, source, config, size=len(source.items))
     first = source.items[0].item_id
     (tmp_path / "data" / first).unlink()
     part = open_slice(store, where, config)

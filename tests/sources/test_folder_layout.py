@@ -83,7 +83,7 @@ def test_one_sentence_tells_what_was_understood():
     paths = ["train/dog/1.png", "train/cat/1.png", "train/bird/1.png", "test/dog/1.png"]
     said = layout(*paths, "test/zebra\n/2.png").describe({".txt": 3})
     assert said == (
-        "top folders name splits: train 3, test 2; 4 classes: bird, cat, dog, zebra\\n; "
+        "5 items; top folders name splits: train 3, test 2; 4 classes: bird, cat, dog, zebra\\n; "
         "only in train: bird, cat; only in test: zebra\\n; left out: 3 .txt"
     )
     assert "2 items without a class" in layout("train/a/1.png", "val/1.png", "val/2.png").describe(

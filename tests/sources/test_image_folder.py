@@ -14,6 +14,7 @@ from inrgen.sources.base import BadSignal
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import bucket_split
+from inrgen.sources.listing import watch_listing
 
 GRAY = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4) * 10
 COLOUR = np.stack([GRAY, GRAY[::-1], 255 - GRAY], axis=-1)
@@ -363,3 +364,14 @@ def test_a_folder_survives_being_shipped_to_a_worker(tmp_path):
     source = open_folder(tmp_path)
     shipped = pickle.loads(pickle.dumps(source))
     assert torch.equal(shipped.load(0).values, source.load(0).values)
+
+
+def test_a_listing_reports_what_it_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("inrgen.sources.listing._EVERY", 2)
+    for at in range(5):
+        Image.new("L", (2, 2)).save(tmp_path / f"{at}.png")
+    heard: list[tuple[str, int]] = []
+    with watch_listing(lambda text, count: heard.append((text, count))):
+        source = open_source(SourceConfig(name="image-folder", data=str(tmp_path)))
+    assert heard == [(text, n) for text in ("files listed", "headers read") for n in (0, 2, 4)]
+    assert source.facts.notes[0].startswith("5 items; no folder names a split")

@@ -122,7 +122,7 @@ def test_recipe_learned_takes_the_shipped_start(start, monkeypatch):
 def test_workers_read_the_start_by_an_absolute_path_and_check_it(start, monkeypatch):
     monkeypatch.chdir(start.parent)
     plan = plan_build(config(Path(start.name)))
-    (task,) = block_tasks(plan, "/store", [0], ExecutorConfig(workers=0))
+    (task,) = block_tasks(plan, "/store", [(0, range(1))], ExecutorConfig(workers=0))
     assert task.start == StartFile(path=str(start), sha256=load_start(start).sha256)
     assert read_start(task.start).sha256 == task.start.sha256
     saved_start(start, seed=1)
