@@ -17,6 +17,10 @@ from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
 from inrgen.transforms.own import as_transform
 
+# One change of weights or several, in order: objects with draw and apply, or functions.
+Transforms = (
+    Transform[Any] | Callable[..., Params] | Sequence[Transform[Any] | Callable[..., Params]]
+)
 _ORIGINS = ("labels", "rows", "stores", "views", "items")
 
 

@@ -1,6 +1,6 @@
 """A map-style data set: any row by its number, for torch's samplers and DataLoader."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,10 @@ from torch.utils.data import Dataset
 
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
-from inrgen.loaders.collate import Batch
+from inrgen.loaders.collate import Batch, Transforms
 from inrgen.loaders.config import LoaderConfig, replace_fields
 from inrgen.loaders.index import Stores
 from inrgen.loaders.stream import open_producer
-from inrgen.transforms.base import Transform
 
 # Fields that order samples or deal them out, which torch's samplers do here.
 _STREAM_ALONE = ("balance", "weights", "rank", "world_size", "drop_last", "batch_size")
@@ -44,9 +43,7 @@ class WeightDataset(Dataset[tuple[Tensor, int]]):
         stores: Stores,
         config: LoaderConfig | None = None,
         *,
-        transforms: Transform[Any]
-        | Callable[..., Params]
-        | Sequence[Transform[Any] | Callable[..., Params]] = (),
+        transforms: Transforms = (),
         normalise_by: tuple[Params, Params] | str | None = None,
         filter: Any = None,
         **fields: Any,

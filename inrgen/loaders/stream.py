@@ -1,7 +1,7 @@
 """The streaming loader: batches of weights in a random order that can be resumed anywhere."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.loaders.batches import BatchProducer, Gatherer
-from inrgen.loaders.collate import Batch, Collate, check_objects, read_transforms
+from inrgen.loaders.collate import Batch, Collate, Transforms, check_objects, read_transforms
 from inrgen.loaders.config import LoaderConfig, replace_fields
 from inrgen.loaders.index import LoaderIndex, Stores, read_index
 from inrgen.loaders.order import Share
@@ -20,7 +20,6 @@ from inrgen.loaders.state import NextPass, Position, check_state, make_state, th
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.location import is_bucket
 from inrgen.store.statistics import read_statistics
-from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
 
 # Rows made ahead of the trainer; the batches of a window share their memory.
@@ -64,9 +63,7 @@ class StreamLoader(IterableDataset[Batch]):
         stores: Stores,
         config: LoaderConfig | None = None,
         *,
-        transforms: Transform[Any]
-        | Callable[..., Params]
-        | Sequence[Transform[Any] | Callable[..., Params]] = (),
+        transforms: Transforms = (),
         mixup: MixUp | None = None,
         normalise_by: tuple[Params, Params] | str | None = None,
         filter: Any = None,
@@ -204,7 +201,7 @@ def open_producer(
     stores: Stores,
     config: LoaderConfig,
     *,
-    transforms: Any,
+    transforms: Transforms,
     mixup: MixUp | None,
     normalise_by: tuple[Params, Params] | str | None,
     filter: Any,

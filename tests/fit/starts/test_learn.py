@@ -18,41 +18,18 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch
 from inrgen.fit.starts import learn as module
-from inrgen.fit.starts.checkpoint import checkpoint_path
-from inrgen.fit.starts.config import LearnStartConfig
 from inrgen.fit.starts.guide import LabelGuide
-from inrgen.fit.starts.learn import LearnStartSummary, learn_start
+from inrgen.fit.starts.learn import learn_start
 from inrgen.fit.starts.meta_sgd import MetaProblem, adapt, mse_gradient, step_positions
-from inrgen.fit.starts.start import LearnedStart, load_start
+from inrgen.fit.starts.start import LearnedStart
 from inrgen.fit.starts.training_images import open_images
 from inrgen.fit.torch_engine import TorchEngine
 from inrgen.sources.base import BadSignal
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
+from tests.fit.starts.small_runs import DIGITS, config, learned
 
 SPEC = InrSpec(widths=(2, 4, 3, 2), omega=(3.0, 2.0), output_offset=0.5)
-DIGITS = SourceConfig(name="digits", limit=60)
-
-
-def config(folder: Path, **changes) -> LearnStartConfig:
-    """A few outer steps on small networks: a second of work."""
-    small = {
-        "source": DIGITS,
-        "views": 2,
-        "hidden": (8, 8),
-        "inner_steps": 2,
-        "outer_steps": 6,
-        "batch": 4,
-        "threads": 1,
-    }
-    return LearnStartConfig(**{"out": folder / "start.safetensors", **small, **changes})
-
-
-def learned(out: Path, **changes) -> LearnedStart:
-    out.mkdir(exist_ok=True)
-    summary = learn_start(config(out, **changes))
-    assert not summary.found
-    return load_start(summary.out)
 
 
 def some_params(num: int, dtype=torch.float64) -> Params:
@@ -256,73 +233,6 @@ def test_a_loop_that_diverges_again_and_again_ends_in_one_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"start 0 diverged 6 times.*lower lr \(1e\+06\)"):
         learned(tmp_path, lr=1e6, outer_steps=50)
     assert not (tmp_path / "start.safetensors").exists()
-
-
-class Stop(Exception):
-    """A run that ends in the middle."""
-
-
-def stop_after(monkeypatch, num_steps: int) -> None:
-    advance = module._Learner.advance
-
-    def stopping(self, state, step):
-        if step == num_steps:
-            raise Stop
-        return advance(self, state, step)
-
-    monkeypatch.setattr(module._Learner, "advance", stopping)
-
-
-CHANGES = {"plain": {}, "guided": {"guide": "labels"}}
-
-
-@pytest.fixture(params=["plain"])
-def stopped(request, tmp_path, monkeypatch) -> Path:
-    """A folder with the checkpoint of a run that stopped after three of its six steps."""
-    with monkeypatch.context() as patch:
-        stop_after(patch, 3)
-        with pytest.raises(Stop):
-            learn_start(config(tmp_path, **CHANGES[request.param]))
-    assert [path.name for path in tmp_path.iterdir()] == ["start.checkpoint.safetensors"]
-    return tmp_path
-
-
-@pytest.mark.parametrize("stopped", CHANGES, indirect=True)
-def test_a_stopped_run_goes_on_to_the_same_bytes(stopped, request, tmp_path_factory):
-    changes = CHANGES[request.node.callspec.params["stopped"]]
-    whole = learned(tmp_path_factory.mktemp("whole"), **changes)
-    assert learned(stopped, **changes).sha256 == whole.sha256
-    assert [path.name for path in stopped.iterdir()] == ["start.safetensors"]
-
-
-def test_a_checkpoint_of_other_settings_is_refused_with_their_names(stopped):
-    with pytest.raises(ValueError, match=r"differs in settings batch \(there 4, here 5\)"):
-        learn_start(config(stopped, batch=5))
-    with pytest.raises(ValueError, match=r"differs in spec widths .*, spec omega"):
-        learn_start(config(stopped, hidden=(8,)))
-
-
-@pytest.mark.parametrize("cut", [0, 40, -1])
-def test_a_damaged_checkpoint_is_refused(stopped, cut):
-    path = checkpoint_path(stopped / "start.safetensors")
-    path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(ValueError, match="remove it to learn from the beginning"):
-        learn_start(config(stopped))
-
-
-def test_a_finished_file_is_found_and_never_overwritten_by_other_settings(tmp_path):
-    def run(**changes) -> LearnStartSummary:
-        return learn_start(config(tmp_path, **changes))
-
-    first = run()
-    left = checkpoint_path(Path(first.out))
-    left.write_bytes(b"of a run that was killed after its last step")
-    again = run(threads=2)
-    assert not left.exists()
-    assert (first.found, again.found) == (False, True)
-    assert again.sha256 == first.sha256
-    with pytest.raises(ValueError, match=r"differs in seed \(there 0, here 1\)"):
-        run(seed=1)
 
 
 @pytest.mark.parametrize(
