@@ -1,6 +1,6 @@
 """A build settles its networks, fit and starts before any work."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ from PIL import Image
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.plan import plan_build
 from inrgen.fit.recipes import recipe
+from inrgen.fit.starts.checkpoint import recorded_source
+from inrgen.fit.starts.start import find_shipped_start
 from inrgen.fit.torch_engine import TorchEngine
 from inrgen.fit.views import fit_block
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
+from inrgen.store.create import create_store
 from inrgen.store.layout import Layout
 
 DIGITS = SourceConfig(name="digits", limit=2)
@@ -83,3 +86,24 @@ def test_blocks_of_images_are_bounded_by_bytes_and_small_networks_keep_theirs(hi
     assert layout.chunk_rows % views == 0
     if hidden == (32, 32):
         assert layout == Layout(rows=layout.rows, views=views)
+
+
+def test_an_older_store_or_start_settles_the_order_of_a_limit(tmp_path):
+    """Stores from before samples hold the first items, and the command that made them resumes."""
+    store = tmp_path / "store"
+    open_order = BuildConfig(source=DIGITS, out=store, views=1)
+    first = replace(open_order, source=replace(DIGITS, limit_order="first"))
+    made = plan_build(first)
+    assert "limit_order" not in made.identity["source"]
+    assert plan_build(open_order).identity != made.identity
+    arrays = [(made.fit_plan.spec, made.layout)]
+    create_store(store, arrays, identity=made.identity, about={})
+    assert plan_build(open_order).identity == made.identity
+    stated = replace(open_order, source=replace(DIGITS, limit_order="stratified"))
+    assert plan_build(stated).identity != made.identity
+    start = find_shipped_start("digits", "2-32-32-1")
+    assert start is not None
+    recorded = recorded_source(start)
+    assert recorded is not None
+    assert (recorded["name"], recorded["split"]) == ("digits", "train")
+    assert recorded_source(tmp_path / "none.safetensors") is None
