@@ -251,5 +251,5 @@ def require_activation(spec: InrSpec, action: str, allowed: Sequence[str]) -> No
     """Raise ValueError unless the action suits the activation of this spec."""
     if spec.activation not in allowed:
         raise ValueError(
-            f"{action} needs an activation among {tuple(allowed)}; got {spec.activation!r}"
+            f"{action} needs an activation among {', '.join(allowed)}; got {spec.activation}"
         )

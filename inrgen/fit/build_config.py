@@ -59,8 +59,8 @@ class BuildConfig:
         encoding: Fourier features that the first layer reads in place of the coordinates: none,
             octaves/NUMBER (doubling from half a cycle a unit, along each axis),
             gaussian/NUMBER/SCALE (random, with that deviation in cycles a unit),
-            fourier/FREQUENCY/... (one number a coordinate and frequency), or fourier, the usual
-            Gaussian ones.
+            fourier/FREQUENCY/... (one number a coordinate and frequency), or fourier, which is
+            gaussian/32/2.
         shared: start view v of every item from the same weights. Items then lie side by side
             without alignment, and their weights teach as they are. The views of an item differ.
         min_psnr: mark rows below this PSNR, in dB, as below_target.

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from inrgen.core.activations import ODD
 from inrgen.core.config import MatchConfig
 from inrgen.core.geometry import grid_coords
-from inrgen.core.matching import check_kind, match
+from inrgen.core.matching import match
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
@@ -67,8 +68,12 @@ class Accuracy:
 
 def check_probes(spec: InrSpec, probes: Sequence[ProbeName]) -> None:
     """Raise ValueError for a probe that aligns by symmetries that the networks lack."""
-    if any(PARTS[name][1] == "signed" for name in probes):
-        check_kind(spec, "signed")
+    signed = [name for name in probes if PARTS[name][1] == "signed"]
+    if signed and spec.activation not in ODD:
+        raise ValueError(
+            f"probes needs none that align with signs, such as {signed[0]}, for networks with "
+            f"{spec.activation}: they need one of {', '.join(ODD)}"
+        )
 
 
 def judged_shares(

@@ -12,7 +12,7 @@ from inrgen.core.config import InitConfig, Split
 from inrgen.core.params import Params
 from inrgen.core.siren import initialise
 from inrgen.core.spec import InrSpec
-from inrgen.probes.catalog import accuracy, differences, judged_shares
+from inrgen.probes.catalog import accuracy, check_probes, differences, judged_shares
 from inrgen.probes.classifiers import LabelledRows, kernel_hits, mixed_loss, mlp_hits
 from inrgen.probes.config import PROBES, Learners, ProbeName, ProbeTraining
 from inrgen.probes.subjects import Division, divide_by_folds, divide_by_split
@@ -108,6 +108,14 @@ def judge(params, probes, divisions, labels=LABELS):
     learners = Learners(mlp=QUICK, set_model=QUICK, repeats=2)
     pixels = labels[:, None].float()
     return judged_shares(SPEC, params, labels, divisions, probes, learners, pixels)
+
+
+def test_probes_that_align_with_signs_are_refused_where_signs_do_not_cancel():
+    for name in ("relu", "gaussian"):
+        with pytest.raises(ValueError, match=f"such as mlp_signed, for networks with {name}"):
+            check_probes(replace(SPEC, activation=name), ("mlp_raw", "mlp_signed"))
+        check_probes(replace(SPEC, activation=name), ("mlp_raw", "mlp_permutation"))
+    check_probes(replace(SPEC, activation="finer"), ("mlp_signed",))
 
 
 def test_what_symmetries_hide_is_seen_by_those_that_see_neither_order_nor_sign():

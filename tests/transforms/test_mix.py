@@ -37,6 +37,8 @@ def test_partners_come_from_the_rows_in_use():
     assert torch.equal(few.partner, draw.partner[5:9])
     with pytest.raises(ValueError, match="num_rows"):
         MixUp().draw(SPEC, keys_of(2), num_rows=0)
+    with pytest.raises(ValueError, match="signed matching needs an activation among sine"):
+        MixUp().draw(replace(SPEC, activation="gaussian"), keys_of(2), num_rows=7)
 
 
 @pytest.mark.parametrize("beta", [0.2, 0.5, 1.0])
