@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import torch
@@ -206,7 +207,7 @@ def ensemble_shares(
     shares: dict[ProbeName, Float[Tensor, " b"]] = {
         name: torch.full((len(labels),), math.nan, dtype=torch.float64) for name in probes
     }
-    for whole, name in ((d, n) for d in divisions for n in probes):
+    for whole, name in product(divisions, probes):
         learner, view = PARTS[name]
         rows = flat if view == "raw" else pixels
         assert rows is not None, "ensembles read raw weights or pixels"

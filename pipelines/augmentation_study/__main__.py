@@ -120,7 +120,7 @@ def _setting(config: StudyConfig) -> Setting:
 
 def _limit_views(chosen: Scale) -> Scale:
     """The scale with no more views than the starts that inrgen ships for its source."""
-    path = find_shipped_start(chosen.source, "2-32-32-1")
+    path = find_shipped_start(chosen.source, "2-32-32-1", chosen.views)
     if path is None:
         raise ValueError(f"recipe learned needs a shipped start, which {chosen.source} lacks")
     return replace(chosen, views=min(chosen.views, load_start(path).num_views))

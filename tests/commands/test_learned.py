@@ -112,8 +112,9 @@ def test_a_repair_needs_the_start_and_restores_every_bit(damaged, whole, start, 
     assert torch.equal(weights(damaged), weights(whole))
 
 
-def test_a_repair_finds_a_shipped_start_by_itself(damaged, whole, start, monkeypatch):
-    monkeypatch.setattr(start_plan, "find_shipped_start", lambda *_: start)
+def test_a_repair_finds_its_shipped_start_by_itself(damaged, whole, start, tmp_path, monkeypatch):
+    other = saved_start(tmp_path / "other", seed=1)
+    monkeypatch.setattr(start_plan, "shipped_starts", lambda *_: [other, start])
     assert not verify(VerifyConfig(store=damaged, repair=True)).failed
     assert torch.equal(weights(damaged), weights(whole))
 

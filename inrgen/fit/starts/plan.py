@@ -8,7 +8,7 @@ from typing import Any
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.config import FitConfig
 from inrgen.fit.recipes import recipe
-from inrgen.fit.starts.start import LearnedStart, find_shipped_start, load_start
+from inrgen.fit.starts.start import LearnedStart, find_shipped_start, load_start, shipped_starts
 from inrgen.sources.base import SourceFacts
 
 # Fields of a spec that the source's signals settle; the others are the START's choice.
@@ -92,7 +92,7 @@ def open_choice(path: str | Path | None, views: int, facts: SourceFacts) -> Star
     Raises ValueError and FileNotFoundError as choose_start does.
     """
     usual = recipe("published", facts).spec
-    path = path or find_shipped_start(facts.name, usual.architecture)
+    path = path or find_shipped_start(facts.name, usual.architecture, views)
     if path is None:
         raise ValueError(
             f"recipe learned needs start for {facts.name}, because none is shipped for it; "
@@ -132,13 +132,14 @@ def find_recorded_start(
             raise ValueError("this store was built without a learned start; leave out start")
         return None
     digest = recorded["sha256"]
-    found = path or find_shipped_start(source_name, architecture)
-    choice = None if found is None else _read_choice(found)
-    if choice is not None and choice.file.sha256 == digest:
-        return choice
-    if path is not None and choice is not None:
+    found = [path] if path is not None else shipped_starts(source_name, architecture)
+    choices = [_read_choice(one) for one in found]
+    for choice in choices:
+        if choice.file.sha256 == digest:
+            return choice
+    if path is not None:
         raise ValueError(
-            f"this store needs the START of digest {digest}; {path} has {choice.file.sha256}"
+            f"this store needs the START of digest {digest}; {path} has {choices[0].file.sha256}"
         )
     raise ValueError(
         f"this store was built from a learned start; give start, the START file of digest {digest}"

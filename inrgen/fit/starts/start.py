@@ -7,6 +7,7 @@ tensors `params` and `step_sizes` are (k, P) float32, with rows laid out as in t
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,15 +214,23 @@ def _cut(spec: InrSpec, name: str, flat: Tensor) -> Params:
     return Params.from_flat(spec, flat)
 
 
-def find_shipped_start(source_name: str, architecture: str) -> Path | None:
-    """The path of the start that inrgen ships for a source and an architecture, or None.
+def shipped_starts(source_name: str, architecture: str) -> list[Path]:
+    """Paths of the starts that inrgen ships for a source and an architecture, few views first.
 
     Args:
-        source_name: such as digits.
+        source_name: such as digits. Files are SOURCE.safetensors or SOURCE-VIEWS.safetensors.
         architecture: the widths as text, such as 2-32-32-1.
     """
-    for path in sorted(_SHIPPED.glob(f"*{SUFFIX}")):
-        # Compare names, so that no source name can lead out of the folder.
-        if path.stem == source_name and load_start(path).spec.architecture == architecture:
-            return path
-    return None
+    # Compare names, so that no source name can lead out of the folder.
+    named = re.compile(rf"{re.escape(source_name)}(-[0-9]+)?")
+    paths = [path for path in sorted(_SHIPPED.glob(f"*{SUFFIX}")) if named.fullmatch(path.stem)]
+    starts = [(load_start(path), path) for path in paths]
+    fitting = [(s.num_views, path) for s, path in starts if s.spec.architecture == architecture]
+    return [path for _, path in sorted(fitting)]
+
+
+def find_shipped_start(source_name: str, architecture: str, views: int = 1) -> Path | None:
+    """The shipped start with the fewest views that suffice, or with the most; None without any."""
+    paths = shipped_starts(source_name, architecture)
+    enough = [path for path in paths if load_start(path).num_views >= views]
+    return next(iter([*enough, *reversed(paths)]), None)

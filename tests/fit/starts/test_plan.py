@@ -78,7 +78,7 @@ def test_every_item_begins_at_the_start_of_its_view(start):
     ("options", "message"),
     [
         ({"hidden": (8, 8)}, "leave out hidden"),
-        ({"omega": 3.0, "lr": 0.0}, "leave out omega, lr"),
+        ({"omega": 3.0, "lr": 1e-3}, "leave out omega, lr"),
         ({"shared": True, "stop_psnr": 30.0}, "leave out shared, stop_psnr"),
         ({"recipe": "fast"}, "start needs recipe learned, or none; got fast"),
     ],
@@ -112,8 +112,15 @@ def test_a_missing_start_is_refused(tmp_path):
 
 
 def test_recipe_learned_takes_the_shipped_start(start, monkeypatch):
-    monkeypatch.setattr(start_plan, "find_shipped_start", lambda *_: start)
-    assert plan_build(config(None, recipe="learned")).fit_plan.spec == SPEC
+    asked = []
+
+    def find(source_name, architecture, views):
+        asked.append((source_name, views))
+        return start
+
+    monkeypatch.setattr(start_plan, "find_shipped_start", find)
+    assert plan_build(config(None, recipe="learned", views=2)).fit_plan.spec == SPEC
+    assert asked == [("digits", 2)]
     monkeypatch.setattr(start_plan, "find_shipped_start", lambda *_: None)
     with pytest.raises(ValueError, match="recipe learned needs start for digits"):
         plan_build(config(None, recipe="learned"))

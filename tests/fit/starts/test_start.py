@@ -13,7 +13,13 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.fit.recipes import recipe
 from inrgen.fit.starts.config import LearnStartConfig
-from inrgen.fit.starts.start import LearnedStart, find_shipped_start, load_start, save_start
+from inrgen.fit.starts.start import (
+    LearnedStart,
+    find_shipped_start,
+    load_start,
+    save_start,
+    shipped_starts,
+)
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
@@ -22,9 +28,9 @@ SPEC = InrSpec(widths=(2, 3, 3, 1), omega=(30.0, 30.0), output_offset=0.5)
 VIEWS = 2
 
 
-def made_start(seed: int = 0) -> LearnedStart:
+def made_start(seed: int = 0, views: int = VIEWS) -> LearnedStart:
     generator = torch.Generator().manual_seed(seed)
-    flat = torch.rand(2, VIEWS, SPEC.num_params, generator=generator)
+    flat = torch.rand(2, views, SPEC.num_params, generator=generator)
     return LearnedStart(
         spec=SPEC,
         params=Params.from_flat(SPEC, flat[0] - 0.5),
@@ -177,6 +183,17 @@ def test_a_shipped_start_is_found_by_source_and_architecture(saved, monkeypatch)
     assert find_shipped_start("start", "2-32-32-1") is None
     assert find_shipped_start("other", "2-3-3-1") is None
     assert find_shipped_start("../start", "2-3-3-1") is None
+
+
+@pytest.mark.parametrize(("views", "name"), [(1, "x"), (2, "x-3"), (3, "x-3"), (9, "x-3")])
+def test_the_shipped_start_with_the_fewest_views_that_suffice_is_taken(
+    views, name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("inrgen.fit.starts.start._SHIPPED", tmp_path)
+    for stem, num in (("x-3", 3), ("x", 1), ("x-y", 5), ("xx", 2)):
+        save_start(tmp_path / f"{stem}.safetensors", made_start(views=num))
+    assert find_shipped_start("x", "2-3-3-1", views) == tmp_path / f"{name}.safetensors"
+    assert [path.stem for path in shipped_starts("x", "2-3-3-1")] == ["x", "x-3"]
 
 
 def test_the_start_that_ships_for_digits_is_of_the_default_settings():
