@@ -25,6 +25,7 @@ from inrgen.sources.catalog import choose_part, is_openable, open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
 from inrgen.sources.selection import data_digest, describe_part
+from inrgen.store.errors import recorded_facts
 from inrgen.store.files.opening import open_files
 from inrgen.store.layout import SHARD_ROWS, Layout
 from inrgen.store.metadata import read_facts
@@ -248,6 +249,7 @@ def plan_build(
     )
 
 
+@recorded_facts("the source")
 def source_of_store(store: Store, data: str | None, own: str | None = None) -> SourceConfig:
     """The source that a store was built from, read from the store itself.
 
@@ -294,26 +296,28 @@ def plan_of_store(
         FileNotFoundError: there is no such START.
     """
     recorded, config = store.identity, source_of_store(store, data, own)
-    choice = find_recorded_start(recorded.get("start"), config.name, store.spec.architecture, start)
-    fit, source = recorded["fit"], open_source(config)
-    plan = BuildPlan(
-        source=config,
-        items_sha256=items_digest(source.items),
-        data_sha256=data_digest(source),
-        recipe=recorded["recipe"],
-        fit_plan=FitPlan(
-            spec=store.spec,
-            fit=FitConfig.from_dict(fit) if choice is None else learned_fit(**fit),
-            seed=recorded["seed"],
-            views=recorded["views"],
-            min_psnr_db=recorded["min_psnr_db"],
-        ),
-        engine=recorded["engine"],
-        layout=store.layouts[store.spec.spec_id],
-        start=choice,
-        opened=source,
-        reading=_reading_of(source),
-    )
+    source = open_source(config)
+    with recorded_facts("the build"):
+        fit, name = recorded["fit"], store.spec.architecture
+        choice = find_recorded_start(recorded.get("start"), config.name, name, start)
+        plan = BuildPlan(
+            source=config,
+            items_sha256=items_digest(source.items),
+            data_sha256=data_digest(source),
+            recipe=recorded["recipe"],
+            fit_plan=FitPlan(
+                spec=store.spec,
+                fit=FitConfig.from_dict(fit) if choice is None else learned_fit(**fit),
+                seed=recorded["seed"],
+                views=recorded["views"],
+                min_psnr_db=recorded["min_psnr_db"],
+            ),
+            engine=recorded["engine"],
+            layout=store.layouts[store.spec.spec_id],
+            start=choice,
+            opened=source,
+            reading=_reading_of(source),
+        )
     # A refit with any difference would not give the rows that were lost.
     if plan.identity != recorded:
         raise ValueError(

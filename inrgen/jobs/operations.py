@@ -17,6 +17,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.jobs.draw_bytes import encode_draw, encode_tensors, is_small
 from inrgen.store.derivation import TEMPLATE, ByteRows, Derivation
+from inrgen.store.errors import recorded_facts
 from inrgen.store.metadata import StoreFacts
 from inrgen.transforms.chain import Chain
 from inrgen.transforms.named import Link, keeps_function, make_chain, read_links
@@ -244,6 +245,7 @@ class Augment:
         return bind(self.chain, self.spec, draw), encode_draw(self.chain, self.spec, draw, keys)
 
 
+@recorded_facts("the operation")
 def read_operation(facts: StoreFacts, spec_id: str) -> tuple[Align | Augment, Derivation]:
     """The operation that a derived store records, for the rows of one spec.
 

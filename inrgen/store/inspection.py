@@ -19,9 +19,8 @@ from inrgen.store.layout import Layout, fragment_key, shard_key
 from inrgen.store.metadata import StoreFacts
 from inrgen.store.open_shard import judge_chunks
 from inrgen.store.records import (
-    DERIVED_SCHEMA,
-    FIT_SCHEMA,
     FitRecord,
+    column_fault,
     encode_texts,
     is_one_of,
     is_usable,
@@ -171,11 +170,11 @@ def _inspect_table(
     table: pa.Table, spec_id: str, rows: range, views: int, derivation: Derivation | None
 ) -> tuple[Bool[np.ndarray, " r"], str]:
     """Return the records that do not describe their rows, and the reason: "" for none."""
-    schema = FIT_SCHEMA if derivation is None else DERIVED_SCHEMA
-    missing = [f.name for f in schema if f not in list(table.schema)]
     every = np.ones(len(rows), dtype=bool)
-    if missing:
-        return every, f"it lacks the columns {', '.join(missing)}"
+    if fault := column_fault(table.schema, derivation is not None):
+        return every, fault
+    if nulls := [name for name in table.column_names if table[name].null_count]:
+        return every, f"values are missing in the columns {', '.join(nulls)}"
     if table.num_rows != len(rows):
         return every, f"it has {table.num_rows} records for {len(rows)} rows"
     wanted = np.arange(rows.start, rows.stop)

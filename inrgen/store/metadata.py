@@ -269,6 +269,9 @@ def _parse_document(document: dict[str, Any], checksum: str) -> StoreFacts:
     for spec_id in facts["specs"]:
         attributes = groups[spec_id]["attributes"]
         specs[spec_id] = InrSpec.from_dict(attributes["spec"])
+        # the name holds a digest of the spec
+        if specs[spec_id].spec_id != spec_id:
+            raise ValueError(f"{spec_id} describes {specs[spec_id].spec_id}")
         layouts[spec_id] = _checked_layout(attributes)
     for name in ("identity", "about"):
         if not isinstance(facts[name], dict):

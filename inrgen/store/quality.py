@@ -138,10 +138,9 @@ class Quality:
         splits = ", ".join(f"{count:,} {split}" for split, count in self.by_split.items())
         lines = [f"{self.rows:,} INRs of {self.items:,} items ({splits}): {kinds}"]
         if self.psnr_db:
-            lines.append(
-                f"PSNR {self.psnr_db['mean']:.2f} dB on average, {_range(self.psnr_db, '.2f')}; "
-                f"{self.mean_steps:.0f} steps on average"
-            )
+            psnr = f"PSNR {self.psnr_db['mean']:.2f} dB on average, {_range(self.psnr_db, '.2f')}"
+            steps = "" if self.mean_steps is None else f"; {self.mean_steps:.0f} steps on average"
+            lines.append(psnr + steps)
         if self.iou:
             lines.append(f"IoU: {_range(self.iou, '.3f')}")
         if self.chamfer:

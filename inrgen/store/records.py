@@ -139,6 +139,18 @@ FIT_SCHEMA = _schema(_FIT_COLUMNS)
 DERIVED_SCHEMA = _schema(_FIT_COLUMNS | _DERIVED_COLUMNS)
 
 
+def column_fault(found: pa.Schema, derived: bool) -> str:
+    """Return what is wrong with the columns of a table of records; "" for nothing."""
+    wanted = DERIVED_SCHEMA if derived else FIT_SCHEMA
+    missing = [field.name for field in wanted if field.name not in found.names]
+    if missing:
+        return f"it lacks the columns {', '.join(missing)}"
+    for field in wanted:
+        if found.field(field.name).type != field.type:
+            return f"column {field.name} must be {field.type}; got {found.field(field.name).type}"
+    return ""
+
+
 def record_columns() -> dict[str, Column]:
     """Return every column by name, in order; derived stores alone have the last three."""
     return _FIT_COLUMNS | _DERIVED_COLUMNS

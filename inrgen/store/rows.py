@@ -14,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, Int
 
+from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import open_fragment
+from inrgen.store.layout import fragment_key
 from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.open_shard import OpenShard, SpecShards, spec_shards
-from inrgen.store.records import encode_texts, is_one_of, is_usable
+from inrgen.store.records import column_fault, encode_texts, is_one_of, is_usable
 from inrgen.store.shard_sources import DirectShards, ShardSource
 
 
@@ -145,6 +147,9 @@ class RowReader:
 
 def _read_table(files: Files, facts: StoreFacts, spec_id: str, block: int) -> pa.Table:
     file, _ = open_fragment(files, facts.self_checksum, spec_id, block)
+    if fault := column_fault(file.schema_arrow, facts.derivation is not None):
+        key = fragment_key(spec_id, block)
+        raise DamagedStore(f"{files.location} is damaged: {key}: {fault}", key=key)
     # jobs work on blocks in parallel; threads within one block would only add overhead
     return file.read(use_threads=False)
 
