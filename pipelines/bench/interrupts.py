@@ -73,7 +73,7 @@ def _digest_files(path: Path) -> str:
 
 
 def _digest_store(path: Path) -> str:
-    from inrgen.store.index import content_sha256
+    from inrgen.store.content import content_sha256
     from inrgen.store.verify import verify_store
 
     # a stopped run leaves nothing behind, either

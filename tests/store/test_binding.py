@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from inrgen.store import metadata, open_shard
@@ -11,10 +12,11 @@ from inrgen.store.create import create_store
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.opening import open_files
+from inrgen.store.fragment import decode_fragment, encode_fragment
 from inrgen.store.layout import fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.rows import RowRun
-from inrgen.store.verify import salvage_block
+from inrgen.store.verify import salvage_block, verify_store
 from inrgen.store.writer import StoreWriter, stage_block
 
 pytestmark = pytest.mark.usefixtures("quickly")
@@ -307,3 +309,20 @@ def test_names_of_index_files_may_claim_anything(sample, store):
     for span in ("00000003-00000003", "00000000-999999999999999999", "00000007-00000002"):
         (store / "index" / f"{sample.spec_id}.{span}.parquet").write_bytes(b"")
     assert _all_records(store, sample, []) == sample.rows
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.drop_columns("seed"), "it lacks the columns seed"),
+        (lambda t: t.set_column(0, t.column_names[0], pa.array([[1]] * len(t))), "must be"),
+    ],
+)
+def test_records_with_other_columns_are_refused(sample, store, change, said):
+    """Sealed again, so that nothing but the columns is wrong."""
+    file = store / fragment_key(sample.spec_id, 1)
+    table, facts = decode_fragment(file.read_bytes())
+    file.write_bytes(encode_fragment(change(table), facts))
+    with pytest.raises(DamagedStore, match=said):
+        RowRun(store, sample.spec_id, range(258, 262))
+    assert [found.kind for found in verify_store(store).findings] == ["wrong_records"]

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inrgen.jobs.operations import read_operation
 from inrgen.store.content import content_sha256
 from inrgen.store.digests import BLANK_CHECKSUM, add_self_checksum
 from inrgen.store.errors import DamagedStore
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import ROOT_COPY, ROOT_DOCUMENT
+from inrgen.store.metadata import read_facts
 from inrgen.store.reader import open_store
 from inrgen.store.verify import restore_documents, verify_store
 from inrgen.store.writer import StoreWriter
@@ -141,3 +144,26 @@ def test_any_change_of_it_is_read_or_refused_in_one_sentence(path, data):
     assert not [text for text in refused if "\n" in text]
     for name in (ROOT_DOCUMENT, ROOT_COPY):
         (path / name).write_bytes(whole)
+
+
+def test_an_operation_of_another_form_is_one_sentence(small_sample, path):
+    """Only a repair reads it, after the root document was found to be sealed."""
+    document = json.loads((path / ROOT_DOCUMENT).read_text())
+    facts = document["attributes"]["inrgen"]
+    for chain in ([1, 2], "nan", [{"name": "siren-negation"}], None):
+        made = {"operation": "augment", "copies": 1, "parent_sha256": "0" * 64}
+        facts["identity"] = {"derived": made | {"parameters": {"chain": chain}}}
+        _rewrite(path, document)
+        with pytest.raises(ValueError, match=r"cannot be read|must"):
+            read_operation(read_facts(open_files(path)), small_sample.spec_id)
+
+
+def test_a_spec_bears_its_own_name(path):
+    document = json.loads((path / ROOT_DOCUMENT).read_text())
+    groups = document["consolidated_metadata"]["metadata"]
+    next(v for k, v in groups.items() if "/" not in k)["attributes"]["spec"]["coord_center"][0] = (
+        0.5
+    )
+    _rewrite(path, document)
+    with pytest.raises(DamagedStore, match="describes 2-3-1_"):
+        open_store(path)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inrgen.store.content import content_sha256
 from inrgen.store.create import create_store
 from inrgen.store.errors import DamagedStore
-from inrgen.store.index import content_sha256
 from inrgen.store.layout import ROOT_COPY, ROOT_DOCUMENT, fragment_key, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.verify import restore_documents, salvage_block, verify_store
