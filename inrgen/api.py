@@ -46,6 +46,7 @@ def build(
     labels: Any = None,
     splits: Any = None,
     coords: Any = None,
+    weights: Any = None,
     label_names: Sequence[str] | None = None,
     spec: "InrSpec | None" = None,
     fit: "FitConfig | None" = None,
@@ -63,6 +64,8 @@ def build(
         labels: for signals: class numbers or class names, one for each.
         splits: for signals: train, val or test for each; by default a hash of the ids.
         coords: for an array (n, points, channels): the points, (points, d_in) or one set each.
+        weights: for an array: shares of its points in loss and PSNR, (n, points) or (points,), or
+            (n, *grid) or (*grid).
         label_names: for signals: names of the classes by number.
         spec: networks in place of the recipe's, such as replace(recipe("fast", facts).spec, ...).
         fit: fit settings in place of the recipe's, such as FitConfig(num_steps=200).
@@ -81,7 +84,7 @@ def build(
     from inrgen.store.reader import open_store
 
     given, about = None, {"labels": labels, "splits": splits, "coords": coords}
-    about["label_names"] = label_names
+    about |= {"weights": weights, "label_names": label_names}
     if isinstance(source, str | SourceConfig):
         named = {"name": source} if isinstance(source, str) else {"source": source}
         if stray := [name for name, value in about.items() if value is not None]:

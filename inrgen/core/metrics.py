@@ -25,15 +25,23 @@ _ACTIVATIONS_AT_ONCE = 8_000_000
 
 
 def psnr_db(
-    prediction: Float[Tensor, "b n d_out"], target: Float[Tensor, "b n d_out"], value_width: float
+    prediction: Float[Tensor, "b n d_out"],
+    target: Float[Tensor, "b n d_out"],
+    value_width: float,
+    weights: Float[Tensor, "b n"] | None = None,
 ) -> Float[Tensor, " b"]:
     """Peak signal-to-noise ratio of each INR in dB, unclipped.
 
     The peak is the width of the spec's value range (1 for [0, 1], 2 for [-1, 1]), not of the one
     image, so results compare across items. A perfect fit gives +inf. The arithmetic is float64 for
     any input; for an exact result evaluate the INR in float64, too.
+
+    weights have the mean 1 over the points of a signal; None weighs all alike.
     """
-    return _to_db((prediction.double() - target.double()).square().mean(dim=(1, 2)), value_width)
+    square = (prediction.double() - target.double()).square()
+    if weights is not None:
+        square = weights.double()[:, :, None] * square
+    return _to_db(square.mean(dim=(1, 2)), value_width)
 
 
 def reconstruction_psnr_db(
@@ -42,6 +50,7 @@ def reconstruction_psnr_db(
     coords: Float[Tensor, "c n d_in"],
     values: Float[Tensor, "s n d_out"],
     signal_of: Int[Tensor, " b"],
+    weights: Float[Tensor, "s n"] | None = None,
 ) -> Float[Tensor, " b"]:
     """PSNR of b INRs over the points of their signals, evaluated in float64 on their device.
 
@@ -52,8 +61,9 @@ def reconstruction_psnr_db(
         coords: one entry that all signals share, or one for each signal.
         values: the signals.
         signal_of: the signal of each INR.
+        weights: of the points of each signal, as psnr_db takes them.
     """
-    compiled = spec.is_siren and has_numba()
+    compiled = spec.is_siren and has_numba() and weights is None
     if params.device.type == "cpu" and compiled:
         return _to_db(_errors_compiled(spec, params, coords, values, signal_of), spec.value_width)
     step = max(1, _ACTIVATIONS_AT_ONCE // (coords.shape[1] * max(spec.widths)))
@@ -62,7 +72,8 @@ def reconstruction_psnr_db(
         of = signal_of[rows]
         at = coords[of] if len(coords) > 1 else coords[0]
         prediction = evaluate(spec, params[rows].to(dtype=torch.float64), at.double())
-        parts.append(psnr_db(prediction, values[of], spec.value_width))
+        shares = None if weights is None else weights[of]
+        parts.append(psnr_db(prediction, values[of], spec.value_width, shares))
     return torch.cat(parts)
 
 

@@ -67,7 +67,7 @@ class CpuEngine:
         """Fit every INR of the batch by config; raises ValueError for a spec without sines."""
         if not spec.is_siren:
             raise ValueError(f"engine 'cpu' fits SIRENs only; got {spec.kind}")
-        batch.check(spec)
+        batch.check(spec, knows_weights=False)
         num_points = config.points_per_step or batch.values.shape[1]
         layout = lay_out(spec, TILE, num_points)
         # A copy: the compiled code updates theta in place, and a caller's start must not change.

@@ -24,6 +24,9 @@ class FitBatch:
     With step_sizes, float32 and in the shapes of start, an update is a plain gradient step:
     theta - step_sizes * gradient of the mean squared error (Meta-SGD, arXiv 1707.09835, equation
     4). Adam's fields, the learning rate, its schedule and the weight decay are then unused.
+
+    With weights, of mean 1 over the points of a signal, the loss is the mean of weight times
+    squared error. Engine torch alone knows them.
     """
 
     coords: Float[Tensor, "c n d_in"]
@@ -32,13 +35,24 @@ class FitBatch:
     keys: Int[Tensor, " b"]
     start: Params
     step_sizes: Params | None = None
+    weights: Float[Tensor, "s n"] | None = None
 
-    def check(self, spec: InrSpec) -> None:
+    def check(self, spec: InrSpec, knows_weights: bool = True) -> None:
         """Raise ValueError unless the parts fit together, and fit spec.
 
         Compiled engines index memory with these numbers, so every engine checks first.
         """
+        if self.weights is not None and not knows_weights:
+            raise ValueError(
+                "signals with weights need engine torch; their source says so by "
+                "SourceFacts(weighted=True)"
+            )
         num, num_signals = len(self.start), len(self.values)
+        if self.weights is not None and self.weights.shape != self.values.shape[:2]:
+            raise ValueError(
+                f"weights needs the shape {tuple(self.values.shape[:2])}; "
+                f"got {tuple(self.weights.shape)}"
+            )
         if len(self.signal_of) != num or len(self.keys) != num or num == 0:
             raise ValueError(
                 f"signal_of and keys need an entry for each of {num} starting INRs, at least one; "

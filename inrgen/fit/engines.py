@@ -6,17 +6,22 @@ from inrgen.fit.engine import Engine
 from inrgen.kernels import has_numba
 
 
-def resolve_engine(name: str, spec: InrSpec, config: FitConfig) -> str:
+def resolve_engine(name: str, spec: InrSpec, config: FitConfig, weighted: bool = False) -> str:
     """Choose the engine of a build, once, when it is planned.
 
     "auto" is the fused CPU engine wherever it can fit the spec: in `python -m pipelines.bench fit`
     it was the fastest at every width from 32 to 256, with all points and with mini-batches. "gpu"
     is never automatic, because only a worker can tell whether it has a GPU.
 
+    Args:
+        weighted: whether signals have weights, which engine torch alone knows.
+
     Raises:
         ValueError: the name is unknown, or the engine cannot fit this spec here.
     """
-    can_fuse = spec.is_siren and has_numba()
+    if weighted and name in ("cpu", "gpu"):
+        raise ValueError(f"engine must be torch for signals with weights; got {name!r}")
+    can_fuse = spec.is_siren and has_numba() and not weighted
     if name == "auto":
         return "cpu" if can_fuse else "torch"
     if name not in ("torch", "cpu", "gpu"):

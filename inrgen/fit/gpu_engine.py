@@ -64,7 +64,7 @@ class GpuEngine:
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch; raises ValueError if there is no such device."""
-        batch.check(spec)
+        batch.check(spec, knows_weights=False)
         device = torch.device(self.device)
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device needs a CUDA device for engine 'gpu'; got {self.device!r}")

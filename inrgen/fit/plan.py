@@ -225,7 +225,7 @@ def plan_build(
     else:
         assert isinstance(variant, Variant), "choose_start finds a start or raises"
         name, spec, fit = _vary_recipe(config, variant, own or OwnRecipe(), source.facts)
-    engine = resolve_engine(config.engine, spec, fit)
+    engine = resolve_engine(config.engine, spec, fit, source.facts.weighted)
     return BuildPlan(
         source=config.source,
         items_sha256=items_digest(source.items),

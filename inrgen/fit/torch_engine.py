@@ -50,19 +50,23 @@ class _Fit:
     config: FitConfig
     coords: Float[Tensor, "c n d_in"]
     values: Float[Tensor, "b n d_out"]
+    weights: Float[Tensor, "b n"] | None
     point_keys: Int[Tensor, " b"]
     step_sizes: Float[Tensor, "b p"] | None
 
-    def points(self, step: int) -> tuple[Float[Tensor, "_c k d_in"], Float[Tensor, "b k d_out"]]:
-        """Coordinates and values of the points of a step."""
+    def points(
+        self, step: int
+    ) -> tuple[Float[Tensor, "_c k d_in"], Float[Tensor, "b k d_out"], Tensor | None]:
+        """Coordinates, values and weights of the points of a step."""
         if self.config.points_per_step == 0:
-            return self.coords, self.values
+            return self.coords, self.values, self.weights
         index = _points_of_step(self.config, self.point_keys, self.values.shape[1], step)
         # Each INR draws its own points, so from here on each has its own coordinates.
         coords = self.coords.expand(len(index), -1, -1)
         return (
             coords.take_along_dim(index[:, :, None], dim=1),
             self.values.take_along_dim(index[:, :, None], dim=1),
+            None if self.weights is None else self.weights.take_along_dim(index, dim=1),
         )
 
     def loss_and_gradient(
@@ -72,13 +76,16 @@ class _Fit:
 
         Losses are summed for the gradient, which keeps INRs independent.
         """
-        coords, values = self.points(step)
+        coords, values, weights = self.points(step)
         theta = theta.detach().requires_grad_()
         # evaluate takes (n, d_in) for all INRs, or (b, n, d_in)
         shared = coords[0] if len(coords) == 1 else coords
         params = Params.from_flat(self.spec, theta).map(torch.Tensor.contiguous)
         prediction = evaluate(self.spec, params, shared)
-        loss = (prediction - values).square().mean(dim=(1, 2))
+        square = (prediction - values).square()
+        if weights is not None:
+            square = weights[:, :, None] * square
+        loss = square.mean(dim=(1, 2))
         (gradient,) = torch.autograd.grad(loss.sum(), theta)
         return loss.detach(), gradient
 
@@ -157,6 +164,7 @@ class TorchEngine:
     def _fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         start, coords, device = batch.start.flat(), batch.coords, self.device
         step_sizes = None if batch.step_sizes is None else batch.step_sizes.flat()
+        weights = batch.weights
         # The name keeps the draws of points apart from all other draws from an INR's key.
         keys = rng.fold(batch.keys, rng.hash_name("points"))
         num = len(start)
@@ -171,6 +179,7 @@ class TorchEngine:
                 config=config,
                 coords=(coords if len(coords) == 1 else coords[signal_of]).to(device),
                 values=batch.values[signal_of].to(device),
+                weights=None if weights is None else weights[signal_of].to(device),
                 point_keys=keys[rows].to(device),
                 step_sizes=None if step_sizes is None else step_sizes[rows].to(device),
             )

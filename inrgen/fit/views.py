@@ -128,6 +128,7 @@ def _groups(
         # A batch is one tensor, so its signals need one shape.
         first = group[0][1] if group else signal
         alike = (first.grid, first.values.shape) == (signal.grid, signal.values.shape)
+        alike = alike and (first.weights is None) == (signal.weights is None)
         size = signal.values.numel() + (0 if signal.coords is None else signal.coords.numel())
         if group and (not alike or held + size > _VALUES_AT_ONCE or len(group) == most):
             yield group
@@ -146,6 +147,12 @@ def _status(plan: FitPlan, loss: float, psnr: float, num_steps: int) -> tuple[Fi
     if plan.min_psnr_db is not None and psnr < plan.min_psnr_db:
         return "below_target", f"{psnr:.2f} dB is under the {plan.min_psnr_db:g} dB asked for"
     return "ok", ""
+
+
+def _weights_of(signals: Sequence[Signal]) -> Float[Tensor, "s n"] | None:
+    """The weights of signals, scaled to the mean 1; None where they have none."""
+    held = [s.weights / s.weights.mean() for s in signals if s.weights is not None]
+    return torch.stack(held) if held else None
 
 
 def _batch(
@@ -171,6 +178,7 @@ def _batch(
         keys=rng.keys(plan.seed, "fit", hashes, views),
         start=start,
         step_sizes=None if learned is None else learned.step_sizes[views],
+        weights=_weights_of(signals),
     )
 
 
@@ -179,7 +187,9 @@ def _psnr_db(spec: InrSpec, params: Params, batch: FitBatch, device: str) -> Flo
     coords, values, signal_of = (
         part.to(device) for part in (batch.coords, batch.values, batch.signal_of)
     )
-    return reconstruction_psnr_db(spec, params.to(device=device), coords, values, signal_of).cpu()
+    weights = None if batch.weights is None else batch.weights.to(device)
+    params = params.to(device=device)
+    return reconstruction_psnr_db(spec, params, coords, values, signal_of, weights).cpu()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

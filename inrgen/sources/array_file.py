@@ -14,7 +14,7 @@ from inrgen.sources.config import SourceConfig
 from inrgen.sources.manifest import SourceSlice
 from inrgen.sources.signal_array import SignalArray, full_value, make_signal_array
 
-KEYS = ("values", "labels", "splits", "coords", "label_names")
+KEYS = ("values", "labels", "splits", "coords", "weights", "label_names")
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

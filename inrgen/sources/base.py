@@ -40,6 +40,8 @@ class Signal:
         values: n points of d_out values; intensities in [0, 1], distances in coordinate units.
         grid: the shape of a regular grid, row-major, (rows, columns) for images; () for points.
         coords: positions of the points; None on a grid, whose coordinates follow from the spec.
+        weights: share of each point in the loss and in the PSNR, relative to the others of its
+            signal; None weighs all alike.
         reference: measures fits of shapes; no fit sees it.
         placement: the map from the units of the item's file, such as seconds, to coordinates;
             records keep it.
@@ -50,13 +52,25 @@ class Signal:
     coords: Float[Tensor, "n d_in"] | None = None
     reference: ShapeReference | None = None
     placement: Placement | None = None
+    weights: Float[Tensor, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        held = self.weights
+        if held is None:
+            return
+        if held.shape != self.values.shape[:1] or not bool(held.isfinite().all()):
+            raise BadSignal(f"needs a finite weight for each of {len(self.values)} points")
+        if float(held.min()) < 0 or not float(held.sum()) > 0:
+            raise BadSignal("has weights that are negative, or all zero")
 
     def sha256(self) -> str:
-        """Digest of the decoded signal: its shape, values and coordinates as float32 bytes."""
+        """Digest of the decoded signal: its shape, values, coordinates and weights as bytes."""
         digest = hashlib.sha256(repr((self.grid, tuple(self.values.shape))).encode())
         digest.update(self.values.contiguous().numpy().tobytes())
         if self.coords is not None:
             digest.update(self.coords.contiguous().numpy().tobytes())
+        if self.weights is not None:
+            digest.update(b"weights" + self.weights.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -69,6 +83,7 @@ class SourceFacts:
         notes: sentences for a person to check before any work, such as the splits and classes that
             were found in the names of folders.
         coord_order: a letter for each coordinate, as InrSpec has them; "" leaves it to a recipe.
+        weighted: whether signals have weights, which engine torch alone knows.
         usual_recipe: the recipe of a build that names none; "" leaves it to the kind of signal.
     """
 
@@ -80,6 +95,7 @@ class SourceFacts:
     notes: tuple[str, ...] = ()
     coord_order: str = ""
     usual_recipe: str = ""
+    weighted: bool = False
 
 
 class Source(Protocol):

@@ -141,6 +141,7 @@ def _facts(
         d_out=d_out,
         value_range=value_range,
         coord_order=order,
+        weighted=first.weights is not None,
     )
     return facts, peak
 
@@ -253,7 +254,8 @@ def as_source(source: Any, **about: Any) -> Source:
     """A source from an object: a Source, an array or tensor, a data set of torch, or Signals.
 
     Args:
-        about: labels, splits, coords, axes and label_names, as the makers of sources take them.
+        about: labels, splits, coords, weights, axes and label_names, as the makers of sources
+            take them.
 
     Raises ValueError for an object of another kind, or one that does not fit its labels.
     """
@@ -266,8 +268,8 @@ def as_source(source: Any, **about: Any) -> Source:
         source = source.detach().cpu().numpy()
     if isinstance(source, np.ndarray):
         return make_signal_array(source, **about)
-    if "coords" in about:
-        raise ValueError("coords are for arrays; a Signal brings its own")
+    if stray := {"coords", "weights"} & about.keys():
+        raise ValueError(f"{', '.join(sorted(stray))} are for arrays; a Signal brings its own")
     is_listed = isinstance(source, list | tuple | IterableDataset)
     if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not is_listed:
         return from_dataset(source, **about)

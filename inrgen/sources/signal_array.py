@@ -29,6 +29,7 @@ class SignalArray:
     Attributes:
         values: all signals on one grid, or at equally many points; may be mapped from a file.
         coords: points of each signal, or of all signals; None on a grid.
+        weights: weights of the points of each signal, or of all signals; None weighs them alike.
         peak: the value that counts as intensity 1; 1 keeps values as they are.
     """
 
@@ -37,13 +38,16 @@ class SignalArray:
     positions: Int[np.ndarray, " n"]
     values: Shaped[np.ndarray, "_all ..."]
     coords: Shaped[np.ndarray, "..."] | None = None
+    weights: Shaped[np.ndarray, "..."] | None = None
     peak: float = 1.0
 
     @property
     def data_sha256(self) -> str:
-        """Digest of dtype, shape and bytes of values and coordinates."""
+        """Digest of dtype, shape and bytes of values, coordinates and weights."""
         digest = hashlib.sha256()
-        for array in (self.values, *(() if self.coords is None else (self.coords,))):
+        for array in (self.values, self.coords, self.weights):
+            if array is None:
+                continue
             digest.update(repr((array.dtype.str, array.shape)).encode())
             for part in _parts(array):
                 digest.update(np.ascontiguousarray(part).data)
@@ -64,8 +68,11 @@ class SignalArray:
             coords = torch.from_numpy(points.astype(np.float32))
             if not bool(coords.isfinite().all()):
                 raise BadSignal("has coordinates that are not finite")
-        flat = torch.from_numpy(values.reshape(-1, values.shape[-1]))
-        return Signal(values=flat, grid=grid, coords=coords)
+        flat, weights = torch.from_numpy(values.reshape(-1, values.shape[-1])), self.weights
+        if weights is not None:
+            own = weights[position] if weights.ndim == self.values.ndim - 1 else weights
+            weights = torch.from_numpy(own.astype(np.float32).reshape(-1))
+        return Signal(values=flat, grid=grid, coords=coords, weights=weights)
 
 
 def _parts(array: Shaped[np.ndarray, "n ..."]) -> Iterator[Shaped[np.ndarray, "_k ..."]]:
@@ -169,6 +176,7 @@ def make_signal_array(
     labels: Any = None,
     splits: Any = None,
     coords: Any = None,
+    weights: Any = None,
     axes: str | None = None,
     label_names: Sequence[str] = (),
 ) -> SignalArray:
@@ -180,6 +188,8 @@ def make_signal_array(
         labels: class numbers or class names, (n,).
         splits: train, val or test for each signal, or one for all; by default a hash of the ids.
         coords: (points, d_in) for all signals, or (n, points, d_in); in [-1, 1] as a rule.
+        weights: shares of the points in loss and PSNR, (n, points) or (n, *grid), or without n
+            for all signals; not negative.
         axes: a letter for each axis of values, such as nyx or ncyx; with coords, the names of the
             coordinates, such as txy.
         label_names: names of the classes by number.
@@ -197,6 +207,14 @@ def make_signal_array(
         array, order = stated.arrange(array), stated.coord_order
     else:
         order = _check_points(array, points, axes)
+    shares = None if weights is None else np.asarray(weights)
+    if shares is not None and (
+        shares.dtype.kind not in "uif" or shares.shape not in (array.shape[:-1], array.shape[1:-1])
+    ):
+        raise ValueError(
+            f"weights needs numbers of the shape {array.shape[:-1]} or {array.shape[1:-1]}; "
+            f"got {shares.shape} of {shares.dtype}"
+        )
     d_out = array.shape[-1]
     low_high = (0.0, 1.0) if array.dtype.kind == "u" else finite_range([array])
     kind, value_range, peak = kind_of_values(
@@ -210,9 +228,16 @@ def make_signal_array(
         d_out=d_out,
         value_range=value_range,
         coord_order=order,
+        weighted=shares is not None,
     )
     return SignalArray(
-        facts=facts, items=items, positions=positions, values=array, coords=points, peak=peak
+        facts=facts,
+        items=items,
+        positions=positions,
+        values=array,
+        coords=points,
+        weights=shares,
+        peak=peak,
     )
 
 

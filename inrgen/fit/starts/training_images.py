@@ -74,6 +74,8 @@ def open_images(
     def read(signal: Signal, item_id: str) -> Float[Tensor, "n d_out"]:
         nonlocal grid
         grid = grid or signal.grid
+        if signal.weights is not None:
+            raise ValueError(f"starts are learned for images without weights; {item_id} has some")
         if signal.grid != grid:
             raise ValueError(
                 f"starts are learned for images of one size; {item_id} has {signal.grid} pixels, "
