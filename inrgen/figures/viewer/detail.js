@@ -13,8 +13,10 @@ const MODES = {
   slice: "A slice: the function on a plane. Depth moves the plane. " + (isDistance
     ? "Blue is inside, red outside, a band is a tenth of a unit, the dark line is the surface." : ""),
 };
+const COLOURS = channels === 2 ? " Its two values are drawn as red and green."
+  : channels > 3 ? ` Of its ${channels} values the first three are drawn as red, green and blue.` : "";
 let current = null, mode = "", samples = null;
-let view = { x: 0, y: 0, zoom: 1, azimuth: 0.6, elevation: 0.43, depth: 0 };
+const view = { x: 0, y: 0, zoom: 1, azimuth: 0.6, elevation: 0.43, depth: 0 };
 
 function openRecord(record) {
   [current, samples] = [record, null];
@@ -29,13 +31,11 @@ function openRecord(record) {
   showRecord(record);
   for (const id of ["layers", "responses"]) get(id).replaceChildren();
   get("one").classList.toggle("no-weights", !holds);
-  showTab("one");
+  if (!holds) get("mode-text").textContent = `This row holds no weights: ${record.reason || record.status}`;
   history.replaceState(null, "", `#row=${record.row}`);
-  if (!holds) {
-    get("mode-text").textContent = `This row holds no weights: ${record.reason || record.status}`;
-    return;
-  }
-  showWhole();
+  Object.assign(view, wholeView());
+  showTab("one");
+  if (!holds) return;
   setMode(mode);
   drawLayers(weightsOf(record));
   drawResponses(record);
@@ -49,7 +49,7 @@ function showRecord(record) {
     .map(([name, parts]) => [
       make("span", { title: facts.meanings[name] ?? null }, name),
       parts.length > 1 ? parts.map(inText).join(" × ") : String(parts[0])]);
-  if (isSolid) rows.push(["up", record.up]);
+  if (isSolid && isDistance) rows.push(["up", record.up]);
   if (record.surface) rows.push(["crumbs", !record.surface.crumbs ? "none: the surface is in one piece"
     : `${record.surface.crumbs}, with ${short(100 * record.surface.loose)} % of the surface's area: `
       + "pieces beside the largest; bodies of the shape count, too"]);
@@ -58,11 +58,10 @@ function showRecord(record) {
 
 function setMode(name) {
   mode = name;
-  get("mode-text").textContent = MODES[name];
+  get("mode-text").textContent = MODES[name] + (isCurve ? "" : COLOURS);
   get("slice-label").hidden = name !== "slice";
   get("stage").setAttribute("aria-label", `${describe(current)}: ${MODES[name]}`);
-  showPlace();
-  drawStage();
+  changeView({});
 }
 
 const span = () => Math.max(...current.sides) / view.zoom;
@@ -100,7 +99,8 @@ const drawStage = makeDrafts(async (side) => {
   stage.dataset.drawn = `${kind} ${record.row}`;
 }, () => {
   const shownSide = Math.round((get("stage").clientWidth || 480) * (devicePixelRatio || 1));
-  return Math.min(gpu || mode === "surface" ? 720 : 288, shownSide);
+  const most = gpu || mode === "surface" ? 720 : Math.min(288, Math.sqrt(2e8 / spec.num_params));
+  return Math.round(Math.min(most, shownSide));
 });
 
 /** Values on the samples of a record: its original, or the network, evaluated once. */
@@ -114,7 +114,9 @@ async function sampleValues(record, kind) {
 function outline(stage, [rows, columns], { left, top, width }) {
   const pen = stage.getContext("2d"), unit = stage.width / width;
   pen.strokeStyle = "#e69f00";
-  pen.setLineDash([6, 5]);
+  // as wide on a draft as on the finest picture
+  pen.lineWidth = stage.width / 400;
+  pen.setLineDash([6 * pen.lineWidth, 5 * pen.lineWidth]);
   pen.strokeRect((-0.5 - left) * unit, (-0.5 - top) * unit, columns * unit, rows * unit);
 }
 
@@ -124,10 +126,11 @@ function changeView(change) {
   drawStage(true);
 }
 
-function showWhole() {
+function wholeView() {
   const [rows, columns] = current.sides;
-  changeView({ x: (columns - 1) / 2, y: (rows - 1) / 2, zoom: 1 });
+  return { x: (columns - 1) / 2, y: (rows - 1) / 2, zoom: 1 };
 }
+const showWhole = () => changeView(wholeView());
 
 function zoomBy(factor, shareX = 0.5, shareY = 0.5) {
   const zoom = Math.min(10000, Math.max(0.25, view.zoom * factor));
@@ -197,6 +200,9 @@ function watchStage() {
   });
   const buttons = { "zoom-in": closer, "zoom-out": farther, "zoom-reset": showWhole };
   for (const [id, act] of Object.entries(buttons)) get(id).onclick = act;
+  const [min, max] = spec.coord_range;
+  Object.assign(get("slice"), { min, max, step: (max - min) / 200, value: (min + max) / 2 });
+  view.depth = (min + max) / 2;
   get("slice").oninput = () => changeView({ depth: Number(get("slice").value) });
   const step = (by) => openRecord(records[(current.index + by + records.length) % records.length]);
   get("previous").onclick = () => step(-1);

@@ -186,7 +186,9 @@ function drawSurface(canvas, { points, normals, triangles }, { azimuth, elevatio
  * while something moves, as fine as 30 ms allow, and the finest once it rests.
  */
 function makeDrafts(draw, finest) {
-  let side = 192, busy = false, again = false, rest = 0;
+  // A wide network starts coarse, so that something is seen at once.
+  let side = Math.round(Math.min(192, Math.max(48, Math.sqrt(4e7 / spec.num_params))));
+  let busy = false, again = false, rest = 0;
   return async function redraw(moving = false) {
     if (busy) return void (again = true);
     clearTimeout(rest);

@@ -92,8 +92,8 @@ function showTab(name) {
     tab.tabIndex = on ? 0 : -1;
     get(tab.getAttribute("aria-controls")).hidden = !on;
   }
-  if (name === "one" && current) drawStage();
-  else if (name === "one" && records.length) openRecord(shown[0] ?? records[0]);
+  if (name === "one" && !current) openRecord(shown[0] ?? records[0]);
+  else if (name === "one") drawStage(true);
   if (name === "between") {
     const wanted = partners.has(current?.place) ? current.place : path?.first.place ?? facts.pairs[0][0];
     if (wanted !== path?.first.place) chooseFirst(wanted);
