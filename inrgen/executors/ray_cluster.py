@@ -58,6 +58,13 @@ class RayExecutor:
         try:
             return ray.get(handle)
         except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ray.exceptions.RaySystemError):
+                # Ray's for a task that the worker could not unpickle
+                reason = str(error.cause).splitlines()[0].removeprefix("System error: ")
+                raise ValueError(
+                    f"a node cannot load a task: {reason[:200]}; every node needs the same version "
+                    "of inrgen, and your own modules, in the Python that runs Ray there"
+                ) from error
             # Ray mixes the cause's class into its own error. Users read the worker's exception;
             # Ray's error beneath it has the worker's traceback.
             raise error.cause from error
@@ -105,9 +112,11 @@ def _connect(config: ExecutorConfig) -> None:
         if config.address not in ("auto", "local"):
             _check_answers(config.address)
         ray.init(address=config.address, **quiet)
-    except ConnectionError as error:
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise ValueError(
-            f"address must be a running Ray cluster; found none at {config.address!r}"
+            f"address must be a running Ray cluster; found none at {config.address!r} that takes "
+            "this process. A cluster with a token needs RAY_AUTH_MODE=token and the token of its "
+            "head node, in ~/.ray/auth_token or RAY_AUTH_TOKEN"
         ) from error
     finally:
         signal.signal(signal.SIGTERM, handler)

@@ -26,6 +26,6 @@ def counted(things: Iterable[Thing], text: str) -> Iterator[Thing]:
     """The same things; their number so far is reported every few hundred."""
     report = _report.get() or (lambda _text, _count: None)
     for count, thing in enumerate(things):
-        if count % _EVERY == 0:
+        if count and count % _EVERY == 0:
             report(text, count)
         yield thing

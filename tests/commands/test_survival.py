@@ -91,12 +91,13 @@ def test_a_driver_killed_at_random_moments_loses_nothing(reference, tmp_path):
 
 def ray_workers(driver: int) -> list[psutil.Process]:
     family = psutil.Process(driver).children(recursive=True)
-    return [p for p in family if p.status() != psutil.STATUS_ZOMBIE and is_at_work(p)]
+    return [p for p in family if is_at_work(p)]
 
 
 def is_at_work(process: psutil.Process) -> bool:
     try:
-        return any("ray::build_block" in part for part in process.cmdline())
+        is_dead = process.status() == psutil.STATUS_ZOMBIE
+        return not is_dead and any("ray::build_block" in part for part in process.cmdline())
     except psutil.NoSuchProcess:
         return False
 

@@ -1,5 +1,6 @@
 """On Ray, tasks survive lost workers and nodes, and every result comes back once."""
 
+import importlib
 import os
 import signal
 import sys
@@ -131,6 +132,32 @@ def test_a_share_of_a_gpu_needs_a_gpu():
         list(run_tasks(square, [1], ray_config(), gpus_per_task=0.5))
 
 
+class Unloadable:
+    """A task of a module that the worker's node lacks."""
+
+    def __reduce__(self) -> tuple:
+        return importlib.import_module, ("no_such_package",)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_node_that_lacks_a_module_is_named_in_a_sentence():
+    message = "a node cannot load a task: No module named 'no_such_package'; every node needs"
+    with pytest.raises(ValueError, match=message):
+        list(run_tasks(str, [Unloadable()], ray_config()))
+
+
+@pytest.mark.parametrize("error", [ConnectionError, ray.exceptions.AuthenticationError])
+def test_a_cluster_that_refuses_this_process_is_met_with_the_token_s_variables(error, monkeypatch):
+    ray.shutdown()
+
+    def refuse(**_: object) -> None:
+        raise error("refused")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(ValueError, match=r"none at 'auto' that takes .* RAY_AUTH_MODE=token"):
+        list(run_tasks(square, [1], ray_config(address="auto")))
+
+
 def test_an_address_where_nothing_answers_is_named():
     ray.shutdown()
     with pytest.raises(ValueError, match="where nothing answers"):
@@ -156,7 +183,9 @@ def test_a_lost_node_costs_only_its_tasks_time(tmp_path):
         # two processors have room for four tasks; when the first is done, three are in line, and
         # one processor has room for two
         marks = [str(tmp_path / str(n)) for n in range(6)]
-        results = run_tasks(slow, marks, ray_config(address=cluster.address))
+        nodes: list[int] = []
+        address = ray_config(address=cluster.address)
+        results = run_tasks(slow, marks, address, lambda _, num_nodes: nodes.append(num_nodes))
         count = next(results)
         cluster.remove_node(doomed, allow_graceful=False)
         deadline = time.monotonic() + 30.0
@@ -165,6 +194,7 @@ def test_a_lost_node_costs_only_its_tasks_time(tmp_path):
         assert ray.cluster_resources()["CPU"] == 1
         count += sum(results)
         assert count == len(marks)
+        assert nodes[-1] == 1
         assert all(Path(m).exists() for m in marks)
     finally:
         ray.shutdown()
