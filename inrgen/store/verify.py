@@ -212,10 +212,8 @@ def _foreign_files(
 
 def _leftovers(files: Files) -> Iterator[Finding]:
     """Yield files of work in progress in a store whose blocks are all there."""
-    for folder in (STAGING, REPLACING):
-        for name in files.names(folder):
-            key, message = f"{folder}/{name}", "it was left by a process that was stopped"
-            yield Finding(kind="leftover", key=key, message=message)
+    for key in (f"{at}/{name}" for at in (STAGING, REPLACING) for name in files.names(at)):
+        yield Finding(kind="leftover", key=key, message="it was left by a process that was stopped")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
