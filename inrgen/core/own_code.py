@@ -40,7 +40,7 @@ def import_own(name: str, kind: str) -> Any:
     """
     module_name, _, attribute = name.partition(":")
     if not is_own_name(name):
-        raise ValueError(f"a {kind} of your own must be MODULE:NAME; got {name!r}")
+        raise ValueError(f"{kind} must be MODULE:NAME; got {name!r}")
     _given.add(name)
     try:
         if importlib.util.find_spec(module_name.split(".")[0]) is None:
