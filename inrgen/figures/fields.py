@@ -25,7 +25,7 @@ _ARROWS = 10
 
 
 def waves_figure(spec: InrSpec, waves: Sequence[Section], heading: str = "") -> Figure:
-    """Draw each wave as a panel: the signal in gray, the INR over it, a colour an output.
+    """Draw each wave as a panel: the signal in gray, the INR over it, and the error in black.
 
     Raises ValueError without waves.
     """
@@ -50,6 +50,9 @@ def waves_figure(spec: InrSpec, waves: Sequence[Section], heading: str = "") -> 
             name = "INR" if spec.d_out == 1 else f"INR, output {output}"
             colour = _OUTPUT_COLOURS[output % len(_OUTPUT_COLOURS)]
             axes.plot(along, wave.inr[:, output], color=colour, linewidth=1, label=name)
+        if wave.signal is not None:
+            # Thousands of samples become a band, in which the INR hides the signal.
+            axes.plot(along, wave.inr - wave.signal, color=INK, linewidth=0.6, label="error")
         axes.set_title(wave.title.replace("\n", ", "), fontsize=9, color=INK, loc="left")
         axes.set_title(wave.caption, fontsize=9, color=INK, loc="right")
         tidy(axes)

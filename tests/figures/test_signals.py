@@ -99,8 +99,12 @@ def test_figures_draw_these_values(made, tmp_path):
     inrs = store_sections(store, source, [0, 1])
     if spec.d_in == 1:
         figure = waves_figure(spec, [parts[0] for parts in inrs])
-        line = figure.axes[1].lines[-1]
-        assert line.get_ydata() == pytest.approx(inrs[1][0].inr[:, -1])
+        part, lines = inrs[1][0], figure.axes[1].lines
+        inr = next(line for line in reversed(lines) if str(line.get_label()).startswith("INR"))
+        assert inr.get_ydata() == pytest.approx(part.inr[:, -1])
+        if part.signal is not None:
+            error = part.inr[:, -1] - part.signal[:, -1]
+            assert lines[-1].get_ydata() == pytest.approx(error)
         return
     figure = planes_figure(spec, inrs)
     cells = [axes for axes in figure.axes if axes.get_ylabel() == "INR"]
