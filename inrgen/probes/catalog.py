@@ -202,6 +202,7 @@ def ensemble_shares(
     Args:
         item_of, view_of: the item and the view of each INR; (b,).
     """
+    check_probes(spec, probes)
     flat, num_classes = params.flat(), int(labels.max()) + 1
     good = flat.isfinite().all(dim=1)
     shares: dict[ProbeName, Float[Tensor, " b"]] = {
