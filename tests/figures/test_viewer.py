@@ -98,6 +98,8 @@ def test_the_command_writes_beside_the_card_and_prints_the_address(tmp_path):
     assert (tmp_path / "again.html").read_bytes() == first, again
     with pytest.raises(ValueError, match=r"out must end in \.html"):
         ViewConfig(store=path, out=tmp_path / "page.txt")
+    for up in ("y", "z"):
+        assert set(document_of(page_of_store(open_store(path), 4, up=up).html)["up"]) == {up}
     with pytest.raises(ValueError, match="spec must be one of"):
         view(ViewConfig(store=path, spec="no"))
 

@@ -82,5 +82,6 @@ const count = (number) => number.toLocaleString("en");
 
 function inWords(value) {
   if (value === Infinity) return "exact";
-  return Number.isFinite(value) ? `${value.toFixed(measure.digits)}${measure.unit}` : "";
+  const name = measure.unit ? "" : `${measure.name} `;
+  return Number.isFinite(value) ? `${name}${value.toFixed(measure.digits)}${measure.unit}` : "";
 }
