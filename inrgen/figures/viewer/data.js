@@ -1,4 +1,4 @@
-// The page of `inrgen view`, in files that page.py joins to one module in this order: data,
+// The page of `inrgen view`, in files that assembly.py joins to one module, in this order: data,
 // evaluate, draw, charts, gallery, detail, compare, quality. This one unpacks what the page holds.
 // Text of a store is only ever written as textContent, so no name can become markup.
 
@@ -18,7 +18,7 @@ function fromBase85(text) {
   return new Uint8Array(words.buffer, 0, Math.floor((4 * text.length) / 5));
 }
 
-/** Undo pack of page.py: base 85, deflate, and bytes grouped by significance. */
+/** Undo pack of assembly.py: base 85, deflate, and bytes grouped by significance. */
 async function unpack(id, Kind) {
   if (!get(id)) return new Kind(0);
   const packed = fromBase85(get(id).textContent);
