@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 
 from inrgen.core import rng
+from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import Item, Signal, Source, SourceFacts
 from inrgen.sources.config import LimitOrder, SourceConfig, describe_limit
 
@@ -98,14 +99,18 @@ def choose_limited(
 
 def choose_positions(items: Sequence[Item], config: SourceConfig) -> Int[np.ndarray, " k"]:
     """Positions of the items that config asks for, in the order of splits."""
-    held = list(items)
-    splits = np.array([item.split for item in held])
-    labels = np.array([item.label for item in held], dtype=np.int64)
+    # Two numbers an item: the items themselves would take 250 bytes each, in data sets of millions.
+    kinds = [("split", np.int8), ("label", np.int64)]
+    codes = {split: code for code, split in enumerate(config.splits)}
+    each = ((codes.get(item.split, -1), item.label) for item in items)
+    found = np.fromiter(each, dtype=kinds, count=len(items))
     chosen = [np.zeros(0, dtype=np.int64)]
     for split in config.splits:
-        at = np.flatnonzero(splits == split)
-        names = [held[place].item_id for place in at]
-        chosen.append(at[choose_limited(names, labels[at], config.limit, config.limit_order)])
+        at = np.flatnonzero(found["split"] == codes[split])
+        if config.limit is not None and config.limit < len(at):
+            names, labels = [items[int(place)].item_id for place in at], found["label"][at]
+            at = at[choose_limited(names, labels, config.limit, config.limit_order)]
+        chosen.append(at)
     return np.concatenate(chosen)
 
 
@@ -119,9 +124,13 @@ def choose_items(source: Source, config: SourceConfig) -> Source:
 
 def describe_part(items: Sequence[Item], config: SourceConfig) -> tuple[str, ...]:
     """Sentences on the items chosen, and on all that a classifier of their weights will lack."""
-    counts = Counter(item.split for item in items)
-    names = {item.label: item.label_name or str(item.label) for item in items}
-    labels = {split: {i.label for i in items if i.split == split} - {-1} for split in config.splits}
+    names = dict[int, str]()
+    counts, labels = Counter[Split](), {split: set[int]() for split in SPLITS}
+    for item in items:
+        counts[item.split] += 1
+        if item.label >= 0 and item.label not in labels[item.split]:
+            labels[item.split].add(item.label)
+            names[item.label] = item.label_name or str(item.label)
     notes = []
     if config.limit is not None:
         sizes = ", ".join(f"{split} {counts[split]:,}" for split in config.splits)
