@@ -47,9 +47,20 @@ def claim_folder(folder: Path, identity: dict[str, Any]) -> None:
 
 
 def read_result(folder: Path) -> TrainResult | None:
-    """The result of a finished run; None before its end."""
+    """The result of a finished run; None before its end.
+
+    Raises ValueError, naming the file, for a document of another form.
+    """
     path = folder / RESULT
-    return TrainResult.from_dict(read_json(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        found = TrainResult.from_dict(read_json(path))
+        # summed by the figure of the confusion, so a cell of another type shows here
+        _ = sum(map(sum, found.confusion))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the result of a run: {error}") from error
+    return found
 
 
 def write_result(folder: Path, result: TrainResult) -> None:
