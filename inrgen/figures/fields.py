@@ -62,7 +62,7 @@ def waves_figure(spec: InrSpec, waves: Sequence[Section], heading: str = "") -> 
     figure.legend(
         once.values(),
         once.keys(),
-        loc="outside upper right",
+        loc="outside lower right",
         ncols=len(once),
         fontsize=8,
         frameon=False,
