@@ -72,7 +72,7 @@ def test_info_refuses_a_damaged_start_and_its_lineage(start_file, tmp_path, caps
     assert main(["info", str(cut)]) == 1
     assert "cut.safetensors is not a valid START file" in capsys.readouterr().err
     assert main(["info", str(start_file), "--lineage"]) == 1
-    assert "lineage is for stores" in capsys.readouterr().err
+    assert "lineage and crumbs are for stores" in capsys.readouterr().err
 
 
 def test_a_wrong_command_gets_one_sentence(tmp_path, capsys):

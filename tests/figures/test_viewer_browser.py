@@ -40,6 +40,17 @@ UNNAMED = """() => [
 ].filter((part) => !(part.textContent.trim() || part.ariaLabel || part.labels?.length)).length"""
 
 
+def finest_pixels(page):
+    """The picture of a surface on the stage, once its coarse drafts are replaced."""
+    page.wait_for_function(
+        """() => {
+            const stage = document.getElementById("stage");
+            return stage.width === Math.min(720, Math.round(stage.clientWidth * devicePixelRatio));
+        }"""
+    )
+    return pixels(page, "#stage")
+
+
 def pixels(page, selector):
     """The picture on a canvas, in [0, 1], once something has been drawn."""
     page.wait_for_function("name => document.querySelector(name).width > 1", arg=selector)
@@ -227,11 +238,11 @@ def test_a_shape_has_a_surface_that_turns_and_a_slice(open_page, tmp_path):
         writer.commit(stage_block(tmp_path / "store", spec.spec_id, 0, flat, records))
     page = open_page(page_of_store(open_store(tmp_path / "store")).html, "#row=1")
     page.wait_for_selector('#stage[data-drawn="surface 1"]')
-    before = pixels(page, "#stage")
+    before = finest_pixels(page)
     page.focus("#stage")
     page.keyboard.press("ArrowLeft")
     page.wait_for_timeout(400)
-    after = pixels(page, "#stage")
+    after = finest_pixels(page)
     assert before.std() > 0.02
     assert before.shape == after.shape
     assert np.abs(before - after).mean() > 0.01

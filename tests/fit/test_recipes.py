@@ -88,10 +88,10 @@ def test_inr2vec_has_its_shape_and_shares_its_start():
     [
         ("published", "intensity", 3, "for intensity over 3 coordinates"),
         ("published", "signed_distance", 2, "for signed_distance over 2 coordinates"),
-        ("inr2vec", "intensity", 2, "for images; got 'inr2vec'"),
-        ("teach", "intensity", 2, "for images; got 'teach'"),
-        ("signed", "occupancy", 3, "for shapes; got 'signed'"),
-        ("sound", "intensity", 2, "for images; got 'sound'"),
+        ("inr2vec", "intensity", 2, "for images must be .*got 'inr2vec'"),
+        ("teach", "intensity", 2, "for images must be .*got 'teach'"),
+        ("signed", "occupancy", 3, "for shapes must be .*got 'signed'"),
+        ("sound", "intensity", 2, "for images must be .*got 'sound'"),
     ],
 )
 def test_signals_without_a_recipe_are_refused(name, kind, d_in, message):
