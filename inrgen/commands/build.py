@@ -1,7 +1,9 @@
 """The build verb: fit every view of every item of a source into a store."""
 
+import sys
 from typing import TYPE_CHECKING
 
+from inrgen.core.escape import one_line
 from inrgen.fit.build_config import BuildConfig
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ def build(
         ValueError: the source, the recipe or the store on disk does not fit this build.
         OSError: the store cannot be written.
     """
+    # Imports alone take seconds, in which a person wants to know what has begun.
+    sys.stderr.write(f"build: reading {one_line(config.source.name)}\n")
+    sys.stderr.flush()
     # A command line's help must not wait for torch.
     from inrgen.fit.build import build_store
 
