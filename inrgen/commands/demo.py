@@ -1,11 +1,12 @@
 """`inrgen demo`: the whole journey on a small scale."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inrgen.core.arguments import LocalPath
+from inrgen.core.summary import Summary
 
 if TYPE_CHECKING:
     from inrgen.fit.build import BuildSummary
@@ -63,7 +64,7 @@ class RecipeFigures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DemoSummary:
+class DemoSummary(Summary):
     """Paths of everything that was made, and what was measured on the way.
 
     recipes compares the published recipe with the learned start.
@@ -79,7 +80,11 @@ class DemoSummary:
     loaded_rows: int
     loaded_rows_per_s: float
     recipes: tuple[RecipeFigures, ...]
-    failed: bool
+    is_damaged: bool
+
+    @property
+    def failed(self) -> bool:
+        return self.is_damaged
 
     def text(self) -> str:
         """The journey in a few lines."""
@@ -87,7 +92,7 @@ class DemoSummary:
             [
                 self.built.text(),
                 f"verified {self.verified_rows:,} rows: "
-                + ("something is damaged" if self.failed else "all checksums match"),
+                + ("something is damaged" if self.is_damaged else "all checksums match"),
                 f"read {self.loaded_rows:,} training rows an epoch back through the loader, "
                 f"{self.loaded_rows_per_s:,.0f} rows/s",
                 f"originals beside reconstructions: {self.reconstructions}",
@@ -96,10 +101,6 @@ class DemoSummary:
                 *(figures.text() for figures in self.recipes),
             ]
         )
-
-    def document(self) -> dict[str, Any]:
-        """The summary as plain values."""
-        return asdict(self)
 
 
 def _read_epochs(store: Path) -> tuple[int, float]:
@@ -184,5 +185,5 @@ def demo(config: DemoConfig) -> DemoSummary:
         loaded_rows=rows,
         loaded_rows_per_s=rows / seconds,
         recipes=tuple(_measure_recipe(name, at, config.views) for name, at in fits.items()),
-        failed=checked.failed,
+        is_damaged=checked.failed,
     )

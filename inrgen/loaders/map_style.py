@@ -1,5 +1,6 @@
 """A map-style data set: any row by its number, for torch's samplers and DataLoader."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ class WeightDataset(Dataset[tuple[Tensor, int]]):
 
         Raises IndexError for an index that does not exist.
         """
-        index = np.array(indices, dtype=np.int64).reshape(-1)
+        index = np.array([operator.index(each) for each in indices], dtype=np.int64)
         index = np.where(index < 0, index + len(self), index)
         if len(index) and not 0 <= index.min() <= index.max() < len(self):
             raise IndexError(f"there are {len(self)} rows; got the indices {indices}")
@@ -104,5 +105,12 @@ class WeightDataset(Dataset[tuple[Tensor, int]]):
         batch = self.batch(indices)
         return list(zip(batch.params.flat(), batch.labels.tolist(), strict=True))
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: Any) -> tuple[Tensor, int]:
+        # Samplers give integers of numpy and torch, too; a list or a slice would be several rows.
+        try:
+            index = operator.index(index)
+        except TypeError as error:
+            raise TypeError(
+                f"an index must be a whole number; got {index!r:.100}; batch(indices) takes several"
+            ) from error
         return self.__getitems__([index])[0]

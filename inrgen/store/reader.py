@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from inrgen.core.config import SPLITS
+from inrgen.core.config_text import check_name
 from inrgen.core.geometry import noted_grid
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
@@ -306,10 +308,13 @@ class Store:
         """Weights (n, P) and labels (n,) of all rows that hold weights, in memory.
 
         Args:
-            split: train, val or test; None takes all.
+            split: train, val or test; None and "all" take every row.
+
+        Raises ValueError for another split.
         """
         wanted = usable_rows() & (ds.field("spec_id") == self.spec.spec_id)
-        if split is not None:
+        if split not in (None, "all"):
+            check_name(split, (*SPLITS, "all"), "split")
             wanted &= ds.field("split") == split
         table = self.read_records(["row", "label"], wanted).sort_by("row")
         rows, labels = (table[name].to_numpy().astype(np.int64) for name in ("row", "label"))

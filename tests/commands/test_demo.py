@@ -4,13 +4,14 @@ import json
 
 from PIL import Image
 
+from inrgen.cli import main
 from inrgen.commands.demo import DemoConfig, demo
 from inrgen.fit.starts import start
 from inrgen.store.reader import open_store
 from tests.learned import saved_start
 
 
-def test_the_demo_builds_checks_loads_draws_and_describes(tmp_path, monkeypatch):
+def test_the_demo_builds_checks_loads_draws_and_describes(tmp_path, monkeypatch, capsys):
     path = saved_start(tmp_path / "start")
     monkeypatch.setattr(start, "find_shipped_start", lambda *_: path)
     config = DemoConfig(out=tmp_path / "demo", images=4, views=2, workers=0)
@@ -25,9 +26,11 @@ def test_the_demo_builds_checks_loads_draws_and_describes(tmp_path, monkeypatch)
         assert str(picture) in report.text()
     assert "2 independent fits" in report.card.read_text()
     assert json.loads(report.croissant.read_text())["@type"] == "sc:Dataset"
-    again = demo(config)
-    assert again.built.rows_fitted == 0
-    assert again.built.rows_found == 24
+    words = ["demo", "--out", str(config.out), "--images", "4", "--views", "2", "--workers", "0"]
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    built = json.loads(capsys.readouterr().out)["built"]
+    assert (built["rows_fitted"], built["rows_found"]) == (0, 24)
     published, learned = report.recipes
     assert (published.recipe, learned.recipe, learned.num_steps) == ("published", "learned", 3)
     assert open_store(learned.store).learned_start is not None

@@ -49,6 +49,9 @@ def test_epochs_draw_anew_and_wrong_uses_are_refused(store):
     assert not torch.equal(rows[5][0], before)
     with pytest.raises(IndexError, match="there are"):
         rows[len(rows)]
+    for index in ([1, 2], slice(3), 1.7, "a"):
+        with pytest.raises(TypeError, match="whole number"):
+            rows[index]
     for wrong, message in [
         ({"batch_size": 3}, "batch_size is for StreamLoader"),
         ({"views": "pairs"}, "views must be 'all' or numbers"),
@@ -67,6 +70,10 @@ def test_a_store_gives_its_rows_as_weights_values_and_tables(made, store):
     with pytest.raises(IndexError, match="there are 504 rows; got row 504"):
         store[504]
     weights, labels = store.to_torch("val")
+    assert torch.equal(store.to_torch("all")[0], store.to_torch()[0])
+    for wrong in ("trian", "Train"):
+        with pytest.raises(ValueError, match=f"split must be one of .*got '{wrong}'"):
+            store.to_torch(wrong)
     table = store.to_pandas()
     wanted = table[(table.split == "val") & (table.status == "ok")].sort_values("row")
     assert torch.equal(weights, flat[wanted.row.tolist()])
