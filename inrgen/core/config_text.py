@@ -105,6 +105,8 @@ def check_name(name: str, known: Collection[str], kind: str, others: str = "") -
         return name
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
+    if not known and not others:
+        raise UnknownName(f"{kind} {name!r} is unknown; it takes none")
     raise UnknownName(f"{kind} must be one of {', '.join(known)}{others}; got {name!r}{hint}")
 
 

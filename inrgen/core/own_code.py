@@ -4,6 +4,7 @@ Stores and runs record such names. What they record is imported only if the user
 the same name to this process; otherwise reading other people's files could run their code.
 """
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -14,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from inrgen.core.config_text import check_name, read_value
+from inrgen.core.config_text import UnknownName, check_name, read_value
 
 _OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 # Names that the user has given to this process.
@@ -54,7 +55,9 @@ def import_own(name: str, kind: str) -> Any:
         ) from error
     if not hasattr(module, attribute):
         names = [one for one in vars(module) if not one.startswith("_")]
-        raise ValueError(f"{kind} {name}: {module_name} has no {attribute}; it has {names}")
+        near = difflib.get_close_matches(attribute, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'no names'}"
+        raise ValueError(f"{kind} {name}: {module_name} has no {attribute}; {hint}")
     return getattr(module, attribute)
 
 
@@ -68,6 +71,22 @@ def import_recorded(name: str, kind: str) -> Any:
             f"{kind} {name} is code of your own, which files do not run: name it yourself, too"
         )
     return import_own(name, kind)
+
+
+def call_own(called: str, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """Call code of the user's own, so that an error in it does not look like one of inrgen.
+
+    Args:
+        called: the noun and name for error messages, such as "transform my.module:swell".
+
+    Raises ValueError that names the code and its error; an OSError, which names a file, as it is.
+    """
+    try:
+        return function(*args, **keywords)
+    except (OSError, UnknownName):
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise ValueError(f"{called} failed: {type(error).__name__}: {error}") from error
 
 
 def own_name(value: Any) -> str:

@@ -15,7 +15,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
-from inrgen.transforms.own import as_transform
+from inrgen.transforms.own import apply_checked, as_transform
 
 # One change of weights or several, in order: objects with draw and apply, or functions.
 Transforms = (
@@ -208,7 +208,7 @@ class Collate:
         for number, transform in enumerate(self.transforms):
             # Folding in the number makes two equal transforms draw independently.
             draw = transform.draw(self.spec, rng.fold(raw.transform_keys, number))
-            params = transform.apply(params, draw)
+            params = apply_checked(transform, params, draw)
         return params
 
     def _normalised(self, params: Params) -> Params:

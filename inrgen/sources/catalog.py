@@ -4,12 +4,13 @@ A package adds one by an entry point of the group inrgen.sources, which names a 
 keyword arguments and returns a Source, or any object that inrgen.build takes.
 """
 
+import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
 from inrgen.core.config_text import check_name
-from inrgen.core.own_code import import_own, is_own_name, read_arguments
+from inrgen.core.own_code import call_own, import_own, is_own_name, read_arguments
 from inrgen.sources import torchvision_sets
 from inrgen.sources.array_file import open_array
 from inrgen.sources.arrays import open_digits
@@ -59,11 +60,25 @@ def is_openable(name: str) -> bool:
     return name in source_names() or name.startswith(torchvision_sets.PREFIX)
 
 
-def _call_own(function: Callable[..., Any], config: SourceConfig) -> Source:
+def _call_own(function: Any, config: SourceConfig) -> Source:
     """The source that a function of a package or a user makes."""
     kind = f"source {config.name}"
+    if not callable(function):
+        raise ValueError(
+            f"{kind} must be a function that returns signals; got {type(function).__name__}"
+        )
     texts = {key: text for key, _, text in (one.partition("=") for one in config.arg)}
-    return as_source(function(**read_arguments(function, texts, kind)), axes=config.axes)
+    arguments = read_arguments(function, texts, kind)
+    missing = [
+        f"--arg {name}=VALUE"
+        for name, one in inspect.signature(function).parameters.items()
+        if one.default is one.empty
+        and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        and name not in arguments
+    ]
+    if missing:
+        raise ValueError(f"{kind} needs more arguments: give {' and '.join(missing)}")
+    return as_source(call_own(kind, function, **arguments), axes=config.axes)
 
 
 def open_whole(config: SourceConfig) -> Source:

@@ -11,6 +11,7 @@ from inrgen.core import rng
 from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
+from inrgen.transforms.own import apply_checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +78,6 @@ class Chain:
             self.transforms, draw.draws, draw.applied, self.chances, strict=True
         ):
             # Every INR is changed, because torch.compile cannot know the shape of a subset.
-            changed = transform.apply(params, choice)
+            changed = apply_checked(transform, params, choice)
             params = changed if chance == 1.0 else select(applied, changed, params)
         return params

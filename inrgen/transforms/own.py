@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, final, get_type_hints
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from inrgen.core.config_text import NamedFields, check_name, read_fields
-from inrgen.core.own_code import code_version, own_name
+from inrgen.core.own_code import call_own, code_version, own_name
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
@@ -59,7 +60,8 @@ class FunctionTransform:
     def draw(self, spec: InrSpec, keys: Int[Tensor, " b"]) -> KeyDraw:
         return KeyDraw(keys=keys)
 
-    def apply(self, params: Params, draw: KeyDraw) -> Params:
+    def apply(self, params: Params, draw: KeyDraw) -> Any:
+        """What the function returns; apply_checked holds it to be Params of the same shapes."""
         takes_keys = "keys" in inspect.signature(self.function).parameters
         keys = {"keys": draw.keys} if takes_keys else {}
         return self.function(params, **keys, **dict(self.fields))
@@ -120,6 +122,31 @@ def as_transform(given: Any) -> Transform[Any]:
         "a transform is an object with draw and apply or a function of Params; "
         f"got {type(given).__name__}"
     )
+
+
+def apply_checked(given: Transform[Any], params: Params, draw: Any) -> Params:
+    """Apply a transform; one of the user's own must keep the shapes.
+
+    Raises ValueError that names a transform of one's own that fails or returns other shapes.
+    """
+    own = given.function if isinstance(given, FunctionTransform) else type(given)
+    # Of inrgen's own transforms an error is a defect, and the compiler takes no such checks.
+    if own.__module__.startswith("inrgen.") or torch.compiler.is_compiling():
+        return given.apply(params, draw)
+    called = f"{_KIND} {own.__module__}:{own.__qualname__}"
+    made = call_own(called, given.apply, params, draw)
+    if not isinstance(made, Params):
+        raise ValueError(f"{called} must return Params; got {type(made).__name__}")
+    if (found := _shapes(made)) != (wanted := _shapes(params)):
+        raise ValueError(
+            f"{called} must return as many weights as it was given, in the same shapes: "
+            f"{wanted}; got {found}"
+        )
+    return made
+
+
+def _shapes(params: Params) -> list[tuple[int, ...]]:
+    return [tuple(tensor.shape) for tensor in (*params.weights, *params.biases)]
 
 
 def own_field_types(own: Transform[Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from inrgen.transforms.base import Transform, draw_rows
 from inrgen.transforms.chain import Chain, ChainDraw
 from inrgen.transforms.exact import SirenNegation
 from inrgen.transforms.noisy import GaussianNoise
+from inrgen.transforms.own import apply_checked
 
 
 class BoundTransform(Protocol):
@@ -137,12 +138,8 @@ def _bind_apply(transform: Transform[Any], spec: InrSpec, draw: Any) -> BoundTra
         flat: Float32[np.ndarray, "b p"], at: slice, out: Float32[np.ndarray, "b p"]
     ) -> None:
         params = Params.from_flat(spec, to_tensor(flat))
-        made = transform.apply(params, draw_rows(draw, at))
         # Of a wrong number of values torch would only warn, and leave out as it was.
-        if [len(part) and part[0].numel() for part in made.weights] != [
-            part[0].numel() for part in params.weights
-        ]:
-            raise ValueError(f"{transform} must return as many weights as it was given")
+        made = apply_checked(transform, params, draw_rows(draw, at))
         made.flat(out=torch.from_numpy(out))
 
     return change

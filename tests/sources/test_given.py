@@ -190,6 +190,9 @@ OWN = """
 import numpy as np
 def make(num: int = 2, scale: float = 1.0):
     return scale * np.arange(num * 4.0).reshape(num, 4, 1)
+def ask(num): ...
+def fail(): raise RuntimeError("boom")
+plain = 3
 """
 
 
@@ -212,7 +215,11 @@ def test_a_function_of_the_users_own_is_a_source(own_module, monkeypatch):
     for wrong, message in [
         ({"arg": ("nums=3",)}, "did you mean num"),
         ({"arg": ("num=three",)}, "num needs a whole number; got 'three'"),
-        ({"name": "own_waves:mak"}, "has no mak"),
+        ({"name": "own_waves:mak"}, "has no mak; did you mean make"),
+        ({"name": "own_waves:ask"}, "own_waves:ask needs more arguments: give --arg num=VALUE"),
+        ({"name": "own_waves:fail"}, "own_waves:fail failed: RuntimeError: boom"),
+        ({"name": "own_waves:fail", "arg": ("num=3",)}, "argument 'num' is unknown; it takes none"),
+        ({"name": "own_waves:plain"}, "must be a function that returns signals; got int"),
         ({"name": "no_such_module:make"}, "No module named"),
     ]:
         with pytest.raises(ValueError, match=message):

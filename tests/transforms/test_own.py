@@ -35,6 +35,12 @@ def halve(params, by: float = 0.5):
 def cut(params):
     return params.map(lambda t: t[:, :1])
 
+def crash(params):
+    return 1 / 0
+
+def none(params):
+    return None
+
 @dataclass(frozen=True)
 class Choice:
     sign: torch.Tensor
@@ -102,7 +108,7 @@ def test_a_text_names_own_transforms_with_their_fields_and_replays_them(params):
 
 def test_names_that_are_typed_wrongly_are_refused_in_a_sentence(own, params):
     for text, message in [
-        ("own_changes:swel", "own_changes has no swel"),
+        ("own_changes:swel", "own_changes has no swel; did you mean swell"),
         ("own_changes:swell:bund=1", "did you mean bound"),
         ("own_changes:swell:bound=x", "bound needs a finite number"),
         ("rotatoin:negation", "did you mean rotation"),
@@ -111,10 +117,6 @@ def test_names_that_are_typed_wrongly_are_refused_in_a_sentence(own, params):
     ]:
         with pytest.raises(ValueError, match=message):
             parse_links(text)
-    cut = parse_links("own_changes:cut")[0].transform
-    change = bind(cut, SPEC, cut.draw(SPEC, torch.arange(5)))
-    with pytest.raises(ValueError, match="as many weights as it was given"):
-        change(params.flat().numpy(), slice(0, 5), torch.empty(5, SPEC.num_params).numpy())
     with pytest.raises(ValueError, match="need defaults; by has none"):
         inrgen.transform(lambda params, by: params)
     with pytest.raises(ValueError, match="must be importable by name"):
@@ -175,3 +177,24 @@ def made_store(tmp_path) -> inrgen.Store:
     from tests.made_up import MadeUp
 
     return inrgen.open_store(MadeUp(rows=504, widths=(2, 4, 1)).build(tmp_path / "parent"))
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cut", "must return as many weights as it was given"),
+        ("crash", "failed: ZeroDivisionError: division by zero"),
+        ("none", "must return Params; got NoneType"),
+    ],
+)
+def test_a_transform_that_fails_is_named_wherever_it_is_applied(name, message, params):
+    text = f"own_changes:{name}"
+    links, raw = parse_links(text), params.flat()
+    (transform,), chain = make_chain(links).transforms, make_chain(links)
+    keys = torch.arange(5)
+    change = bind(transform, SPEC, transform.draw(SPEC, keys))
+    with pytest.raises(ValueError, match=f"transform {text} {message}"):
+        change(raw.numpy(), slice(0, 5), torch.empty_like(raw).numpy())
+    with pytest.raises(ValueError, match=f"transform {text} {message}"):
+        chain.apply(params, chain.draw(SPEC, keys))
