@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from numbers import Real
 from typing import Any, Literal, get_args
 
 from inrgen.core.activations import ActivationName
@@ -97,6 +98,18 @@ class InrSpec:
     encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
+        for name, example in (("widths", "(2, 32, 32, 1)"), ("omega", "(30.0, 30.0)")):
+            value = getattr(self, name)
+            # Lists compare unequal to tuples and cannot be hashed, as specs are.
+            if not (isinstance(value, tuple) and all(isinstance(v, Real) for v in value)):
+                raise ValueError(
+                    f"{name} must be a tuple of numbers, such as {example}; got {value!r:.100}"
+                )
+        if not isinstance(self.encoding, Encoding | None):
+            raise ValueError(
+                "encoding must be an Encoding, such as gaussian_encoding(2, 32, 2.0); "
+                f"got {self.encoding!r:.100}"
+            )
         if len(self.widths) < 3 or min(self.widths) < 1:
             raise ValueError(
                 f"widths needs input, hidden and output sizes, all positive; got {self.widths}"
@@ -119,7 +132,8 @@ class InrSpec:
         letters = set(self.coord_order)
         if not (len(self.coord_order) == len(letters) == self.d_in and self.coord_order.isalpha()):
             raise ValueError(
-                f"coord_order must name {self.d_in} coordinates, each by another letter; "
+                f"coord_order must name {self.d_in} coordinates, as many as the network or its "
+                f"encoding takes, each by another letter; "
                 f"got {self.coord_order!r}"
             )
         if len(self.coord_center) != self.d_in:
