@@ -53,8 +53,8 @@ class BuildConfig:
             recipe's; 0 takes all. Large pictures need it, and mind 2,048 or more little.
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
-        omega: frequency of every sine layer, instead of the recipe's; of another activation the
-            factor of its input.
+        omega: factor of the input z of every hidden layer's activation, instead of the recipe's;
+            of sines, sin(omega z), it is the frequency.
         activation: of the hidden layers, instead of the recipe's (sine); it brings its usual omega.
         encoding: Fourier features that the first layer reads in place of the coordinates: none,
             octaves/NUMBER (doubling from half a cycle a unit, along each axis),
