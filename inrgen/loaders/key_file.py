@@ -1,7 +1,7 @@
 """Key columns of a large store in one file, which the processes of a machine map.
 
 The file lies in the local cache. Its name follows from the store's location, the tags of its
-records and the conditions on rows, so a store that grows or changes gets another file. Mapped
+records and the conditions on rows, so a store that changes gets another file. Mapped
 pages belong to the page cache: ranks, workers and later runs share them and need not read records.
 """
 
