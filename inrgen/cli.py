@@ -270,6 +270,9 @@ def _stopped(verb: Verb) -> tuple[str, int]:
 
 def _explain(error: BaseException) -> str:
     """Describe an error in a sentence; the details of an unexpected one go to a log file."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        # Python's own text begins with a number, such as [Errno 17].
+        return f"{error.filename}: {error.strerror.lower()}"
     if isinstance(error, ValueError | OSError):
         return str(error)
     with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
