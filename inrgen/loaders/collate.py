@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
@@ -15,7 +15,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
 from inrgen.transforms.mix import MixUp
-from inrgen.transforms.own import apply_checked, as_transform
+from inrgen.transforms.own import apply_checked, as_transform, draw_checked, own_label
 
 # One change of weights or several, in order: objects with draw and apply, or functions.
 Transforms = (
@@ -207,8 +207,13 @@ class Collate:
         params = Params.from_flat(self.spec, raw.flat)
         for number, transform in enumerate(self.transforms):
             # Folding in the number makes two equal transforms draw independently.
-            draw = transform.draw(self.spec, rng.fold(raw.transform_keys, number))
-            params = apply_checked(transform, params, draw)
+            draw = draw_checked(transform, self.spec, rng.fold(raw.transform_keys, number))
+            before, params = params, apply_checked(transform, params, draw)
+            if (called := own_label(transform)) and (lost := _lost_rows(before, params)).any():
+                raise ValueError(
+                    f"{called} made weights that are not finite, first of row "
+                    f"{int(raw.rows[lost][0])}"
+                )
         return params
 
     def _normalised(self, params: Params) -> Params:
@@ -218,3 +223,9 @@ class Collate:
         # One operation on the flat rows is faster than one on each tensor.
         flat = (params.flat() - mean.flat()) / deviation.flat()
         return Params.from_flat(self.spec, flat)
+
+
+def _lost_rows(before: Params, after: Params) -> Bool[Tensor, " b"]:
+    """Mark the INRs that were finite and no longer are."""
+    was, is_now = (params.flat().isfinite().all(dim=1) for params in (before, after))
+    return was & ~is_now

@@ -11,7 +11,7 @@ from inrgen.core import rng
 from inrgen.core.params import Params, select
 from inrgen.core.spec import InrSpec
 from inrgen.transforms.base import Transform
-from inrgen.transforms.own import apply_checked
+from inrgen.transforms.own import apply_checked, draw_checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,7 @@ class Chain:
         # Even numbers name draws and odd ones name chances, so the two never share a key.
         return ChainDraw(
             draws=tuple(
-                transform.draw(spec, rng.fold(keys, 2 * place))
+                draw_checked(transform, spec, rng.fold(keys, 2 * place))
                 for place, transform in enumerate(self.transforms)
             ),
             applied=tuple(

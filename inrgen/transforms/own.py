@@ -124,16 +124,33 @@ def as_transform(given: Any) -> Transform[Any]:
     )
 
 
+def own_label(given: Transform[Any]) -> str:
+    """The noun and name of a transform of one's own for error messages; "" for inrgen's."""
+    own = given.function if isinstance(given, FunctionTransform) else type(given)
+    # Errors in inrgen's own transforms are defects, which no sentence should hide.
+    if own.__module__.startswith("inrgen."):
+        return ""
+    # A partial function has no name of its own.
+    return f"{_KIND} {own.__module__}:{getattr(own, '__qualname__', type(own).__qualname__)}"
+
+
+def draw_checked(given: Transform[Any], spec: InrSpec, keys: Int[Tensor, " b"]) -> Any:
+    """Draw for a transform. Raises ValueError that names one of the user's own that fails."""
+    called = own_label(given)
+    if not called or torch.compiler.is_compiling():
+        return given.draw(spec, keys)
+    return call_own(called, given.draw, spec, keys)
+
+
 def apply_checked(given: Transform[Any], params: Params, draw: Any) -> Params:
     """Apply a transform; one of the user's own must keep the shapes.
 
     Raises ValueError that names a transform of one's own that fails or returns other shapes.
     """
-    own = given.function if isinstance(given, FunctionTransform) else type(given)
-    # Of inrgen's own transforms an error is a defect, and the compiler takes no such checks.
-    if own.__module__.startswith("inrgen.") or torch.compiler.is_compiling():
+    called = own_label(given)
+    # The compiler takes no such checks.
+    if not called or torch.compiler.is_compiling():
         return given.apply(params, draw)
-    called = f"{_KIND} {own.__module__}:{own.__qualname__}"
     made = call_own(called, given.apply, params, draw)
     if not isinstance(made, Params):
         raise ValueError(f"{called} must return Params; got {type(made).__name__}")

@@ -141,3 +141,11 @@ def test_normalising_by_what_was_served(sample, path):
 def test_pairs_are_not_mixed(path):
     with pytest.raises(ValueError, match="no meaning for views='pairs'"):
         StreamLoader(path, views="pairs", mixup=BLEND)
+
+
+def test_a_change_that_loses_a_number_is_named(path):
+    def spoil(params):
+        return params.map(lambda t: t / 0.0)
+
+    with pytest.raises(ValueError, match="spoil made weights that are not finite"):
+        next(iter(StreamLoader(path, transforms=spoil)))

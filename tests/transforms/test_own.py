@@ -191,7 +191,8 @@ def made_store(tmp_path) -> inrgen.Store:
 def test_a_transform_that_fails_is_named_wherever_it_is_applied(name, message, params):
     text = f"own_changes:{name}"
     links, raw = parse_links(text), params.flat()
-    (transform,), chain = make_chain(links).transforms, make_chain(links)
+    chain = make_chain(links)
+    (transform,) = chain.transforms
     keys = torch.arange(5)
     change = bind(transform, SPEC, transform.draw(SPEC, keys))
     with pytest.raises(ValueError, match=f"transform {text} {message}"):
