@@ -109,7 +109,6 @@ def test_info_says_what_is_in_a_store(store, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["digits", "--stop-psnr", "nan"], ["stop_psnr", "nan"]),
         (["fashion-mnist"], ["data"]),
         (["image-folder", "--data", "no/such/folder"], ["no/such/folder"]),
         (["digits", "--address", "127.0.0.1:1"], ["address", "127.0.0.1:1"]),

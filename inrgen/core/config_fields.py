@@ -174,7 +174,9 @@ def _options(
     own = [field.name for field in dataclasses.fields(config_class)]
     prefix = f"{place}." if place and prefixed else ""
     for name in own:
-        if name not in nested:
+        if "Positional" in repr(getattr(hints[name], "__metadata__", ())) and name not in nested:
+            yield place, name, name.upper()
+        elif name not in nested:
             yield place, name, "--" + f"{prefix}{name}".replace("_", "-")
     for name, kind in nested.items():
         # the marker of tyro.conf.OmitArgPrefixes, whose type is private
@@ -194,7 +196,8 @@ def name_options(message: str, config_class: type, within: str = "") -> str:
     name = rf"(?:{'|'.join(map(re.escape, names))})"
     chain = rf"{name}(?:(?:, | and | or ){name})*"
     before = r"(?:(?<=needs )|(?<=leave out )|(?<=state )|(?<=with )|(?<=; give ))"
-    pattern = rf"(?<![\w./'\"-])(?:{chain}(?= (?:must|needs|cannot)\b)|{before}{chain}(?![\w=]))"
+    begin = r"(?<![\w./'\"-])(?<!recipe field )"
+    pattern = rf"{begin}(?:{chain}(?= (?:must|needs|cannot)\b)|{before}{chain}(?![\w=]))"
     return re.sub(
         pattern,
         lambda found: re.sub(rf"\b{name}\b", lambda one: options[one[0]], found[0]),

@@ -180,7 +180,12 @@ def check_kind(spec: InrSpec, kind: Kind) -> None:
     # For an even activation a sign changes only what enters a unit, so |A| is not its gain.
     if kind != "permutation":
         action = {"signed": "signed matching", "phase": "matching of phases"}[kind]
-        symmetry.require_activation(spec, action, ODD if kind == "signed" else PERIODIC)
+        allowed = ODD if kind == "signed" else PERIODIC
+        if spec.activation not in allowed:
+            raise ValueError(
+                f"{action} needs an activation among {', '.join(allowed)}, and here it is "
+                f"{spec.activation}; give match permutation"
+            )
 
 
 def _check(

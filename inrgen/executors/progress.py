@@ -102,19 +102,23 @@ def _rate_text(rate: float) -> str:
 
 @contextmanager
 def show_counts(title: str) -> Iterator[Callable[[str, int], None]]:
-    """Show on stderr a count whose end is not known, from its second second on.
+    """Show on stderr a count whose end is not known, from the second second of each text on.
 
     The block gets a function of a text, such as "files listed", and the number so far.
     """
-    begun = time.monotonic()
-    next_at = begun + _SECONDS_TO_FIRST_COUNT
+    next_at, last, shown = 0.0, "", False
     terminal = sys.stderr.isatty()
 
     def report(text: str, count: int) -> None:
-        nonlocal next_at
-        if (now := time.monotonic()) < next_at:
+        nonlocal next_at, last, shown
+        now = time.monotonic()
+        if text != last:
+            # imports may lie before it, so a count's time runs from its own first report
+            last, next_at = text, max(next_at, now + _SECONDS_TO_FIRST_COUNT)
+        if now < next_at:
             return
         check_interrupt()
+        shown = True
         next_at = now + (0.2 if terminal else _SECONDS_BETWEEN_LINES)
         line = f"{title}: {count:,} {text}"
         # a terminal's line is written over by the next one
@@ -122,7 +126,7 @@ def show_counts(title: str) -> Iterator[Callable[[str, int], None]]:
         sys.stderr.flush()
 
     yield report
-    if terminal and next_at > begun + _SECONDS_TO_FIRST_COUNT:
+    if terminal and shown:
         sys.stderr.write("\n")
 
 

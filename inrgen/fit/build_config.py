@@ -100,8 +100,13 @@ class BuildConfig:
             raise ValueError(f"num_steps must be at least 1; got {self.num_steps}")
         if self.points_per_step is not None and self.points_per_step < 0:
             raise ValueError(f"points_per_step must not be negative; got {self.points_per_step}")
-        if any(width < 1 for width in self.hidden or ()):
+        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
             raise ValueError(f"hidden must be positive widths; got {self.hidden}")
+        # "not > 0" also refuses NaN. Most fits are at 0 dB before their first step.
+        if self.stop_psnr is not None and not self.stop_psnr > 0:
+            raise ValueError(
+                f"stop_psnr must be a positive number of dB, or inf; got {self.stop_psnr}"
+            )
         for name in ("lr", "omega"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

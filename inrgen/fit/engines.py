@@ -26,11 +26,10 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig, weighted: bool =
         return "cpu" if can_fuse else "torch"
     if name not in ("torch", "cpu", "gpu"):
         raise ValueError(f"engine must be auto, torch, cpu or gpu; got {name!r}")
+    if name == "cpu" and not spec.is_siren:
+        raise ValueError(f"engine cpu fits SIRENs alone, not {spec.kind}; give engine torch")
     if name == "cpu" and not can_fuse:
-        raise ValueError(
-            f"engine cpu needs numba and SIRENs; got {spec.kind} "
-            f"{'with' if has_numba() else 'without'} numba"
-        )
+        raise ValueError("engine cpu needs numba, which is not installed; give engine torch")
     return name
 
 

@@ -36,6 +36,8 @@ _SHAPE_CHUNK_ROWS = 16
 # Weights of a block of images; published networks, of a thousand weights, come nowhere near.
 _BLOCK_BYTES = 256_000_000
 _VIEWS = 10
+# Options, and fields of a recipe text, that say what a spec given as an object says.
+_OF_NETWORKS = ("hidden", "omega", "activation", "encoding")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +118,9 @@ def _vary_recipe(
         chosen = variant.plan(facts)
         name, spec, fit = chosen.name, own.spec or chosen.spec, own.fit or chosen.fit
     own.check(facts)
+    stray = [k for k in _OF_NETWORKS if getattr(config, k) is not None or k in variant.changes]
+    if own.spec is not None and stray:
+        raise ValueError(f"spec says the networks already; leave out {', '.join(stray)}")
     spec = vary_networks(
         spec,
         hidden=config.hidden,

@@ -79,7 +79,8 @@ def find_template(store: Store, place: str, row: int | None, search: MatchConfig
     own_search = read_search(step.parameters["match"])
     if search not in (own_search, thorough("signed")):
         raise ValueError(
-            f"match, init and restarts must be those of {place}, or be left out: {own_search}"
+            f"match, init and restarts must be those of {place} ({own_search.kind}, "
+            f"{own_search.opening} and {own_search.restarts}), or be left out"
         )
     found = {}
     for spec_id, spec in store.specs.items():

@@ -161,7 +161,8 @@ class ProbeConfig:
         _check_probes(self.probes)
         if self.ensemble and not set(self.probes) <= set(ENSEMBLES):
             raise ValueError(
-                f"ensemble is for {', '.join(ENSEMBLES)}; got {', '.join(self.probes)}"
+                f"ensemble is for {', '.join(ENSEMBLES)}, which you name with probes; "
+                f"got {', '.join(self.probes)}"
             )
 
 

@@ -50,7 +50,7 @@ def bucket_splits(ids: Sequence[str], classes: Sequence[str]) -> list[Split]:
 def items_digest(items: Iterable[Item]) -> str:
     """sha256 over ids, splits and labels in order, as a name for the list of items."""
     digest = hashlib.sha256()
-    for item in counted(items, "items named"):
+    for item in counted(items, "items listed"):
         digest.update(json.dumps([item.item_id, item.split, item.label]).encode() + b"\n")
     return digest.hexdigest()
 

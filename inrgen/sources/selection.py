@@ -134,7 +134,9 @@ def describe_part(items: Sequence[Item], config: SourceConfig) -> tuple[str, ...
     notes = []
     if config.limit is not None:
         sizes = ", ".join(f"{split} {counts[split]:,}" for split in config.splits)
-        notes.append(f"{describe_limit(config.limit, config.limit_order)} ({sizes})")
+        cut = max(counts.values(), default=0) >= config.limit
+        part = describe_limit(config.limit, config.limit_order) if cut else "all items"
+        notes.append(f"{part} ({sizes})")
     if config.split != "all":
         return tuple(notes)
     if empty := [split for split in config.splits if not counts[split]]:

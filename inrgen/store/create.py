@@ -23,12 +23,19 @@ from inrgen.store.metadata import (
 _MISSING = object()
 
 
+def _value(facts: Mapping[str, Any], key: str) -> Any:
+    # A source's limit that records no order takes the first items.
+    if key == "limit_order" and facts.get("limit") is not None:
+        return facts.get(key, "first")
+    return facts.get(key, _MISSING)
+
+
 def _differences(path: str, there: object, here: object) -> Iterator[str]:
     """Yield every place, by dotted path, where two JSON values differ."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in sorted(there.keys() | here.keys()):
             below = f"{path}.{key}" if path else key
-            yield from _differences(below, there.get(key, _MISSING), here.get(key, _MISSING))
+            yield from _differences(below, _value(there, key), _value(here, key))
     elif there != here:
         texts = ["nothing" if value is _MISSING else repr(value) for value in (there, here)]
         yield f"{path} (there {texts[0]}, here {texts[1]})"

@@ -13,6 +13,15 @@ from inrgen.cli import main
         ("build digits --out x --lr nan", "--lr must be positive and finite; got nan"),
         ("build digits --out x --lr -1", "--lr must be positive and finite; got -1.0"),
         ("build digits --out x --hidden 8 0", "--hidden must be positive widths; got (8, 0)"),
+        ("build digits --out x --hidden", "--hidden must be positive widths; got ()"),
+        (
+            "build digits --out x --stop-psnr -5",
+            "--stop-psnr must be a positive number of dB, or inf",
+        ),
+        (
+            "build digits --out x --stop-psnr nan",
+            "--stop-psnr must be a positive number of dB, or inf",
+        ),
         ("build digits --out x --hidden a", "--hidden cannot be read from ['a']"),
         ("build digits --out x --limt 3", "there is no option --limt; did you mean --limit?"),
         ("build digits --out x --views 1 2", "there is no argument to take '2'"),

@@ -31,11 +31,11 @@ def test_an_impossible_engine_is_refused_when_the_build_is_planned(monkeypatch):
         resolve_engine("abacus", SPEC, FitConfig())
     with pytest.raises(ValueError, match="'abacus'"):
         make_engine("abacus")
-    with pytest.raises(ValueError, match="SIRENs; got tanh"):
+    with pytest.raises(ValueError, match="SIRENs alone, not tanh; give engine torch"):
         resolve_engine("cpu", TANH, FitConfig())
-    with pytest.raises(ValueError, match="got sine on 8 Fourier features"):
+    with pytest.raises(ValueError, match="not sine on 8 Fourier features"):
         resolve_engine("cpu", FOURIER, FitConfig())
     monkeypatch.setattr("inrgen.fit.engines.has_numba", lambda: False)
     assert resolve_engine("auto", SPEC, FitConfig()) == "torch"
-    with pytest.raises(ValueError, match="without numba"):
+    with pytest.raises(ValueError, match="numba, which is not installed"):
         resolve_engine("cpu", SPEC, FitConfig())

@@ -148,5 +148,7 @@ def test_networks_and_fits_may_be_given_as_objects():
     assert planned("fast", OwnRecipe(fit=fit)).fit_plan.spec == recipe("fast", IMAGES_1).spec
     with pytest.raises(ValueError, match="spec needs d_out 1 for digits; got 3"):
         planned(own=OwnRecipe(spec=replace(spec, widths=(2, 5, 3))))
+    with pytest.raises(ValueError, match="spec says the networks already; leave out hidden, omega"):
+        planned("fast,omega=20", OwnRecipe(spec=spec), hidden=(4,))
     with pytest.raises(ValueError, match="leave out spec and fit"):
         planned("learned", OwnRecipe(fit=fit))
