@@ -128,10 +128,12 @@ def own_label(given: Transform[Any]) -> str:
     """The noun and name of a transform of one's own for error messages; "" for inrgen's."""
     own = given.function if isinstance(given, FunctionTransform) else type(given)
     # Errors in inrgen's own transforms are defects, which no sentence should hide.
-    if own.__module__.startswith("inrgen."):
+    # Code that exec ran has no module.
+    module = getattr(own, "__module__", None) or "__main__"
+    if module.startswith("inrgen."):
         return ""
     # A partial function has no name of its own.
-    return f"{_KIND} {own.__module__}:{getattr(own, '__qualname__', type(own).__qualname__)}"
+    return f"{_KIND} {module}:{getattr(own, '__qualname__', type(own).__qualname__)}"
 
 
 def draw_checked(given: Transform[Any], spec: InrSpec, keys: Int[Tensor, " b"]) -> Any:
