@@ -74,7 +74,7 @@ def waves_figure(spec: InrSpec, waves: Sequence[Section], heading: str = "") -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """How values become colours: pictures as they are, others on one scale for the figure.
+    """Colours of values: pictures as they are, others on one scale for the figure.
 
     Attributes:
         points_up: draw the vertical coordinate upwards, as for loose points, and not down the rows
@@ -94,7 +94,7 @@ class _Look:
         return "RdBu_r" if float(self.scale.vmin or 0) < 0 else "viridis"
 
     def single(self, values: Float[np.ndarray, "*p c"]) -> Float[np.ndarray, "*p"]:
-        """One number for each point: the only output, or the norm of several."""
+        """A number for each point: the only output, or the norm of several."""
         return values[..., 0] if values.shape[-1] == 1 else np.linalg.norm(values, axis=-1)
 
     def shown(self, values: Float[np.ndarray, "*p c"]) -> Float[np.ndarray, "*q"]:
@@ -267,7 +267,7 @@ def planes_figure(spec: InrSpec, inrs: Sequence[Sequence[Section]], heading: str
 
 
 def _directions(look: _Look) -> str:
-    """Which coordinate runs where, in words."""
+    """Describe the directions of the coordinates in words."""
     order = look.spec.coord_order
     across, down = (order[at] for at in drawn_coords(look.spec))
     towards = "up" if look.points_up else "down"

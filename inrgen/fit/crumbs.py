@@ -97,7 +97,7 @@ class CrumbSurvey:
     max_area: float
 
     def text(self) -> str:
-        """One line for people."""
+        """A line for people."""
         return (
             f"crumbs: {self.crumbed} of {self.surfaces} surfaces have pieces beside the largest; "
             f"{self.mean_area:.1%} of the area on average, at most {self.max_area:.1%} "

@@ -208,13 +208,8 @@ def make_signal_array(
     else:
         order = _check_points(array, points, axes)
     shares = None if weights is None else np.asarray(weights)
-    if shares is not None and (
-        shares.dtype.kind not in "uif" or shares.shape not in (array.shape[:-1], array.shape[1:-1])
-    ):
-        raise ValueError(
-            f"weights needs numbers of the shape {array.shape[:-1]} or {array.shape[1:-1]}; "
-            f"got {shares.shape} of {shares.dtype}"
-        )
+    if shares is not None:
+        _check_weights(array, shares)
     d_out = array.shape[-1]
     low_high = (0.0, 1.0) if array.dtype.kind == "u" else finite_range([array])
     kind, value_range, peak = kind_of_values(
@@ -239,6 +234,16 @@ def make_signal_array(
         weights=shares,
         peak=peak,
     )
+
+
+def _check_weights(values: np.ndarray, weights: np.ndarray) -> None:
+    """Refuse weights that are not a number for each point of every signal, or of one."""
+    shapes = (values.shape[:-1], values.shape[1:-1])
+    if weights.dtype.kind not in "uif" or weights.shape not in shapes:
+        raise ValueError(
+            f"weights needs numbers of the shape {shapes[0]} or {shapes[1]}; "
+            f"got {weights.shape} of {weights.dtype}"
+        )
 
 
 def _check_points(

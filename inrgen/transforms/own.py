@@ -61,7 +61,7 @@ class FunctionTransform:
         return KeyDraw(keys=keys)
 
     def apply(self, params: Params, draw: KeyDraw) -> Any:
-        """What the function returns; apply_checked holds it to be Params of the same shapes."""
+        """Call the function; apply_checked refuses anything but Params of the same shapes."""
         takes_keys = "keys" in inspect.signature(self.function).parameters
         keys = {"keys": draw.keys} if takes_keys else {}
         return self.function(params, **keys, **dict(self.fields))
