@@ -55,11 +55,11 @@ def build(
     """Fit INRs to every item of a data set, and return the finished store.
 
     Args:
-        source: a name (digits, fashion-mnist, mnist, cifar10, image-folder, audio-folder,
-            mesh-folder, modelnet40, torchvision:NAME, array, or your own MODULE:FUNCTION), a
-            SourceConfig, or the signals themselves: a Source, an array or tensor
-            (n, *grid, channels), a map-style data set of torch, or an iterable of Signals. The axes
-            of an array may be stated, such as axes="nyx".
+        source: a name (digits, fashion-mnist, mnist, cifar10, image-folder, video-folder,
+            audio-folder, mesh-folder, modelnet40, torchvision:NAME, array, or your own
+            MODULE:FUNCTION), a SourceConfig, or the signals themselves: a Source, an array or
+            tensor (n, *grid, channels), a map-style data set of torch, or an iterable of Signals.
+            The axes of an array may be stated, such as axes="nyx".
         out: the store's folder or URL.
         labels: for signals: class numbers or class names, one for each.
         splits: for signals: train, val or test for each; by default a hash of the ids.

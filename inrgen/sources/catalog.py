@@ -23,6 +23,7 @@ from inrgen.sources.image_folder import open_image_folder
 from inrgen.sources.mesh_folder import open_mesh_folder
 from inrgen.sources.mnist import open_mnist
 from inrgen.sources.selection import choose_items
+from inrgen.sources.video_folder import open_video_folder
 
 _GROUP = "inrgen.sources"
 
@@ -33,6 +34,7 @@ _OPENERS: dict[str, Callable[[SourceConfig], Source]] = {
     "cifar10": open_cifar10,
     "image-folder": open_image_folder,
     "audio-folder": open_audio_folder,
+    "video-folder": open_video_folder,
     "mesh-folder": open_mesh_folder,
     "modelnet40": open_mesh_folder,
     "array": open_array,

@@ -11,7 +11,7 @@ from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
 SplitChoice = Literal["all", "train", "val", "test"]
 # Sources whose data are a folder of files.
-_FOLDERS = ("image-folder", "audio-folder", *MESH_SOURCES)
+_FOLDERS = ("image-folder", "video-folder", "audio-folder", *MESH_SOURCES)
 Channels = Literal["auto", "gray", "rgb"]
 LimitOrder = Literal["stratified", "first"]
 
@@ -32,9 +32,9 @@ class SourceConfig:
     """A source by name, and the part of it to take.
 
     Attributes:
-        name: digits, fashion-mnist, mnist, cifar10, image-folder, audio-folder, mesh-folder,
-            modelnet40, torchvision:NAME, array (a .npy, .npz or Zarr file), a source that a
-            package adds, or your own MODULE:FUNCTION, whose code is then run.
+        name: digits, fashion-mnist, mnist, cifar10, image-folder, video-folder, audio-folder,
+            mesh-folder, modelnet40, torchvision:NAME, array (a .npy, .npz or Zarr file), a source
+            that a package adds, or your own MODULE:FUNCTION, whose code is then run.
         data: folder (or file) that holds the data set; never written to, unless download is set.
         split: splits to take; all is train, val and test, in this order.
         limit: take at most so many items of each split; the default takes all.
@@ -96,7 +96,7 @@ class SourceConfig:
         """Refuse options that the source would ignore."""
         if (self.max_side or self.max_pixels) and not self.shrinks:
             raise ValueError(
-                "max_side and max_pixels are for image-folder and torchvision:NAME; "
+                "max_side and max_pixels are for image-folder, video-folder and torchvision:NAME; "
                 f"got {self.name}"
             )
         if self.follow_links and self.name not in _FOLDERS:
@@ -105,7 +105,7 @@ class SourceConfig:
     @property
     def shrinks(self) -> bool:
         """Tell whether max_side applies: to pictures of any size."""
-        return self.name == "image-folder" or self.name.startswith("torchvision:")
+        return self.name in ("image-folder", "video-folder") or self.name.startswith("torchvision:")
 
     @property
     def splits(self) -> tuple[Split, ...]:

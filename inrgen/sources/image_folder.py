@@ -1,6 +1,6 @@
 """A folder of pictures as a source, with classes and splits from the names of folders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ FOREIGN_SUFFIXES = frozenset(
 
 
 @contextmanager
-def _opened(root: Path, parts: Parts, config: SourceConfig) -> Iterator[Image.Image]:
+def open_picture(root: Path, parts: Parts, config: SourceConfig) -> Iterator[Image.Image]:
     """Open a picture and read its header. Raises BadSignal if it cannot or must not be read."""
     suffix = Path(parts[-1]).suffix.lower()
     if suffix in FOREIGN_SUFFIXES:
@@ -69,16 +69,16 @@ class ImageFolder:
 
     def load(self, index: int) -> Signal:
         """Decode the picture of items[index] at its own size. Raises BadSignal if that fails."""
-        with _opened(self.root, self.paths[index], self.config) as image:
+        with open_picture(self.root, self.paths[index], self.config) as image:
             return picture_signal(decode(image, self.config), self.facts.d_out)
 
 
-def _native_channels(root: Path, paths: list[Parts], config: SourceConfig) -> int:
+def native_channels(root: Path, paths: Sequence[Parts], config: SourceConfig) -> int:
     """Return 1 if every readable picture is gray by its header, else 3."""
     first_reason, num_read = "", 0
     for parts in counted(paths, "headers read"):
         try:
-            with _opened(root, parts, config) as image:
+            with open_picture(root, parts, config) as image:
                 num_read += 1
                 if not is_gray(image):
                     return 3
@@ -107,7 +107,7 @@ def open_image_folder(config: SourceConfig) -> ImageFolder:
     if not paths:
         raise ValueError(f"{root} holds no image; those end in {' '.join(sorted(IMAGE_SUFFIXES))}")
     layout = read_layout(root, paths)
-    native = _native_channels(root, paths, config) if config.channels == "auto" else 1
+    native = native_channels(root, paths, config) if config.channels == "auto" else 1
     items, chosen = choose_pairs(layout.pairs, config)
     facts = SourceFacts(
         name=config.name,

@@ -16,12 +16,14 @@ from inrgen.sources.manifest import Places, SourceSlice
 from inrgen.sources.mesh_folder import MeshFolder
 from inrgen.sources.selection import ChosenItems, ChosenPart
 from inrgen.sources.signal_array import SignalArray
+from inrgen.sources.video_folder import VideoFolder
 
 _FOLDERS: dict[str, Any] = {
     "image-folder": ImageFolder,
     "mesh-folder": MeshFolder,
     "modelnet40": MeshFolder,
     "audio-folder": AudioFolder,
+    "video-folder": VideoFolder,
 }
 # The files of any other source are read once in a process, however many parts it opens.
 _opened_before = lru_cache(maxsize=1)(open_whole)
@@ -30,7 +32,9 @@ _opened_before = lru_cache(maxsize=1)(open_whole)
 def item_places(source: Source, config: SourceConfig) -> Places:
     """The place of each item's data, for open_part in another process."""
     if config.name in _FOLDERS:
-        assert isinstance(source, ImageFolder | MeshFolder | AudioFolder), "opened by its name"
+        assert isinstance(source, ImageFolder | MeshFolder | AudioFolder | VideoFolder), (
+            "opened by its name"
+        )
         return source.paths
     whole, chosen = source, np.arange(len(source.items))
     if isinstance(source, ChosenPart):

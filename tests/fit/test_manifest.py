@@ -53,6 +53,16 @@ def sounds(folder: Path) -> SourceConfig:
     return SourceConfig(name="audio-folder", data=str(folder))
 
 
+def films(folder: Path) -> SourceConfig:
+    for name in ("a/0.png", "a/1.png", "b/0.png", "b/1.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((2, 3), len(name), np.uint8)).save(folder / name)
+    first, second = (Image.fromarray(np.full((2, 3), n, np.uint8)) for n in (1, 2))
+    (folder / "gifs").mkdir()
+    first.save(folder / "gifs/c.gif", save_all=True, append_images=[second])
+    return SourceConfig(name="video-folder", data=str(folder))
+
+
 def array(write: Callable[[Path, np.ndarray], None]) -> Callable[[Path], SourceConfig]:
     def make(folder: Path) -> SourceConfig:
         values = np.random.default_rng(0).integers(0, 9, (3, 20, 2), dtype=np.uint8)
@@ -85,6 +95,7 @@ KINDS = {
     "pictures": pictures,
     "meshes": meshes,
     "sounds": sounds,
+    "films": films,
     "npy": array(np.save),
     "npz": array(lambda path, values: np.savez(path, values=values)),
     "zarr": array(write_zarr),
