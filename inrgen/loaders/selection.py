@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from jaxtyping import Int, UInt
+from jaxtyping import Bool, Int, UInt
 
 from inrgen.loaders.keys import KeyColumns, RowOrigins, chunks
 from inrgen.store.layout import Layout
@@ -120,6 +120,15 @@ class Selection:
     def max_label(self) -> int:
         """Largest label; -1 where no row has one."""
         return max(int(keys.labels.max()) for keys in self.keys)
+
+    def wanted_chunks(self, store: int, layout: Layout) -> Bool[np.ndarray, "b c"]:
+        """Mark, for each block of a store, the chunks that hold a selected row."""
+        rows = self.keys[store].rows
+        found = np.zeros((layout.num_blocks, layout.shard_rows // layout.chunk_rows), dtype=bool)
+        for index in chunks(len(rows)):
+            block, within = np.divmod(rows[index].astype(np.int64), layout.shard_rows)
+            found[block, within // layout.chunk_rows] = True
+        return found
 
     def starts_of(self, units: Int[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
         """The first row of each unit."""

@@ -234,11 +234,13 @@ def open_producer(
 
 def _make_gatherer(index: LoaderIndex, config: LoaderConfig) -> Gatherer:
     """Map the shards of every store; those in a bucket pass through the cache."""
-    remote = any(is_bucket(store.path) for store in index.stores)
+    remote = [is_bucket(store.path) for store in index.stores]
     # Local shards are mapped where they are; the hub's own library keeps a copy of its files.
-    cache = ShardCache(config.cache_dir, config.cache_bytes) if remote else None
-    readers = [
-        store.open_rows(spec_id, cache)
-        for store, spec_id in zip(index.stores, index.spec_ids, strict=True)
-    ]
+    cache = ShardCache(config.cache_dir, config.cache_bytes) if any(remote) else None
+    readers = []
+    for number, (store, spec_id) in enumerate(zip(index.stores, index.spec_ids, strict=True)):
+        layout, wanted = store.layouts[spec_id], None
+        if remote[number]:
+            wanted = index.selection.wanted_chunks(number, layout)
+        readers.append(store.open_rows(spec_id, cache, wanted=wanted))
     return Gatherer(index.selection, readers, config.on_bad_shard)

@@ -21,6 +21,7 @@ from inrgen.store.shard import (
     ShardShape,
     good_chunks,
     is_named,
+    part_shape,
     shard_shape,
     view_chunks,
     view_numbers,
@@ -127,6 +128,15 @@ class SpecShards:
             "describes; `inrgen verify` says more",
         )
 
+    def damaged_rows(self, block: int, chunk: int) -> DamagedStore:
+        """Return the error of a chunk that does not match its checksum."""
+        rows, first = self.shape(block).chunk_range(chunk), block * self.layout.shard_rows
+        return self.damaged(
+            block,
+            f"rows {first + rows.start}..{first + rows.stop - 1} in {self.key(block)} do not match "
+            "their checksum",
+        )
+
     def damaged(self, block: int, message: str) -> DamagedStore:
         """Return the error of a shard."""
         return DamagedStore(f"{self.location} is damaged: {message}", key=self.key(block))
@@ -138,6 +148,7 @@ class OpenShard:
     Args:
         load: called with chunks before they are checked for the first time, and binds them to the
             block's records; None where all of data is there and was judged.
+        held: the chunks that data consists of, all judged good; None for all of the shard.
 
     Attributes:
         checked: (num_chunks,), marks the chunks known to be good.
@@ -149,18 +160,25 @@ class OpenShard:
         block: int,
         data: UInt8[np.ndarray, " n"],
         load: LoadChunks | None = None,
+        held: Int[np.ndarray, " h"] | None = None,
     ) -> None:
         self._shards, self._block, self._data, self._load = shards, block, data, load
         self._shape = shards.shape(block)
-        self._chunks = view_chunks(self._shape, data)
+        self._held = np.arange(self._shape.num_chunks) if held is None else held
         self.checked: Bool[np.ndarray, " c"] = np.zeros(self._shape.num_chunks, dtype=bool)
+        # place of each chunk in data; an index that no array has for those that are not there
+        self._places = np.full(self._shape.num_chunks, np.iinfo(np.int64).max)
+        self._places[self._held] = np.arange(len(self._held))
+        if held is not None:
+            self.checked[held] = True
+        self._chunks = view_chunks(part_shape(self._shape, len(self._held)), data)
 
     def check(self, chunks: Int[np.ndarray, " c"] | None = None) -> None:
         """Check some chunks that were not checked before, by default all.
 
         Raises DamagedStore, naming the shard and rows.
         """
-        wanted = np.arange(self._shape.num_chunks) if chunks is None else chunks
+        wanted = self._held if chunks is None else chunks
         unchecked = wanted[~self.checked[wanted]]
         if not len(unchecked):
             return
@@ -170,30 +188,35 @@ class OpenShard:
             self.checked[unchecked] = good_chunks(self._shape, self._data, unchecked)
         bad = unchecked[~self.checked[unchecked]]
         if len(bad):
-            rows = self._shape.chunk_range(int(bad[0]))
-            first = self._block * self._shards.layout.shard_rows
-            raise self._shards.damaged(
-                self._block,
-                f"rows {first + rows.start}..{first + rows.stop - 1} in "
-                f"{self._shards.key(self._block)} do not match their checksum",
-            )
+            raise self._shards.damaged_rows(self._block, int(bad[0]))
 
     def view(self, rows: range) -> Float32[np.ndarray, "r p"]:
         """View consecutive rows of one chunk where they lie, counted from the shard's first."""
         chunk, first = divmod(rows.start, self._shape.chunk_rows)
         self.check(np.array([chunk]))
-        return self._chunks[chunk, first : first + len(rows)]
+        return self._chunks[self._places[chunk], first : first + len(rows)]
 
     def gather(self, rows: Int[np.ndarray, " r"]) -> Float32[np.ndarray, "r p"]:
         """Copy rows in any order, counted from the shard's first."""
         chunks, within = np.divmod(rows, self._shape.chunk_rows)
         self.check(np.unique(chunks))
-        return self._chunks[chunks, within]
+        return self._chunks[self._places[chunks], within]
 
     def numbers(self) -> Float32[np.ndarray, " m"]:
         """View all chunks as one array of numbers, one checksum's width after each chunk."""
         self.check()
         return view_numbers(self._shape, self._data)
+
+    def starts(self, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, " r"]:
+        """Return where rows begin in numbers; rows are counted from the shard's first."""
+        chunks = rows // self._shape.chunk_rows
+        # a checksum as wide as one number follows each chunk
+        starts = rows * self._shape.num_params + chunks
+        if len(self._held) == self._shape.num_chunks:
+            return starts
+        places = self._places[chunks]
+        assert (places < len(self._held)).all(), "the shard was opened for the chunks of other rows"
+        return starts + (places - chunks) * (self._shape.chunk_bytes // 4)
 
 
 def spec_shards(location: str, facts: StoreFacts, spec_id: str) -> SpecShards:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inrgen.core.config import SPLITS
@@ -331,9 +331,13 @@ class Store:
             raise ValueError("to_pandas needs pandas, which is not installed") from error
 
     def open_rows(
-        self, spec_id: str | None = None, cache: ShardCache | None = None, max_open: int = 128
+        self,
+        spec_id: str | None = None,
+        cache: ShardCache | None = None,
+        max_open: int = 128,
+        wanted: Bool[np.ndarray, "b c"] | None = None,
     ) -> RowReader:
-        """Return a reader for loaders, which fetches and checks whole shards ahead of time.
+        """Return a reader for loaders, which fetches and checks shards ahead of time.
 
         It can be sent to other processes.
 
@@ -341,9 +345,11 @@ class Store:
             cache: keeps the shards of a server, by default among the temporary files. A local
                 store needs none.
             max_open: most shards that stay mapped.
+            wanted: marks, for each block, the chunks that will be read. Of a shard on a server
+                that needs few of them, no others are fetched. None wants all.
         """
         shards = spec_shards(self.path, self._facts, self._facts.check_spec_id(spec_id))
-        return RowReader(shards, open_source(shards, cache), max_open)
+        return RowReader(shards, open_source(shards, cache, wanted), max_open)
 
 
 def open_store(path: Location) -> Store:

@@ -1,39 +1,49 @@
-"""Shards on a server: fetched whole ahead of time for loaders, or by the chunk for single rows."""
+"""Shards on a server as loaders read them: fetched ahead of time, whole or in part, and cached."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import cached_property, partial
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from inrgen.store.errors import DamagedStore
-from inrgen.store.files.cache import DEFAULT_CACHE_BYTES, ShardCache, cache_name
+from inrgen.store.files.cache import ShardCache, cache_name
 from inrgen.store.files.opening import open_files
-from inrgen.store.files.s3 import ObjectFiles
+from inrgen.store.files.s3 import MAX_GAP_BYTES, ObjectFiles
 from inrgen.store.fragment import BlockFacts
 from inrgen.store.open_shard import OpenShard, SpecShards
-from inrgen.store.shard import good_chunks, is_named
-from inrgen.store.shard_sources import REPLACING_S, DirectShards
+from inrgen.store.remote_chunks import MAX_FETCHES, fetch_chunks, judge_part
+from inrgen.store.shard import ShardShape
 
 # Concurrent fetches, and fetched shards that wait in memory for their reader.
 _NUM_FETCHERS = 4
 _MAX_READY = 32
-# Fetches of a shard with wrong checksums before it counts as damaged.
-_MAX_FETCHES = 2
+# Share of a shard's bytes up to which only the chunks wanted are fetched. The whole shard serves
+# any other selection from the cache, too.
+_MAX_SHARE = 0.5
+
+# For each block, the chunks that readers want; None for all.
+Wanted = Bool[np.ndarray, "b c"] | None
 
 
-def _open_again(shards: SpecShards, cache: ShardCache) -> "RemoteShards":
+def _open_again(shards: SpecShards, cache: ShardCache, wanted: Wanted) -> "RemoteShards":
     """Open a source in another process."""
     files = open_files(shards.location)
     assert isinstance(files, ObjectFiles), "files in a bucket are objects"
-    return RemoteShards(files, shards, cache)
+    return RemoteShards(files, shards, cache, wanted)
+
+
+def fetches_part(shape: ShardShape, chunks: Int[np.ndarray, " c"]) -> bool:
+    """Tell whether some sorted chunks are to be fetched without the rest of the shard."""
+    gaps = (np.diff(chunks) - 1) * shape.chunk_bytes
+    # gaps that do not part two requests are fetched as well
+    num_bytes = len(chunks) * shape.chunk_bytes + gaps[gaps <= MAX_GAP_BYTES].sum()
+    return 0 < int(num_bytes) <= _MAX_SHARE * shape.size_bytes
 
 
 class Fetchers:
@@ -63,19 +73,27 @@ class Fetchers:
 
 
 class RemoteShards:
-    """Shards of a server, fetched whole ahead of time, checked, and cached on this machine."""
+    """Shards of a server, fetched ahead of time, checked, and cached on this machine.
 
-    def __init__(self, files: ObjectFiles, shards: SpecShards, cache: ShardCache) -> None:
-        self._files, self._shards, self._cache = files, shards, cache
+    A shard of which few chunks are wanted is fetched in part; the part is one file of the cache.
+
+    Args:
+        wanted: marks, for each block, the chunks that will be read; None wants all.
+    """
+
+    def __init__(
+        self, files: ObjectFiles, shards: SpecShards, cache: ShardCache, wanted: Wanted = None
+    ) -> None:
+        self._files, self._shards, self._cache, self._wanted = files, shards, cache, wanted
         self._lock = Lock()
         self._fetchers = Fetchers(_NUM_FETCHERS)
         self._coming: OrderedDict[int, Future[OpenShard]] = OrderedDict()
         # the facts that a version of a shard has matched, by block, with the version's tag
         self._matched: dict[int, tuple[str, BlockFacts]] = {}
 
-    def __reduce__(self) -> tuple[Any, tuple[SpecShards, ShardCache]]:
+    def __reduce__(self) -> tuple[Any, tuple[SpecShards, ShardCache, Wanted]]:
         """Open anew in another process: neither clients nor threads travel."""
-        return _open_again, (self._shards, self._cache)
+        return _open_again, (self._shards, self._cache, self._wanted)
 
     def prefetch(self, block: int) -> None:
         with self._lock:
@@ -94,13 +112,17 @@ class RemoteShards:
             return coming.result()
         return self._fetch(block)
 
-    def _name(self, key: str, tag: str) -> str:
-        return cache_name(self._shards.location, key, tag)
+    def _name(self, key: str, tag: str, part: str = "") -> str:
+        return cache_name(self._shards.location, key, tag, part)
 
-    def _admit(self, block: int, data: UInt8[np.ndarray, " n"] | None, tag: str) -> OpenShard:
+    def _facts(self, block: int, tag: str) -> BlockFacts:
         known, facts = self._matched.get(block, ("", None))
         if facts is None or not tag or known != tag:
             facts = self._shards.read_facts(self._files, block)
+        return facts
+
+    def _admit(self, block: int, data: UInt8[np.ndarray, " n"] | None, tag: str) -> OpenShard:
+        facts = self._facts(block, tag)
         shard = self._shards.admit(block, data, facts)
         shard.check()
         self._matched[block] = tag, facts
@@ -108,9 +130,10 @@ class RemoteShards:
 
     def _fetch(self, block: int) -> OpenShard:
         key = self._shards.key(block)
-        tag = self._files.tag(key)
-        if tag is None:
+        found = self._files.tag_and_size(key)
+        if found is None:
             return self._admit(block, None, "")
+        tag, size_bytes = found
         cached = self._cache.find(self._name(key, tag))
         if cached is not None:
             # checked again, since disks err and the folder may be shared
@@ -118,11 +141,54 @@ class RemoteShards:
                 return self._admit(block, cached, tag)
             except DamagedStore:
                 self._cache.drop(self._name(key, tag))
+        chunks = np.arange(0) if self._wanted is None else np.flatnonzero(self._wanted[block])
+        # without a tag, nothing would name a version in the cache
+        if tag and fetches_part(self._shards.shape(block), chunks):
+            self._shards.check_size(block, size_bytes)
+            part = self._open_part(block, tag, chunks)
+            if part is not None:
+                return part
         return self._download(block, key)
+
+    def _open_part(self, block: int, tag: str, chunks: Int[np.ndarray, " c"]) -> OpenShard | None:
+        """Open some chunks of a shard; None if the records, of an older store, do not bind them."""
+        for left in reversed(range(MAX_FETCHES)):
+            facts = self._facts(block, tag)
+            if not facts.chunk_checksums:
+                return None
+            try:
+                data = self._find_part(facts, tag, chunks)
+            except DamagedStore:
+                # a repair may have replaced the shard after its records were read
+                if not left:
+                    raise
+                self._matched.pop(block, None)
+                continue
+            self._matched[block] = tag, facts
+            return OpenShard(self._shards, block, data, held=chunks)
+        raise AssertionError("a part is fetched once or more")
+
+    def _find_part(
+        self, facts: BlockFacts, tag: str, chunks: Int[np.ndarray, " c"]
+    ) -> UInt8[np.ndarray, " n"]:
+        """Return good chunks, from the cache or fetched. Raises DamagedStore."""
+        block, shape = facts.block, self._shards.shape(facts.block)
+        marks = np.packbits(np.isin(np.arange(shape.num_chunks), chunks)).tobytes().hex()
+        name = self._name(self._shards.key(block), tag, f"\n{marks}")
+        cached = self._cache.find(name)
+        if cached is not None and len(cached) == len(chunks) * shape.chunk_bytes:
+            # checked again, since disks err and the folder may be shared
+            with suppress(DamagedStore):
+                if judge_part(self._shards, facts, chunks, cached.reshape(len(chunks), -1)).all():
+                    return cached
+        data, good = fetch_chunks(self._files, self._shards, facts, chunks)
+        if not good.all():
+            raise self._shards.damaged_rows(block, int(chunks[~good][0]))
+        return self._cache.add(name, data.tobytes())
 
     def _download(self, block: int, key: str) -> OpenShard:
         # a shard damaged on its way is whole the next time; one that was stored damaged is not
-        for left in reversed(range(_MAX_FETCHES)):
+        for left in reversed(range(MAX_FETCHES)):
             data, tag = self._files.read_tagged(key)
             try:
                 shard = self._admit(block, np.frombuffer(data, np.uint8), tag)
@@ -138,117 +204,3 @@ class RemoteShards:
             cached.checked = shard.checked
             return cached
         raise AssertionError("a shard is fetched once or more")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Version:
-    """A version of a block: the tag of its shard, and the facts that its records had then."""
-
-    block: int
-    tag: str
-    size_bytes: int | None
-    facts: BlockFacts
-
-
-class ChunkShards:
-    """Shards of a server of which only the chunks that rows need are fetched, and cached.
-
-    A chunk must match the CRC32C that the records of its block name. So a chunk of another block or
-    store does not pass (but by a chance of one in four thousand million), and damage to other
-    chunks is not seen. Older records name none; their shards are fetched whole.
-    """
-
-    def __init__(self, files: ObjectFiles, shards: SpecShards) -> None:
-        self._files, self._shards = files, shards
-        self._whole = DirectShards(files, shards)
-        self._versions: dict[int, _Version] = {}
-
-    @cached_property
-    def _cache(self) -> ShardCache:
-        # made at the first fetch: many stores are opened for their records alone
-        return ShardCache(None, DEFAULT_CACHE_BYTES)
-
-    def prefetch(self, block: int) -> None:
-        """Do nothing."""
-
-    def open(self, block: int) -> OpenShard:
-        version = self._find_version(block)
-        # without a tag, two requests may meet two versions
-        if not version.facts.chunk_checksums or not version.tag:
-            return self._whole.open(block)
-        self._shards.check_size(block, version.size_bytes)
-        # memory that is never touched costs nothing
-        data = np.zeros(self._shards.shape(block).size_bytes, dtype=np.uint8)
-        return OpenShard(self._shards, block, data, partial(self._load, version, data))
-
-    def _find_version(self, block: int) -> _Version:
-        tag, size_bytes = self._files.tag_and_size(self._shards.key(block)) or ("", None)
-        known = self._versions.get(block)
-        if known is not None and tag and known.tag == tag:
-            return known
-        facts = self._shards.read_facts(self._files, block)
-        found = _Version(block=block, tag=tag, size_bytes=size_bytes, facts=facts)
-        self._versions[block] = found
-        return found
-
-    def _load(
-        self, version: _Version, data: UInt8[np.ndarray, " n"], chunks: Int[np.ndarray, " c"]
-    ) -> None:
-        """Fill in some chunks; raises DamagedStore if they are of another shard."""
-        try:
-            self._fill(version, data, chunks)
-        except DamagedStore:
-            # between the two moves of a repair, shard and records do not belong together
-            time.sleep(REPLACING_S)
-            self._versions.pop(version.block, None)
-            self._fill(self._find_version(version.block), data, chunks)
-
-    def _fill(
-        self, version: _Version, data: UInt8[np.ndarray, " n"], chunks: Int[np.ndarray, " c"]
-    ) -> None:
-        step, missing = self._shards.shape(version.block).chunk_bytes, list[int]()
-        for chunk in chunks.tolist():
-            cached = self._cache.find(self._name(version, chunk))
-            if cached is None or len(cached) != step:
-                missing.append(chunk)
-                continue
-            data[chunk * step : (chunk + 1) * step] = cached
-            # checked again, since disks err and the folder may be shared
-            if not self._is_good(version, data, chunk):
-                missing.append(chunk)
-        # one request for each run of neighbours
-        for run in np.split(np.array(missing), np.flatnonzero(np.diff(missing) > 1) + 1):
-            if len(run):
-                self._fetch(version, data, range(int(run[0]), int(run[-1]) + 1))
-
-    def _fetch(self, version: _Version, data: UInt8[np.ndarray, " n"], chunks: range) -> None:
-        """Fetch neighbouring chunks and cache them, unless they are damaged."""
-        block, key = version.block, self._shards.key(version.block)
-        shape, bad = self._shards.shape(block), list(chunks)
-        step = shape.chunk_bytes
-        span = slice(chunks.start * step, chunks.stop * step)
-        # a chunk damaged on its way is whole the next time
-        for _ in range(_MAX_FETCHES):
-            found, tag = self._files.read_range(key, span.start, span.stop)
-            if tag != version.tag or len(found) != span.stop - span.start:
-                raise self._shards.damaged(block, f"{key} was replaced while it was read")
-            data[span] = np.frombuffer(found, np.uint8)
-            bad = [chunk for chunk in chunks if not self._is_good(version, data, chunk)]
-            if not bad:
-                break
-        for chunk in set(chunks) - set(bad):
-            name = self._name(version, chunk)
-            self._cache.add(name, data[chunk * step : (chunk + 1) * step].tobytes())
-        # right by its own checksum, so it is another shard's; OpenShard reports any other
-        if good_chunks(shape, data, np.array(bad, dtype=int)).any():
-            raise self._shards.foreign(block)
-
-    def _name(self, version: _Version, chunk: int) -> str:
-        key = self._shards.key(version.block)
-        return cache_name(self._shards.location, key, version.tag, f"\n{chunk}")
-
-    def _is_good(self, version: _Version, data: UInt8[np.ndarray, " n"], chunk: int) -> bool:
-        """Tell whether a chunk matches its checksum, and the block's records name the same one."""
-        shape = self._shards.shape(version.block)
-        named = is_named(shape, data, version.facts.chunk_checksums, chunk)
-        return named and bool(good_chunks(shape, data, np.array([chunk]))[0])

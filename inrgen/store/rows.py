@@ -87,10 +87,9 @@ class RowReader:
         # numba is slow to import, and only loaders need it
         from inrgen.kernels.rows import copy_rows
 
-        within = rows - block * self._shard_rows
-        # a checksum as wide as one number follows each chunk
-        starts = within * self._num_params + within // self._chunk_rows
-        copy_rows(self._shard(block).numbers(), starts, target, places)
+        shard = self._shard(block)
+        starts = shard.starts(rows - block * self._shard_rows)
+        copy_rows(shard.numbers(), starts, target, places)
 
     def read(self, rows: range | Int[np.ndarray, " r"]) -> Float32[np.ndarray, "r p"]:
         """Copy rows in any order; they may repeat. Raises as copy does."""

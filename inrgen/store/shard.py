@@ -6,7 +6,7 @@ any order. With this one order, a shard's bytes depend on its rows alone, and a 
 known without the index. Chunks wholly past the last row are absent; zarr reads them as NaN.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import google_crc32c
@@ -82,6 +82,11 @@ def shard_shape(layout: Layout, num_params: int, block: int) -> ShardShape:
         chunk_rows=layout.chunk_rows,
         max_chunks=layout.shard_rows // layout.chunk_rows,
     )
+
+
+def part_shape(shape: ShardShape, num_chunks: int) -> ShardShape:
+    """Return the shape of some whole chunks of a shard, one after the other."""
+    return replace(shape, rows=min(shape.rows, num_chunks * shape.chunk_rows))
 
 
 def view_numbers(shape: ShardShape, data: UInt8[np.ndarray, " n"]) -> Float32[np.ndarray, " m"]:
@@ -162,3 +167,9 @@ def is_named(shape: ShardShape, data: UInt8[np.ndarray, " n"], checksums: str, c
     end, digits = (chunk + 1) * shape.chunk_bytes, 2 * _CRC_BYTES
     named = checksums[chunk * digits : (chunk + 1) * digits]
     return data[end - _CRC_BYTES : end].tobytes().hex() == named
+
+
+def pick_checksums(checksums: str, chunks: Int[np.ndarray, " c"]) -> str:
+    """Return the checksums of some chunks, in the form that chunk_checksums gave."""
+    digits = 2 * _CRC_BYTES
+    return "".join(checksums[chunk * digits : (chunk + 1) * digits] for chunk in chunks.tolist())

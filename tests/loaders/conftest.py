@@ -15,7 +15,7 @@ STATUSES = {7: "below_target", 9: "bad_input", 501: "non_finite", 502: "bad_inpu
 
 
 class Sample:
-    """Made-up rows with their records, in blocks of 256; the last block is short.
+    """Made-up rows with their records, in blocks of 256 or four chunks; the last block is short.
 
     Parameter 0 of a row is its number. Four rows have another status than ok, class 2 is rare.
     """
@@ -23,9 +23,9 @@ class Sample:
     spec = InrSpec(widths=(2, 3, 1), omega=(30.0,))
     unserved = (9, 501, 502)
 
-    def __init__(self, rows: int, seed: int, views: int = 4) -> None:
+    def __init__(self, rows: int, seed: int, views: int = 4, chunk_rows: int = 256) -> None:
         self.rows, self.seed, self.views = rows, seed, views
-        self.layout = Layout(rows=rows, views=views)
+        self.layout = Layout(rows=rows, views=views, max_chunk_rows=chunk_rows)
         self.flat = np.random.default_rng(seed).normal(size=(rows, self.spec.num_params))
         self.flat = self.flat.astype(np.float32)
         self.flat[:, 0] = np.arange(rows)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("hurried")
 def url(sample, bucket_url, object_endpoint, proxy, tmp_path, monkeypatch) -> str:
     """URL of the sample behind the proxy; this process's cache is empty."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("inrgen.store.remote_shards.REPLACING_S", 0.0)
+    monkeypatch.setattr("inrgen.store.remote_chunks.REPLACING_S", 0.0)
     sample.build(bucket_url)
     return bucket_url.replace(object_endpoint, proxy.endpoint)
 
