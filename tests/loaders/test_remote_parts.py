@@ -1,5 +1,7 @@
 """A loader of few rows of a store on a server fetches and caches the chunks that hold them."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
@@ -20,17 +22,27 @@ pytestmark = pytest.mark.usefixtures("hurried")
 RARE = ds.field("label") == 2
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sample() -> Sample:
     return Sample(rows=1064, seed=0, chunk_rows=16)
 
 
+@pytest.fixture(scope="module")
+def here(sample, tmp_path_factory) -> Path:
+    return sample.build(tmp_path_factory.mktemp("parts") / "store")
+
+
 @pytest.fixture
-def url(sample, bucket_url, monkeypatch) -> str:
+def url(here, bucket_url, monkeypatch) -> str:
     # these shards are smaller than any gap that parts two requests
     monkeypatch.setattr("inrgen.store.remote_shards.MAX_GAP_BYTES", 0)
     monkeypatch.setattr("inrgen.store.files.s3.MAX_GAP_BYTES", 0)
-    return sample.build(bucket_url)
+    files = open_files(bucket_url)
+    for file in here.rglob("*.*"):
+        files.put(file.relative_to(here).as_posix(), file.read_bytes())
+    for file in here.glob("*/params/c/*/0"):
+        files.put(file.relative_to(here).as_posix(), file.read_bytes())
+    return bucket_url
 
 
 @pytest.fixture
@@ -48,24 +60,24 @@ def fetched(monkeypatch) -> list[int]:
 
 
 def test_only_the_chunks_wanted_are_fetched_and_batches_stay_the_same(
-    sample, url, fetched, tmp_path
+    sample, here, url, fetched, tmp_path
 ):
     asked = {"split": "all", "batch_size": 5, "seed": 3, "filter": RARE}
-    here = inrgen.StreamLoader(sample.build(tmp_path / "here"), **asked)
+    local = inrgen.StreamLoader(here, **asked)
     there = inrgen.StreamLoader(url, cache_dir=tmp_path / "cache", **asked)
-    assert served(there) == served(here)
+    assert served(there) == served(local)
     step = shard_shape(sample.layout, sample.spec.num_params, 0).chunk_bytes
     chunks = {row // 16 for row in sample.served if sample.records[row].label == 2}
     assert sum(fetched) == step * len(chunks)
     kept = [file.stat().st_size for file in (tmp_path / "cache").glob("*.shard")]
     assert sum(kept) == sum(fetched)
     # another epoch, and another loader in the middle of it, find all in the cache
-    state = here.state_dict()
-    assert served(there) == served(here)
+    state = local.state_dict()
+    assert served(there) == served(local)
     other = inrgen.StreamLoader(url, cache_dir=tmp_path / "cache", **asked)
-    for loader in (other, here):
+    for loader in (other, local):
         loader.load_state_dict(state)
-    assert served(other) == served(here)
+    assert served(other) == served(local)
     assert sum(fetched) == sum(kept)
     # but for a file that has rotted
     file = min((tmp_path / "cache").glob("*.shard"))
