@@ -154,7 +154,7 @@ class ObjectFiles:
 
         return request(self._name(key), get)
 
-    def read_ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list["obstore.Bytes"]:
+    def read_ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return bytes start..stop-1 of an object for each of several spans, in order.
 
         Spans with a small gap between them share a request, and several requests run at a time.
@@ -162,10 +162,11 @@ class ObjectFiles:
         """
         starts, stops = zip(*spans, strict=True)
 
-        def get() -> list["obstore.Bytes"]:
-            return obstore.get_ranges(
+        def get() -> list[bytes]:
+            found = obstore.get_ranges(
                 self._reader, key, starts=starts, ends=stops, coalesce=MAX_GAP_BYTES
             )
+            return [part.to_bytes() for part in found]
 
         return request(self._name(key), get)
 
