@@ -1,7 +1,7 @@
 """The command line: a table of verbs, and the one way in which every verb runs.
 
-`pipelines.bench` runs its own table through run_verbs, so options, JSON, errors and exit codes are
-the same there.
+`pipelines.bench` runs its own table through run_verbs, and other pipelines their one verb through
+run_verb, so options, JSON, errors and exit codes are the same there.
 """
 
 import difflib
@@ -17,15 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
+from inrgen.core.command_line import parse_config
 from inrgen.core.config_fields import name_options
 from inrgen.core.config_text import UnknownName
 from inrgen.core.escape import one_line, printable_lines
 from inrgen.core.interrupts import check_interrupt, remember_interrupts, stop_requested
 from inrgen.store.files.location import check_outside_stores
-
-Config = TypeVar("Config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,8 @@ class Verb:
     Attributes:
         name: the word, or words, typed.
         module: the module with config and function, imported when the verb is used.
-        config: the name of the frozen dataclass that the options are made from.
-        function: the name of the function that takes the config and returns a Report.
+        config: the frozen dataclass that the options are made from, or its name in the module.
+        function: the function that takes the config and returns a Report, or its name likewise.
         help: one sentence for the list of verbs.
         resumable: whether the same command, run again, goes on where it stopped.
         renamed: old names of options, each with the new one.
@@ -44,11 +43,17 @@ class Verb:
 
     name: str
     module: str
-    config: str
-    function: str
+    config: str | type
+    function: str | Callable[[Any], "Report"]
     help: str = field(kw_only=True)
     resumable: bool = field(default=False, kw_only=True)
     renamed: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+    def load(self, named: Any) -> Any:
+        """The config or the function, whose module is imported only now."""
+        if not isinstance(named, str):
+            return named
+        return getattr(importlib.import_module(self.module), named)
 
 
 # fmt: off
@@ -187,40 +192,6 @@ def _check_renamed(verb: Verb, arguments: Sequence[str]) -> None:
             raise ValueError(f"{old} is now {verb.renamed[old]}")
 
 
-def _parse(prog: str, verb: Verb, arguments: Sequence[str]) -> tuple[Any, bool]:
-    """The verb's config, and whether its summary is printed as JSON."""
-    import tyro
-
-    from inrgen.core.arguments import OPTIONAL, hide_absent_defaults
-    from inrgen.core.parse_errors import errors_as_sentences
-
-    config_class = getattr(importlib.import_module(verb.module), verb.config)
-    hide_absent_defaults(config_class)
-
-    @dataclass(frozen=True, kw_only=True, slots=True)
-    class Command(Generic[Config]):
-        """A verb's config and the form of its summary.
-
-        Attributes:
-            config: what the verb is asked to do.
-            json: print the summary as one JSON document on stdout, and nothing else there.
-        """
-
-        config: Annotated[Config, tyro.conf.arg(name="")]
-        json: bool = False
-
-    about = (config_class.__doc__ or "").split("\n    Attributes:")[0]
-    with errors_as_sentences(config_class):
-        command = tyro.cli(
-            Command[config_class],
-            args=arguments,
-            prog=f"{prog} {verb.name}",
-            description=textwrap.dedent(f"    {about}"),
-            registry=OPTIONAL,
-        )
-    return command.config, command.json
-
-
 def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinity, so they become null; paths become text."""
     if isinstance(value, dict):
@@ -235,15 +206,14 @@ def _plain(value: Any) -> Any:
 def _run(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
     try:
         _check_renamed(verb, arguments)
-        config, as_json = _parse(prog, verb, arguments)
+        config, as_json = parse_config(verb.load(verb.config), f"{prog} {verb.name}", arguments)
         if getattr(config, "out", None) is not None:
             stores = [config.store] if hasattr(config, "store") else []
             check_outside_stores(config.out, stores)
     except ValueError as error:  # a dataclass refused a value
         _complain(prog, verb, str(error))
         return 2
-    run: Callable[[Any], Report] = getattr(importlib.import_module(verb.module), verb.function)
-    report = run(config)
+    report: Report = verb.load(verb.function)(config)
     # one that was lost after the last progress, as in a destructor
     check_interrupt()
     if as_json:
@@ -257,9 +227,9 @@ def _run(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
 
 def _complain(prog: str, verb: Verb, sentence: str) -> None:
     """Print one line on stderr, which names --options where the sentence names fields."""
-    module = sys.modules.get(verb.module)
-    if module is not None:
-        sentence = name_options(sentence, getattr(module, verb.config))
+    # Before its config is loaded, no sentence names a field.
+    if verb.module in sys.modules:
+        sentence = name_options(sentence, verb.load(verb.config))
     print(f"{prog} {verb.name}: {one_line(sentence)}", file=sys.stderr)
 
 
@@ -296,9 +266,14 @@ def run_verbs(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[str])
     verb = next((v for v in verbs if list(argv[: len(v.name.split())]) == v.name.split()), None)
     if verb is None:
         return _without_verb(prog, verbs, about, argv)
+    return run_verb(prog, verb, argv[len(verb.name.split()) :])
+
+
+def run_verb(prog: str, verb: Verb, arguments: Sequence[str]) -> int:
+    """Run one verb; run_verbs says what it returns."""
     with remember_interrupts():
         try:
-            return _run(prog, verb, argv[len(verb.name.split()) :])
+            return _run(prog, verb, arguments)
         except BrokenPipeError:
             # Without this, Python fails once more when it flushes stdout at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,12 +1,12 @@
 """Journey from a data set to a network that reads weights: build, align, train, all resumable."""
 
+import inspect
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import tyro
-
+from inrgen.cli import Verb, run_verb
 from inrgen.commands.align import AlignConfig, align
 from inrgen.commands.build import build
 from inrgen.commands.train import TrainCommand, TrainSummary, train
@@ -92,19 +92,15 @@ class Journey(Protocol):
         ...
 
 
-def main(journey: type[Any]) -> int:
-    """Run a journey from the command line.
+def run_journey(config: Journey) -> TrainSummary:
+    """Build, align and train as a journey's config says."""
+    training = signed_training(config.size)
+    return build_align_train(config.source(), config.out, config.size, training)
 
-    Returns the exit status: 0, 1 after one sentence on a user error, or 130 if interrupted.
-    """
-    config: Journey = tyro.cli(journey)
-    try:
-        training = signed_training(config.size)
-        print(build_align_train(config.source(), config.out, config.size, training).text())
-    except KeyboardInterrupt:
-        print(f"{journey.__name__}: stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"{journey.__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+def main(journey: type[Any]) -> int:
+    """Run a journey from the command line; inrgen.cli.run_verbs says what it returns."""
+    name = f"pipelines.{Path(inspect.getfile(journey)).stem}"
+    about = inspect.cleandoc(journey.__doc__ or "")
+    verb = Verb(name, journey.__module__, journey, run_journey, help=about, resumable=True)
+    return run_verb("python -m", verb, sys.argv[1:])

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import inrgen
-from inrgen import cli
 from inrgen.cli import MOVED_VERBS, VERBS, Verb, main, run_verbs
 from inrgen.commands.info import InfoConfig
+from inrgen.core.command_line import parse_config
 from inrgen.core.interrupts import stop_requested
 from inrgen.executors.progress import show_progress
 from inrgen.executors.runner import _open_executor
@@ -326,5 +326,5 @@ def test_an_interrupt_is_neither_lost_nor_taken_for_an_error(work, capsys):
 @pytest.mark.parametrize(("said", "limit"), [("None", None), ("7", 7)])
 def test_none_can_be_said_where_the_default_is_a_number(said, limit):
     verb = next(verb for verb in VERBS if verb.name == "probe")
-    config, _ = cli._parse("inrgen", verb, ["STORE", "--limit", said])
+    config, _ = parse_config(verb.load(verb.config), "inrgen probe", ["STORE", "--limit", said])
     assert config.limit == limit

@@ -1,8 +1,9 @@
 """Write a store in the files that other people's code reads."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -35,6 +36,11 @@ class ExportConfig:
         page: for huggingface: write index.html, too, the page of `inrgen view` for these rows,
             which a static Space shows.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "rows": "split views spec",
+        "format": "options page",
+    }
 
     store: tyro.conf.Positional[StoreArgument]
     format: FormatName

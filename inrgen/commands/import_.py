@@ -2,8 +2,9 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -31,6 +32,11 @@ class ImportConfig:
         grid: rows and columns to draw pictures in, such as 28 28.
         memory_limit: memory in GB that reading one file may take.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "network": "widths grid",
+        "convention": "conventions stated",
+    }
 
     folder: tyro.conf.Positional[LocalPath]
     format: FormatName

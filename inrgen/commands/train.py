@@ -1,8 +1,9 @@
 """Train a network on the INRs of a store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tyro
 
@@ -16,8 +17,8 @@ from inrgen.training.result import EpochLog, TrainResult
 class TrainCommand:
     """Train a network that reads weights on the INRs of a store, and test its best epoch.
 
-    The same command, run again, resumes after the last whole epoch. On several GPUs: torchrun
-    --nproc-per-node N --local-ranks-filter 0 --no-python inrgen train ...
+    The same command, run again, resumes after the last whole epoch. On several GPUs:
+    torchrun --nproc-per-node N --local-ranks-filter 0 --no-python inrgen train ...
 
     Attributes:
         store: the store to learn from.
@@ -31,6 +32,13 @@ class TrainCommand:
             own variables direct it, such as WANDB_PROJECT and WANDB_MODE=offline.
         training: config of the training.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "network": "init",
+        "data": "val test",
+        "training": "training",
+        "run": "device threads logger",
+    }
 
     store: tyro.conf.Positional[StoreArgument]
     out: LocalPath

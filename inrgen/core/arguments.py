@@ -86,9 +86,9 @@ def _without_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
 
 
 def hide_absent_defaults(config_class: type) -> None:
-    """Leave "(default: None)" out of the help of a config and of those nested in it."""
+    """Leave "(default: None)" and "(default: )" out of the help of a config, nested ones too."""
     silent = tyro.conf.arg(help_behavior_hint="")
     for kind in walk_configs(config_class):
         for field in dataclasses.fields(kind):
-            if field.default is None:
+            if field.default in (None, "", ()):
                 kind.__annotations__[field.name] = Annotated[field.type, silent]

@@ -1,8 +1,9 @@
 """Build settings, light enough for a command line's help: nothing here imports torch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import tyro
 
@@ -23,11 +24,11 @@ EngineChoice = Literal["auto", "torch", "cpu", "gpu"]
 class BuildConfig:
     """Fit many views of every item of a source into a store; the same command again resumes.
 
-    The source and the options before workers decide the result; the others only decide how long
-    it takes.
+    The options under run decide how long the build takes; of them engine alone decides the result,
+    too.
 
     Attributes:
-        source: the data set.
+        source: the data set, and the part of it to take.
         out: the store's folder, created if missing, or s3://BUCKET/PREFIX.
         views: fits of each item, each from its own random initialisation or learned start; the
             default is 10, or all starts of a START.
@@ -55,21 +56,29 @@ class BuildConfig:
         hidden: widths of the hidden layers, instead of the recipe's.
         omega: factor of the input z of every hidden layer's activation, instead of the recipe's;
             of sines, sin(omega z), it is the frequency.
-        activation: of the hidden layers, instead of the recipe's (sine); it brings its usual omega.
-        encoding: Fourier features that the first layer reads in place of the coordinates: none,
-            octaves/NUMBER (doubling from half a cycle a unit, along each axis),
-            gaussian/NUMBER/SCALE (random, with that deviation in cycles a unit),
+        activation: activation of the hidden layers, instead of the recipe's (sine); it
+            brings its usual omega.
+        encoding: Fourier features that the first layer reads in place of the coordinates, instead
+            of the recipe's (none): none, octaves/NUMBER (doubling from half a cycle a unit, along
+            each axis), gaussian/NUMBER/SCALE (random, with that deviation in cycles a unit),
             fourier/FREQUENCY/... (one number a coordinate and frequency), or fourier, which is
             gaussian/32/2.
         shared: start view v of every item from the same weights. Items then lie side by side
             without alignment, and their weights teach as they are. The views of an item differ.
-        min_psnr: mark rows below this PSNR, in dB, as below_target.
+        min_psnr: mark rows below this PSNR, in dB, as below_target; by default none are marked.
         workers: fits at a time, one core each; 0 is this process alone, without Ray. By default,
             quick builds run in this process, and others on every core that Ray has.
         address: address of a running Ray cluster, auto or HOST:PORT; the default starts Ray here.
         gpu_share: share of a GPU that each worker holds, for engine gpu. With a quarter, one
             worker fits while others read, measure and write; 1 needs the least memory.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "source": "source",
+        "network": "hidden omega activation encoding",
+        "fit": "start seed num_steps points_per_step lr stop_psnr min_psnr shared",
+        "run": "engine workers address gpu_share",
+    }
 
     source: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[SourceConfig]]
     out: StoreArgument

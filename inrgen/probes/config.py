@@ -4,9 +4,10 @@ Light on purpose: a command's help must not wait for torch.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import tyro
 
@@ -140,6 +141,12 @@ class ProbeConfig:
         seed: names all randomness.
     """
 
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "data": "views limit limit_order folds data",
+        "training": "ensemble epochs repeats seed",
+        "mlp": "mlp",
+    }
+
     store: tyro.conf.Positional[StoreArgument]
     probes: tuple[ProbeName, ...] = TRAINED
     views: int = 1
@@ -207,6 +214,15 @@ class ProbeRecipesConfig:
         seed: names all randomness, the same for every recipe.
         shape: how meshes become signals; other sources ignore it.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "source": "source data train val test limit_order folds",
+        "shape": "shape",
+        "fit": "recipes engine",
+        "probe": "probes repeats seed",
+        "mlp": "mlp",
+        "set-model": "set_model",
+    }
 
     source: str = "digits"
     data: str | None = None

@@ -1,8 +1,9 @@
 """Choice of a data set and of a part of it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import tyro
 
@@ -35,7 +36,7 @@ class SourceConfig:
         name: digits, fashion-mnist, mnist, cifar10, image-folder, video-folder, audio-folder,
             mesh-folder, modelnet40, torchvision:NAME, array (a .npy, .npz or Zarr file), a source
             that a package adds, or your own MODULE:FUNCTION, whose code is then run.
-        data: folder (or file) that holds the data set; never written to, unless download is set.
+        data: folder (or file) that holds the data set; never written to, unless download is given.
         split: splits to take; all is train, val and test, in this order.
         limit: take at most so many items of each split; the default takes all.
         limit_order: stratified samples each split in proportion to its classes, and the sample of
@@ -44,11 +45,12 @@ class SourceConfig:
         channels: auto gives gray data one output and coloured data three; gray and rgb force it.
         follow_links: read files and folders that links name outside data, as git-annex, DVC and
             the caches of hubs lay them out; by default such links are refused.
-        max_side: shrink pictures whose longer side has more pixels, antialiased, to this; None
-            keeps every size.
-        max_pixels: a picture of more pixels is not fitted; None fits all that memory allows.
+        max_side: shrink pictures whose longer side has more pixels, antialiased, to this; the
+            default keeps every size.
+        max_pixels: a picture of more pixels is not fitted; the default fits all that
+            memory allows.
         memory_limit: memory in GB that reading one item, or one file of arrays, may take.
-        read_seconds: time that reading one item may take.
+        read_seconds: seconds that reading one item may take.
         download: let torchvision fetch missing files into data.
         axes: for array, a letter for each axis of values: n items, c channels, any other a
             coordinate, such as nyx, NCHW, ntc or nzyxc. By default n, the grid, and at most four
@@ -56,6 +58,8 @@ class SourceConfig:
         arg: for a source of your own, NAME=VALUE that its function takes; may be repeated.
         shape: settings for meshes; other sources ignore them.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {"shape": "shape"}
 
     name: Annotated[str, tyro.conf.arg(metavar="SOURCE")]
     data: str | None = None

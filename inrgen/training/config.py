@@ -3,8 +3,9 @@
 This module imports no torch, so that command lines stay quick.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from inrgen.training.models.catalog import parse_model, to_dict
 from inrgen.training.models.config import ModelConfig
@@ -60,6 +61,18 @@ class TrainConfig:
         projection: numbers for each INR that contrastive training compares.
         seed: seed of all randomness in the training.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "network": "model freeze",
+        "data": "objective views view_mode fraction statistics",
+        "augmentation": "augment published mixup mixup_beta partners",
+        "contrastive": "pairs temperature projection",
+        "optimiser": (
+            "epochs batch_size lr weight_decay warmup schedule label_smoothing clip_norm "
+            "precision seed"
+        ),
+        "run": "compile test_curve",
+    }
 
     model: str = "dws"
     objective: Objective = "classify"

@@ -1,18 +1,17 @@
 """Command of the study: python -m pipelines.augmentation_study --scale tiny|small|whole|full."""
 
-import inspect
 import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-import tyro
-
+from inrgen.cli import Verb, run_verb
+from inrgen.core.summary import Summary
 from inrgen.fit.build_config import BuildRecipe
 from inrgen.fit.starts.start import find_shipped_start, load_start
 from inrgen.training.distributed import choose_device
@@ -63,6 +62,12 @@ class StudyConfig:
         report_only: write the report of the existing results and run nothing.
         list_rows: print the names of the rows in their order and do nothing else.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "store": "data recipe shapes modelnet40",
+        "training": "seeds steps lr",
+        "run": "budget_min jobs threads device",
+    }
 
     scale: ScaleName = "tiny"
     data: Path | None = None
@@ -127,11 +132,15 @@ def _limit_views(chosen: Scale) -> Scale:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StudySummary:
-    """Summary of a command: lines for people, and whether an error ended any run."""
+class StudySummary(Summary):
+    """Summary of a command: lines for people, and the number of runs that errors ended."""
 
     lines: tuple[str, ...]
-    failed: bool = False
+    runs_failed: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return self.runs_failed > 0
 
     def text(self) -> str:
         """The lines as one text."""
@@ -161,7 +170,7 @@ def study(config: StudyConfig) -> StudySummary:
         f"report: {html}",
         f"table: {markdown}",
     ]
-    return StudySummary(lines=tuple(lines), failed=tally.failed > 0)
+    return StudySummary(lines=tuple(lines), runs_failed=tally.failed)
 
 
 def _run(config: StudyConfig, setting: Setting, rows: Sequence[Row]) -> Tally:
@@ -177,28 +186,23 @@ def _run(config: StudyConfig, setting: Setting, rows: Sequence[Row]) -> Tally:
         print(f"leaving out {count} rows: {why}", file=sys.stderr)
     able = [row for row in rows if not reasons[row]]
     runs = plan_runs(able, config.seeds or setting.scale.seeds)
-    return run_pending(setting, runs, config.jobs, config.budget_min)
-
-
-def _read(config: Annotated[StudyConfig, tyro.conf.arg(name="")]) -> StudyConfig:
-    """Return the config. tyro lets a refused value of a function's argument pass as ValueError."""
-    return config
+    try:
+        return run_pending(setting, runs, config.jobs, config.budget_min)
+    except BrokenProcessPool as error:
+        raise OSError(f"a run's process was killed, perhaps for memory: {error}") from error
 
 
 def main() -> int:
     """Run the command; return 1 if a run failed, or after one sentence on a user error."""
-    try:
-        about = inspect.cleandoc(StudyConfig.__doc__ or "").split("\nAttributes:")[0]
-        config = tyro.cli(_read, prog="python -m pipelines.augmentation_study", description=about)
-        summary = study(config)
-        print(summary.text())
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, BrokenProcessPool) as error:
-        print(f"augmentation_study: {error}", file=sys.stderr)
-        return 1
-    return 1 if summary.failed else 0
+    verb = Verb(
+        "pipelines.augmentation_study",
+        __name__,
+        StudyConfig,
+        study,
+        help="Repeat the published study of augmentations, and extend it.",
+        resumable=True,
+    )
+    return run_verb("python -m", verb, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ image; accuracy of a plain MLP on weights aligned to a template. In the last two
 as `inrgen align` does by default.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from inrgen.core.summary import Summary
 from inrgen.probes.config import ProbeTraining
@@ -37,6 +38,10 @@ class AlignBench:
         repeats: repeats of each timing; the fastest counts.
         seed: names all randomness.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "probe": "probe_items probe_steps probe",
+    }
 
     data: str | None = None
     items: int = 64

@@ -62,7 +62,17 @@ def test_a_journey_that_is_stopped_says_how_to_go_on(monkeypatch, tmp_path, caps
     monkeypatch.setattr("sys.argv", ["own_folder", "--data", str(tmp_path)])
     assert main(OwnFolder) == 130
     said = capsys.readouterr().err
-    assert said == "OwnFolder: stopped; run the same command again to go on\n"
+    assert said == (
+        "python -m pipelines.own_folder: stopped; run the same command again to go on\n"
+    )
+
+
+def test_a_wrong_option_of_a_journey_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["own_folder", "--data", "d", "--size.vews", "2"])
+    assert main(OwnFolder) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("there is no option --size.vews; did you mean --size.views?\n")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(("kind", "recipe"), [("images", "signed"), ("meshes", "teach")])

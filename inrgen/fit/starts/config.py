@@ -1,8 +1,9 @@
 """Settings of learn-start, light enough for a command line's help: nothing here imports torch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import tyro
 
@@ -20,7 +21,8 @@ class LearnStartConfig:
     """Learn starts and step sizes, so that a few gradient steps fit an item; resumes when rerun.
 
     Only the training split is read, and no labels unless guide asks for them. A part of its items
-    is held out to choose the best start. The options before device decide the result.
+    is held out to choose the best start. The options under run decide how long it takes; device
+    decides the last bits, too.
 
     Attributes:
         source: the data set, images of one size or shapes; only its training split is read.
@@ -47,6 +49,16 @@ class LearnStartConfig:
         device: cpu, cuda or cuda:N; the last bits of a start depend on it.
         threads: cores to use, which change no bit of the result; the default is all of them.
     """
+
+    HEADINGS: ClassVar[Mapping[str, str]] = {
+        "source": "source",
+        "network": "hidden omega",
+        "learning": (
+            "inner_steps step_sizes order outer_steps batch lr step_lr points_per_step seed"
+        ),
+        "guide": "guide guide_weight",
+        "run": "device threads",
+    }
 
     source: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[SourceConfig]]
     out: LocalPath
