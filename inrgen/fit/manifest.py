@@ -13,8 +13,8 @@ from zlib import crc32
 
 from inrgen.sources.base import Source
 from inrgen.sources.config import SourceConfig
-from inrgen.sources.manifest import SourceSlice, decode_slice
-from inrgen.sources.parts import item_places, open_part
+from inrgen.sources.manifest import decode_slice
+from inrgen.sources.parts import item_places, make_slice, open_part
 from inrgen.store.files.opening import open_files
 from inrgen.store.writer import StoreWriter
 
@@ -55,9 +55,7 @@ def write_manifest(
 
     for run in runs:
         part = slice(run.start, run.stop)
-        held[run.start] = SourceSlice(
-            facts=source.facts, items=source.items[part], places=places[part]
-        ).encode()
+        held[run.start] = make_slice(source, places, part).encode()
         offset += len(held[run.start])
         if offset >= _FILE_BYTES:
             slices |= flush()

@@ -23,6 +23,7 @@ from inrgen.probes.config import Learners, ProbeConfig, ProbeName
 from inrgen.probes.report import columns_text, ignore_progress
 from inrgen.probes.subjects import check_folds, divide_by_folds, divide_by_split, read_pixels
 from inrgen.sources.catalog import open_source
+from inrgen.sources.config import describe_copies
 from inrgen.sources.selection import choose_limited
 from inrgen.store.queries import make_filter
 from inrgen.store.reader import Store, open_store
@@ -76,6 +77,7 @@ def probe_store(
     # Without train, val or test there is nothing to learn from, to choose by or to judge.
     folds = 0 if all(counts.values()) else config.folds
     if folds:
+        _check_copies(store)
         check_folds(labels, folds)
         hashes = rng.hash_items(item.item_id for item in items)
         divisions = divide_by_folds(labels, hashes, folds, config.seed)
@@ -106,6 +108,16 @@ def probe_store(
         )
         for name, share in shares.items()
     ]
+
+
+def _check_copies(store: Store) -> None:
+    """Raise ValueError for copies, which folds would part from the items that they show."""
+    source = store.built_identity.get("source")
+    if isinstance(source, dict) and (copies := describe_copies(source)):
+        raise ValueError(
+            f"{store.path} has {copies}, and no items in one of train, val and test; "
+            "a copy and its original must not be in two folds"
+        )
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from inrgen.sources.audio_folder import open_audio_folder
 from inrgen.sources.base import Source
 from inrgen.sources.cifar10 import open_cifar10
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.copies import add_copies
 from inrgen.sources.given import as_source
 from inrgen.sources.image_folder import open_image_folder
 from inrgen.sources.mesh_folder import open_mesh_folder
@@ -107,8 +108,11 @@ def open_source(config: SourceConfig) -> Source:
 
 
 def choose_part(source: Source, config: SourceConfig) -> Source:
-    """The part of a source that config asks for. Raises ValueError if it has no items."""
+    """The part of a source that config asks for, with its copies.
+
+    Raises ValueError if it has no items, or if names of items read like those of copies.
+    """
     source = choose_items(source, config)
     if not len(source.items):
         raise ValueError(f"{config.name} has no items in the splits asked for: {config.split}")
-    return source
+    return add_copies(source, config)

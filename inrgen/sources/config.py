@@ -1,6 +1,7 @@
 """Choice of a data set and of a part of it."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -20,6 +21,23 @@ LimitOrder = Literal["stratified", "first"]
 def recorded_order(identity: dict[str, Any]) -> LimitOrder | None:
     """The order of the limit in a source's identity; None where it has no limit."""
     return None if identity.get("limit") is None else identity.get("limit_order", "first")
+
+
+def has_copy_name(item_id: str) -> bool:
+    """Tell whether an item of a source with copies is one; copy 2 of "a" is "a~2"."""
+    return re.search(r"~[0-9]+$", item_id) is not None
+
+
+def describe_copies(identity: dict[str, Any]) -> str:
+    """The copies in a source's identity, in words; "" where it has none."""
+    number, shift = identity.get("copies", 0), identity.get("shift", 0)
+    if not number:
+        return ""
+    changes = ["mirrored at random"] if identity.get("flip") else []
+    if shift:
+        changes.append(f"shifted by up to {shift} sample{'' if shift == 1 else 's'}")
+    copies = "a copy" if number == 1 else f"{number} copies"
+    return f"{copies} of each training item, {' and '.join(changes)}"
 
 
 def describe_limit(limit: int, order: LimitOrder | None) -> str:
@@ -56,6 +74,9 @@ class SourceConfig:
             coordinate, such as nyx, NCHW, ntc or nzyxc. By default n, the grid, and at most four
             channels.
         arg: for a source of your own, NAME=VALUE that its function takes; may be repeated.
+        copies: changed copies of each training item, fitted beside it; val and test have none.
+        flip: mirror half of the copies, at random, along the last axis (images: left to right).
+        shift: shift each copy by up to so many samples along each axis; edges repeat outwards.
         shape: settings for meshes; other sources ignore them.
     """
 
@@ -75,6 +96,9 @@ class SourceConfig:
     download: bool = False
     axes: str | None = None
     arg: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    copies: int = 0
+    flip: bool = False
+    shift: int = 0
     shape: tyro.conf.OmitArgPrefixes[ShapeConfig] = field(default_factory=ShapeConfig)
 
     def __post_init__(self) -> None:
@@ -91,6 +115,7 @@ class SourceConfig:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be positive, or None for no limit; got {value}")
         self._check_place()
+        self._check_copies()
         for name in ("memory_limit", "read_seconds"):
             # The comparison also refuses NaN.
             if not 0 < getattr(self, name) < math.inf:
@@ -105,6 +130,18 @@ class SourceConfig:
             )
         if self.follow_links and self.name not in _FOLDERS:
             raise ValueError(f"follow_links is for folders of files; got {self.name}")
+
+    def _check_copies(self) -> None:
+        for name in ("copies", "shift"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
+        if bool(self.copies) != bool(self.flip or self.shift):
+            raise ValueError(
+                "copies and their changes, flip or shift, need each other; "
+                f"got copies {self.copies}, flip {self.flip} and shift {self.shift}"
+            )
+        if self.copies and self.name in MESH_SOURCES:
+            raise ValueError(f"copies are for signals on a grid; got {self.name}")
 
     @property
     def shrinks(self) -> bool:
@@ -142,7 +179,7 @@ class SourceConfig:
         # Stores from before these options have no such keys; theirs hold the first items.
         if self.limit is not None and self.limit_order != "first":
             facts["limit_order"] = "stratified"
-        names = ("follow_links", "max_side", "max_pixels", "axes")
+        names = ("follow_links", "max_side", "max_pixels", "axes", "copies", "flip", "shift")
         facts |= {name: value for name in names if (value := getattr(self, name))}
         if self.arg:
             facts["arg"] = list(self.arg)

@@ -27,13 +27,16 @@ class SourceSlice:
 
     Attributes:
         facts: the whole source's, settled by whoever listed it; without its notes.
+        items: the originals, where these are copies.
         places: in folders, each file's path in parts below the root; elsewhere each item's number
             in the source before any part of it is chosen.
+        copies: number of each copy, 0 for an original; None in a source without copies.
     """
 
     facts: SourceFacts
     items: Sequence[Item]
     places: Places
+    copies: Int[np.ndarray, " n"] | None = None
 
     def encode(self) -> bytes:
         """The slice as bytes for decode_slice."""
@@ -50,6 +53,8 @@ class SourceSlice:
             "label_name": pa.array([item.label_name for item in self.items], pa.string()),
             "place": places,
         }
+        if self.copies is not None:
+            columns["copy"] = pa.array(self.copies, pa.int32())
         facts = json.dumps(asdict(replace(self.facts, notes=())))
         table = pa.table(columns).replace_schema_metadata({_FACTS: facts})
         out, options = pa.BufferOutputStream(), pa.ipc.IpcWriteOptions(compression="zstd")
@@ -72,4 +77,5 @@ def decode_slice(data: bytes) -> SourceSlice:
         places=places.to_numpy()
         if by_number
         else [tuple(os.fsdecode(path).split("/")) for path in places.to_pylist()],
+        copies=table["copy"].to_numpy() if "copy" in table.column_names else None,
     )

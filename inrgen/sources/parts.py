@@ -10,6 +10,7 @@ from inrgen.sources.audio_folder import AudioFolder
 from inrgen.sources.base import Source
 from inrgen.sources.catalog import open_whole
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.copies import CopiedSource, copy_items
 from inrgen.sources.folders import check_mounted, folder_root
 from inrgen.sources.image_folder import ImageFolder
 from inrgen.sources.manifest import Places, SourceSlice
@@ -30,7 +31,9 @@ _opened_before = lru_cache(maxsize=1)(open_whole)
 
 
 def item_places(source: Source, config: SourceConfig) -> Places:
-    """The place of each item's data, for open_part in another process."""
+    """The place of each item's data, without its copies, for make_slice."""
+    if isinstance(source, CopiedSource):
+        source = source.source
     if config.name in _FOLDERS:
         assert isinstance(source, ImageFolder | MeshFolder | AudioFolder | VideoFolder), (
             "opened by its name"
@@ -45,8 +48,23 @@ def item_places(source: Source, config: SourceConfig) -> Places:
     return chosen
 
 
+def make_slice(source: Source, places: Places, run: slice) -> SourceSlice:
+    """A run of a source's items, for open_part in another process; places come from item_places."""
+    if not isinstance(source, CopiedSource):
+        return SourceSlice(facts=source.facts, items=source.items[run], places=places[run])
+    chosen = source.items.chosen[run]
+    return SourceSlice(
+        facts=source.facts,
+        items=[source.items.items[at] for at in chosen.tolist()],
+        places=places[chosen]
+        if isinstance(places, np.ndarray)
+        else [places[at] for at in chosen.tolist()],
+        copies=source.items.numbers[run],
+    )
+
+
 def open_part(config: SourceConfig, part: SourceSlice) -> Source:
-    """Open some items of a source that another process has listed; items[0] is part.items[0].
+    """Open some items of a source that another process has listed, in the order of the slice.
 
     Folders and arrays are opened for these items alone. Other sources are opened once a process.
 
@@ -54,6 +72,13 @@ def open_part(config: SourceConfig, part: SourceSlice) -> Source:
         ValueError: the items of the source are others than those that were listed.
         FileNotFoundError: a file of the source is missing, or its folder.
     """
+    source = _open_originals(config, part)
+    if part.copies is None:
+        return source
+    return copy_items(source, config, np.arange(len(part.copies)), part.copies)
+
+
+def _open_originals(config: SourceConfig, part: SourceSlice) -> Source:
     if config.name in _FOLDERS:
         root, paths = folder_root(config, "the files"), tuple(part.places)
         check_mounted(root, paths, config.name)

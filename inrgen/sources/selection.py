@@ -12,7 +12,7 @@ from jaxtyping import Int
 from inrgen.core import rng
 from inrgen.core.config import SPLITS, Split
 from inrgen.sources.base import Item, Signal, Source, SourceFacts
-from inrgen.sources.config import LimitOrder, SourceConfig, describe_limit
+from inrgen.sources.config import LimitOrder, SourceConfig, describe_copies, describe_limit
 
 # Sentences name at most so many classes.
 _MOST_NAMED = 5
@@ -137,6 +137,8 @@ def describe_part(items: Sequence[Item], config: SourceConfig) -> tuple[str, ...
         cut = max(counts.values(), default=0) >= config.limit
         part = describe_limit(config.limit, config.limit_order) if cut else "all items"
         notes.append(f"{part} ({sizes})")
+    if copies := describe_copies(config.identity()):
+        notes.append(copies)
     if config.split != "all":
         return tuple(notes)
     if empty := [split for split in config.splits if not counts[split]]:

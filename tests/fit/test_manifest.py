@@ -3,6 +3,7 @@
 import os
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,10 @@ def write_zarr(path: Path, values: np.ndarray) -> None:
     held[:] = values
 
 
+def copied(make: Callable[[Path], SourceConfig]) -> Callable[[Path], SourceConfig]:
+    return lambda folder: replace(make(folder), copies=2, flip=True, shift=1)
+
+
 def points(folder: Path) -> SourceConfig:
     rng = np.random.default_rng(0)
     values, coords = rng.standard_normal((9, 5, 1)), rng.standard_normal((9, 5, 2))
@@ -101,6 +106,7 @@ KINDS = {
     "zarr": array(write_zarr),
     "points": points,
 }
+KINDS |= {f"copied {kind}": copied(KINDS[kind]) for kind in ("digits", "pictures", "npy")}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from inrgen.core.config import SPLITS
 from inrgen.core.spec import InrSpec
-from inrgen.sources.config import describe_limit, recorded_order
+from inrgen.sources.config import describe_copies, describe_limit, recorded_order
 from inrgen.store.queries import COUNT_COLUMNS, RowCounts, count_by_split
 from inrgen.store.reader import Store
 
@@ -26,6 +26,7 @@ class CardFacts:
         source: name of the data set that the store, or its first ancestor, was fitted to; "" if
             unknown.
         part: part of the data set that was taken, in words; "" if it was not limited.
+        copies: changed copies among the items, in words; "" if there are none.
         recipe: recipe of that fit; "" if unknown.
         start: digest and facts of the learned start that the fits began at; None for random ones.
         operation: operation that made the store from another; "" if none did.
@@ -41,6 +42,7 @@ class CardFacts:
     about: dict[str, Any]
     source: str
     part: str
+    copies: str
     recipe: str
     start: dict[str, Any] | None
     operation: str
@@ -63,6 +65,11 @@ def _describe_part(store: Store) -> str:
     return describe_limit(source["limit"], order)
 
 
+def _describe_copies(store: Store) -> str:
+    source = store.built_identity.get("source")
+    return describe_copies(source) if isinstance(source, dict) else ""
+
+
 def _count_labels(table: pa.Table) -> tuple[tuple[int, str, int], ...]:
     # -1 marks an item without a class
     named = table.filter(pc.field("label") >= 0)
@@ -82,6 +89,7 @@ def read_card_facts(store: Store) -> CardFacts:
         about=store.about,
         source=store.source_name,
         part=_describe_part(store),
+        copies=_describe_copies(store),
         recipe=str(store.built_identity.get("recipe", "")),
         start=store.learned_start,
         operation=store.derivation.operation if store.derivation else "",

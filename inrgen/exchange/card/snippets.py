@@ -59,11 +59,14 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
     if source.get("limit") is not None:
         source = {**source, "limit_order": source.get("limit_order", "first")}
     defaults = {"split": "all", "limit": None, "limit_order": None, "channels": "auto"}
-    for name, default in (defaults | {"max_side": None, "max_pixels": None}).items():
+    defaults |= {"max_side": None, "max_pixels": None, "copies": 0, "shift": 0}
+    for name, default in defaults.items():
         if (value := source.get(name, default)) != default:
             words += [f"--{name.replace('_', '-')}", value]
     if source.get("follow_links"):
         words.append("--follow-links")
+    if source.get("flip"):
+        words.append("--flip")
     for name, value in source.get("shape", {}).items():
         # the identity records the order of axes, but no option sets it
         if name != "axes":

@@ -54,6 +54,8 @@ def summarise(facts: CardFacts) -> str:
         said += f"{kind}{fits} of each of {facts.items:,} items{of}."
     if facts.part:
         said += f" The items are {facts.part}, or all of a smaller split."
+    if facts.copies:
+        said += f" Among them are {facts.copies}."
     if facts.start is not None:
         said += " View v of every item was fitted from learned start v."
         if is_guided_by_labels(facts.start):

@@ -83,6 +83,11 @@ class LearnStartConfig:
         # Learning from images that later test a network would leak them into its training data.
         if self.source.split not in ("all", "train"):
             raise ValueError(f"split must be train; starts learn from no {self.source.split} items")
+        # A copy that teaches beside its held-out original would choose the start by training items.
+        if self.source.copies:
+            raise ValueError(
+                f"copies are for builds, and starts learn without them; got {self.source.copies}"
+            )
         if self.out.suffix != ".safetensors":
             raise ValueError(f"out must end in .safetensors; got {self.out}")
         for name in ("views", "inner_steps"):
