@@ -27,8 +27,8 @@ from inrgen.store.shard import (
     view_numbers,
 )
 
-# Fills some chunks of a shard's memory with chunks that the block's records name.
-LoadChunks = Callable[[Int[np.ndarray, " c"]], None]
+# Fills in some chunks of a shard's memory; returns the CRC32C that the block's records then name.
+LoadChunks = Callable[[Int[np.ndarray, " c"]], str]
 
 
 def judge_chunks(
@@ -83,31 +83,31 @@ class SpecShards:
     ) -> "OpenShard":
         """Accept the bytes of a committed shard; None means that its file is missing.
 
-        A file that matches its digest needs no other check. In any other file, the rows of damaged
-        chunks raise DamagedStore when they are read.
+        Each chunk is checked when its first row is read. The records of older stores bind the file
+        as a whole, which is digested here.
 
         Args:
             facts: from the records of the block.
 
-        Raises DamagedStore if the file is lost, has another length, or is another block's shard;
-            also if it is damaged and the records, of an older store, do not bind its other chunks.
+        Raises DamagedStore if the file is lost or has another length; with the records of an older
+        store, also if it is damaged or another block's shard.
         """
-        shape = self.shape(block)
         self.check_size(block, None if data is None else len(data))
         assert data is not None, "a lost file has no size"
-        shard = OpenShard(self, block, data)
-        if digest_parts(facts.digest, data.data) == facts.shard_digest:
-            shard.checked[:] = True
+        shard = OpenShard(self, block, data, facts)
+        if facts.chunk_checksums:
             return shard
-        shard.checked, foreign = judge_chunks(shape, data, facts)
-        if foreign:
-            raise self.foreign(block)
-        if not facts.chunk_checksums and not shard.checked.all():
-            raise self.damaged(
-                block,
-                f"some rows in {self.key(block)} do not match their checksum, and its records, of "
-                "an older version, do not tell whether the others belong there",
-            )
+        if digest_parts(facts.digest, data.data) != facts.shard_digest:
+            good, foreign = judge_chunks(self.shape(block), data, facts)
+            if foreign:
+                raise self.foreign(block)
+            if not good.all():
+                raise self.damaged(
+                    block,
+                    f"some rows in {self.key(block)} do not match their checksum, and its records, "
+                    "of an older version, do not tell whether the others belong there",
+                )
+        shard.checked[:] = True
         return shard
 
     def check_size(self, block: int, size_bytes: int | None) -> None:
@@ -145,9 +145,12 @@ class SpecShards:
 class OpenShard:
     """Bytes of one shard, of which only good chunks give out rows.
 
+    A chunk is good if it matches its own CRC32C, and the records of the block name the same one. So
+    a chunk of another block or store does not pass, but by a chance of one in 2^32.
+
     Args:
-        load: called with chunks before they are checked for the first time, and binds them to the
-            block's records; None where all of data is there and was judged.
+        facts: from the records of the block.
+        load: fills in chunks before they are checked for the first time; None where data is whole.
         held: the chunks that data consists of, all judged good; None for all of the shard.
 
     Attributes:
@@ -159,10 +162,12 @@ class OpenShard:
         shards: SpecShards,
         block: int,
         data: UInt8[np.ndarray, " n"],
+        facts: BlockFacts,
         load: LoadChunks | None = None,
         held: Int[np.ndarray, " h"] | None = None,
     ) -> None:
-        self._shards, self._block, self._data, self._load = shards, block, data, load
+        self._shards, self._block, self._data = shards, block, data
+        self._names, self._load = facts.chunk_checksums, load
         self._shape = shards.shape(block)
         self._held = np.arange(self._shape.num_chunks) if held is None else held
         self.checked: Bool[np.ndarray, " c"] = np.zeros(self._shape.num_chunks, dtype=bool)
@@ -176,19 +181,24 @@ class OpenShard:
     def check(self, chunks: Int[np.ndarray, " c"] | None = None) -> None:
         """Check some chunks that were not checked before, by default all.
 
-        Raises DamagedStore, naming the shard and rows.
+        Raises DamagedStore, naming the shard and, of damaged chunks, the rows.
         """
         wanted = self._held if chunks is None else chunks
         unchecked = wanted[~self.checked[wanted]]
         if not len(unchecked):
             return
         if self._load is not None:
-            self._load(unchecked)
-            # several threads may check a chunk at once and find the same
-            self.checked[unchecked] = good_chunks(self._shape, self._data, unchecked)
-        bad = unchecked[~self.checked[unchecked]]
-        if len(bad):
-            raise self._shards.damaged_rows(self._block, int(bad[0]))
+            self._names = self._load(unchecked)
+        whole = good_chunks(self._shape, self._data, unchecked)
+        named = [
+            is_named(self._shape, self._data, self._names, chunk) for chunk in unchecked.tolist()
+        ]
+        # several threads may check a chunk at once and find the same
+        self.checked[unchecked] = whole & named
+        if (whole & np.logical_not(named)).any():
+            raise self._shards.foreign(self._block)
+        if not whole.all():
+            raise self._shards.damaged_rows(self._block, int(unchecked[~whole][0]))
 
     def view(self, rows: range) -> Float32[np.ndarray, "r p"]:
         """View consecutive rows of one chunk where they lie, counted from the shard's first."""

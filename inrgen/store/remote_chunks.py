@@ -107,7 +107,8 @@ class ChunkShards:
         self._shards.check_size(block, version.size_bytes)
         # memory that is never touched costs nothing
         data = np.zeros(self._shards.shape(block).size_bytes, dtype=np.uint8)
-        return OpenShard(self._shards, block, data, partial(self._load, version, data))
+        load = partial(self._load, version, data)
+        return OpenShard(self._shards, block, data, version.facts, load)
 
     def _find_version(self, block: int) -> _Version:
         tag, size_bytes = self._files.tag_and_size(self._shards.key(block)) or ("", None)
@@ -121,15 +122,20 @@ class ChunkShards:
 
     def _load(
         self, version: _Version, data: UInt8[np.ndarray, " n"], chunks: Int[np.ndarray, " c"]
-    ) -> None:
-        """Fill in some chunks; raises DamagedStore if they are of another shard."""
+    ) -> str:
+        """Fill in some chunks, and return the CRC32C that the records name for each chunk.
+
+        Raises DamagedStore if some are of another shard.
+        """
         try:
             self._fill(version, data, chunks)
         except DamagedStore:
             # between the two moves of a repair, shard and records do not belong together
             time.sleep(REPLACING_S)
             self._versions.pop(version.block, None)
-            self._fill(self._find_version(version.block), data, chunks)
+            version = self._find_version(version.block)
+            self._fill(version, data, chunks)
+        return version.facts.chunk_checksums
 
     def _fill(
         self, version: _Version, data: UInt8[np.ndarray, " n"], chunks: Int[np.ndarray, " c"]

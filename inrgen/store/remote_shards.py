@@ -165,7 +165,7 @@ class RemoteShards:
                 self._matched.pop(block, None)
                 continue
             self._matched[block] = tag, facts
-            return OpenShard(self._shards, block, data, held=chunks)
+            return OpenShard(self._shards, block, data, facts, held=chunks)
         raise AssertionError("a part is fetched once or more")
 
     def _find_part(
@@ -200,7 +200,7 @@ class RemoteShards:
             mapped = self._cache.add(self._name(key, tag), data)
             if len(mapped) != len(data):
                 return shard
-            cached = OpenShard(self._shards, block, mapped)
+            cached = OpenShard(self._shards, block, mapped, self._matched[block][1])
             cached.checked = shard.checked
             return cached
         raise AssertionError("a shard is fetched once or more")

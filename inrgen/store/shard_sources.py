@@ -13,22 +13,24 @@ from jaxtyping import Bool
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.local import LocalFiles
 from inrgen.store.files.protocol import FileIdentity, Files
+from inrgen.store.fragment import BlockFacts
 from inrgen.store.open_shard import OpenShard, SpecShards
 
 # Seconds in which a repair moves a block's shard and its records, one after the other.
 REPLACING_S = 0.1
-# Stores of which a process remembers the shards that it has digested.
+# Stores of which a process remembers the chunks that it has checked.
 _MAX_STORES = 16
 
-# Identity of a file and the digest that it has matched, by key.
-ShardMatches = dict[str, tuple[FileIdentity, str]]
+# Identity of a file, the digest that its records gave, and its good chunks, by key.
+ShardMatches = dict[str, tuple[FileIdentity, str, Bool[np.ndarray, " _c"]]]
 
 
 @lru_cache(_MAX_STORES)
 def find_matches(location: str) -> ShardMatches:
     """Return the matches of a store that all readers of this process share.
 
-    Loaders of several splits read the same shards. A match holds for one version of a file.
+    Loaders of several splits read the same shards. A match holds for one version of a file, and
+    grows as further chunks are checked.
     """
     return {}
 
@@ -51,7 +53,7 @@ class DirectShards:
     def __init__(self, files: Files, shards: SpecShards) -> None:
         self._files, self._shards = files, shards
         self._matches = find_matches(shards.location)
-        self._checked: dict[int, tuple[FileIdentity, Bool[np.ndarray, " _c"]]] = {}
+        self._known: dict[int, tuple[FileIdentity, BlockFacts, Bool[np.ndarray, " _c"]]] = {}
 
     def prefetch(self, block: int) -> None:
         """Do nothing."""
@@ -63,9 +65,9 @@ class DirectShards:
         time.sleep(REPLACING_S)
         return self._open(block)
 
-    def is_checked(self, block: int) -> bool:
-        """Tell whether a shard was checked before; its file may have changed since."""
-        return block in self._checked
+    def is_known(self, block: int) -> bool:
+        """Tell whether a shard was opened before; its file may have changed since."""
+        return block in self._known
 
     def _open(self, block: int) -> OpenShard:
         key = self._shards.key(block)
@@ -76,24 +78,23 @@ class DirectShards:
         except FileNotFoundError:
             data = None
         identity = self._files.identity(key)
-        known, checked = self._checked.get(block, (None, None))
-        if data is not None and checked is not None and known == identity == before:
-            shard = OpenShard(self._shards, block, data)
-            shard.checked = checked
+        known = self._known.get(block)
+        if data is not None and known is not None and known[0] == identity == before:
+            shard = OpenShard(self._shards, block, data, known[1])
+            shard.checked = known[2]
             return shard
         # again for each reader, since the records may have been exchanged
         facts = self._shards.read_facts(self._files, block)
-        if identity is None or identity != before:
+        if data is None or identity is None or identity != before:
             return self._shards.admit(block, data, facts)
-        match = identity, facts.shard_digest
-        if data is not None and self._matches.get(key) == match:
-            shard = OpenShard(self._shards, block, data)
-            shard.checked[:] = True
+        match = self._matches.get(key)
+        if match is not None and match[:2] == (identity, facts.shard_digest):
+            shard = OpenShard(self._shards, block, data, facts)
+            shard.checked = match[2]
         else:
             shard = self._shards.admit(block, data, facts)
-            if shard.checked.all():
-                self._matches[key] = match
-        self._checked[block] = identity, shard.checked
+            self._matches[key] = identity, facts.shard_digest, shard.checked
+        self._known[block] = identity, facts, shard.checked
         return shard
 
 
@@ -117,7 +118,7 @@ class LocalShards:
         # a lost file is reported by open, not by a hint
         with suppress(OSError), path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-        if not self._direct.is_checked(block):
+        if not self._direct.is_known(block):
             # one thread each: after a fork, a pool would exist in name only
             thread = Thread(target=self._check_early, args=(block,))
             thread.start()
@@ -134,4 +135,4 @@ class LocalShards:
 
     def _check_early(self, block: int) -> None:
         with suppress(DamagedStore, OSError):
-            self._direct.open(block)
+            self._direct.open(block).check()

@@ -20,8 +20,9 @@ _BASE = "zarr, whole shards"
 class LoadBench:
     """Read the same random weights with several readers, in turns.
 
-    "inrgen, first epoch" checks every shard on arrival; later epochs do not check again. "inrgen,
-    signed mixup" mixes each sample with another one, aligned to it up to signs on the fly. "zarr,
+    "inrgen, first epoch" checks every shard on arrival; later epochs do not check again. "unbound"
+    believes each chunk's own checksum and does not ask the records whose it is. "inrgen, signed
+    mixup" mixes each sample with another one, aligned to it up to signs on the fly. "zarr,
     whole shards" reads shards in random order with zarr alone and shuffles nothing within. "mapped
     gather" takes random rows of one file in memory, without a store. "a file each" loads and
     stacks one torch file per INR. litdata and webdataset read weights and labels, shuffled, from

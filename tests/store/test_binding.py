@@ -157,25 +157,44 @@ def test_lost_records_are_lost_for_a_store_that_is_open(sample, store):
         opened.read([258])
 
 
-def test_a_file_is_digested_once_until_it_changes(sample, store, monkeypatch):
-    digested = []
-    real = open_shard.digest_parts
-
-    def noting(kind, *parts):
-        digested.append(len(parts[0]))
-        return real(kind, *parts)
-
-    monkeypatch.setattr(open_shard, "digest_parts", noting)
-    for reader in READERS:
-        reader(store, sample, range(258, 262))
-    assert len(digested) == 1
+@pytest.mark.parametrize("bound_by", ["chunk", "file"])
+def test_a_shard_is_checked_once_until_its_file_changes(sample, tmp_path, monkeypatch, bound_by):
+    checked, digested = [], []
+    crc, digest = open_shard.good_chunks, open_shard.digest_parts
+    monkeypatch.setattr(
+        open_shard, "good_chunks", lambda *args: checked.extend(args[2].tolist()) or crc(*args)
+    )
+    monkeypatch.setattr(
+        open_shard, "digest_parts", lambda *args: digested.append(1) or digest(*args)
+    )
+    if bound_by == "file":
+        monkeypatch.setattr("inrgen.store.writer.chunk_checksums", lambda *_: "")
+    store = sample.build(tmp_path / "store")
     file = store / shard_key(sample.spec_id, 1)
-    data = file.read_bytes()
-    file.unlink()
-    file.write_bytes(data)
-    for reader in READERS:
-        reader(store, sample, range(258, 262))
-    assert len(digested) == 2
+    for times in (1, 2):
+        # the first reader needs two chunks, later ones all
+        for reader in READERS:
+            reader(store, sample, range(258, 262))
+        # the records of older stores name no chunk: the whole file is digested instead
+        assert len(digested) == (times if bound_by == "file" else 0)
+        if bound_by == "chunk":
+            every = 258 // sample.layout.chunk_rows
+            assert sorted(checked) == sorted(list(range(every)) * times)
+        data = file.read_bytes()
+        file.unlink()
+        file.write_bytes(data)
+
+
+def test_a_row_costs_the_check_of_its_own_chunk(sample, store, monkeypatch):
+    """And the chunks beside it, damaged or of another shard, do not matter to it."""
+    shard = store / shard_key(sample.spec_id, 1)
+    _damage(shard, -300)
+    checked, real = [], open_shard.good_chunks
+    monkeypatch.setattr(
+        open_shard, "good_chunks", lambda *args: checked.extend(args[2].tolist()) or real(*args)
+    )
+    np.testing.assert_array_equal(_read(store, sample, [258]), sample.flat[[258]])
+    assert checked == [0]
 
 
 def test_a_damaged_index_of_a_shard_costs_readers_no_rows(sample, store):

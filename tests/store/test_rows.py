@@ -67,13 +67,13 @@ def test_a_shard_is_checked_again_after_its_file_has_changed(sample, store):
 
 def test_a_shard_that_was_asked_for_early_is_checked_once_by_then(sample, store, monkeypatch):
     checked = []
-    real = open_shard.digest_parts
+    real = open_shard.good_chunks
 
-    def noting(kind, *parts):
-        checked.append((threading.current_thread(), len(parts[0])))
-        return real(kind, *parts)
+    def noting(shape, data, chunks):
+        checked.append((threading.current_thread(), len(chunks)))
+        return real(shape, data, chunks)
 
-    monkeypatch.setattr(open_shard, "digest_parts", noting)
+    monkeypatch.setattr(open_shard, "good_chunks", noting)
     shards = open_store(store).open_rows()
     shards.prefetch(1)
     rows = sample.layout.block_rows(1)
@@ -87,14 +87,14 @@ def test_a_shard_that_was_asked_for_early_is_checked_once_by_then(sample, store,
 
 
 def test_any_rows_of_a_run_in_any_order(sample, store, monkeypatch):
-    digested = []
-    real = open_shard.digest_parts
+    checked = []
+    real = open_shard.good_chunks
 
-    def noting(kind, *parts):
-        digested.append(len(parts[0]))
-        return real(kind, *parts)
+    def noting(shape, data, chunks):
+        checked.extend(chunks.tolist())
+        return real(shape, data, chunks)
 
-    monkeypatch.setattr(open_shard, "digest_parts", noting)
+    monkeypatch.setattr(open_shard, "good_chunks", noting)
     first, last = sample.layout.block_rows(1).start - 5, sample.layout.block_rows(2).stop
     run = RowRun(store, sample.spec_id, range(first, last))
     mixed = np.random.default_rng(0).integers(first, last, 50)
@@ -104,8 +104,8 @@ def test_any_rows_of_a_run_in_any_order(sample, store, monkeypatch):
     for rows in runs:
         np.testing.assert_array_equal(run.view(rows), sample.flat[rows.start : rows.stop])
     assert not run.view(runs[2]).flags.writeable
-    # one pass over each of three shards
-    assert len(digested) == 3
+    # each chunk that holds some of the rows once: the last rows of one shard, and all of two
+    assert len(checked) == 1 + 2 + 2
     assert run.table["row"].to_pylist() == list(range(first, last))
 
 
