@@ -18,21 +18,29 @@ def learned_rows(views: int) -> tuple[Row, ...]:
     """
     plain = Row(model="mlp")
     mixed = replace(plain, mixup="direct", mixup_beta=0.4)
+    permuted = replace(plain, augment="permutation")
+    negated = replace(plain, augment="siren-negation")
     one = (
         plain,
         mixed,
         replace(plain, augment="gaussian-noise"),
         # The published code translates in half of its draws alone.
         replace(plain, augment="translate,published=no"),
-        replace(plain, augment="siren-negation"),
+        permuted,
+        negated,
         replace(mixed, mixup="permuted"),
         replace(plain, model=_WIDE),
         replace(mixed, model=_WIDE),
-        Row(model="signed"),
-        Row(model="signed", augment="siren-negation"),
+    )
+    # Symmetries should harm readers of raw weights alone, and not networks invariant to them.
+    invariant = tuple(
+        replace(row, model=model)
+        for model in ("signed", "dws")
+        for row in (plain, permuted, negated, mixed)
     )
     several = (plain, mixed, replace(plain, model=_WIDE), replace(mixed, model=_WIDE))
-    return one + tuple(replace(row, views=v) for _, v in views_beside(views)[1:] for row in several)
+    beside = tuple(replace(row, views=v) for _, v in views_beside(views)[1:] for row in several)
+    return one + invariant + beside
 
 
 def _base(row: Row) -> Row:
