@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from inrgen.core.config import InitConfig
+
 ActivationName = Literal["sine", "tanh", "relu", "gaussian", "sinc", "finer"]
 Parity = Literal["odd", "even", "none"]
 
@@ -22,6 +24,7 @@ class Activation:
         is_homogeneous: c z gives c times the value for c > 0, so units may be scaled.
         scales_input: the function depends on omega z alone, so W, b and omega may be traded.
         usual_omega: omega where a recipe's frequency is for another activation.
+        usual_init: initial weights by the rule of its paper, where a recipe's are for another one.
         source: the paper.
         numpy: numpy code of the function of omega z, for readers without inrgen; it may name OMEGA.
     """
@@ -34,6 +37,7 @@ class Activation:
     is_homogeneous: bool = False
     scales_input: bool = True
     usual_omega: float
+    usual_init: InitConfig
     source: str
     numpy: str
 
@@ -46,6 +50,11 @@ def _sinc_slope(z: Any, omega: float) -> Any:
     return (omega * (safe.cos() - safe.sin() / safe) / safe).masked_fill(is_zero, 0.0)
 
 
+# SIREN's own rule, which FINER keeps (arXiv 2312.02434): its code draws first biases as torch does.
+_SIREN = InitConfig(first_layer="siren", hidden_bias="torch", last_layer="siren")
+# The code of Gaussian and sinc networks, and of WIRE's Gaussian baseline, leaves torch's default.
+_TORCH = InitConfig(hidden_layer="torch", hidden_bias="torch", last_layer="torch")
+
 # Methods of tensors alone, so that a command line reads the names without importing torch.
 ACTIVATIONS: dict[ActivationName, Activation] = {
     "sine": Activation(
@@ -55,6 +64,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         parity="odd",
         is_periodic=True,
         usual_omega=30.0,
+        usual_init=_SIREN,
         source="SIREN, arXiv 2006.09661, eq. 3",
         numpy="np.sin",
     ),
@@ -64,6 +74,8 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         slope=lambda z, omega: omega * (1.0 - (omega * z).tanh().square()),
         parity="odd",
         usual_omega=1.0,
+        # torch's start of the last layer, as for relu: these gains are for layers below a bend
+        usual_init=InitConfig(hidden_layer="glorot"),
         source="arXiv 2006.09661, a baseline",
         numpy="np.tanh",
     ),
@@ -73,6 +85,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         slope=lambda z, omega: omega * (z > 0).to(z.dtype),
         is_homogeneous=True,
         usual_omega=1.0,
+        usual_init=InitConfig(),
         source="Fourier features, arXiv 2006.10739",
         numpy="lambda z: np.maximum(z, 0)",
     ),
@@ -82,6 +95,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         slope=lambda z, omega: -omega * omega * z * (-0.5 * (omega * z).square()).exp(),
         parity="even",
         usual_omega=10.0,
+        usual_init=_TORCH,
         source="arXiv 2111.15135, where sigma is 1 / omega",
         numpy="lambda z: np.exp(-z * z / 2)",
     ),
@@ -91,6 +105,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         slope=_sinc_slope,
         parity="even",
         usual_omega=10.0,
+        usual_init=_TORCH,
         source="arXiv 2402.05427",
         numpy="lambda z: np.sinc(z / np.pi)",
     ),
@@ -101,6 +116,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         parity="odd",
         scales_input=False,
         usual_omega=30.0,
+        usual_init=_SIREN,
         source="FINER, arXiv 2312.02434",
         numpy="lambda z: np.sin(z * (np.abs(z) / OMEGA + 1))",
     ),

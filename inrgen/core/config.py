@@ -5,8 +5,8 @@ Config dataclasses of verbs are built from these, and a command line must show i
 
 import hashlib
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 # The parts of a data set.
 Split = Literal["train", "val", "test"]
@@ -15,6 +15,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 FirstLayer = Literal["small", "siren"]
 HiddenBias = Literal["zero", "torch"]
 LastLayer = Literal["torch", "siren", "small"]
+LayerRule = Literal["siren", "glorot", "torch"]
+FirstBias = Literal["hidden"]
 
 # The part of the symmetry group that a search may use; each contains the one before.
 Kind = Literal["permutation", "signed", "phase"]
@@ -34,35 +36,58 @@ class InitConfig:
     """Initial weights of an INR. Every draw is uniform in [-bound, bound).
 
     Attributes:
-        first_layer: "small" draws it like a hidden layer, with bound sqrt(6 / fan_in) / omega (the
-            DWSNets family). "siren" has the bound 1 / fan_in (arXiv 2006.09661, section 3.2). A
-            number multiplies the bound of "siren".
+        first_layer: "small" draws it like a hidden layer (the DWSNets family). "siren" has the
+            bound 1 / fan_in (arXiv 2006.09661, section 3.2). A number multiplies the bound of
+            "siren".
         hidden_bias: biases of the hidden layers: "zero", "torch" with bound 1 / sqrt(fan_in), or a
-            number as the bound. FINER spreads frequencies by large ones (arXiv 2312.02434).
+            number as the bound.
         last_layer: "torch" draws weight and bias with bound 1 / sqrt(fan_in), torch's default for
-            linear layers. "siren" draws the weight with bound sqrt(6 / fan_in) / omega and the
-            bias like "torch". "small" draws that weight and sets the bias to zero.
+            linear layers. "siren" draws the weight like a hidden layer's and the bias like
+            "torch". "small" draws that weight and sets the bias to zero.
         shared: every item starts a view from the same weights, so that views differ and items
             do not.
+        hidden_layer: bound of hidden weights. "siren" is sqrt(6 / fan_in) / omega, which is He's
+            for relu (arXiv 1502.01852) with the usual omega of 1. "glorot" is
+            sqrt(6 / (fan_in + fan_out)) / omega (Glorot and Bengio, AISTATS 2010, eq. 16). "torch"
+            is 1 / sqrt(fan_in).
+        first_bias: biases of the first layer: "hidden" for hidden_bias, or a number as the bound,
+            the k by which FINER spreads its frequencies (arXiv 2312.02434, section 3.2).
     """
 
     first_layer: FirstLayer | float = "small"
     hidden_bias: HiddenBias | float = "zero"
     last_layer: LastLayer = "torch"
     shared: bool = False
+    hidden_layer: LayerRule = "siren"
+    first_bias: FirstBias | float = "hidden"
 
     def __post_init__(self) -> None:
-        for name, words in (("first_layer", FirstLayer), ("hidden_bias", HiddenBias)):
+        choices = (
+            ("first_layer", FirstLayer),
+            ("hidden_bias", HiddenBias),
+            ("first_bias", FirstBias),
+        )
+        for name, words in choices:
             value, known = getattr(self, name), get_args(words)
             # The comparison also refuses NaN.
             if not (value in known if isinstance(value, str) else 0 < value < math.inf):
                 raise ValueError(
                     f"{name} must be {', '.join(known)} or a positive number; got {value!r}"
                 )
-        if self.last_layer not in get_args(LastLayer):
-            raise ValueError(
-                f"last_layer must be one of {get_args(LastLayer)}; got {self.last_layer!r}"
-            )
+        for name, words in (("last_layer", LastLayer), ("hidden_layer", LayerRule)):
+            if getattr(self, name) not in get_args(words):
+                raise ValueError(
+                    f"{name} must be one of {get_args(words)}; got {getattr(self, name)!r}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON values; InitConfig(**facts) is the inverse."""
+        facts = asdict(self)
+        # Stores of SIRENs from before these fields record none, and must keep their bytes.
+        for name, default in (("hidden_layer", "siren"), ("first_bias", "hidden")):
+            if facts[name] == default:
+                del facts[name]
+        return facts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

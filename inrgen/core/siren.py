@@ -1,8 +1,4 @@
-"""Initialise and evaluate a batch of INRs, SIRENs (arXiv 2006.09661) unless the spec differs.
-
-The bound of hidden layers, sqrt(6 / fan_in) / omega, is SIREN's. With the usual omega of 1 it is
-He's for ReLU (arXiv 1502.01852), and it keeps the size of activations for the others, too.
-"""
+"""Initialise and evaluate a batch of INRs, SIRENs (arXiv 2006.09661) unless the spec differs."""
 
 import math
 from itertools import pairwise
@@ -20,12 +16,16 @@ from inrgen.core.spec import InrSpec
 
 def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
     """The bounds of weight and bias of one layer."""
-    fan_in = spec.widths[layer]
+    fan_in, fan_out = spec.widths[layer], spec.widths[layer + 1]
     torch_bound = 1.0 / math.sqrt(fan_in)
     is_last = layer == spec.num_hidden
     # The linear last layer has no omega; SIREN's code bounds it by that of the layer below.
     omega = spec.omega[layer - 1 if is_last else layer]
-    weight = math.sqrt(6.0 / fan_in) / omega
+    weight = {
+        "siren": math.sqrt(6.0 / fan_in) / omega,
+        "glorot": math.sqrt(6.0 / (fan_in + fan_out)) / omega,
+        "torch": torch_bound,
+    }[init.hidden_layer]
     if layer == 0 and init.first_layer != "small":
         share = 1.0 if init.first_layer == "siren" else init.first_layer
         weight = share / fan_in
@@ -34,7 +34,8 @@ def _bounds(spec: InrSpec, init: InitConfig, layer: int) -> tuple[float, float]:
     if is_last:
         return weight, torch_bound if init.last_layer != "small" else 0.0
     named = {"zero": 0.0, "torch": torch_bound}
-    bias = init.hidden_bias
+    # A first bias of its own is a number, or the word for the hidden layers' one.
+    bias = init.first_bias if layer == 0 and init.first_bias != "hidden" else init.hidden_bias
     return weight, named[bias] if isinstance(bias, str) else bias
 
 

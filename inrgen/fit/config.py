@@ -66,7 +66,7 @@ class FitConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The config as plain JSON values; from_dict is its inverse."""
-        return asdict(self)
+        return asdict(self) | {"init": self.init.to_dict()}
 
     @staticmethod
     def from_dict(facts: dict[str, Any]) -> "FitConfig":

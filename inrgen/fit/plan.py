@@ -19,7 +19,7 @@ from inrgen.fit.starts.plan import (
     learned_fit,
     learned_fit_facts,
 )
-from inrgen.fit.variants import LearnedVariant, Variant, parse_variant, vary_networks
+from inrgen.fit.variants import LearnedVariant, Variant, parse_variant, vary_init, vary_networks
 from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import choose_part, is_openable, open_source
 from inrgen.sources.config import SourceConfig
@@ -111,6 +111,7 @@ def _vary_recipe(
     config: BuildConfig, variant: Variant, own: OwnRecipe, facts: SourceFacts
 ) -> tuple[str, InrSpec, FitConfig]:
     """The recipe's name, networks and fit, with the config's own values in place of its."""
+    chosen = None
     if own.spec is not None and own.fit is not None:
         # No recipe needs to be made for these signals.
         name, spec, fit = "own", own.spec, own.fit
@@ -128,6 +129,9 @@ def _vary_recipe(
         activation=config.activation,
         encoding=None if config.encoding is None else read_encoding(config.encoding),
     )
+    if chosen is not None and own.fit is None:
+        init = vary_init(fit.init, chosen.spec, spec, variant.stated("init"))
+        fit = replace(fit, init=init)
     if config.stop_psnr is not None:
         # A command line has no None, so inf means never.
         never = config.stop_psnr == math.inf

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from inrgen.core.activations import ACTIVATIONS, ActivationName
+from inrgen.core.config import InitConfig, LayerRule
 from inrgen.core.config_text import check_name, read_value, split_one_name
 from inrgen.core.encoding import ENCODING_TEXTS, EncodingChoice, encoding_text, read_encoding
 from inrgen.core.spec import InrSpec
@@ -107,6 +108,13 @@ KEYS: dict[str, Key] = {
         read=lambda text: text if text in ("zero", "torch") else _positive(text),
     ),
     "last": _choice("init", "last_layer", _same("torch", "siren", "small")),
+    "rule": _choice("init", "hidden_layer", _same(*get_args(LayerRule))),
+    "k": Key(
+        place="init",
+        field="first_bias",
+        wants="hidden, or a positive number",
+        read=lambda text: text if text == "hidden" else _positive(text),
+    ),
     "shared": Key(
         place="init",
         field="shared",
@@ -175,6 +183,19 @@ def vary_networks(
     return made if encoding is None else made.with_encoding(encoding.make(spec.d_in))
 
 
+def vary_init(
+    init: InitConfig, before: InrSpec, after: InrSpec, stated: dict[str, Any]
+) -> InitConfig:
+    """Initial weights of a recipe's varied networks.
+
+    Another activation brings the rule of its paper, because the recipe's is for sines. Fields that
+    the user states hold in any case.
+    """
+    if after.activation != before.activation:
+        init = replace(ACTIVATIONS[after.activation].usual_init, shared=init.shared)
+    return replace(init, **stated)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """A recipe by name, and the values that replace its own, by their keys in the text.
@@ -189,16 +210,13 @@ class Variant:
     def plan(self, facts: SourceFacts) -> Recipe:
         """The varied recipe for a source's signals; it keeps the name of its base."""
         made = recipe(self.base or usual_recipe(facts), facts)
+        spec = vary_networks(made.spec, **self.stated("spec"))
+        init = vary_init(made.fit.init, made.spec, spec, self.stated("init"))
+        return replace(made, spec=spec, fit=replace(made.fit, init=init, **self.stated("fit")))
 
-        def chosen(place: str) -> dict[str, Any]:
-            return {KEYS[k].field: v for k, v in self.changes.items() if KEYS[k].place == place}
-
-        init = replace(made.fit.init, **chosen("init"))
-        return replace(
-            made,
-            spec=vary_networks(made.spec, **chosen("spec")),
-            fit=replace(made.fit, init=init, **chosen("fit")),
-        )
+    def stated(self, place: Literal["spec", "fit", "init"]) -> dict[str, Any]:
+        """The values that the text gives for fields of one place."""
+        return {KEYS[k].field: v for k, v in self.changes.items() if KEYS[k].place == place}
 
 
 def field_values(made: Recipe) -> dict[str, Any]:
@@ -255,13 +273,16 @@ def parse_variant(text: str) -> Variant | LearnedVariant:
                                   X that share of siren's
         bias=zero|torch|X         start of the hidden layers' biases; X is their bound
         last=torch|siren|small    start of the last layer (InitConfig explains these)
+        rule=siren|glorot|torch   start of the hidden layers' weights
+        k=hidden|X                bound of the first layer's biases, where FINER's differ
         shared=true|false         whether all images start from the same weights
         steps=N, lr=X, decay=X    updates, Adam's learning rate, decoupled weight decay
         schedule=constant|cosine  schedule of the learning rate
         stop=X|never              PSNR in dB at which a fit stops early
         omega=X|X-X...            sine frequency of every hidden layer, or one for each; of other
                                   activations the factor that activations.py shows
-        activation=NAME           sine, tanh, relu, gaussian, sinc or finer; omega becomes its usual
+        activation=NAME           sine, tanh, relu, gaussian, sinc or finer; omega and the start of
+                                  all layers become its usual ones
         encoding=TEXT             none, or Fourier features (EncodingChoice)
         hidden=N-N...             widths of the hidden layers
         points=N, warmup=N        points drawn for each update, updates of warm-up

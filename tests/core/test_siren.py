@@ -91,6 +91,16 @@ def test_weights_fill_their_bounds():
             [1 / 8, math.sqrt(6 / 32) / 20, math.sqrt(6 / 16) / 20],
             [1.5, 1.5, 0],
         ),
+        (
+            InitConfig(hidden_layer="glorot", last_layer="small"),
+            [math.sqrt(6 / 34) / 30, math.sqrt(6 / 48) / 20, math.sqrt(6 / 19) / 20],
+            [0, 0, 0],
+        ),
+        (
+            InitConfig(hidden_layer="torch", hidden_bias="torch", first_bias=5.0),
+            [1 / math.sqrt(2), 1 / math.sqrt(32), 1 / 4],
+            [5, 1 / math.sqrt(32), 1 / 4],
+        ),
     ]
     for init, weights, biases in cases:
         params = initialise(SPEC, init, KEYS)
@@ -101,14 +111,14 @@ def test_weights_fill_their_bounds():
         assert params.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["first_layer", "hidden_bias"])
+@pytest.mark.parametrize("name", ["first_layer", "hidden_bias", "first_bias"])
 @pytest.mark.parametrize("share", [0.0, -1.0, math.inf, math.nan])
 def test_numbers_of_a_start_are_positive(name, share):
-    with pytest.raises(ValueError, match=rf"{name} must be \w+, \w+ or a positive number"):
+    with pytest.raises(ValueError, match=rf"{name} must be [\w, ]+ or a positive number"):
         InitConfig(**{name: share})
 
 
-@pytest.mark.parametrize("name", ["first_layer", "hidden_bias", "last_layer"])
+@pytest.mark.parametrize("name", ["first_layer", "hidden_bias", "last_layer", "hidden_layer"])
 @pytest.mark.parametrize("word", ["Torch", "zeros", ""])
 def test_a_misspelt_start_is_refused(name, word):
     init = InitConfig()

@@ -193,11 +193,17 @@ CONFIGS = [
     BuildConfig(
         source=SourceConfig(name="digits", limit=5), out=Path("STORE"), start=Path("START"), views=1
     ),
+    BuildConfig(
+        source=SourceConfig(name="digits", limit=5),
+        out=Path("STORE"),
+        recipe="published,bias=0.5,rule=glorot,k=3",
+        activation="gaussian",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    "config", CONFIGS, ids=["shapes", "default", "shared", "changed", "learned"]
+    "config", CONFIGS, ids=["shapes", "default", "shared", "changed", "learned", "gaussian"]
 )
 def test_the_command_on_a_card_makes_the_same_store(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

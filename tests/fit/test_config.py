@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inrgen.core.config import InitConfig
 from inrgen.fit.config import FitConfig, learning_rates, stop_loss, update_scalars
 
 CONFIG = FitConfig(num_steps=100, lr=2e-3)
@@ -43,3 +44,12 @@ def test_a_target_in_decibels_is_a_loss():
     assert stop_loss(replace(CONFIG, stop_psnr_db=40.0), 1.0) == pytest.approx(1e-4)
     assert stop_loss(replace(CONFIG, stop_psnr_db=40.0), 2.0) == pytest.approx(4e-4)
     assert stop_loss(replace(CONFIG, stop_psnr_db=None), 1.0) < 0
+
+
+def test_a_record_names_the_start_only_where_stores_of_sines_have_no_word_for_it():
+    facts = CONFIG.to_dict()
+    assert set(facts["init"]) == {"first_layer", "hidden_bias", "last_layer", "shared"}
+    # so a store from before the other fields was begun by the rule for sines, and stays it
+    assert FitConfig.from_dict(facts).init.hidden_layer == "siren"
+    other = replace(CONFIG, init=InitConfig(hidden_layer="torch", first_bias=5.0))
+    assert FitConfig.from_dict(other.to_dict()) == other

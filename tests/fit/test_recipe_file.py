@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from inrgen.core.activations import ACTIVATIONS, ActivationName
 from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import BuildConfig, RecipeName
 from inrgen.fit.config import FitConfig
@@ -104,6 +105,23 @@ def test_options_set_what_a_text_sets():
     assert planned(own=OwnRecipe(spec=spec)).fit_plan.spec == spec
     with pytest.raises(ValueError, match=r"brings its own networks.*activation, encoding"):
         planned("learned", activation="relu", encoding="none")
+
+
+@pytest.mark.parametrize("activation", get_args(ActivationName))
+@pytest.mark.parametrize("base", ["published", "default"])
+def test_an_activation_brings_the_start_of_its_paper_unless_one_is_stated(base, activation):
+    sines, usual = recipe(base, IMAGES_1).fit, ACTIVATIONS[activation].usual_init
+    kept = sines.init if activation == "sine" else usual
+    text = f"{base},activation={activation}"
+    for plan in (planned(text), planned(base, activation=activation)):
+        assert plan.fit_plan.fit == replace(sines, init=kept)
+    spec = planned(text).fit_plan.spec
+    assert planned(base, own=OwnRecipe(spec=spec)).fit_plan.fit.init == kept
+    assert planned(base, own=OwnRecipe(spec=spec, fit=sines)).fit_plan.fit == sines
+    stated = replace(kept, hidden_bias=2.0, hidden_layer="siren", shared=True)
+    rest = "bias=2,rule=siren,shared=true"
+    assert parse_variant(f"{text},{rest}").plan(IMAGES_1).fit.init == stated
+    assert planned(f"{base},{rest}", activation=activation).fit_plan.fit.init == stated
 
 
 def planned(text: str | None = None, own: OwnRecipe | None = None, **options):

@@ -1,10 +1,12 @@
 """Code on a data card: the command that builds the store again, and Python that loads it."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
 from inrgen.core.activations import ACTIVATIONS, ActivationName
+from inrgen.core.config import InitConfig
 from inrgen.core.encoding import Encoding, encoding_text
 from inrgen.core.spec import InrSpec
 
@@ -77,11 +79,15 @@ def _source_words(source: dict[str, Any]) -> list[Any]:
     return words
 
 
-def _recipe_words(spec: dict[str, Any], fit: dict[str, Any]) -> dict[str, list[Any]]:
+def _recipe_words(name: str, spec: dict[str, Any], fit: dict[str, Any]) -> dict[str, list[Any]]:
     """Options that a recipe settles; a learned start leaves no choice of them."""
     others: dict[str, list[Any]] = {}
     if spec["activation"] != "sine":
         others["--activation"] = [spec["activation"]]
+        # Spelled out, because the usual start of an activation may change.
+        init = asdict(InitConfig(**fit["init"]))
+        del init["shared"]  # an option of its own
+        others["--recipe"] = [",".join([name, *(f"{key}={value}" for key, value in init.items())])]
     if "encoding" in spec:
         others["--encoding"] = [encoding_text(Encoding.from_dict(spec["encoding"]))]
     return others | {
@@ -114,7 +120,7 @@ def build_command(identity: dict[str, Any]) -> str | None:
     if "start" in identity:
         choices["--start"] = ["START"]
     else:
-        choices |= _recipe_words(identity["spec"], fit)
+        choices |= _recipe_words(identity["recipe"], identity["spec"], fit)
         if fit["init"]["shared"]:
             words.append("--shared")
     for flag, values in choices.items():
