@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from inrgen.core.config_fields import expand_home, make_config
+from inrgen.core.config_fields import expand_home, make_config, refuse_options
 
 if TYPE_CHECKING:
     from inrgen.core.spec import InrSpec
@@ -81,6 +81,7 @@ def build(
     from inrgen.fit.plan import OwnRecipe
     from inrgen.sources.config import SourceConfig
     from inrgen.sources.given import as_source
+    from inrgen.sources.options import IN_MEMORY, ignored_options
     from inrgen.store.reader import open_store
 
     given, about = None, {"labels": labels, "splits": splits, "coords": coords}
@@ -90,6 +91,7 @@ def build(
         if stray := [name for name, value in about.items() if value is not None]:
             raise ValueError(f"{', '.join(stray)} is for signals given as an object")
     else:
+        refuse_options(ignored_options(IN_MEMORY), {name: name for name in options})
         given = as_source(source, axes=options.get("axes"), **about)
         named = {"name": given.facts.name}
     own = None if spec is None and fit is None else OwnRecipe(spec=spec, fit=fit)

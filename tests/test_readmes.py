@@ -12,6 +12,7 @@ import pytest
 
 import inrgen
 from inrgen import cli
+from inrgen.core.command_line import parse_config
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -75,4 +76,4 @@ def test_a_documented_command_line_is_one_that_inrgen_takes(line):
     cli._check_renamed(verb, words)
     if "--help" not in words:
         # A line that is refused ends in SystemExit, which fails the test with what was printed.
-        cli._parse("inrgen", verb, words[len(verb.name.split()) :])
+        parse_config(verb.load(verb.config), "inrgen", words[len(verb.name.split()) :])

@@ -54,6 +54,11 @@ class AlignConfig:
         field(default_factory=ExecutorConfig)
     )
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on this template, each with what it is for."""
+        samples = self.template in ("mean", "medoid")
+        return {} if samples else dict.fromkeys(("sample", "seed"), "template mean or medoid")
+
     def __post_init__(self) -> None:
         if not 0 <= self.restarts <= 1000:
             raise ValueError(f"restarts must be in 0..1000; got {self.restarts}")

@@ -56,6 +56,10 @@ class ExportConfig:
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be 0 or more; got {self.workers}")
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on this export, each with what it is for."""
+        return {} if self.format == "huggingface" else {"page": "format huggingface"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportSummary(Summary):

@@ -45,6 +45,11 @@ class RenderConfig:
         if self.up not in ("auto", "y", "z"):
             raise ValueError(f"up must be auto, y or z; got {self.up!r}")
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on these pictures, each with what it is for."""
+        found = {"count": "a choice of rows, where none are named"} if self.rows else {}
+        return found if self.originals else found | dict.fromkeys(("data", "source"), "originals")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderSummary(Summary):

@@ -44,6 +44,11 @@ class VerifyConfig:
     start: OptionalLocalPath = None
     workers: int | None = 0
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on this check, each with what it is for."""
+        names = ("data", "source", "start", "workers")
+        return {} if self.repair else dict.fromkeys(names, "repair")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifySummary(Summary):

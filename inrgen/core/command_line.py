@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
+from inrgen.core.config_fields import refuse_ignored, typed_options
+
 Config = TypeVar("Config")
 _Inner = TypeVar("_Inner")
 
@@ -50,4 +52,5 @@ def parse_config(
             description=inspect.cleandoc(config_class.__doc__ or "").split("\nAttributes:")[0],
             registry=OPTIONAL,
         )
+    refuse_ignored(command.config, typed_options(config_class, arguments))
     return command.config, command.json

@@ -69,6 +69,7 @@ def make_config(config_class: type[Config], values: Mapping[str, Any]) -> Config
         if name not in known:
             raise ValueError(f"there is no option {name}{suggest(name, known)}")
     hints, nested = get_type_hints(config_class), nested_configs(config_class)
+    given = {name: name for name in values if name in hints}
     arguments = {
         field.name: _fitted(field.name, hints[field.name], values[field.name])
         for field in dataclasses.fields(config_class)  # pyright: ignore[reportArgumentType]
@@ -78,7 +79,57 @@ def make_config(config_class: type[Config], values: Mapping[str, Any]) -> Config
         inner = {k: v for k, v in values.items() if k in field_names(kind) and k not in hints}
         if inner and name not in arguments:
             arguments[name] = make_config(kind, inner)
-    return config_class(**arguments)
+            given |= {f"{name}.{key}": key for key in inner}
+    config = config_class(**arguments)
+    refuse_ignored(config, given)
+    return config
+
+
+def refuse_ignored(config: Any, given: Mapping[str, str]) -> None:
+    """Raise ValueError for a given option that the config's other values leave without effect.
+
+    A config says which these are by a method ignored(), which maps their places to what they are
+    for. The place of a nested config stands for all its fields.
+
+    Args:
+        given: dotted places of options that a user gave, each with the option's name in messages.
+    """
+    if hasattr(config, "ignored"):
+        refuse_options(config.ignored(), given)
+    for field in nested_configs(type(config)):
+        start = f"{field}."
+        inner = {p.removeprefix(start): name for p, name in given.items() if p.startswith(start)}
+        if inner:
+            refuse_ignored(getattr(config, field), inner)
+
+
+def refuse_options(ignored: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """refuse_ignored with the options at hand, and for one config alone."""
+    for place, name in given.items():
+        if (use := ignored.get(place) or ignored.get(place.split(".")[0])) is not None:
+            raise ValueError(f"{name} cannot be used here; it is for {use}")
+
+
+def typed_options(config_class: type, arguments: Sequence[str]) -> dict[str, str]:
+    """The dotted places of the options in a command line, each with the option typed."""
+    typed = {one.split("=")[0].replace("_", "-") for one in arguments if one.startswith("--")}
+    found = {}
+    for place, name, option in _options(config_class):
+        for form in {option, f"--no-{option.removeprefix('--')}"} & typed:
+            found[f"{place}.{name}".strip(".")] = form
+    return found
+
+
+def changed_options(config: Any) -> dict[str, str]:
+    """The dotted places of fields that differ from their defaults, as refuse_ignored takes them."""
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(config):
+        value, nested = getattr(config, field.name), dataclasses.is_dataclass
+        if nested(value):
+            found |= {f"{field.name}.{p}": name for p, name in changed_options(value).items()}
+        elif field.default is not dataclasses.MISSING and value != field.default:
+            found[field.name] = field.name
+    return found
 
 
 def check_field(name: str, hint: Any, value: Any) -> None:

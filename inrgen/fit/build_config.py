@@ -139,6 +139,10 @@ class BuildConfig:
         if self.start is not None or self.is_learned:
             self._check_learned()
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on this build, each with what it is for."""
+        return {"gpu_share": "engine gpu"} if self.engine in ("torch", "cpu") else {}
+
     @property
     def is_learned(self) -> bool:
         """Tell whether recipe names a learned start."""

@@ -24,6 +24,7 @@ from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import choose_part, is_openable, open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
+from inrgen.sources.options import without_ignored
 from inrgen.sources.selection import data_digest, describe_part
 from inrgen.store.errors import recorded_facts
 from inrgen.store.files.opening import open_files
@@ -328,7 +329,8 @@ def plan_of_store(
             reading=_reading_of(source),
         )
     # A refit with any difference would not give the rows that were lost.
-    if plan.identity != recorded:
+    known = {**recorded, "source": without_ignored(recorded["source"])}
+    if plan.identity != known:
         raise ValueError(
             f"{store.path} was built from other items of {config.name} than those found now, or by "
             "another version of inrgen, which read them otherwise"

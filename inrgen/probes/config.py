@@ -14,6 +14,7 @@ import tyro
 from inrgen.core.arguments import StoreArgument
 from inrgen.fit.build_config import EngineChoice
 from inrgen.sources.config import LimitOrder
+from inrgen.sources.options import ignored_options
 from inrgen.sources.shape_config import ShapeConfig
 
 ProbeName = Literal[
@@ -172,6 +173,13 @@ class ProbeConfig:
                 f"got {', '.join(self.probes)}"
             )
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on these probes, each with what it is for."""
+        found = _ignored_training(self.probes)
+        if self.limit is None:
+            found["limit_order"] = "samples, which limit takes"
+        return found if "mlp_pixels" in self.probes else {**found, "data": "probe mlp_pixels"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeRecipesConfig:
@@ -212,7 +220,7 @@ class ProbeRecipesConfig:
         repeats: trainings of mlp and set with consecutive seeds; accuracies are their means.
         plot: file for the trade-off plot, .png, .pdf or .svg; None draws nothing.
         seed: names all randomness, the same for every recipe.
-        shape: how meshes become signals; other sources ignore it.
+        shape: settings for mesh-folder and modelnet40.
     """
 
     HEADINGS: ClassVar[Mapping[str, str]] = {
@@ -255,6 +263,10 @@ class ProbeRecipesConfig:
         for text in self.recipes:
             parse_variant(text)
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on this comparison, each with what it is for."""
+        return ignored_options(self.source) | _ignored_training(self.probes)
+
     def _check_plot(self, plot: str) -> None:
         from inrgen.figures.trade import MOST_CLASSIFIERS
 
@@ -264,6 +276,15 @@ class ProbeRecipesConfig:
             raise ValueError(
                 f"plot draws at most {MOST_CLASSIFIERS} probes; got {len(self.probes)}"
             )
+
+
+def _ignored_training(probes: tuple[ProbeName, ...]) -> dict[str, str]:
+    """Settings of classifiers that are not among the probes."""
+    learners = {name.split("_")[0] for name in probes}
+    found = {"mlp": "mlp probes"} if "mlp" not in learners else {}
+    found |= {"set_model": "set_raw"} if "set" not in learners else {}
+    trained = ("epochs", "repeats")
+    return found | (dict.fromkeys(trained, "mlp and set probes") if learners == {"kernel"} else {})
 
 
 def _check_positive(config: object, *names: str) -> None:

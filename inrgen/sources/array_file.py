@@ -97,8 +97,6 @@ def open_array(config: SourceConfig) -> Source:
 
     Raises ValueError for arrays that do not fit together.
     """
-    if config.download or config.channels != "auto":
-        raise ValueError("download and channels do not apply to an array")
     path = Path(config.data_folder("the .npy, .npz or Zarr file"))
     arrays = read_arrays(path)
     if "values" not in arrays:

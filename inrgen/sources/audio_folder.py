@@ -80,8 +80,6 @@ def open_audio_folder(config: SourceConfig) -> AudioFolder:
     1 over a sound; values are in [-1, 1]. The headers of the sounds of all splits decide the
     outputs, so that train and test agree when they are built apart: one if all are mono, else two.
     """
-    if config.download or config.channels != "auto":
-        raise ValueError("download and channels do not apply to an audio-folder")
     root = folder_root(config, "the sounds")
     suffixes = AUDIO_SUFFIXES | FOREIGN_SUFFIXES
     paths, left_out = list_files(root, suffixes, config.name, config.follow_links)

@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import tyro
 
 from inrgen.core.config import SPLITS, Split
+from inrgen.core.config_fields import changed_options, refuse_options
+from inrgen.sources.options import ignored_options, without_ignored
 from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
 SplitChoice = Literal["all", "train", "val", "test"]
-# Sources whose data are a folder of files.
-_FOLDERS = ("image-folder", "video-folder", "audio-folder", *MESH_SOURCES)
 Channels = Literal["auto", "gray", "rgb"]
 LimitOrder = Literal["stratified", "first"]
 
@@ -77,7 +77,7 @@ class SourceConfig:
         copies: changed copies of each training item, fitted beside it; val and test have none.
         flip: mirror half of the copies, at random, along the last axis (images: left to right).
         shift: shift each copy by up to so many samples along each axis; edges repeat outwards.
-        shape: settings for meshes; other sources ignore them.
+        shape: settings for mesh-folder and modelnet40.
     """
 
     HEADINGS: ClassVar[Mapping[str, str]] = {"shape": "shape"}
@@ -114,22 +114,22 @@ class SourceConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be positive, or None for no limit; got {value}")
-        self._check_place()
         self._check_copies()
         for name in ("memory_limit", "read_seconds"):
             # The comparison also refuses NaN.
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        refuse_options(ignored_options(self.name), changed_options(self))
 
-    def _check_place(self) -> None:
-        """Refuse options that the source would ignore."""
-        if (self.max_side or self.max_pixels) and not self.shrinks:
-            raise ValueError(
-                "max_side and max_pixels are for image-folder, video-folder and torchvision:NAME; "
-                f"got {self.name}"
-            )
-        if self.follow_links and self.name not in _FOLDERS:
-            raise ValueError(f"follow_links is for folders of files; got {self.name}")
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on this source, each with what it is for."""
+        found = ignored_options(self.name)
+        if self.limit is None:
+            found["limit_order"] = "samples, which limit takes"
+        if "shape" not in found and self.shape.target == "occupancy":
+            settings = ("surface_share", "truncation")
+            found |= {f"shape.{name}": "target distance, not for occupancy" for name in settings}
+        return found
 
     def _check_copies(self) -> None:
         for name in ("copies", "shift"):
@@ -140,8 +140,6 @@ class SourceConfig:
                 "copies and their changes, flip or shift, need each other; "
                 f"got copies {self.copies}, flip {self.flip} and shift {self.shift}"
             )
-        if self.copies and self.name in MESH_SOURCES:
-            raise ValueError(f"copies are for signals on a grid; got {self.name}")
 
     @property
     def shrinks(self) -> bool:
@@ -200,7 +198,8 @@ class SourceConfig:
 
         A reading in it is no setting: the source at hand says its own.
         """
-        facts, shape = {k: v for k, v in facts.items() if k != "reading"}, ShapeConfig()
+        facts = {k: v for k, v in without_ignored(facts).items() if k != "reading"}
+        shape = ShapeConfig()
         facts["limit_order"] = recorded_order(facts)
         if "shape" in facts:
             noted = {name: value for name, value in facts["shape"].items() if name != "axes"}

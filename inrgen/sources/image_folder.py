@@ -99,8 +99,6 @@ def open_image_folder(config: SourceConfig) -> ImageFolder:
     channels "auto" looks at the headers of the pictures of all splits, so that train and test
     agree when they are built apart: one output if all are gray, else three.
     """
-    if config.download:
-        raise ValueError("download cannot fetch an image-folder; it is a folder of your own")
     root = folder_root(config, "the images")
     suffixes = IMAGE_SUFFIXES | FOREIGN_SUFFIXES
     paths, left_out = list_files(root, suffixes, config.name, config.follow_links)

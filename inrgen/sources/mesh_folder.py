@@ -49,8 +49,6 @@ def open_mesh_folder(config: SourceConfig) -> MeshFolder:
     that exists, and takes the last tenth of each class's training meshes as val. Meshes are read
     when an item is loaded; an unreadable one raises BadSignal then.
     """
-    if config.download:
-        raise ValueError(f"download cannot fetch {config.name}; name the folder you have it in")
     root = folder_root(config, "the meshes")
     # Meshes in other formats become items, too, so that a record shows each.
     suffixes = MESH_SUFFIXES | FOREIGN_SUFFIXES

@@ -24,9 +24,9 @@ class ShapeConfig:
         sign: winding makes distances negative inside, by the generalised winding number, which
             closes holes softly; none keeps distances positive, for meshes that enclose nothing.
         target: distance, or occupancy, which is 1 inside and 0 outside.
-        truncation: clip distances to within +-truncation; 0 clips none.
+        truncation: for distances, clip them to within +-truncation; 0 clips none.
         num_points: sample points of each shape.
-        surface_share: share of points on the surface. Ignored for occupancy, which samples these
+        surface_share: for distances, share of points on the surface; occupancy samples these
             points uniformly.
         near_share: share of points near the surface, half at each of near_widths; the rest is
             uniform over [-1, 1]^3.

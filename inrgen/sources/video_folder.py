@@ -196,8 +196,6 @@ def open_video_folder(config: SourceConfig) -> VideoFolder:
     files. Coordinates are t, y and x, evenly spaced; values are intensities. channels "auto" looks
     at the headers of all frames in folders, and of the first frame in files.
     """
-    if config.download:
-        raise ValueError("download cannot fetch a video-folder; it is a folder of your own")
     root = folder_root(config, "the films")
     suffixes = _FRAME_SUFFIXES | VIDEO_SUFFIXES
     files, left_out = list_files(root, suffixes, config.name, config.follow_links)

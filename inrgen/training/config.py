@@ -142,6 +142,17 @@ class TrainConfig:
         if self.pairs == "augment" and not self.augment:
             raise ValueError("pairs augment needs augment, or the INRs of a pair would be equal")
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on this training, each with what it is for."""
+        found: dict[str, str] = {}
+        if self.objective != "contrastive":
+            found |= dict.fromkeys(("pairs", "temperature", "projection"), "objective contrastive")
+        else:
+            found["label_smoothing"] = "objective classify"
+        if self.mixup == "none":
+            found |= dict.fromkeys(("mixup_beta", "partners"), "mixup")
+        return found if self.augment.strip() else {**found, "published": "augment"}
+
     @property
     def model_config(self) -> ModelConfig:
         """The config of the network."""

@@ -182,9 +182,9 @@ def test_an_unknown_source_lists_the_known_ones():
 
 
 def test_identity_tells_selections_apart_and_not_places():
-    here = SourceConfig(name="digits", data="/a", limit=3)
-    assert here.identity() == SourceConfig(name="digits", data="/b", limit=3).identity()
-    assert here.identity() != SourceConfig(name="digits", data="/a", limit=4).identity()
+    here = SourceConfig(name="mnist", data="/a", limit=3)
+    assert here.identity() == SourceConfig(name="mnist", data="/b", limit=3).identity()
+    assert here.identity() != SourceConfig(name="mnist", data="/a", limit=4).identity()
 
 
 def test_digits_fall_into_splits_by_their_ids():

@@ -248,7 +248,7 @@ def test_pictures_are_refused_by_their_headers(tmp_path):
     with pytest.raises(BadSignal, match=r"1e-06 GB of --memory-limit \(--max-side shrinks\)"):
         open_folder(tmp_path, memory_limit=1e-6).load(0)
     for name in ("digits", "mesh-folder"):
-        with pytest.raises(ValueError, match="max_side and max_pixels are for image-folder"):
+        with pytest.raises(ValueError, match=r"max_side cannot be used here; it is for image"):
             SourceConfig(name=name, max_side=8)
 
 

@@ -117,6 +117,10 @@ class LearnStartConfig:
         if self.order not in get_args(Order):
             raise ValueError(f"order must be 1 or 2; got {self.order}")
 
+    def ignored(self) -> dict[str, str]:
+        """Options without effect on these starts, each with what it is for."""
+        return {"guide_weight": "guide labels"} if self.guide == "none" else {}
+
     @property
     def start_lr(self) -> float:
         """lr, or its default for the source."""
