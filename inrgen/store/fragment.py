@@ -143,11 +143,6 @@ def encode_fragment(table: pa.Table, facts: BlockFacts) -> bytes:
     return encode_parquet([table], table.schema, facts.to_dict)
 
 
-def decode_facts(data: bytes) -> BlockFacts:
-    """Return a fragment's facts. Raises ValueError if its self-checksum is wrong."""
-    return BlockFacts.from_dict(open_parquet(data)[1])
-
-
 def decode_fragment(data: bytes) -> tuple[pa.Table, BlockFacts]:
     """Return a fragment's table and facts. Raises ValueError if its self-checksum is wrong."""
     file, facts = open_parquet(data)

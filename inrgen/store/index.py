@@ -2,7 +2,8 @@
 
 Each commit makes one fragment, but opening 25,000 files takes a while. In stores of more than
 1,000 blocks, the records of every 1,000 are therefore repeated in one file under index/, as soon as
-these are committed. Fragments stay and remain the truth; an index file is removed before any of its
+these are committed. A server takes longer to open files, so stores there have an index from two
+blocks on. Fragments stay and remain the truth; an index file is removed before any of its
 fragments is.
 """
 

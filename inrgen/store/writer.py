@@ -12,19 +12,18 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
-from inrgen.store.content import hash_content, note_content
+from inrgen.store.content import note_content
 from inrgen.store.digests import digest_parts, read_self_checksum
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import staging_key
-from inrgen.store.fragment import BlockFacts, decode_facts, digest_records, encode_fragment
+from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys
 from inrgen.store.index_writer import IndexWriter
 from inrgen.store.layout import (
     REPLACING,
     STAGING,
     fragment_key,
-    index_key,
     parse_fragment_name,
     replacing_fragment_key,
     shard_key,
@@ -159,7 +158,8 @@ class StoreWriter:
 
     Args:
         fragments_per_index: blocks whose records are gathered in one file as soon as they are
-            there, in stores of more blocks. Other numbers than the default are for tests.
+            there, in stores of more blocks, and in any store of two blocks or more on a server.
+            Other numbers than the default are for tests.
     """
 
     def __init__(self, path: str | Path, fragments_per_index: int = FRAGMENTS_PER_INDEX) -> None:
@@ -170,8 +170,6 @@ class StoreWriter:
         self._committed: set[tuple[str, int]] = set()
         # commits that threads are carrying out; all else is done by the caller's thread
         self._in_flight: dict[Future[None], StagedBlock] = {}
-        # facts of blocks that were committed here and not replaced, on a server
-        self._made: dict[tuple[str, int], BlockFacts] = {}
         self._pool: ThreadPoolExecutor
         self._index = IndexWriter(fragments_per_index)
 
@@ -256,10 +254,6 @@ class StoreWriter:
         block = (staged.spec_id, staged.block)
         self._committed.add(block)
         self._index.add(block)
-        # past so many blocks index files say it
-        small = self._facts.layouts[block[0]].num_blocks <= FRAGMENTS_PER_INDEX
-        if small and self._files.max_commits > 1:
-            self._made[block] = decode_facts(staged.fragment)
 
     def _settle(self, most: int = 0) -> None:
         """Wait until at most so many commits are in flight. Raises their errors."""
@@ -294,17 +288,7 @@ class StoreWriter:
         # a finished store has no staging folder, which tells it from one whose driver was killed
         if not any(self.pending(spec_id) for spec_id in self._facts.layouts):
             self._files.tidy()
-            note_content(self._files, self._facts, self._known_contents())
-
-    def _known_contents(self) -> dict[str, str]:
-        """Hash the content of index files' blocks that this driver committed, by key."""
-        known = dict(self._index.contents)
-        for spec_id, layout in self._facts.layouts.items():
-            every = range(layout.num_blocks)
-            if all((spec_id, block) in self._made for block in every):
-                found = hash_content(self._made[spec_id, block] for block in every)
-                known[index_key(spec_id, every)] = found
-        return known
+            note_content(self._files, self._facts, self._index.contents)
 
     def _check_staged(self, staged: StagedBlock) -> None:
         if self._files.size_bytes(staged.key) != staged.shard_bytes:
@@ -329,7 +313,6 @@ class StoreWriter:
         # the old fragment goes before the new shard comes, so it never describes other rows
         files.remove(fragment_key(*owner))
         self._committed.discard(owner)
-        self._made.pop(owner, None)
         # an earlier try may have moved the shard already
         if files.size_bytes(_replacing_shard(*owner)) is not None:
             files.move(_replacing_shard(*owner), shard_key(*owner))

@@ -106,6 +106,7 @@ def test_older_records_name_no_chunks_and_whole_shards_are_read(sample, url, fet
 def test_index_files_are_fetched_once_by_all_readers(sample, url, fetched, tmp_path):
     with StoreWriter(url, fragments_per_index=8) as writer:
         writer.finish()
+    fetched.clear()
     expected = open_store(url).read_records(["row", "label"])
     assert fetched == ["index"] * 3
     assert open_store(url).read_records(["row", "label"]).equals(expected)
