@@ -4,12 +4,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from inrgen.probes.report import TableReport, columns_text, ignore_progress, print_progress
 
 if TYPE_CHECKING:
     from pipelines.bench.scale_uses import ScaleRow
+
+ClassOrder = Literal["runs", "shuffled", "sorted"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,9 +19,10 @@ class ScaleBench:
     """Measure each use of a store on made-up stores of several sizes.
 
     Stores are written through the public interface: networks 2-2-1, ten views of each item, ten
-    classes, eight items in ten of split train. Each use is measured in a new process that has
-    imported everything and used a tiny store. Memory is the peak of private memory above what it
-    had then; mapped files are not part of it. Time is processor time, all threads together.
+    classes in runs of ten items, eight items in ten of split train. Each use is measured in a new
+    process that has imported everything and used a tiny store. Memory is the peak of private memory
+    above what it had then; mapped files are not part of it. Time is processor time, all threads
+    together.
 
     Requests are those of the same use on an S3 server in this process (moto). They are left out
     where moto is not installed (pip install 'inrgen[test]').
@@ -27,24 +30,30 @@ class ScaleBench:
     Attributes:
         rows: rows of each store; multiples of 10. Growth compares each store with the one before.
         chunk_rows: most rows of a chunk. Blocks shrink with it, so small chunks make many blocks.
+        hidden: hidden units of the networks.
+        classes: order of the classes: runs of ten items, shuffled items, or sorted items.
         only: measurements to make, by name; the default is all.
         remote: also measure on a server.
     """
 
     rows: tuple[int, ...] = (250_000, 1_000_000)
     chunk_rows: int = 256
+    hidden: int = 2
+    classes: ClassOrder = "runs"
     only: tuple[str, ...] = ()
     remote: bool = True
 
     def __post_init__(self) -> None:
         if not self.rows or any(rows < 10 or rows % 10 for rows in self.rows):
             raise ValueError(f"rows must be positive multiples of 10; got {self.rows}")
-        if self.chunk_rows < 1:
-            raise ValueError(f"chunk_rows must be positive; got {self.chunk_rows}")
+        for name in ("chunk_rows", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
 
 
 def run(config: ScaleBench, progress: Callable[[str], None] = ignore_progress) -> "list[ScaleRow]":
     """Write the stores and measure every use of each."""
+    from pipelines.bench.scale_stores import StoreSize
     from pipelines.bench.scale_uses import USES, measure_store
 
     unknown = sorted(set(config.only) - set(USES))
@@ -54,7 +63,12 @@ def run(config: ScaleBench, progress: Callable[[str], None] = ignore_progress) -
     for rows in config.rows:
         before = {row.use: row for row in found[-len(USES) :]}
         with tempfile.TemporaryDirectory(prefix="inrgen-bench-") as folder:
-            size = (rows, config.chunk_rows)
+            size = StoreSize(
+                rows=rows,
+                chunk_rows=config.chunk_rows,
+                hidden=config.hidden,
+                classes=config.classes,
+            )
             store = Path(folder) / "store"
             for row in measure_store(store, size, config.only, config.remote, progress):
                 found.append(_with_growth(row, before.get(row.use)))

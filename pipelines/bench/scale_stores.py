@@ -12,24 +12,49 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pyarrow as pa  # noqa: TID251 - records of millions of rows are made as tables
+from jaxtyping import Int
 
+from inrgen.core.rng import hash_items
 from inrgen.core.spec import InrSpec
 from inrgen.store.create import create_store
 from inrgen.store.layout import Layout
 from inrgen.store.records import FIT_SCHEMA
 from inrgen.store.writer import StoreWriter, stage_block
+from pipelines.bench.scale import ClassOrder
 
-SPEC = InrSpec(widths=(2, 2, 1), omega=(30.0,))
 VIEWS, CLASSES = 10, 10
 _SPLITS = ("train",) * 8 + ("val", "test")
 
 
-def make_layout(rows: int, chunk_rows: int) -> Layout:
-    """Return the cut of a made-up store."""
-    return Layout(rows=rows, views=VIEWS, max_chunk_rows=chunk_rows)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreSize:
+    """Size and cut of a made-up store; ScaleBench has the same fields."""
+
+    rows: int
+    chunk_rows: int
+    hidden: int
+    classes: ClassOrder
+
+    @property
+    def spec(self) -> InrSpec:
+        """Networks with one hidden layer."""
+        return InrSpec(widths=(2, self.hidden, 1), omega=(30.0,))
+
+    @property
+    def layout(self) -> Layout:
+        """Cut into chunks and blocks."""
+        return Layout(rows=self.rows, views=VIEWS, max_chunk_rows=self.chunk_rows)
+
+    def labels(self, items: Int[np.ndarray, " i"]) -> Int[np.ndarray, " i"]:
+        """Return the class of each item."""
+        if self.classes == "runs":
+            return items // len(_SPLITS) % CLASSES
+        if self.classes == "sorted":
+            return items * VIEWS * CLASSES // self.rows
+        return hash_items([str(item) for item in items.tolist()]).numpy() % CLASSES
 
 
-def _records(rows: range) -> pa.Table:
+def _records(size: StoreSize, rows: range) -> pa.Table:
     """Make the records of a block of whole items."""
     row = np.arange(rows.start, rows.stop)
     items = np.arange(rows.start // VIEWS, rows.stop // VIEWS)
@@ -40,7 +65,7 @@ def _records(rows: range) -> pa.Table:
         "view": row % VIEWS,
         "row": row,
         "split": pa.array([_SPLITS[i % len(_SPLITS)] for i in items]).take(item),
-        "label": items[item] // len(_SPLITS) % CLASSES,
+        "label": size.labels(items)[item],
         "source_sha256": pa.array([f"{i:064x}" for i in items]).take(item),
         "num_steps": np.full(len(row), 100),
         "final_loss": 10 ** (-psnr / 10),
@@ -48,7 +73,7 @@ def _records(rows: range) -> pa.Table:
         "grid": pa.array([[28, 28]] * len(row), pa.list_(pa.int32())),
         "center": pa.array([[]] * len(row), pa.list_(pa.float64())),
     }
-    same = {"spec_id": SPEC.spec_id, "status": "ok", "engine": "none", "seed": 0}
+    same = {"spec_id": size.spec.spec_id, "status": "ok", "engine": "none", "seed": 0}
 
     def column(field: pa.Field) -> pa.Array:
         values = columns.get(field.name, nan)
@@ -61,29 +86,29 @@ def _records(rows: range) -> pa.Table:
     return pa.table([column(field) for field in FIT_SCHEMA], schema=FIT_SCHEMA)
 
 
-def _commit(path: Path, writer: StoreWriter, layout: Layout, block: int) -> None:
-    rows = layout.block_rows(block)
+def _commit(path: Path, writer: StoreWriter, size: StoreSize, block: int) -> None:
+    rows, spec = size.layout.block_rows(block), size.spec
     numbers = np.random.default_rng(block)
-    flat = numbers.standard_normal((len(rows), SPEC.num_params), dtype=np.float32)
-    writer.commit(stage_block(path, SPEC.spec_id, block, flat, _records(rows)))
+    flat = numbers.standard_normal((len(rows), spec.num_params), dtype=np.float32)
+    writer.commit(stage_block(path, spec.spec_id, block, flat, _records(size, rows)))
 
 
 @contextmanager
 def write_store(
-    path: Path, layout: Layout, progress: Callable[[str], None]
+    path: Path, size: StoreSize, progress: Callable[[str], None]
 ) -> Iterator[Callable[[], None]]:
     """Write all blocks but the last, and yield the call that finishes the store."""
-    create_store(path, [(SPEC, layout)], {"bench": "scale"}, {})
+    create_store(path, [(size.spec, size.layout)], {"bench": "scale"}, {})
     with StoreWriter(path) as writer:
-        pending = writer.pending(SPEC.spec_id)
+        pending = writer.pending(size.spec.spec_id)
         for block in pending[:-1]:
-            _commit(path, writer, layout, block)
+            _commit(path, writer, size, block)
             if block % 500 == 499:
-                progress(f"{block + 1:,} of {layout.num_blocks:,} blocks")
+                progress(f"{block + 1:,} of {len(pending):,} blocks")
 
     def finish() -> None:
         with StoreWriter(path) as writer:
-            _commit(path, writer, layout, pending[-1])
+            _commit(path, writer, size, pending[-1])
             writer.finish()
 
     yield finish
@@ -141,5 +166,8 @@ def serve_store(path: Path) -> Iterator[tuple[str, Counts]]:
         with StoreWriter(url) as writer:
             writer.finish()
         yield url, counts
+        # moto keeps objects as long as the process, and the next store has files of these names
+        for batch in obstore.list(bucket):
+            obstore.delete(bucket, [found["path"] for found in batch])
     finally:
         server.shutdown()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,24 +27,20 @@ from inrgen.store.quality import measure_quality
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter
-from pipelines.bench.scale_stores import (
-    SPEC,
-    Counts,
-    make_layout,
-    serve_store,
-    write_store,
-)
+from pipelines.bench.scale_stores import Counts, StoreSize, serve_store, write_store
 
 Use = Callable[[Location], object]
 
 _SAMPLE_S = 0.005
 # Rows of the store on which each use runs once before it is measured, to load code at first use.
 _WARM_ROWS = 320
+_ONE_CLASS = ds.field("label") == 0
 
 
 def _resume(path: Location) -> None:
+    spec_id = open_store(path).spec.spec_id
     with StoreWriter(path) as writer:
-        writer.pending(SPEC.spec_id)
+        writer.pending(spec_id)
 
 
 def _first_batch(**options: object) -> Use:
@@ -52,9 +48,12 @@ def _first_batch(**options: object) -> Use:
     return lambda path: next(iter(StreamLoader(path, split="all", **options)))  # type: ignore[arg-type]
 
 
-def _epoch(path: Location) -> None:
-    for _ in StreamLoader(path, split="all", batch_size=512):
-        pass
+def _epoch(**options: object) -> Use:
+    def run(path: Location) -> None:
+        for _ in StreamLoader(path, split="all", batch_size=512, **options):  # type: ignore[arg-type]
+            pass
+
+    return run
 
 
 def _stats(path: Location) -> None:
@@ -65,7 +64,7 @@ def _stats(path: Location) -> None:
 
 def _plan_align(path: Location) -> None:
     plan = plan_derivation(path, "/nowhere/out", "align", 1, {})
-    template_rows(plan.parent, SPEC.spec_id, TemplateChoice())
+    template_rows(plan.parent, plan.parent.spec.spec_id, TemplateChoice())
 
 
 def _random_rows(path: Location) -> None:
@@ -83,10 +82,11 @@ _FINISHED: dict[str, Use] = {
     "open": open_store,
     "records": lambda path: open_store(path).read_records(["row", "label"]),
     "first batch": _first_batch(),
-    "first batch, one class": _first_batch(filter=ds.field("label") == 0),
+    "first batch, one class": _first_batch(filter=_ONE_CLASS),
     "first batch, balance": _first_batch(balance=True),
     "first batch, pairs": _first_batch(views="pairs"),
-    "epoch": _epoch,
+    "epoch": _epoch(),
+    "epoch, one class": _epoch(filter=_ONE_CLASS),
     "info": lambda path: measure_quality(open_store(path)),
     "verify": verify_store,
     "stats": _stats,
@@ -171,7 +171,7 @@ def _measure(use: str, path: Location, warm: Location) -> _Cost:
 
 def measure_store(
     path: Path,
-    size: tuple[int, int],
+    size: StoreSize,
     only: Collection[str],
     remote: bool,
     progress: Callable[[str], None],
@@ -179,16 +179,14 @@ def measure_store(
     """Write a store and yield the cost of each use, while it is unfinished and then finished.
 
     Args:
-        size: rows of the store, and most rows of a chunk.
         only: uses to measure; empty for all.
         remote: also measure on a server, where moto is installed.
     """
-    rows, chunk_rows = size
-    layout, warm = make_layout(rows, chunk_rows), path.with_name("warm")
-    progress(f"writing {rows:,} rows in {layout.num_blocks:,} blocks")
-    with write_store(warm, make_layout(_WARM_ROWS, chunk_rows), progress) as finish:
+    warm = path.with_name("warm")
+    progress(f"writing {size.rows:,} rows in {size.layout.num_blocks:,} blocks")
+    with write_store(warm, replace(size, rows=_WARM_ROWS), progress) as finish:
         finish()
-    with write_store(path, layout, progress) as finish:
+    with write_store(path, size, progress) as finish:
         for uses, finish_now in ((_UNFINISHED, False), (_FINISHED, True)):
             if finish_now:
                 finish()
@@ -198,19 +196,19 @@ def measure_store(
             served_too = remote and find_spec("moto") is not None
             with serve_store(path) if served_too else nullcontext(None) as served:
                 for use in wanted:
-                    progress(f"{rows:,} rows: {use}")
-                    yield _measure_use(use, path, warm, served, (rows, layout.num_blocks))
+                    progress(f"{size.rows:,} rows: {use}")
+                    yield _measure_use(use, path, warm, served, size)
 
 
 def _measure_use(
-    use: str, path: Path, warm: Path, served: tuple[str, Counts] | None, size: tuple[int, int]
+    use: str, path: Path, warm: Path, served: tuple[str, Counts] | None, size: StoreSize
 ) -> ScaleRow:
     with _clean_processes() as pool:
         cost = pool.submit(_measure, use, str(path), str(warm)).result()
         row = ScaleRow(
             use=use,
-            rows=size[0],
-            blocks=size[1],
+            rows=size.rows,
+            blocks=size.layout.num_blocks,
             cpu_s=cost.cpu_s,
             memory_mb=cost.memory_bytes / 1e6,
         )
@@ -220,12 +218,8 @@ def _measure_use(
         counts.by_path.clear()
         counts.num_bytes = 0
         pool.submit(_measure, use, url, str(warm)).result()
-    return ScaleRow(
-        use=use,
-        rows=row.rows,
-        blocks=row.blocks,
-        cpu_s=row.cpu_s,
-        memory_mb=row.memory_mb,
+    return replace(
+        row,
         requests=counts.requests,
         files=len(counts.by_path),
         fetched_mb=counts.num_bytes / 1e6,

@@ -30,8 +30,8 @@ def test_a_file_is_requested_once_and_opening_or_resuming_lists_names_alone():
     for use in uses[:2]:
         assert large[use].requests == small[use].requests
     info, rows = large["info"], large["1,000 random rows"]
-    # the root document, two listings, and each fragment once
-    assert info.requests == 3 + info.blocks
+    # the root document, listings of records and index, the tag of the index and the index
+    assert info.requests == small["info"].requests == 5
     # the root document and a listing; of each block its size, its records and all of its chunks
     assert rows.requests == 2 + 3 * rows.blocks
 
