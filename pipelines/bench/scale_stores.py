@@ -20,7 +20,6 @@ from inrgen.store.create import create_store
 from inrgen.store.layout import Layout
 from inrgen.store.records import FIT_SCHEMA
 from inrgen.store.writer import StoreWriter, stage_block
-from pipelines.bench.scale import ClassOrder
 
 VIEWS, CLASSES = 10, 10
 _SPLITS = ("train",) * 8 + ("val", "test")
@@ -33,7 +32,7 @@ class StoreSize:
     rows: int
     chunk_rows: int
     hidden: int
-    classes: ClassOrder
+    classes: str
 
     @property
     def spec(self) -> InrSpec:
