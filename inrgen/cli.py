@@ -24,6 +24,7 @@ from inrgen.core.config_fields import name_options
 from inrgen.core.config_text import UnknownName
 from inrgen.core.escape import one_line, printable_lines
 from inrgen.core.interrupts import check_interrupt, remember_interrupts, stop_requested
+from inrgen.core.own_code import own_place
 from inrgen.store.files.location import check_outside_stores
 
 
@@ -243,6 +244,8 @@ def _explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         # Python's own text begins with a number, such as [Errno 17].
         return f"{error.filename}: {error.strerror.lower()}"
+    if place := own_place(error):
+        return f"your own code failed{place}: {type(error).__name__}: {error}"
     if isinstance(error, ValueError | OSError):
         return str(error)
     with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:

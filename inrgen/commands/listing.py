@@ -3,12 +3,14 @@
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import tyro
 
+from inrgen.core.config_text import check_name
+from inrgen.core.own_code import import_own, is_own_name
 from inrgen.core.summary import Summary
 
 
@@ -17,7 +19,8 @@ class ListConfig:
     """List names with their fields, defaults and a sentence each.
 
     Attributes:
-        own: MODULE:NAME of your own to list, too; its module is then imported.
+        own: names to list, instead of all; MODULE:NAME of your own is listed beside them, and its
+            module is imported.
     """
 
     own: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -32,11 +35,14 @@ class Entry:
     fields: dict[str, str]
 
 
+Entries = tuple[Entry, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListSummary(Summary):
     """Everything that one kind of option may name."""
 
-    entries: tuple[Entry, ...]
+    entries: Entries
 
     def text(self) -> str:
         """Two lines for each name, the second with its fields if it has any."""
@@ -84,60 +90,79 @@ def _keywords(function: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     }
 
 
+def _own_names(config: ListConfig) -> list[str]:
+    return [name for name in config.own if is_own_name(name)]
+
+
+def _choose(kind: str, entries: Iterable[Entry], asked: Iterable[str], others: str = "") -> Entries:
+    """The entries of the names that are asked for; all if none is.
+
+    Raises UnknownName for a name that no entry has. Some names have an entry for each kind of data.
+    """
+    listed, asked = list(entries), list(asked)
+    known = dict.fromkeys(entry.name.split()[0] for entry in listed)
+    for name in asked:
+        check_name(name, known, kind, others)
+    return tuple(entry for entry in listed if not asked or entry.name.split()[0] in asked)
+
+
+def _with_own(
+    kind: str, config: ListConfig, built_in: Iterable[Entry], added: Iterable[Entry]
+) -> ListSummary:
+    """The entries of inrgen that are asked for, and those of code that the user names."""
+    known = [name for name in config.own if not is_own_name(name)]
+    chosen = _choose(kind, built_in, known, ", or your own MODULE:NAME")
+    return ListSummary(entries=(*chosen, *added))
+
+
 def list_transforms(config: ListConfig) -> ListSummary:
     """List the transforms that --augment takes."""
     from inrgen.transforms.named import TRANSFORMS, parse_links
     from inrgen.transforms.own import FunctionTransform, own_fields
 
-    def entries() -> Iterator[Entry]:
-        for name, kind in TRANSFORMS.items():
-            yield _entry(name, kind, own_fields(kind()))
-        for name in config.own:
+    def own_entries() -> Iterator[Entry]:
+        for name in _own_names(config):
             made = parse_links(name)[0].transform
             about = made.function if isinstance(made, FunctionTransform) else type(made)
             yield _entry(name, about, own_fields(made))
 
-    return ListSummary(entries=tuple(entries()))
+    built_in = (_entry(name, kind, own_fields(kind())) for name, kind in TRANSFORMS.items())
+    return _with_own("transform", config, built_in, own_entries())
 
 
 def list_models(config: ListConfig) -> ListSummary:
     """List the networks that train --model takes."""
-    from inrgen.core.own_code import import_own
     from inrgen.training.models.catalog import FAMILIES
 
     built_in = [
         _entry(name, family.config, _default_fields(cast(Any, family.config)()))
         for name, family in FAMILIES.items()
     ]
-    own = [(name, import_own(name, "model")) for name in config.own]
-    added = [_entry(name, found, _keywords(found, ("spec", "num_classes"))) for name, found in own]
-    return ListSummary(entries=(*built_in, *added))
+    own = ((name, import_own(name, "model")) for name in _own_names(config))
+    added = (_entry(name, found, _keywords(found, ("spec", "num_classes"))) for name, found in own)
+    return _with_own("model", config, built_in, added)
 
 
 def list_sources(config: ListConfig) -> ListSummary:
     """List the sources that build takes, with those that installed packages add."""
-    from inrgen.core.own_code import import_own
     from inrgen.sources.catalog import added_sources, source_openers
 
-    built_in = [_entry(name, opener, {}) for name, opener in source_openers().items()]
-    found = {**added_sources(), **{name: import_own(name, "source") for name in config.own}}
-    added = [_entry(name, function, _keywords(function)) for name, function in found.items()]
-    return ListSummary(entries=(*built_in, *added))
+    known = [_entry(name, opener, {}) for name, opener in source_openers().items()]
+    known += [_entry(name, found, _keywords(found)) for name, found in added_sources().items()]
+    own = ((name, import_own(name, "source")) for name in _own_names(config))
+    return _with_own("source", config, known, (_entry(n, f, _keywords(f)) for n, f in own))
 
 
 def list_recipes(config: ListConfig) -> ListSummary:
     """List the recipes that build --recipe takes."""
     from inrgen.fit.recipes import RECIPES
 
-    if config.own:
-        raise ValueError("recipes are no code of your own; `inrgen recipe show NAME` writes a file")
-    return ListSummary(
-        entries=tuple(
-            _entry(f"{name} ({kind})", make, {})
-            for kind, made in RECIPES.items()
-            for name, make in made.items()
-        )
+    entries = (
+        _entry(f"{name} ({kind})", make, {})
+        for kind, made in RECIPES.items()
+        for name, make in made.items()
     )
+    return ListSummary(entries=_choose("recipe", entries, config.own))
 
 
 def list_formats(config: ListConfig) -> ListSummary:
@@ -145,8 +170,5 @@ def list_formats(config: ListConfig) -> ListSummary:
     from inrgen.exchange.conventions import FormatName
     from inrgen.exchange.formats.base import format_module
 
-    if config.own:
-        raise ValueError("formats are no code of your own; leave out " + ", ".join(config.own))
-    return ListSummary(
-        entries=tuple(_entry(name, format_module(name), {}) for name in get_args(FormatName))
-    )
+    entries = (_entry(name, format_module(name), {}) for name in get_args(FormatName))
+    return ListSummary(entries=_choose("format", entries, config.own))

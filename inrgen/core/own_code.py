@@ -9,8 +9,11 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,6 +21,13 @@ from typing import Any, get_type_hints
 from inrgen.core.config_text import UnknownName, check_name, read_value
 
 _OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_HERE = Path(__file__).parents[2]
+# Beginnings of the paths of code that is not the user's; <frozen modules> have no file.
+_NOT_OWN = (
+    *(f"{_HERE / package}{os.sep}" for package in ("inrgen", "pipelines")),
+    *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")),
+    "<frozen",
+)
 # Names that the user has given to this process.
 _given: set[str] = set()
 # Texts of other types are passed on as they are.
@@ -73,6 +83,29 @@ def import_recorded(name: str, kind: str) -> Any:
     return import_own(name, kind)
 
 
+def own_place(error: BaseException) -> str:
+    """Where the user's code was when an error came: " in load (waves.py, line 7)"; "" if nowhere.
+
+    Frames of inrgen, of Python and of installed packages are not the user's. The file has no
+    folder, so records of items do not depend on where the code lies.
+    """
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if not code.co_filename.startswith(_NOT_OWN):
+            found = f" in {code.co_qualname} ({Path(code.co_filename).name}, line {line})"
+    return found
+
+
+def own_failure(called: str, error: Exception) -> ValueError:
+    """The error of the user's code as one that names the code and the place in it.
+
+    Args:
+        called: the noun and name for error messages, such as "transform my.module:swell".
+    """
+    return ValueError(f"{called} failed{own_place(error)}: {type(error).__name__}: {error}")
+
+
 def call_own(called: str, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     """Call code of the user's own, so that an error in it does not look like one of inrgen.
 
@@ -86,7 +119,7 @@ def call_own(called: str, function: Callable[..., Any], *args: Any, **keywords: 
     except (OSError, UnknownName):
         raise
     except Exception as error:  # the user's code may raise anything
-        raise ValueError(f"{called} failed: {type(error).__name__}: {error}") from error
+        raise own_failure(called, error) from error
 
 
 def own_name(value: Any) -> str:

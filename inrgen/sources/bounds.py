@@ -1,12 +1,15 @@
 """Bounds on reading one item: memory, time, and that no error of a reader ends a command."""
 
-import signal
+import math
+import signal as signals
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from inrgen.core.memory import allow_memory, bounded_memory, too_large
-from inrgen.sources.base import BadSignal, Signal, Source
+from inrgen.core.own_code import own_place
+from inrgen.sources.base import BadSignal, Signal, Source, SourceFacts
 from inrgen.sources.config import SourceConfig
 
 # After a reader has swallowed the first alarm, it gets another every so many seconds.
@@ -31,14 +34,31 @@ def _time_bound(seconds: float) -> Iterator[None]:
         if not over:
             raise _TooLong
 
-    before = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds, _ALARM_AGAIN_S)
+    before = signals.signal(signals.SIGALRM, alarm)
+    signals.setitimer(signals.ITIMER_REAL, seconds, _ALARM_AGAIN_S)
     try:
         yield
     finally:
         over = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signals.setitimer(signals.ITIMER_REAL, 0)
+        signals.signal(signals.SIGALRM, before)
+
+
+def _fitting(signal: Any, facts: SourceFacts) -> Signal:
+    """What a source loaded, if it is a Signal of the source's dimensions; BadSignal otherwise."""
+    if not isinstance(signal, Signal):
+        raise BadSignal(f"is no Signal: the source's load returned {type(signal).__name__}")
+    d_in = len(signal.grid) if signal.coords is None else signal.coords.shape[1]
+    d_out, num = signal.values.shape[1], len(signal.values)
+    if (d_in, d_out) != (facts.d_in, facts.d_out):
+        raise BadSignal(
+            f"has {d_in} coordinates and {d_out} outputs, where the source has {facts.d_in} and "
+            f"{facts.d_out}"
+        )
+    wanted = math.prod(signal.grid) if signal.coords is None else len(signal.coords)
+    if num != wanted:
+        raise BadSignal(f"has {num:,} values for {wanted:,} points")
+    return signal
 
 
 def load_item(
@@ -54,7 +74,7 @@ def load_item(
         with allow_memory(config.memory_limit):
             try:
                 with _time_bound(config.read_seconds), bounded_memory():
-                    return source.load(index)
+                    return _fitting(source.load(index), source.facts)
             except MemoryError:
                 return BadSignal(f"takes {too_large()}")
     except BadSignal as reason:
@@ -64,4 +84,5 @@ def load_item(
     except Exception as error:
         # An error of the system names its file, whose folder records must not depend on.
         said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        return BadSignal(f"cannot be read: {type(error).__name__}: {str(said)[:120]}")
+        kind, place = type(error).__name__, own_place(error)
+        return BadSignal(f"cannot be read: {kind}: {str(said)[:120]}{place}")

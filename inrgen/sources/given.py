@@ -1,7 +1,7 @@
 """Sources from objects of the caller's: arrays, tensors, data sets of torch, lists of signals."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from inrgen.core.own_code import call_own, own_failure, own_place
 from inrgen.sources.axes import USUAL_COORDS, Axes, read_axes
 from inrgen.sources.base import BadSignal, Signal, Source, SourceFacts
 from inrgen.sources.config import SourceConfig
@@ -107,7 +108,8 @@ def _read_sample(dataset: Any, index: int) -> tuple[Any, Any]:
     try:
         sample = dataset[index]
     except Exception as error:  # a data set may raise anything
-        raise BadSignal(f"cannot be read: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}{own_place(error)}"
+        raise BadSignal(f"cannot be read: {said}") from error
     value, label = (sample[0], sample[1]) if isinstance(sample, tuple | list) else (sample, -1)
     return value, label.item() if isinstance(label, Tensor | np.generic) else label
 
@@ -146,6 +148,20 @@ def _facts(
     return facts, peak
 
 
+def _each(signals: Iterable[Any]) -> Iterator[Any]:
+    """The same signals. Raises ValueError that says which one the user's iterable fails to give."""
+    given, at = call_own("the source's iterable", iter, signals), 0
+    while True:
+        try:
+            signal = next(given)
+        except StopIteration:
+            return
+        except Exception as error:  # the user's code may raise anything
+            raise own_failure(f"signal {at} of the source's iterable", error) from error
+        yield signal
+        at += 1
+
+
 def from_signals(
     signals: Iterable[Signal],
     *,
@@ -159,7 +175,7 @@ def from_signals(
     Args:
         axes: the names of the coordinates, such as t or txy.
     """
-    held = tuple(signals)
+    held = tuple(_each(signals))
     if not held or not all(isinstance(signal, Signal) for signal in held):
         raise ValueError(
             "source must be a name, a Source, an array or tensor, a data set of torch, or one or "

@@ -6,6 +6,7 @@ import pytest
 
 from inrgen.commands import listing
 from inrgen.commands.listing import ListConfig
+from inrgen.core.config_text import UnknownName
 from inrgen.exchange.conventions import FormatName
 from inrgen.fit.build_config import RecipeName
 from inrgen.sources.catalog import source_names
@@ -39,5 +40,20 @@ def test_own_ones_are_listed_too():
     own = ListConfig(own=("tests.transforms.test_own:add_noise",))
     last = listing.list_transforms(own).entries[-1]
     assert (last.name, last.fields) == (own.own[0], {"scale": "0.1"})
-    with pytest.raises(ValueError, match="leave out mine"):
-        listing.list_formats(ListConfig(own=("mine",)))
+
+
+@pytest.mark.parametrize(
+    ("list_them", "wrong", "near"),
+    [
+        (listing.list_transforms, "rotaton", "rotation"),
+        (listing.list_models, "mlpp", "mlp"),
+        (listing.list_sources, "digit", "digits"),
+        (listing.list_recipes, "publishd", "published"),
+        (listing.list_formats, "nfm", "nfn"),
+    ],
+)
+def test_a_name_lists_that_alone_and_an_unknown_one_gives_the_nearest(list_them, wrong, near):
+    chosen = list_them(ListConfig(own=(near,))).entries
+    assert {entry.name.split(" ")[0] for entry in chosen} == {near}
+    with pytest.raises(UnknownName, match=f"got '{wrong}'; did you mean {near}"):
+        list_them(ListConfig(own=(wrong,)))

@@ -217,7 +217,10 @@ def test_a_function_of_the_users_own_is_a_source(own_module, monkeypatch):
         ({"arg": ("num=three",)}, "num needs a whole number; got 'three'"),
         ({"name": "own_waves:mak"}, "has no mak; did you mean make"),
         ({"name": "own_waves:ask"}, "own_waves:ask needs more arguments: give --arg num=VALUE"),
-        ({"name": "own_waves:fail"}, "own_waves:fail failed: RuntimeError: boom"),
+        (
+            {"name": "own_waves:fail"},
+            r"own_waves:fail failed in fail \(own_waves.py, line \d+\): RuntimeError: boom",
+        ),
         ({"name": "own_waves:fail", "arg": ("num=3",)}, "argument 'num' is unknown; it takes none"),
         ({"name": "own_waves:plain"}, "must be a function that returns signals; got int"),
         ({"name": "no_such_module:make"}, "No module named"),

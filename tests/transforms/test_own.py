@@ -184,7 +184,7 @@ def made_store(tmp_path) -> inrgen.Store:
     ("name", "message"),
     [
         ("cut", "must return as many weights as it was given"),
-        ("crash", "failed: ZeroDivisionError: division by zero"),
+        ("crash", r"failed in crash \(own_changes.py, line \d+\): ZeroDivisionError: division by"),
         ("none", "must return Params; got NoneType"),
     ],
 )
