@@ -1,6 +1,7 @@
 """`inrgen info`: the contents of a store, or of a START file, in a few lines."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from inrgen.fit.crumbs import CrumbSurvey
     from inrgen.store.lineage import LineageStep
     from inrgen.store.quality import Quality
+    from inrgen.store.reader import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +68,7 @@ class StoreInfo(Summary):
 
     Attributes:
         rows_planned: rows of the finished store.
+        grown: items that the build and each append added; empty for a store that never grew.
         lineage: the store and its ancestors, if they were asked for.
         crumbs: the crumbs of some shapes, if they were asked for.
     """
@@ -76,6 +79,7 @@ class StoreInfo(Summary):
     identity: dict[str, Any]
     about: dict[str, Any]
     quality: "Quality"
+    grown: tuple[int, ...] = ()
     lineage: "tuple[LineageStep, ...]" = ()
     crumbs: "CrumbSurvey | None" = None
 
@@ -91,6 +95,9 @@ class StoreInfo(Summary):
         if isinstance(facts.get("start"), dict):
             facts["start"] = describe_start(facts["start"])
         lines += [f"{key}: {_in_words(value)}" for key, value in facts.items()]
+        if self.grown:
+            first, *later = (f"{count:,}" for count in self.grown)
+            lines.append(f"grown: {first} items, then {' and '.join(later)} more")
         lines += self.quality.lines()
         if self.crumbs is not None:
             lines.append(self.crumbs.text())
@@ -163,6 +170,15 @@ def _describe_start(path: Path) -> StartInfo:
     )
 
 
+def _grown(store: "Store") -> tuple[int, ...]:
+    """Items that the build and each append added; () for a store that never grew."""
+    if not store.versions:
+        return ()
+    layout = store.layouts[store.spec.spec_id]
+    rows = [0, *(version.rows for version in store.versions), layout.rows]
+    return tuple((b - a) // layout.views for a, b in pairwise(rows))
+
+
 def _describe_store(config: InfoConfig) -> StoreInfo:
     from inrgen.store.lineage import walk_back
     from inrgen.store.quality import measure_quality
@@ -181,6 +197,7 @@ def _describe_store(config: InfoConfig) -> StoreInfo:
         identity={k: v for k, v in store.identity.items() if k != "spec"},
         about=store.about,
         quality=measure_quality(store),
+        grown=_grown(store),
         lineage=tuple(walk_back(store)) if config.lineage else (),
         crumbs=crumbs,
     )

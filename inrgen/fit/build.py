@@ -12,11 +12,13 @@ import numpy as np
 from inrgen.core.summary import Summary
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress, show_counts, show_progress
+from inrgen.fit.append import plan_append
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.forecast import forecast, shorten
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
 from inrgen.fit.manifest import write_manifest
 from inrgen.fit.plan import BuildPlan, OwnRecipe, plan_build, plan_of_store
+from inrgen.fit.views import FittedRows
 from inrgen.fit.worker import (
     DoneBlock,
     FittedPiece,
@@ -29,10 +31,12 @@ from inrgen.fit.worker import (
 )
 from inrgen.sources.base import Source
 from inrgen.sources.listing import watch_listing
+from inrgen.store.append_writer import AppendWriter
 from inrgen.store.create import create_store
 from inrgen.store.files.location import Location, make_absolute
 from inrgen.store.quality import Quality, measure_quality
 from inrgen.store.reader import Store, open_store
+from inrgen.store.records import table_to_records
 from inrgen.store.rows import RowRun
 from inrgen.store.writer import StoreWriter
 
@@ -89,6 +93,8 @@ def build_store(
         ValueError: the source, the recipe or the store on disk does not fit this build.
         OSError: the store cannot be written.
     """
+    if config.append:
+        return _append(config, given, own)
     with show_counts(config.source.name) as report, watch_listing(report):
         plan = plan_build(config, given, own)
     for note in plan.notes:
@@ -110,6 +116,17 @@ def build_store(
                 fitted += done.rows_fitted
                 busy += done.busy
         writer.finish()
+    return _summarize(config, plan, began, found, fitted, busy)
+
+
+def _summarize(
+    config: BuildConfig,
+    plan: BuildPlan,
+    began: float,
+    found: int,
+    fitted: int,
+    busy: Sequence[BusyInterval],
+) -> BuildSummary:
     seconds = time.perf_counter() - began
     return BuildSummary(
         store=str(config.out),
@@ -117,10 +134,48 @@ def build_store(
         rows_found=found,
         seconds=seconds,
         rows_per_s=fitted / seconds,
-        quality=measure_quality(open_store(store)),
+        quality=measure_quality(open_store(config.out)),
         waiting=idle_shares(busy),
         notes=() if plan.start is None else plan.start.notes(plan.fit_plan.fit.num_steps),
     )
+
+
+def _append(config: BuildConfig, given: Source | None, own: OwnRecipe | None) -> BuildSummary:
+    """Add the new items of a source to a finished store, or go on with that."""
+    began, fitted, busy = time.perf_counter(), 0, list[BusyInterval]()
+    with show_counts(config.source.name) as report, watch_listing(report):
+        grown = plan_append(config, given, own)
+    plan, store, kept = grown.plan, grown.store.path, grown.plan.kept_rows
+    num_kept, num_new = kept // plan.layout.views, (plan.layout.rows - kept) // plan.layout.views
+    sys.stderr.write(
+        f"{plan.source.name}: {num_kept:,} items are in the store and have not changed; "
+        f"{num_new:,} new\n"
+    )
+    if not grown.root:
+        return _summarize(config, plan, began, kept, 0, busy)
+    with AppendWriter(store, grown.root, grown.items) as writer:
+        blocks = writer.pending(plan.fit_plan.spec.spec_id)
+        _say_forecast(plan, blocks, config.executor)
+        left = sum(len(plan.rows_to_fit(block)) for block in blocks)
+        found = plan.layout.rows - left
+        with show_progress("append", plan.layout.rows - kept, found - kept, "INRs") as progress:
+            for done in _fit_blocks(config, plan, store, writer, blocks, progress):
+                writer.begin_commit(done.staged)
+                fitted += done.rows_fitted
+                busy += done.busy
+        writer.finish()
+    return _summarize(config, plan, began, found, fitted, busy)
+
+
+def _kept_piece(plan: BuildPlan, store: str, blocks: Sequence[int]) -> FittedPiece | None:
+    """Rows that a store which grows has of a block that is filled up; None if it has none."""
+    block, num_kept = divmod(plan.kept_rows, plan.layout.shard_rows)
+    if block not in blocks or not num_kept:
+        return None
+    rows = range(plan.kept_rows - num_kept, plan.kept_rows)
+    run = RowRun(store, plan.fit_plan.spec.spec_id, rows)
+    fitted = FittedRows(flat=run.read(rows), records=tuple(table_to_records(run.table)))
+    return FittedPiece(block=block, first_item=rows.start // plan.layout.views, fitted=fitted)
 
 
 def _say_forecast(plan: BuildPlan, blocks: Sequence[int], executor: ExecutorConfig) -> None:
@@ -137,7 +192,7 @@ def _fit_blocks(
     config: BuildConfig,
     plan: BuildPlan,
     store: str,
-    writer: StoreWriter,
+    writer: StoreWriter | AppendWriter,
     blocks: Sequence[int],
     progress: Progress,
 ) -> Iterator[DoneBlock]:
@@ -159,7 +214,7 @@ def _fit_blocks(
 def _run_plan(
     work: Callable[..., DoneBlock | FittedPiece],
     plan: BuildPlan,
-    writer: StoreWriter,
+    writer: StoreWriter | AppendWriter,
     store: str,
     blocks: Sequence[int],
     executor: ExecutorConfig,
@@ -169,12 +224,12 @@ def _run_plan(
     """Run blocks of a plan: here with its source, elsewhere with a manifest of its items."""
     source, manifest, elsewhere = plan.opened, None, executor.backend != "serial"
     cut = piece_rows(plan, blocks) if elsewhere and work is build_block else None
-    runs = block_runs(plan.layout, blocks, cut)
+    runs, kept = block_runs(plan, blocks, cut), _kept_piece(plan, store, blocks)
     if elsewhere and runs and not plan.is_given:
         items = (items for _, items in runs)
         source, manifest = None, write_manifest(writer, plan.opened, plan.source, items)
     tasks = block_tasks(plan, store, runs, executor, manifest)
-    yield from run_blocks(work, tasks, executor, progress, gpu_share, source)
+    yield from run_blocks(work, tasks, executor, progress, gpu_share, source, kept)
 
 
 def misnamed_blocks(plan: BuildPlan, store: Store, bad_blocks: Sequence[int]) -> list[int]:

@@ -30,6 +30,9 @@ class BuildConfig:
     Attributes:
         source: the data set, and the part of it to take.
         out: the store's folder, created if missing, or s3://BUCKET/PREFIX.
+        append: add the items of source that are new to the finished store at out, by the settings
+            that it records: networks, recipe, views, seed and engine. Its rows stay as they are,
+            bit for bit. An item of the store that has changed or is gone is refused by name.
         views: fits of each item, each from its own random initialisation or learned start; the
             default is 10, or all starts of a START.
         recipe: a recipe, and fields that replace its own, such as published,steps=120,hidden=64-64;
@@ -82,6 +85,7 @@ class BuildConfig:
 
     source: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[SourceConfig]]
     out: StoreArgument
+    append: bool = False
     views: int | None = None
     recipe: str | None = None
     start: OptionalLocalPath = None
@@ -102,6 +106,8 @@ class BuildConfig:
     gpu_share: float = 0.25
 
     def __post_init__(self) -> None:
+        if self.append and self.source.limit is not None:
+            raise ValueError("append takes all items that are new; leave out limit")
         if self.views is not None and self.views < 1:
             raise ValueError(f"views must be at least 1; got {self.views}")
         # 0 would store the initial weights, which no one can want from a whole build.

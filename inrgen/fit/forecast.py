@@ -132,7 +132,7 @@ def forecast(plan: BuildPlan, blocks: Sequence[int], executor: ExecutorConfig) -
 
     Work on a cluster elsewhere and on GPUs is not timed, since this machine says little of it.
     """
-    views, rows = plan.fit_plan.views, [plan.layout.block_rows(block) for block in blocks]
+    views, rows = plan.fit_plan.views, [plan.rows_to_fit(block) for block in blocks]
     num_rows = sum(map(len, rows))
     trial = None
     if blocks and executor.address is None:

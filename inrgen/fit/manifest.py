@@ -15,6 +15,7 @@ from inrgen.sources.base import Source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.manifest import decode_slice
 from inrgen.sources.parts import item_places, make_slice, open_part
+from inrgen.store.append_writer import AppendWriter
 from inrgen.store.files.opening import open_files
 from inrgen.store.writer import StoreWriter
 
@@ -33,7 +34,7 @@ class ManifestSlice:
 
 
 def write_manifest(
-    writer: StoreWriter, source: Source, config: SourceConfig, runs: Iterable[range]
+    writer: StoreWriter | AppendWriter, source: Source, config: SourceConfig, runs: Iterable[range]
 ) -> dict[int, ManifestSlice]:
     """Write runs of items into the store's staging folder.
 

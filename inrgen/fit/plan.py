@@ -11,6 +11,7 @@ from inrgen.core.spec import InrSpec
 from inrgen.fit.build_config import BuildConfig
 from inrgen.fit.config import FitConfig, FitPlan
 from inrgen.fit.engines import resolve_engine
+from inrgen.fit.kept_items import read_listed
 from inrgen.fit.starts.plan import (
     StartChoice,
     choose_start,
@@ -24,6 +25,7 @@ from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import choose_part, is_openable, open_source
 from inrgen.sources.config import SourceConfig
 from inrgen.sources.items import items_digest
+from inrgen.sources.listed import choose_listed
 from inrgen.sources.options import without_ignored
 from inrgen.sources.selection import data_digest, describe_part
 from inrgen.store.errors import recorded_facts
@@ -51,6 +53,7 @@ class BuildPlan:
     its recipe, for a person to check before any work. opened is the source, and is_given tells
     whether it is an object of the caller's, which no name opens again. reading is the version of
     the source's reading of its files, raised when the same files give other signals than before.
+    kept_rows is the number of rows that a store which grows has already.
     """
 
     source: SourceConfig
@@ -65,6 +68,12 @@ class BuildPlan:
     opened: Source = field(compare=False, repr=False)
     is_given: bool = False
     reading: int = 1
+    kept_rows: int = 0
+
+    def rows_to_fit(self, block: int) -> range:
+        """Rows of a block without those that the store had before it grew."""
+        rows = self.layout.block_rows(block)
+        return range(max(rows.start, min(self.kept_rows, rows.stop)), rows.stop)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -108,7 +117,35 @@ class OwnRecipe:
                 raise ValueError(f"spec needs {name} {wanted!r} for {facts.name}; got {found!r}")
 
 
-def _vary_recipe(
+def vary_spec(config: BuildConfig, spec: InrSpec) -> InrSpec:
+    """Networks with the config's own values in place of theirs."""
+    return vary_networks(
+        spec,
+        hidden=config.hidden,
+        omega=None if config.omega is None else (config.omega,),
+        activation=config.activation,
+        encoding=None if config.encoding is None else read_encoding(config.encoding),
+    )
+
+
+def vary_fit(config: BuildConfig, fit: FitConfig) -> FitConfig:
+    """A fit with the config's own values in place of its."""
+    if config.stop_psnr is not None:
+        # A command line has no None, so inf means never.
+        never = config.stop_psnr == math.inf
+        fit = replace(fit, stop_psnr_db=None if never else config.stop_psnr)
+    if config.num_steps is not None:
+        fit = replace(fit, num_steps=config.num_steps)
+    if config.points_per_step is not None:
+        fit = replace(fit, points_per_step=config.points_per_step)
+    if config.lr is not None:
+        fit = replace(fit, lr=config.lr)
+    if config.shared:
+        fit = replace(fit, init=replace(fit.init, shared=True))
+    return fit
+
+
+def vary_recipe(
     config: BuildConfig, variant: Variant, own: OwnRecipe, facts: SourceFacts
 ) -> tuple[str, InrSpec, FitConfig]:
     """The recipe's name, networks and fit, with the config's own values in place of its."""
@@ -123,29 +160,11 @@ def _vary_recipe(
     stray = [k for k in _OF_NETWORKS if getattr(config, k) is not None or k in variant.changes]
     if own.spec is not None and stray:
         raise ValueError(f"spec says the networks already; leave out {', '.join(stray)}")
-    spec = vary_networks(
-        spec,
-        hidden=config.hidden,
-        omega=None if config.omega is None else (config.omega,),
-        activation=config.activation,
-        encoding=None if config.encoding is None else read_encoding(config.encoding),
-    )
+    spec = vary_spec(config, spec)
     if chosen is not None and own.fit is None:
         init = vary_init(fit.init, chosen.spec, spec, variant.stated("init"))
         fit = replace(fit, init=init)
-    if config.stop_psnr is not None:
-        # A command line has no None, so inf means never.
-        never = config.stop_psnr == math.inf
-        fit = replace(fit, stop_psnr_db=None if never else config.stop_psnr)
-    if config.num_steps is not None:
-        fit = replace(fit, num_steps=config.num_steps)
-    if config.points_per_step is not None:
-        fit = replace(fit, points_per_step=config.points_per_step)
-    if config.lr is not None:
-        fit = replace(fit, lr=config.lr)
-    if config.shared:
-        fit = replace(fit, init=replace(fit.init, shared=True))
-    return name, spec, fit
+    return name, spec, vary_fit(config, fit)
 
 
 def _note_default(name: str, spec: InrSpec, fit: FitConfig) -> tuple[str, ...]:
@@ -234,7 +253,7 @@ def plan_build(
             raise ValueError("a learned start brings its own networks; leave out spec and fit")
     else:
         assert isinstance(variant, Variant), "choose_start finds a start or raises"
-        name, spec, fit = _vary_recipe(config, variant, own or OwnRecipe(), source.facts)
+        name, spec, fit = vary_recipe(config, variant, own or OwnRecipe(), source.facts)
     engine = resolve_engine(config.engine, spec, fit, source.facts.weighted)
     return BuildPlan(
         source=config.source,
@@ -305,12 +324,39 @@ def plan_of_store(
             START is missing or another one.
         FileNotFoundError: there is no such START.
     """
-    recorded, config = store.identity, source_of_store(store, data, own)
-    source = open_source(config)
+    config = source_of_store(store, data, own)
+    source = open_source(replace(config, split="all") if store.versions else config)
+    if store.versions:
+        source = choose_listed(source, read_listed(store), config.name)
+    plan = recorded_plan(store, config, source, store.layouts[store.spec.spec_id], start)
+    # A refit with any difference would not give the rows that were lost.
+    known = {**store.identity, "source": without_ignored(store.identity["source"])}
+    if plan.identity != known:
+        raise ValueError(
+            f"{store.path} was built from other items of {config.name} than those found now, or by "
+            "another version of inrgen, which read them otherwise"
+        )
+    return plan
+
+
+def recorded_plan(
+    store: Store,
+    config: SourceConfig,
+    source: Source,
+    layout: Layout,
+    start: str | Path | None = None,
+) -> BuildPlan:
+    """The plan of some items by all that a store recorded of its build.
+
+    Args:
+        source: holds the items, in the order of their rows.
+        start: the START file of a store that was built from one; by default the shipped one.
+    """
+    recorded = store.identity
     with recorded_facts("the build"):
         fit, name = recorded["fit"], store.spec.architecture
         choice = find_recorded_start(recorded.get("start"), config.name, name, start)
-        plan = BuildPlan(
+        return BuildPlan(
             source=config,
             items_sha256=items_digest(source.items),
             data_sha256=data_digest(source),
@@ -323,16 +369,8 @@ def plan_of_store(
                 min_psnr_db=recorded["min_psnr_db"],
             ),
             engine=recorded["engine"],
-            layout=store.layouts[store.spec.spec_id],
+            layout=layout,
             start=choice,
             opened=source,
             reading=_reading_of(source),
         )
-    # A refit with any difference would not give the rows that were lost.
-    known = {**recorded, "source": without_ignored(recorded["source"])}
-    if plan.identity != known:
-        raise ValueError(
-            f"{store.path} was built from other items of {config.name} than those found now, or by "
-            "another version of inrgen, which read them otherwise"
-        )
-    return plan

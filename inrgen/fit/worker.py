@@ -36,7 +36,8 @@ class BlockTask:
 
     threads limits the engine; None leaves it every core. items holds the positions in the source
     of the block's items, or of some of them, and items_at says where these items are written; None
-    where the source itself goes with the task. start is the START of recipe learned.
+    where the source itself goes with the task. start is the START of recipe learned. growing tells
+    whether the block is of an append under way.
     """
 
     store: str
@@ -49,6 +50,7 @@ class BlockTask:
     block: int
     items: range
     start: StartFile | None = None
+    growing: bool = False
 
     @property
     def num_rows(self) -> int:
@@ -94,14 +96,14 @@ def _absolute_paths(source: SourceConfig) -> SourceConfig:
 
 
 def block_runs(
-    layout: Layout, blocks: Sequence[int], most_rows: int | None = None
+    plan: BuildPlan, blocks: Sequence[int], most_rows: int | None = None
 ) -> list[tuple[int, range]]:
-    """Each block with the positions of its items in the source, cut into runs of most_rows."""
-    runs = []
+    """Each block with the positions of its new items in the source, cut into runs of most_rows."""
+    runs, views = [], plan.layout.views
     for block in blocks:
-        rows = layout.block_rows(block)
-        items = range(rows.start // layout.views, rows.stop // layout.views)
-        step = len(items) if most_rows is None else max(1, most_rows // layout.views)
+        rows = plan.rows_to_fit(block)
+        items = range(rows.start // views, rows.stop // views)
+        step = len(items) if most_rows is None else max(1, most_rows // views)
         runs += [(block, items[at : at + step]) for at in range(0, len(items), step)]
     return runs
 
@@ -111,7 +113,7 @@ def piece_rows(plan: BuildPlan, blocks: Sequence[int]) -> int | None:
 
     A small job has few blocks, which would leave cores idle and a progress bar where it was.
     """
-    rows = sum(len(plan.layout.block_rows(block)) for block in blocks)
+    rows = sum(len(plan.rows_to_fit(block)) for block in blocks)
     block_bytes = 4 * plan.fit_plan.spec.num_params * plan.layout.shard_rows
     if plan.engine == "gpu" or block_bytes > _MAX_PIECED_BYTES or len(blocks) >= _MIN_TASKS:
         return None
@@ -143,6 +145,7 @@ def block_tasks(
             block=block,
             items=items,
             start=None if plan.start is None else plan.start.file,
+            growing=plan.kept_rows > 0,
         )
         for block, items in runs
     ]
@@ -197,7 +200,9 @@ def build_block(
 
 def _stage(task: BlockTask, fitted: FittedRows) -> DoneBlock:
     spec_id = task.fit_plan.spec.spec_id
-    staged = stage_block(task.store, spec_id, task.block, fitted.flat, fitted.records)
+    staged = stage_block(
+        task.store, spec_id, task.block, fitted.flat, fitted.records, growing=task.growing
+    )
     return DoneBlock(staged=staged, rows_fitted=len(fitted.flat), busy=fitted.busy)
 
 
@@ -252,6 +257,7 @@ def run_blocks(
     progress: Progress,
     gpu_share: float = 1.0,
     source: Source | None = None,
+    kept: FittedPiece | None = None,
 ) -> Iterator[DoneBlock]:
     """Run build_block or repair_block on every task and yield blocks as they are whole.
 
@@ -260,6 +266,7 @@ def run_blocks(
     Args:
         gpu_share: the share of a GPU that a task of engine gpu holds; others hold none.
         source: the whole source, where tasks have no manifest.
+        kept: rows that a store which grows has already of its last block.
     """
     serial = executor.backend == "serial"
     if serial:
@@ -267,6 +274,8 @@ def run_blocks(
     # Tasks of other engines must not wait for a GPU.
     share = gpu_share if any(task.engine == "gpu" for task in tasks) else 0.0
     held: defaultdict[int, list[FittedPiece]] = defaultdict(list)
+    if kept is not None:
+        held[kept.block].append(kept)
     for done in run_tasks(work, tasks, executor, progress.tick, gpus_per_task=share, shared=source):
         layout = tasks[0].layout
         if isinstance(done, DoneBlock):
@@ -274,9 +283,12 @@ def run_blocks(
                 progress.advance(len(layout.block_rows(done.staged.block)))
             yield done
             continue
-        progress.advance(len(done.fitted.flat))
+        if not serial:
+            progress.advance(len(done.fitted.flat))
         pieces = held[done.block]
         pieces.append(done)
         if sum(len(piece.fitted.flat) for piece in pieces) == len(layout.block_rows(done.block)):
             task = next(task for task in tasks if task.block == done.block)
-            yield _stage(task, _join(held.pop(done.block)))
+            whole = _stage(task, _join(held.pop(done.block)))
+            known = 0 if kept is None or kept.block != done.block else len(kept.fitted.flat)
+            yield replace(whole, rows_fitted=whole.rows_fitted - known)

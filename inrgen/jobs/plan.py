@@ -113,7 +113,9 @@ class BlockCost:
 
 def derived_layout(parent: Layout, copies: int) -> Layout:
     """Layout of a store with so many rows for each row of its parent."""
-    return replace(parent, rows=parent.rows * copies, views=parent.views * copies)
+    # A parent that has grown keeps its blocks; a new store has those that suit its rows.
+    rows, views = parent.rows * copies, parent.views * copies
+    return replace(parent, rows=rows, views=views, kept_shard_rows=None)
 
 
 def parent_rows(layout: Layout, block: int, copies: int) -> range:

@@ -8,7 +8,7 @@ from inrgen.executors.progress import show_progress
 from inrgen.jobs.derive import DerivePlan, derive_blocks, limit_executor
 from inrgen.jobs.draw_bytes import decode_draw
 from inrgen.jobs.operations import Augment, read_operation
-from inrgen.store.content import content_sha256
+from inrgen.store.content import content_sha256, has_grown_from
 from inrgen.store.files.location import Location, resolve_relative
 from inrgen.store.files.opening import open_files
 from inrgen.store.metadata import read_facts
@@ -38,7 +38,8 @@ def remake_blocks(out: Location, parent: str | None, blocks: dict[str, list[int]
             f"{out} was derived, and its damaged blocks can only be made again from its parent, "
             f"which is not at {path}: give its place with --data"
         ) from error
-    if found != done.parent_sha256:
+    # A parent that has grown has the rows of then still.
+    if found != done.parent_sha256 and not has_grown_from(path, done.parent_sha256):
         raise ValueError(
             f"{path} is not the parent of {out}: its content is {found[:16]}, not "
             f"{done.parent_sha256[:16]}"

@@ -73,8 +73,9 @@ def note_content(files: Files, facts: StoreFacts, known: Mapping[str, str]) -> N
     files.put(CONTENT_NOTE, add_self_checksum(json.dumps(note).encode()))
 
 
-def _recorded_content(files: Files, facts: StoreFacts, key: str) -> str | None:
+def _recorded_content(files: Files, facts: StoreFacts, spec_id: str, blocks: range) -> str | None:
     """Return the content hash that an index file records, or None if it has none to trust."""
+    key = index_key(spec_id, blocks)
     if files.size_bytes(key) is None:
         return None
     try:
@@ -83,7 +84,8 @@ def _recorded_content(files: Files, facts: StoreFacts, key: str) -> str | None:
     except (OSError, ValueError, pa.ArrowException):
         # verification reports a bad index; fragments say the same
         return None
-    return stored.get("content") if stored.get("store_seal") == facts.self_checksum else None
+    written = stored.get("store_seal") == facts.block_checksum(spec_id, blocks[-1])
+    return stored.get("content") if written else None
 
 
 def content_sha256(path: str | Path) -> str:
@@ -100,6 +102,12 @@ def content_sha256(path: str | Path) -> str:
     """
     files = open_files(path)
     return content_of(files, read_facts(files))
+
+
+def has_grown_from(path: str | Path, content: str) -> bool:
+    """Tell whether a store had a content digest before it grew; its rows of then are the same."""
+    versions = read_facts(open_files(path)).versions
+    return any(version.content_sha256 == content for version in versions)
 
 
 def content_of(
@@ -135,8 +143,8 @@ def content_of(
         num_blocks = facts.layouts[spec_id].num_blocks
         for start in range(0, num_blocks, FRAGMENTS_PER_INDEX):
             blocks = range(start, min(start + FRAGMENTS_PER_INDEX, num_blocks))
-            key = index_key(spec_id, blocks)
-            found = known.get(key) or _recorded_content(files, facts, key)
+            found = known.get(index_key(spec_id, blocks))
+            found = found or _recorded_content(files, facts, spec_id, blocks)
             try:
                 found = found or hash_content(read_block_facts(files, spec_id, blocks))
             except ValueError as error:

@@ -1,7 +1,6 @@
 """Create a store, or make sure that the one on disk is the same."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,12 @@ def _value(facts: Mapping[str, Any], key: str) -> Any:
     return facts.get(key, _MISSING)
 
 
-def _differences(path: str, there: object, here: object) -> Iterator[str]:
+def name_differences(path: str, there: object, here: object) -> Iterator[str]:
     """Yield every place, by dotted path, where two JSON values differ."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in sorted(there.keys() | here.keys()):
             below = f"{path}.{key}" if path else key
-            yield from _differences(below, _value(there, key), _value(here, key))
+            yield from name_differences(below, _value(there, key), _value(here, key))
     elif there != here:
         texts = ["nothing" if value is _MISSING else repr(value) for value in (there, here)]
         yield f"{path} (there {texts[0]}, here {texts[1]})"
@@ -44,17 +43,22 @@ def _differences(path: str, there: object, here: object) -> Iterator[str]:
 def _check_same(
     path: object, found: StoreFacts, arrays: Sequence[tuple[InrSpec, Layout]], identity: dict
 ) -> None:
-    wanted = {spec.spec_id: {**spec.to_dict(), **asdict(layout)} for spec, layout in arrays}
+    wanted = {spec.spec_id: {**spec.to_dict(), **layout.to_dict()} for spec, layout in arrays}
     there = {
-        spec_id: {**spec.to_dict(), **asdict(found.layouts[spec_id])}
+        spec_id: {**spec.to_dict(), **found.layouts[spec_id].to_dict()}
         for spec_id, spec in found.specs.items()
     }
     # Arrays follow from the identity, so they are named only if the identity does not differ.
-    differing = list(_differences("", found.identity, identity)) or list(
-        _differences("arrays", there, wanted)
+    differing = list(name_differences("", found.identity, identity)) or list(
+        name_differences("arrays", there, wanted)
     )
     if differing:
-        raise ValueError(f"{path} holds another store, which differs in {'; '.join(differing)}")
+        # A build on more items, or on a store that took more items in before.
+        more = found.versions or any(place.startswith("items.") for place in differing)
+        hint = "; `inrgen build --append` adds the items that are new" if more else ""
+        raise ValueError(
+            f"{path} holds another store, which differs in {'; '.join(differing)}{hint}"
+        )
 
 
 def _check_ours(files: Files, path: object) -> None:

@@ -17,7 +17,7 @@ from blake3 import blake3
 Digest = Literal["sha256", "blake3"]
 
 # Block digest by format version.
-DIGESTS: dict[int, Digest] = {1: "sha256", 2: "blake3"}
+DIGESTS: dict[int, Digest] = {1: "sha256", 2: "blake3", 3: "blake3"}
 _MAKERS: dict[Digest, Callable[[], "hashlib._Hash | blake3"]] = {
     "sha256": hashlib.sha256,
     "blake3": blake3,

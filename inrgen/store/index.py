@@ -171,7 +171,8 @@ def check_record_file(
         else:
             assert index is not None, "records lie in fragments and index files"
             (spec_id, blocks), named = index, True
-        good = named and stored["store_seal"] == facts.self_checksum
+        # An index file is written after the last of its blocks.
+        good = named and stored["store_seal"] == facts.block_checksum(spec_id, blocks[-1])
         good = good and _row_groups_match(metadata, facts.layouts[spec_id], blocks)
     except (ValueError, KeyError, TypeError, OSError):
         # damage to a footer rather than a file in the wrong place; the name is what helps
@@ -234,7 +235,7 @@ def read_block_facts(files: Files, spec_id: str, blocks: range) -> Iterator[Bloc
     return (facts for _, facts, _ in _read_fragments(files, spec_id, blocks))
 
 
-def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) -> str | None:
+def write_index(files: Files, facts: StoreFacts, spec_id: str, blocks: range) -> str | None:
     """Gather the records of committed blocks in one file, unless it exists already.
 
     Returns the hash of their content that the file records; None where it was there.
@@ -243,12 +244,13 @@ def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) 
     if files.size_bytes(key) is not None:
         return None
     checksums, content = hashlib.sha256(), hashlib.sha256()
+    store_checksum = facts.block_checksum(spec_id, blocks[-1])
 
     def tables() -> Iterator[pa.Table]:
         waiting: list[pa.Table] = []
-        for checksum, facts, file in _read_fragments(files, spec_id, blocks):
+        for checksum, found, file in _read_fragments(files, spec_id, blocks):
             checksums.update(checksum.encode())
-            content.update(facts.content)
+            content.update(found.content)
             waiting.append(file.read(use_threads=False))
             # whole blocks: small row groups cost readers more than their rows
             if sum(table.num_rows for table in waiting) >= _GROUP_ROWS:
@@ -257,7 +259,7 @@ def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) 
         if waiting:
             yield pa.concat_tables(waiting)
 
-    def facts() -> dict[str, str]:
+    def footer() -> dict[str, str]:
         return {
             "store_seal": store_checksum,
             "fragments": checksums.hexdigest(),
@@ -266,7 +268,7 @@ def write_index(files: Files, store_checksum: str, spec_id: str, blocks: range) 
 
     groups = tables()
     first = next(groups)
-    files.create(key, encode_parquet(chain([first], groups), first.schema, facts))
+    files.create(key, encode_parquet(chain([first], groups), first.schema, footer))
     return content.hexdigest()
 
 

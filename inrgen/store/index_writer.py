@@ -71,6 +71,5 @@ class IndexWriter:
         # a server answers a request for each file of records, however small the store
         is_large = num_blocks > (1 if self._files.max_commits > 1 else self._span)
         if is_large and self._there[group] == len(blocks):
-            checksum = self._facts.self_checksum
-            future = self._pool.submit(write_index, self._files, checksum, spec_id, blocks)
+            future = self._pool.submit(write_index, self._files, self._facts, spec_id, blocks)
             self._writing[group] = future

@@ -200,7 +200,8 @@ def _inspect_fragment(
     except ValueError as error:
         return None, None, [block.find("damaged_records", key, str(error))]
     owner = (facts.store_checksum, facts.spec_id, facts.block)
-    if owner != (block.facts.self_checksum, block.spec_id, block.block):
+    wanted = block.facts.block_checksum(block.spec_id, block.block)
+    if owner != (wanted, block.spec_id, block.block):
         foreign = "it was made for another store or another block"
         return None, None, [block.find("wrong_records", key, foreign)]
     wrong, why = _inspect_table(

@@ -1,10 +1,12 @@
 """Names of a store's files, and how its rows are cut into chunks and shards."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # New stores get this version; older ones are read and resumed as they are (see digests.py).
 FORMAT_VERSION = 2
+# Stores that have grown; readers of version 2 would take their short blocks for damaged ones.
+GROWN_VERSION = 3
 
 ROOT_DOCUMENT = "zarr.json"
 ROOT_COPY = "zarr-copy.json"
@@ -13,9 +15,13 @@ LOCK = "_inrgen.lock"
 CONTENT_NOTE = "_content.json"
 STAGING = "_staging"
 REPLACING = "_replacing"
+# Blocks and root document of an append, until it is committed and put in place.
+GROWING = "_growing"
 RECORDS = "records"
 INDEX = "index"
 STATISTICS = "statistics"
+# Lists of items, in stores that have grown.
+ITEMS = "items"
 # the page that `inrgen view` writes, which the card links
 PAGE = "view.html"
 
@@ -29,7 +35,7 @@ _MIN_SHARDS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """Cut of one spec's array; all sizes follow from these three numbers.
+    """Cut of one spec's array; all sizes follow from these numbers.
 
     One checksum covers a chunk. A shard ("block") is a file and the unit of a commit. Views of an
     item never straddle a chunk. Small stores still have enough shards to be filled in parallel
@@ -41,11 +47,14 @@ class Layout:
         max_chunk_rows: most rows of a chunk, unless one item has more. Rows that take long to make
             lie in smaller chunks, and in proportionally smaller shards, so that an unfinished
             block loses less work.
+        kept_shard_rows: rows of a block of a store that has grown, which keeps its blocks; None
+            where they follow from the others.
     """
 
     rows: int
     views: int
     max_chunk_rows: int = _CHUNK_ROWS
+    kept_shard_rows: int | None = None
 
     def __post_init__(self) -> None:
         if self.views < 1:
@@ -56,6 +65,24 @@ class Layout:
             )
         if self.max_chunk_rows < 1:
             raise ValueError(f"max_chunk_rows must be at least 1; got {self.max_chunk_rows}")
+        if self.kept_shard_rows is not None and (
+            self.kept_shard_rows < 1 or self.kept_shard_rows % self.chunk_rows
+        ):
+            raise ValueError(
+                f"kept_shard_rows must be a multiple of {self.chunk_rows}, the rows of a chunk; "
+                f"got {self.kept_shard_rows}"
+            )
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the numbers that a store records."""
+        found = {"rows": self.rows, "views": self.views, "max_chunk_rows": self.max_chunk_rows}
+        if self.kept_shard_rows is None:
+            return found
+        return found | {"kept_shard_rows": self.kept_shard_rows}
+
+    def grown_to(self, rows: int) -> "Layout":
+        """Return the layout of the same store with more rows, in blocks of the same size."""
+        return replace(self, rows=rows, kept_shard_rows=self.shard_rows)
 
     @property
     def chunk_rows(self) -> int:
@@ -68,6 +95,8 @@ class Layout:
 
         At most a sixteenth of all rows, and at most 4,000 for chunks of the default size.
         """
+        if self.kept_shard_rows is not None:
+            return self.kept_shard_rows
         most = SHARD_ROWS * self.max_chunk_rows // _CHUNK_ROWS
         wanted = min(most, self.rows // _MIN_SHARDS)
         return self.chunk_rows * max(1, wanted // self.chunk_rows)

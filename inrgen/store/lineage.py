@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from inrgen.core.escape import one_line
-from inrgen.store.content import content_sha256
+from inrgen.store.content import content_sha256, has_grown_from
 from inrgen.store.derivation import PARENT, read_derivation
 from inrgen.store.files.location import resolve_relative
 from inrgen.store.reader import Store
 
-Found = Literal["itself", "same", "other content", "not found", "cannot be read"]
+Found = Literal["itself", "same", "grown", "other content", "not found", "cannot be read"]
 
 _WORDS: dict[Found, str] = {
     "itself": "this store",
     "same": "found, with the same content",
+    "grown": "found; it has grown since, and its rows of then are the same",
     "other content": "the store there has other content",
     "not found": "not found there",
     "cannot be read": "it is there, but cannot be read in full",
@@ -90,7 +91,9 @@ def _search(path: str, expected: str) -> Found:
         return "not found"
     except (ValueError, OSError):
         return "cannot be read"
-    return "same" if there == expected else "other content"
+    if there == expected:
+        return "same"
+    return "grown" if has_grown_from(path, expected) else "other content"
 
 
 def walk_back(store: Store) -> list[LineageStep]:

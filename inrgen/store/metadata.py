@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from inrgen.core.activations import ACTIVATIONS
@@ -20,17 +20,20 @@ from inrgen.store.errors import DamagedStore
 from inrgen.store.files.protocol import Files
 from inrgen.store.layout import (
     FORMAT_VERSION,
+    GROWN_VERSION,
     INDEX,
+    ITEMS,
     RECORDS,
     ROOT_COPY,
     ROOT_DOCUMENT,
     STATISTICS,
     Layout,
 )
+from inrgen.store.versions import StoreVersion, pick_checksum, read_versions
 
 # A name that is one folder below the store on every file system, and never a store's own file.
 _SPEC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
-_RESERVED = frozenset({RECORDS, INDEX, STATISTICS, ROOT_DOCUMENT, ROOT_COPY})
+_RESERVED = frozenset({RECORDS, INDEX, STATISTICS, ITEMS, ROOT_DOCUMENT, ROOT_COPY})
 # Far beyond any store, and few enough to loop over blocks.
 _MOST_ROWS, _MOST_BLOCKS = 10**11, 10**7
 # A chunk is written and read whole. Older stores may hold larger ones, and stay readable.
@@ -51,7 +54,8 @@ class StoreFacts:
         identity: plain JSON that a run must match to resume the store.
         about: plain JSON that is recorded and never compared.
         self_checksum: of the root document; every fragment repeats it.
-        digest: algorithm of the digests that fragments record.
+        digest: algorithm of the digests that new fragments record.
+        versions: what the store was before each time that it grew.
     """
 
     specs: dict[str, InrSpec]
@@ -60,6 +64,12 @@ class StoreFacts:
     about: dict[str, Any]
     self_checksum: str
     digest: Digest
+    versions: tuple[StoreVersion, ...] = ()
+
+    def block_checksum(self, spec_id: str, block: int) -> str:
+        """Return the self-checksum of the root document that a block's records name."""
+        stop = self.layouts[spec_id].block_rows(block).stop
+        return pick_checksum(self.versions, stop, self.self_checksum)
 
     @property
     def derivation(self) -> Derivation | None:
@@ -108,7 +118,7 @@ def _spec_attributes(spec: InrSpec, layout: Layout) -> dict[str, Any]:
         "layers": layers,
         "num_params": spec.num_params,
         "formula": _formula(spec),
-        **asdict(layout),
+        **layout.to_dict(),
     }
 
 
@@ -145,15 +155,24 @@ def _zarr_documents(arrays: Sequence[tuple[InrSpec, Layout]]) -> dict[str, dict[
 
 
 def root_document(
-    arrays: Sequence[tuple[InrSpec, Layout]], identity: dict[str, Any], about: dict[str, Any]
+    arrays: Sequence[tuple[InrSpec, Layout]],
+    identity: dict[str, Any],
+    about: dict[str, Any],
+    versions: Sequence[StoreVersion] = (),
 ) -> bytes:
-    """Return the document of the root group, with its self-checksum."""
+    """Return the document of the root group, with its self-checksum.
+
+    Args:
+        versions: what a store that grows was before.
+    """
     facts = {
-        "format_version": FORMAT_VERSION,
+        "format_version": GROWN_VERSION if versions else FORMAT_VERSION,
         "specs": [spec.spec_id for spec, _ in arrays],
         "identity": identity,
         "about": about,
     }
+    if versions:
+        facts["versions"] = [version.to_dict() for version in versions]
     document = {
         "zarr_format": 3,
         "node_type": "group",
@@ -217,7 +236,7 @@ def _checked_layout(attributes: dict[str, Any]) -> Layout:
 def check_arrays(arrays: Sequence[tuple[InrSpec, Layout]]) -> None:
     """Raise ValueError for networks or numbers of rows that no store can hold."""
     for spec, layout in arrays:
-        _checked_layout(asdict(layout))
+        _checked_layout(layout.to_dict())
         # Views of an item never straddle a chunk, so many of them make it large, too.
         num_bytes = 4 * layout.chunk_rows * spec.num_params
         if num_bytes > _MOST_CHUNK_BYTES:
@@ -276,6 +295,11 @@ def _parse_document(document: dict[str, Any], checksum: str) -> StoreFacts:
     for name in ("identity", "about"):
         if not isinstance(facts[name], dict):
             raise ValueError(f"{name} must be an object")
+    versions: tuple[StoreVersion, ...] = ()
+    if facts["format_version"] >= GROWN_VERSION:
+        # Only a build grows, and it has one kind of network.
+        (layout,) = layouts.values()
+        versions = read_versions(facts["versions"], layout.rows, layout.views)
     found = StoreFacts(
         specs=specs,
         layouts=layouts,
@@ -283,6 +307,7 @@ def _parse_document(document: dict[str, Any], checksum: str) -> StoreFacts:
         about=facts["about"],
         self_checksum=checksum,
         digest=DIGESTS[facts["format_version"]],
+        versions=versions,
     )
     # read once here, so that a bad one is noticed here
     made = found.derivation

@@ -58,7 +58,7 @@ class SpecShards:
     """Names and shapes of one spec's shards, and the checks that every shard must pass."""
 
     location: str
-    store_checksum: str
+    facts: StoreFacts
     spec_id: str
     layout: Layout
     num_params: int
@@ -76,7 +76,8 @@ class SpecShards:
 
         Raises DamagedStore if the records are lost, altered, or of another block or store.
         """
-        return open_fragment(files, self.store_checksum, self.spec_id, block, replacing=True)[1]
+        checksum = self.facts.block_checksum(self.spec_id, block)
+        return open_fragment(files, checksum, self.spec_id, block, replacing=True)[1]
 
     def admit(
         self, block: int, data: UInt8[np.ndarray, " n"] | None, facts: BlockFacts
@@ -233,7 +234,7 @@ def spec_shards(location: str, facts: StoreFacts, spec_id: str) -> SpecShards:
     """Return the names and shapes of one spec's shards."""
     return SpecShards(
         location=location,
-        store_checksum=facts.self_checksum,
+        facts=facts,
         spec_id=spec_id,
         layout=facts.layouts[spec_id],
         num_params=facts.specs[spec_id].num_params,

@@ -18,13 +18,16 @@ from inrgen.core.geometry import noted_grid
 from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
+from inrgen.store.append_writer import settle_growth
 from inrgen.store.derivation import PARENT, TEMPLATE, Derivation, read_derivation
+from inrgen.store.errors import DamagedStore
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.location import Location, make_absolute
 from inrgen.store.files.opening import open_files
+from inrgen.store.files.protocol import Files
 from inrgen.store.index import check_complete, check_names, committed_blocks, record_keys
 from inrgen.store.layout import Layout
-from inrgen.store.metadata import read_facts
+from inrgen.store.metadata import StoreFacts, read_facts
 from inrgen.store.notebook import facts_html, pictures_html
 from inrgen.store.open_shard import spec_shards
 from inrgen.store.record_scan import RecordScan, check_records, records_format, records_schema
@@ -32,8 +35,25 @@ from inrgen.store.records import usable_rows
 from inrgen.store.rows import RowReader
 from inrgen.store.shard_opening import open_direct, open_source
 from inrgen.store.values import draw_images
+from inrgen.store.versions import StoreVersion
 
 Rows = Sequence[int] | range | Int[np.ndarray, " r"] | Int[Tensor, " r"]
+
+
+def _read_listing(files: Files, path: str) -> tuple[StoreFacts, set[tuple[str, int]]]:
+    """Return a store's facts and the committed blocks, of the same version of the store."""
+    while True:
+        facts = read_facts(files)
+        settle_growth(path, files, facts)
+        committed = committed_blocks(files)
+        try:
+            check_names(path, facts, committed)
+        except DamagedStore:
+            # the store may have grown between the two
+            if read_facts(files).self_checksum == facts.self_checksum:
+                raise
+            continue
+        return facts, committed
 
 
 class Store:
@@ -49,9 +69,7 @@ class Store:
     def __init__(self, path: Location) -> None:
         self.path = make_absolute(path)
         self._files = open_files(path)
-        self._facts = read_facts(self._files)
-        self._committed = committed_blocks(self._files)
-        check_names(self.path, self._facts, self._committed)
+        self._facts, self._committed = _read_listing(self._files, self.path)
         self._readers: dict[str, RowReader] = {}
         for spec_id in self.specs:
             shards = spec_shards(self.path, self._facts, spec_id)
@@ -112,6 +130,11 @@ class Store:
     def identity(self) -> dict[str, Any]:
         """Settings that a run must match to resume the store."""
         return self._facts.identity
+
+    @property
+    def versions(self) -> tuple[StoreVersion, ...]:
+        """What the store was before each `inrgen build --append`, the oldest first."""
+        return self._facts.versions
 
     @property
     def about(self) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class RowReader:
 
 
 def _read_table(files: Files, facts: StoreFacts, spec_id: str, block: int) -> pa.Table:
-    file, _ = open_fragment(files, facts.self_checksum, spec_id, block)
+    file, _ = open_fragment(files, facts.block_checksum(spec_id, block), spec_id, block)
     if fault := column_fault(file.schema_arrow, facts.derivation is not None):
         key = fragment_key(spec_id, block)
         raise DamagedStore(f"{files.location} is damaged: {key}: {fault}", key=key)

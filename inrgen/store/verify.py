@@ -16,19 +16,19 @@ import numpy as np
 from jaxtyping import Int
 
 from inrgen.core.config import hash_name
-from inrgen.store.digests import read_self_checksum
-from inrgen.store.errors import DamagedStore
+from inrgen.store.append_writer import settle_growth
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import decode_fragment, open_parquet
+from inrgen.store.growth import discard_growth
 from inrgen.store.hash_set import HashSet
 from inrgen.store.index import committed_blocks, hash_checksums, join_checksums
 from inrgen.store.inspection import BlockState, Finding, inspect_block, read_if_there
 from inrgen.store.layout import (
+    GROWING,
     INDEX,
     RECORDS,
     REPLACING,
-    ROOT_COPY,
     ROOT_DOCUMENT,
     STAGING,
     fragment_key,
@@ -36,8 +36,9 @@ from inrgen.store.layout import (
     parse_index_name,
     shard_key,
 )
-from inrgen.store.metadata import StoreFacts, child_documents, parse_root
+from inrgen.store.metadata import StoreFacts, parse_root
 from inrgen.store.parallel import map_ahead
+from inrgen.store.sound import sound_documents, sound_facts
 from inrgen.store.statistics import check_statistics
 from inrgen.store.writer import StoreWriter
 
@@ -70,62 +71,6 @@ class VerifyReport:
         """Blocks that must be written again, by spec_id, in order."""
         found = sorted({(f.spec_id, f.block) for f in self.findings if f.block is not None})
         return {spec: [b for s, b in found if s == spec] for spec in {s: 0 for s, _ in found}}
-
-
-def _root_of_records(files: Files, copies: list[bytes]) -> bytes:
-    """Return the root document that the fragments belong to, of two whole ones that differ.
-
-    Raises DamagedStore if fragments do not tell, so that no repair overwrites the right one.
-    """
-    by_checksum = {read_self_checksum(copy): copy for copy in copies}
-    for name in files.names(RECORDS):
-        try:
-            _, facts = open_parquet(files.read(f"{RECORDS}/{name}"))
-        except ValueError:
-            continue
-        if facts.get("store_seal") in by_checksum:
-            return by_checksum[facts["store_seal"]]
-    raise DamagedStore(
-        f"{files.location} is damaged beyond repair: {ROOT_DOCUMENT} and {ROOT_COPY} are of "
-        "different stores, and no records tell which is right; remove the wrong one",
-        key=ROOT_DOCUMENT,
-    )
-
-
-def _sound_documents(files: Files) -> dict[str, bytes]:
-    """Return every document as it was written, by key. Raises as sound_facts does."""
-    # the root document repeats all others, and is stored twice
-    copies = [read_if_there(files, key) for key in (ROOT_DOCUMENT, ROOT_COPY)]
-    whole = [copy for copy in copies if copy is not None and read_self_checksum(copy) is not None]
-    if len(set(whole)) > 1:
-        whole = [_root_of_records(files, whole)]
-    if whole:
-        # names of documents become names of files, so they are checked first
-        parse_root(whole[0], files.location)
-        return {ROOT_DOCUMENT: whole[0], ROOT_COPY: whole[0], **child_documents(whole[0])}
-    if copies == [None, None]:
-        raise FileNotFoundError(
-            f"{files.location} is not an inrgen store: it has no {ROOT_DOCUMENT}"
-        )
-    # a lone zarr.json may belong to something else, and parse_root says so
-    if copies[1] is None and copies[0] is not None:
-        parse_root(copies[0], files.location)
-    raise DamagedStore(
-        f"{files.location} is damaged beyond repair: neither {ROOT_DOCUMENT} nor {ROOT_COPY} is "
-        "whole",
-        key=ROOT_DOCUMENT,
-    )
-
-
-def sound_facts(files: Files) -> StoreFacts:
-    """Read what a store is from an undamaged copy of the root.
-
-    Raises:
-        FileNotFoundError: there is no store.
-        DamagedStore: both copies are damaged.
-        ValueError: it is something else, or has a later format.
-    """
-    return parse_root(_sound_documents(files)[ROOT_DOCUMENT], files.location)
 
 
 def salvage_block(path: str | Path, spec_id: str, block: int) -> BlockState:
@@ -174,7 +119,8 @@ def _check_index(
             if unknown:
                 yield Finding(kind="index", key=key, message="some of its records are damaged")
             continue
-        if (stored.get("store_seal"), stored.get("fragments")) != (facts.self_checksum, expected):
+        owner = facts.block_checksum(named[0], named[1][-1])
+        if (stored.get("store_seal"), stored.get("fragments")) != (owner, expected):
             yield Finding(kind="index", key=key, message="it does not match the records")
 
 
@@ -212,7 +158,8 @@ def _foreign_files(
 
 def _leftovers(files: Files) -> Iterator[Finding]:
     """Yield files of work in progress in a store whose blocks are all there."""
-    for key in (f"{at}/{name}" for at in (STAGING, REPLACING) for name in files.names(at)):
+    folders = (STAGING, REPLACING, GROWING)
+    for key in (f"{at}/{name}" for at in folders for name in files.names(at)):
         yield Finding(kind="leftover", key=key, message="it was left by a process that was stopped")
 
 
@@ -286,8 +233,9 @@ def verify_store(
         ValueError: it is something else, or has a later format.
     """
     files = open_files(path)
-    documents = _sound_documents(files)
+    documents = sound_documents(files)
     facts = parse_root(documents[ROOT_DOCUMENT], files.location)
+    settle_growth(path, files, facts)
     findings = list(_check_documents(files, documents))
     findings += _foreign_files(files, facts, documents)
     num_blocks, num_rows, num_bytes = 0, 0, sum(map(len, documents.values()))
@@ -327,9 +275,9 @@ def _owner(facts: StoreFacts, fragment: bytes) -> str | None:
     except ValueError:
         return None
     layout = facts.layouts.get(found.spec_id)
-    if found.store_checksum != facts.self_checksum or layout is None:
+    if layout is None or not 0 <= found.block < layout.num_blocks:
         return None
-    if not 0 <= found.block < layout.num_blocks:
+    if found.store_checksum != facts.block_checksum(found.spec_id, found.block):
         return None
     return fragment_key(found.spec_id, found.block)
 
@@ -365,7 +313,7 @@ def restore_documents(path: str | Path) -> list[Finding]:
         DamagedStore: both copies of the root document are damaged.
         StoreBusy: another process is writing to the store.
     """
-    sound = _sound_documents(open_files(path))
+    sound = sound_documents(open_files(path))
     mended = []
     with open_files(path).lock() as files:
         for finding in _check_documents(files, sound):
@@ -391,6 +339,8 @@ def restore_documents(path: str | Path) -> list[Finding]:
         if len(committed_blocks(files)) != num_blocks:
             return mended
         leftovers = list(_leftovers(files))
+        # an append that was stopped before its commit, and is given up here
+        discard_growth(files)
         files.tidy()
     if leftovers:
         # a replacement among them that was certain is carried out

@@ -16,8 +16,9 @@ from inrgen.store.content import note_content
 from inrgen.store.digests import digest_parts, read_self_checksum
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.files.opening import open_files
-from inrgen.store.files.protocol import staging_key
+from inrgen.store.files.protocol import Files, staging_key
 from inrgen.store.fragment import BlockFacts, digest_records, encode_fragment
+from inrgen.store.growth import finish_growth, place_block, read_growing_facts
 from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys
 from inrgen.store.index_writer import IndexWriter
 from inrgen.store.layout import (
@@ -87,18 +88,22 @@ def stage_block(
     block: int,
     flat: Float32[np.ndarray, "r p"],
     records: Sequence[FitRecord] | pa.Table,
+    *,
+    growing: bool = False,
 ) -> StagedBlock:
     """Write a block where no reader looks, from any process; the driver commits it later.
 
     Args:
         flat: weights of all rows of the block, in order; NaN in the rows whose record says so.
         records: one for each row, in order; a table for a derived store.
+        growing: the block is of the append under way.
 
     Raises:
         ValueError: rows or records do not fit the block.
         OSError: they cannot be written.
     """
-    facts = read_facts(open_files(path))
+    files = open_files(path)
+    facts = read_growing_facts(files) if growing else read_facts(files)
     shape = block_shape(facts, spec_id, block)
     if flat.shape != (shape.rows, shape.num_params):
         raise ValueError(
@@ -106,7 +111,8 @@ def stage_block(
         )
     table = records if isinstance(records, pa.Table) else records_to_table(records)
     with ThreadPoolExecutor(1, "inrgen-stage") as aside:
-        return stage_shard(path, spec_id, block, draft_shard(shape, flat), table, aside).wait()
+        draft = draft_shard(shape, flat)
+        return _stage(files, facts, (spec_id, block), draft, table, aside).wait()
 
 
 def stage_shard(
@@ -124,13 +130,25 @@ def stage_shard(
         aside: threads that only write.
     """
     files = open_files(path)
-    facts = read_facts(files)
+    return _stage(files, read_facts(files), (spec_id, block), draft, table, aside)
+
+
+def _stage(
+    files: Files,
+    facts: StoreFacts,
+    owner: tuple[str, int],
+    draft: ShardDraft,
+    table: pa.Table,
+    aside: Executor,
+) -> StagingBlock:
+    """Stage a block of the store that facts describe, as stage_shard does."""
+    spec_id, block = owner
     _check_records(facts, spec_id, block, table)
     key, shard = staging_key(f"{spec_id}.{block}"), draft.data
     # the disk works while this thread computes digests and encodes the records
     written = aside.submit(files.put, key, shard)
     block_facts = BlockFacts(
-        store_checksum=facts.self_checksum,
+        store_checksum=facts.block_checksum(spec_id, block),
         spec_id=spec_id,
         block=block,
         digest=facts.digest,
@@ -174,11 +192,14 @@ class StoreWriter:
         self._index = IndexWriter(fragments_per_index)
 
     def __enter__(self) -> Self:
-        self._facts = read_facts(self._files)
+        # a folder that is no store must not get a lock
+        read_facts(self._files)
         # the lock is released again if anything below it fails
         with ExitStack() as held:
             self._files = held.enter_context(self._unlocked.lock())
-            # before the listing, since the sweep may commit a replacement
+            self._facts = read_facts(self._files)
+            # before the listing, since both may move blocks into place
+            finish_growth(self._files, self._facts)
             self._sweep()
             self._committed = committed_blocks(self._files)
             self._index.open(self._files, self._facts, self._committed)
@@ -300,25 +321,24 @@ class StoreWriter:
 
     def _publish(self, block: tuple[str, int], fragment: bytes) -> None:
         if not self._files.create(fragment_key(*block), fragment):
-            raise StoreBusy(
-                f"another process has committed block {block[1]} of {self._path} meanwhile: this "
-                f"file system does not keep locks; verify the store"
-            )
+            raise self._overtaken(block[1])
+
+    def _overtaken(self, block: int) -> StoreBusy:
+        return StoreBusy(
+            f"another process has committed block {block} of {self._path} meanwhile: this "
+            f"file system does not keep locks; verify the store"
+        )
 
     def _replace_now(self, spec_id: str, block: int) -> None:
         """Carry out a replacement that is written down, from any point where it was cut short."""
         files, owner = self._files, (spec_id, block)
         for key in index_keys(files, spec_id, block):
             files.remove(key)
-        # the old fragment goes before the new shard comes, so it never describes other rows
-        files.remove(fragment_key(*owner))
         self._committed.discard(owner)
-        # an earlier try may have moved the shard already
-        if files.size_bytes(_replacing_shard(*owner)) is not None:
-            files.move(_replacing_shard(*owner), shard_key(*owner))
-        self._publish(owner, files.read(replacing_fragment_key(*owner)))
+        fragment = replacing_fragment_key(*owner)
+        if not place_block(files, owner, _replacing_shard(*owner), fragment):
+            raise self._overtaken(block)
         self._committed.add(owner)
-        files.remove(replacing_fragment_key(*owner))
 
     def _sweep(self) -> None:
         """Finish replacements that are written down, and remove leftovers of killed processes."""

@@ -102,7 +102,7 @@ def test_pieces_of_a_block_make_the_same_block_in_any_order(plan, tmp_path, monk
     )
     made = []
     for most_rows in (None, 5):
-        runs, heard = block_runs(plan.layout, [0], most_rows), SpyProgress()
+        runs, heard = block_runs(plan, [0], most_rows), SpyProgress()
         assert [len(items) for _, items in runs] == ([6] if most_rows is None else [2, 2, 2])
         tasks = block_tasks(plan, str(tmp_path), runs, on_ray())
         (done,) = run_blocks(build_block, tasks, on_ray(), heard, source=plan.opened)
@@ -116,7 +116,7 @@ def test_a_small_job_has_forty_tasks_and_a_large_one_whole_blocks(plan, rows, ta
     plan = replace(plan, layout=Layout(rows=rows, views=3))
     blocks = range(plan.layout.num_blocks)
     most = piece_rows(plan, blocks)
-    runs = block_runs(plan.layout, blocks, most)
+    runs = block_runs(plan, blocks, most)
     assert sum(len(items) for _, items in runs) * 3 == rows
     assert len(runs) == (tasks or len(blocks))
     assert most is None or most <= rows / 40

@@ -4,11 +4,8 @@ Each run is a forked process that is really killed: at every file operation in t
 at random moments.
 """
 
-import multiprocessing
-import os
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,57 +16,9 @@ from inrgen.store.layout import ROOT_DOCUMENT
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
 from inrgen.store.writer import StoreWriter, stage_block
+from tests.killing import FORK, count_operations, die_at, run
 
-_FORK = multiprocessing.get_context("fork")
 pytestmark = pytest.mark.usefixtures("quickly")
-
-_OPERATIONS = ("open", "write", "fsync", "link", "replace", "unlink", "mkdir")
-
-
-def _die_at(moment: int) -> Callable[[], int]:
-    """Kill this process before its n-th file operation, or in the middle of a write.
-
-    Returns a function that counts the operations so far.
-    """
-    count = 0
-
-    def wrap(operation):
-        def wrapped(*args, **kwargs):
-            nonlocal count
-            count += 1
-            if count == moment:
-                if operation is real["write"]:
-                    operation(args[0], bytes(args[1])[: len(args[1]) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            return operation(*args, **kwargs)
-
-        return wrapped
-
-    real = {name: getattr(os, name) for name in _OPERATIONS}
-    for name in _OPERATIONS:
-        setattr(os, name, wrap(real[name]))
-    return lambda: count
-
-
-def _run(work: Callable[[], object]) -> int:
-    """Work in a new process; return its exit code, which is negative if it was killed."""
-    process = _FORK.Process(target=work)
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
-
-
-def _count_operations(work: Callable[[], object]) -> int:
-    receive, send = _FORK.Pipe(duplex=False)
-
-    def counted():
-        count = _die_at(0)
-        work()
-        send.send(count())
-
-    assert _run(counted) == 0
-    return receive.recv()
 
 
 def _contents(path: Path) -> dict[str, bytes]:
@@ -95,16 +44,16 @@ def _check_what_readers_see(sample, path: Path) -> None:
 
 def test_killed_at_every_file_operation(small_sample, tmp_path):
     whole = _contents(small_sample.build(tmp_path / "whole"))
-    total = _count_operations(lambda: small_sample.build(tmp_path / "counted"))
+    total = count_operations(lambda: small_sample.build(tmp_path / "counted"))
     assert total > 40
     for moment in range(1, total + 1):
         path = tmp_path / str(moment)
 
         def work(path=path, moment=moment):
-            _die_at(moment)
+            die_at(moment)
             small_sample.build(path)
 
-        assert _run(work) == -signal.SIGKILL
+        assert run(work) == -signal.SIGKILL
         _check_what_readers_see(small_sample, path)
         assert _contents(small_sample.build(path)) == whole
 
@@ -113,12 +62,12 @@ def test_killed_at_every_file_operation(small_sample, tmp_path):
 def test_killed_at_random_moments(sample, tmp_path):
     whole = _contents(sample.build(tmp_path / "whole"))
     began = time.perf_counter()
-    assert _run(lambda: sample.build(tmp_path / "timed")) == 0
+    assert run(lambda: sample.build(tmp_path / "timed")) == 0
     duration = time.perf_counter() - began
     rng = np.random.default_rng()
     killed, path = 0, tmp_path / "0"
     for moment in range(20):
-        process = _FORK.Process(target=sample.build, args=(path,))
+        process = FORK.Process(target=sample.build, args=(path,))
         process.start()
         time.sleep(rng.uniform(0, duration))
         process.kill()
@@ -155,16 +104,16 @@ def test_replacement_killed_at_every_file_operation(small_sample, tmp_path):
         return steps[rows.start]
 
     small_sample.build(tmp_path / "counted")
-    total = _count_operations(lambda: repair(tmp_path / "counted"))
+    total = count_operations(lambda: repair(tmp_path / "counted"))
     seen = set()
     for moment in range(1, total + 1):
         path = small_sample.build(tmp_path / str(moment))
 
         def work(path=path, moment=moment):
-            _die_at(moment)
+            die_at(moment)
             repair(path)
 
-        assert _run(work) == -signal.SIGKILL
+        assert run(work) == -signal.SIGKILL
         seen.add(check_consistent(path))
         with StoreWriter(path) as writer:
             assert writer.pending(small_sample.spec_id) == []

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from inrgen.store.errors import StoreBusy
 from inrgen.store.files.protocol import Bytes, FileIdentity, staging_key
-from inrgen.store.layout import LOCK, REPLACING, STAGING
+from inrgen.store.layout import GROWING, LOCK, REPLACING, STAGING
 
 
 def _sync_folders(folders: Sequence[Path]) -> None:
@@ -213,7 +213,7 @@ class LocalFiles:
             _sync_folders([path.parent])
 
     def tidy(self) -> None:
-        for folder in (STAGING, REPLACING):
+        for folder in (STAGING, REPLACING, GROWING):
             # another process may have begun to write, or removed the folder
             with suppress(OSError):
                 (self.root / folder).rmdir()
