@@ -54,7 +54,8 @@ class BuildConfig:
             sharp); inf never stops early.
         num_steps: maximum number of updates, instead of the recipe's.
         points_per_step: points of each signal drawn anew for every update, instead of the
-            recipe's; 0 takes all. Large pictures need it, and mind 2,048 or more little.
+            recipe's or the start's; 0 takes all. Large pictures need it, and mind 2,048 or more
+            little.
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
         omega: factor of the input z of every hidden layer's activation, instead of the recipe's;
@@ -158,10 +159,7 @@ class BuildConfig:
         """Refuse options that a learned start settles, so that none is ignored silently."""
         if not (self.recipe is None or self.is_learned):
             raise ValueError(f"start needs recipe learned, or none; got {self.recipe}")
-        others = (
-            *("hidden", "omega", "activation", "encoding", "lr", "points_per_step"),
-            *("shared", "stop_psnr"),
-        )
+        others = (*("hidden", "omega", "activation", "encoding", "lr", "shared", "stop_psnr"),)
         values = {name: getattr(self, name) for name in others}
         # "is", because 0 equals False
         given = [name for name, v in values.items() if v is not None and v is not False]

@@ -28,9 +28,13 @@ def _workspace(layout: Layout) -> np.ndarray:
     return raw[skip : skip + layout.size * 4].view(np.float32)
 
 
-def _kernel_job(spec: InrSpec, config: FitConfig, layout: Layout) -> Job:
-    """The data that all fits of a batch share, in the form that compiled code reads."""
-    adam = (config.beta1, 1.0 - config.beta1, config.beta2, 1.0 - config.beta2)
+def _kernel_job(spec: InrSpec, config: FitConfig, layout: Layout, momentum: float | None) -> Job:
+    """The data that all fits of a batch share, in the form that compiled code reads.
+
+    momentum is that of learned step sizes; None for Adam.
+    """
+    beta1 = config.beta1 if momentum is None else momentum
+    adam = (beta1, 1.0 - beta1, config.beta2, 1.0 - config.beta2)
     return Job(
         layout=as_records([layout]),
         hidden=as_records(layout.hidden),
@@ -77,7 +81,8 @@ class CpuEngine:
             step_sizes = batch.step_sizes.flat().float().contiguous().numpy()
         final_loss = np.empty(len(theta), dtype=np.float32)
         num_steps = np.empty(len(theta), dtype=np.int64)
-        job = _kernel_job(spec, config, layout)
+        momentum = None if batch.step_sizes is None else batch.momentum
+        job = _kernel_job(spec, config, layout, momentum)
         signals = Signals(
             coords=batch.coords.float().contiguous().numpy(),
             values=batch.values.float().contiguous().numpy(),

@@ -23,7 +23,8 @@ class FitBatch:
 
     With step_sizes, float32 and in the shapes of start, an update is a plain gradient step:
     theta - step_sizes * gradient of the mean squared error (Meta-SGD, arXiv 1707.09835, equation
-    4). Adam's fields, the learning rate, its schedule and the weight decay are then unused.
+    4). With momentum, too, it is theta - v with v = momentum * (last v) + step_sizes * gradient.
+    Adam's fields, the learning rate, its schedule and the weight decay are then unused.
 
     With weights, of mean 1 over the points of a signal, the loss is the mean of weight times
     squared error. Engine torch alone knows them.
@@ -35,6 +36,7 @@ class FitBatch:
     keys: Int[Tensor, " b"]
     start: Params
     step_sizes: Params | None = None
+    momentum: float = 0.0
     weights: Float[Tensor, "s n"] | None = None
 
     def check(self, spec: InrSpec, knows_weights: bool = True) -> None:

@@ -61,7 +61,7 @@ def loss_and_gradient(
 class _Fit:
     """b fits of one micro-batch; scalars is config.update_scalars on the device.
 
-    step_sizes are those of the batch; None updates by Adam.
+    step_sizes and momentum are those of the batch; without step sizes Adam updates.
     """
 
     spec: InrSpec
@@ -71,6 +71,7 @@ class _Fit:
     point_keys: Int[Tensor, " b"]
     scalars: Float[Tensor, "t 3"]
     step_sizes: Float[Tensor, "b p"] | None
+    momentum: float
 
     def start(self, theta: Float[Tensor, "b p"]) -> State:
         """The state before the first update."""
@@ -106,7 +107,8 @@ class _Fit:
         # A NaN loss is never above the target, and isfinite catches infinity: such a fit stops.
         moving = moving & (loss > stop_loss(config, self.spec.value_width)) & loss.isfinite()
         if self.step_sizes is not None:
-            moved = theta - self.step_sizes * gradient
+            first = self.momentum * first + self.step_sizes * gradient
+            moved = theta - first
         else:
             size, epsilon, decay = self.scalars.index_select(0, step)[0].unbind()
             first = config.beta1 * first + (1.0 - config.beta1) * gradient
@@ -191,6 +193,7 @@ def fit_portable(
             point_keys=keys[rows].to(device),
             scalars=scalars,
             step_sizes=None if step_sizes is None else step_sizes[rows].to(device),
+            momentum=batch.momentum,
         )
         kept = min(size, len(flat) - low)
         parts.append([part[:kept].cpu() for part in fit.run(flat[rows].to(device))])

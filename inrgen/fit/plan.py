@@ -220,6 +220,11 @@ def _recorded_source(config: BuildConfig) -> dict[str, Any] | None:
         return None
 
 
+def _first(*choices: int | None) -> int | None:
+    """The first choice that is given; 0 is one, and takes all points."""
+    return next((choice for choice in choices if choice is not None), None)
+
+
 def plan_build(
     config: BuildConfig, given: Source | None = None, own: OwnRecipe | None = None
 ) -> BuildPlan:
@@ -240,6 +245,7 @@ def plan_build(
             recipe="learned",
             start=config.start or variant.start,
             num_steps=config.num_steps or variant.num_steps,
+            points_per_step=_first(config.points_per_step, variant.points_per_step),
         )
     if given is not None:
         given = choose_part(given, config.source)
@@ -248,7 +254,7 @@ def plan_build(
     views = config.views or (_VIEWS if choice is None else choice.start.num_views)
     if choice is not None:
         name, spec = "learned", choice.start.spec
-        fit = fit_of_start(choice.start, config.num_steps)
+        fit = fit_of_start(choice.start, config.num_steps, config.points_per_step)
         if own is not None:
             raise ValueError("a learned start brings its own networks; leave out spec and fit")
     else:

@@ -43,7 +43,7 @@ def _points_of_step(
 class _Fit:
     """b fits in progress, each on its own points; all of them start together at step 0.
 
-    step_sizes are those of the batch; None updates by Adam.
+    step_sizes and momentum are those of the batch; without step sizes Adam updates.
     """
 
     spec: InrSpec
@@ -53,6 +53,7 @@ class _Fit:
     weights: Float[Tensor, "b n"] | None
     point_keys: Int[Tensor, " b"]
     step_sizes: Float[Tensor, "b p"] | None
+    momentum: float
 
     def points(
         self, step: int
@@ -112,7 +113,8 @@ class _Fit:
             # Stopped INRs are computed along with the others, and where() drops their updates: a
             # smaller batch would change the bits of the rest.
             if self.step_sizes is not None:
-                moved = theta - self.step_sizes * gradient
+                first = self.momentum * first + self.step_sizes * gradient
+                moved = theta - first
             else:
                 size, epsilon, decay = scalars[step].tolist()
                 first = config.beta1 * first + (1.0 - config.beta1) * gradient
@@ -182,6 +184,7 @@ class TorchEngine:
                 weights=None if weights is None else weights[signal_of].to(device),
                 point_keys=keys[rows].to(device),
                 step_sizes=None if step_sizes is None else step_sizes[rows].to(device),
+                momentum=batch.momentum,
             )
             kept = min(size, num - low)
             theta, final_loss, num_steps = fit.run(start[rows].to(device))

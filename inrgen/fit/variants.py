@@ -229,26 +229,30 @@ def field_values(made: Recipe) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnedVariant:
-    """Recipe learned: a START, by default the shipped one, and a number of steps to replace its."""
+    """Recipe learned: a START, by default the shipped one, and steps or their points for its."""
 
     text: str
     start: Path | None
     num_steps: int | None
+    points_per_step: int | None
 
     def plan(self, facts: SourceFacts) -> Recipe:
         """The recipe of the START. Raises ValueError where it does not fit the signals."""
         start = open_choice(self.start, 1, facts).start
-        fit = fit_of_start(start, self.num_steps)
+        fit = fit_of_start(start, self.num_steps, self.points_per_step)
         return Recipe(name="learned", spec=start.spec, fit=fit, start=start)
 
 
 def _parse_learned(text: str, fields: dict[str, str]) -> LearnedVariant:
     for field in fields:
         # Everything else is the START's.
-        check_name(field, ["start", "steps"], "recipe learned: field")
-    steps = _read(text, "steps", KEYS["steps"], fields["steps"]) if "steps" in fields else None
+        check_name(field, ["start", "steps", "points"], "recipe learned: field")
+    steps, points = (
+        _read(text, name, KEYS[name], fields[name]) if name in fields else None
+        for name in ("steps", "points")
+    )
     start = Path(fields["start"]) if "start" in fields else None
-    return LearnedVariant(text=text, start=start, num_steps=steps)
+    return LearnedVariant(text=text, start=start, num_steps=steps, points_per_step=points)
 
 
 def _read(text: str, field: str, key: Key, value: str) -> Any:
@@ -287,7 +291,7 @@ def parse_variant(text: str) -> Variant | LearnedVariant:
         hidden=N-N...             widths of the hidden layers
         points=N, warmup=N        points drawn for each update, updates of warm-up
 
-    learned takes two fields instead: start=PATH, a START file, and steps=N.
+    learned takes three fields instead: start=PATH, a START file, steps=N and points=N.
 
     Raises ValueError naming the field, the values it takes and the value given.
     """

@@ -178,6 +178,7 @@ def _batch(
         keys=rng.keys(plan.seed, "fit", hashes, views),
         start=start,
         step_sizes=None if learned is None else learned.step_sizes[views],
+        momentum=0.0 if learned is None else learned.momentum,
         weights=_weights_of(signals),
     )
 

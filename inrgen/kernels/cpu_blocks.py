@@ -285,24 +285,26 @@ def adam_block(
 
 
 @intrinsic
-def step_block(typingctx, work, theta, stride, scale):
-    """Update LANES parameters by a plain gradient step.
+def step_block(typingctx, work, theta, stride, scale, momentum):
+    """Update LANES parameters by a gradient step with momentum.
 
-    Step sizes lie one stride on, in place of Adam's first moment; the gradient lies three on.
+    Step sizes lie one stride on, in place of Adam's first moment, and the velocity two on, in place
+    of its second; the gradient lies three on.
     """
 
     def codegen(context, builder, signature, arguments):
         e = _FitEmitter(context, builder, signature.args[0], arguments[0])
         theta, stride = arguments[1:3]
-        value, step, gradient = (
-            e.place(builder.add(theta, builder.mul(stride, ir.Constant(INT, i)))) for i in (0, 1, 3)
+        value, step, velocity, gradient = (
+            e.place(builder.add(theta, builder.mul(stride, ir.Constant(INT, i)))) for i in range(4)
         )
         slope = builder.fmul(e.load(gradient), e.splat(arguments[3]))
-        moved = builder.fsub(e.load(value), builder.fmul(e.load(step), slope))
-        e.store(moved, value)
+        speed = e.fma(e.splat(arguments[4]), e.load(velocity), builder.fmul(e.load(step), slope))
+        e.store(builder.fsub(e.load(value), speed), value)
+        e.store(speed, velocity)
         return context.get_dummy_value()
 
-    return types.void(work, *[types.int64] * 2, types.float32), codegen
+    return types.void(work, *[types.int64] * 2, *[types.float32] * 2), codegen
 
 
 @intrinsic

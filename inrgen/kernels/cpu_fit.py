@@ -38,7 +38,7 @@ class Job(NamedTuple):
         half_turns: omega / pi of each hidden layer.
         offset: output offset of the spec.
         schedule: size, epsilon and decay of each update.
-        adam: beta1, 1 - beta1, beta2, 1 - beta2.
+        adam: beta1 (with learned step sizes their momentum), 1 - beta1, beta2, 1 - beta2.
         stop: a fit stops at this loss.
         draws: whether each step draws its points anew.
     """
@@ -195,7 +195,7 @@ def _scale_weights(work, hidden, half_turns):
 @njit
 @no_type_check
 def _update(work, layout, hidden, half_turns, scalars, adam, learned):
-    """Update all parameters by one step of Adam, or by their learned step sizes."""
+    """Update all parameters by a step of Adam, or of learned sizes with momentum beta1."""
     size, epsilon, decay = scalars[0], scalars[1], scalars[2]
     beta1, new1, beta2, new2 = adam
     # Padding is updated along with the parameters; its gradient is zero, so it stays zero.
@@ -209,7 +209,7 @@ def _update(work, layout, hidden, half_turns, scalars, adam, learned):
         num_state = layout.num_state
         if learned:
             for at in range(begin, end, LANES):
-                step_block(work, at, num_state, scale)
+                step_block(work, at, num_state, scale, beta1)
         else:
             for at in range(begin, end, LANES):
                 adam_block(

@@ -191,7 +191,7 @@ class ProbeRecipesConfig:
     last=torch|siren|small, shared=true|false, steps, lr, decay, omega, schedule=constant|cosine,
     stop=DB|never, activation and encoding as build takes them. Examples: fast,lr=1e-3 or
     init=small,last=small,steps=120. learned is the learned start that ships for the source;
-    learned,start=PATH,steps=N takes a START file or other steps.
+    learned,start=PATH,steps=N,points=N takes a START file, other steps or points a step.
 
     Quality is the mean PSNR of images, or the medians of IoU and Chamfer distance of shapes.
     Probes measure what the weights teach. They are named by how they learn and by what they read:

@@ -17,6 +17,7 @@ from inrgen.fit.config import FitConfig
 from inrgen.fit.cpu_engine import CpuEngine
 from inrgen.fit.engine import Engine, FitBatch
 from inrgen.fit.gpu_engine import GpuEngine
+from inrgen.fit.starts.plan import learned_fit
 from inrgen.fit.starts.start import find_shipped_start, load_start
 from inrgen.fit.torch_engine import TorchEngine
 
@@ -64,11 +65,11 @@ def smooth_batch(spec: InrSpec, shape: tuple[int, ...], num: int, init: InitConf
     )
 
 
-def with_step_sizes(spec: InrSpec, batch: FitBatch) -> FitBatch:
+def with_step_sizes(spec: InrSpec, batch: FitBatch, momentum: float = 0.0) -> FitBatch:
     """The batch with a step size for each parameter, small enough that fits are not chaotic."""
     keys = rng.keys(3, "step sizes", torch.arange(len(batch.start)))
     flat = rng.uniform(keys, (spec.num_params,), 1e-4, 5e-3)
-    return replace(batch, step_sizes=Params.from_flat(spec, flat))
+    return replace(batch, step_sizes=Params.from_flat(spec, flat), momentum=momentum)
 
 
 def part(batch: FitBatch, rows: list[int]) -> FitBatch:
@@ -120,7 +121,8 @@ def literal_fit(spec: InrSpec, config: FitConfig, batch: FitBatch, row: int) -> 
             rate *= 0.5 * (1.0 + math.cos(math.pi * step / config.num_steps))
         for i, g in enumerate(gradient):
             if step_sizes is not None:
-                theta[i] = theta[i] - step_sizes[i] * g
+                first[i] = batch.momentum * first[i] + step_sizes[i] * g
+                theta[i] = theta[i] - first[i]
                 continue
             theta[i] = theta[i] * (1.0 - rate * config.weight_decay)
             first[i] = config.beta1 * first[i] + (1.0 - config.beta1) * g
@@ -220,12 +222,12 @@ def test_a_target_is_measured_against_the_value_range(engine):
 
 
 @each_learner
-@pytest.mark.parametrize("points", [0, 13])
+@pytest.mark.parametrize(("points", "momentum"), [(0, 0.0), (13, 0.9)])
 @each_case
-def test_learned_step_sizes_take_plain_gradient_steps(engine, spec, shape, points):
+def test_learned_step_sizes_take_gradient_steps(engine, spec, shape, points, momentum):
     """Six steps agree with the literal loop and with torch, and use nothing of Adam."""
-    config = FitConfig(num_steps=6, points_per_step=points, stop_psnr_db=None)
-    batch = with_step_sizes(spec, smooth_batch(spec, shape, 3, config.init))
+    config = learned_fit(6, points)
+    batch = with_step_sizes(spec, smooth_batch(spec, shape, 3, config.init), momentum)
     found = engine.fit(spec, config, batch).params.flat()
     reference = TorchEngine().fit(spec, config, batch).params.flat()
     for row in range(3):
@@ -243,7 +245,7 @@ def test_engines_agree_after_six_steps_from_a_shipped_start(engine, source, shap
     path = find_shipped_start(source, "2-32-32-1")
     assert path is not None
     learned = load_start(path)
-    config = FitConfig(num_steps=learned.inner_steps, stop_psnr_db=None)
+    config = learned_fit(learned.inner_steps, points_per_step=0)
     batch = replace(
         smooth_batch(learned.spec, shape, 2, config.init),
         start=learned.params[[0, 0]],

@@ -137,8 +137,9 @@ def test_a_build_reads_texts_and_files_alike(tmp_path):
     assert planned(str(tmp_path / "r.toml")).identity == typed
     options = {"hidden": (16, 8), "num_steps": 12}
     assert planned("fast,omega=20/1e-1", **options).identity["fit"] == typed["fit"]
-    learned = planned("learned,steps=2")
-    assert (learned.recipe, learned.fit_plan.fit.num_steps) == ("learned", 2)
+    learned = planned("learned,steps=2,points=9")
+    fit = learned.fit_plan.fit
+    assert (learned.recipe, fit.num_steps, fit.points_per_step) == ("learned", 2, 9)
 
 
 @pytest.mark.parametrize(

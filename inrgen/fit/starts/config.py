@@ -37,6 +37,8 @@ class LearnStartConfig:
             in half the time.
         outer_steps: updates of every start.
         batch: items in an update of one start.
+        momentum: share of each gradient step that the next one repeats; by default 0, and 0.9 for
+            meshes.
         lr: learning rate of the starts, falling to zero along a cosine; by default 3e-4,
             and 3e-3 for meshes.
         step_lr: learning rate of the logarithms of the step sizes, falling likewise.
@@ -54,7 +56,8 @@ class LearnStartConfig:
         "source": "source",
         "network": "hidden omega",
         "learning": (
-            "inner_steps step_sizes order outer_steps batch lr step_lr points_per_step seed"
+            "inner_steps momentum step_sizes order outer_steps batch lr step_lr points_per_step "
+            "seed"
         ),
         "guide": "guide guide_weight",
         "run": "device threads",
@@ -70,6 +73,7 @@ class LearnStartConfig:
     order: Order = 2
     outer_steps: int = 800
     batch: int = 32
+    momentum: float | None = None
     lr: float | None = None
     step_lr: float = 2e-2
     points_per_step: int = 0
@@ -108,6 +112,8 @@ class LearnStartConfig:
         for name, value in rates.items():
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} must be positive and finite; got {value}")
+        if not 0 <= self.inner_momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1); got {self.inner_momentum}")
         if self.step_sizes not in get_args(StepSizes):
             raise ValueError(
                 f"step_sizes must be one of {get_args(StepSizes)}; got {self.step_sizes!r}"
@@ -129,6 +135,13 @@ class LearnStartConfig:
         return 3e-3 if self.source.name in MESH_SOURCES else 3e-4
 
     @property
+    def inner_momentum(self) -> float:
+        """momentum, or its default for the source."""
+        if self.momentum is not None:
+            return self.momentum
+        return 0.9 if self.source.name in MESH_SOURCES else 0.0
+
+    @property
     def training_source(self) -> SourceConfig:
         """The source with its training split alone."""
         return replace(self.source, split="train")
@@ -139,7 +152,10 @@ class LearnStartConfig:
         names = ("step_sizes", "order", "outer_steps", "batch", "lr", "step_lr", "points_per_step")
         # A start without labels keeps the facts that it had before guides were known.
         names += ("guide_weight",) if self.guide == "labels" else ()
+        # Starts of images without momentum keep theirs, too.
+        has_momentum = self.inner_momentum > 0 or self.source.name in MESH_SOURCES
+        shown = {"momentum": self.inner_momentum} if has_momentum else {}
         # lr keeps its place, so that files of the same settings keep their bytes.
         values = {n: self.start_lr if n == "lr" else getattr(self, n) for n in names}
         # Kinds of devices differ in their last bits, their numbers do not.
-        return values | {"views": self.views, "device": self.device.split(":")[0]}
+        return values | shown | {"views": self.views, "device": self.device.split(":")[0]}

@@ -50,6 +50,7 @@ from inrgen.fit.starts.start import VERSION, LearnedStart, load_start, save_star
 from inrgen.fit.starts.training_images import open_images
 from inrgen.fit.starts.training_items import TrainingSignals
 from inrgen.fit.starts.training_shapes import open_shapes
+from inrgen.fit.starts.unit_values import scale_last, scale_steps, unit_spec
 from inrgen.sources.base import Source, SourceFacts
 from inrgen.sources.catalog import open_source
 from inrgen.sources.items import items_digest
@@ -293,9 +294,11 @@ def _learn(learner: _Learner, identity: dict[str, Any], checkpoint: Path) -> Met
     return state
 
 
-def _as_start(learner: _Learner, identity: dict[str, Any], state: MetaState) -> LearnedStart:
-    """The best starts of a finished loop, with their facts."""
-    spec, found = learner.problem.spec, state.best_db.cpu()
+def _as_start(
+    learner: _Learner, identity: dict[str, Any], spec: InrSpec, state: MetaState
+) -> LearnedStart:
+    """The best starts of a finished loop for networks of a spec, with their facts."""
+    found = state.best_db.cpu()
     if learner.problem.guide is not None:
         # best_db counts the classifier's errors, too
         plain = replace(learner, problem=replace(learner.problem, guide=None))
@@ -305,8 +308,8 @@ def _as_start(learner: _Learner, identity: dict[str, Any], state: MetaState) -> 
     facts = {k: v for k, v in identity.items() if k not in ("spec", "inner_steps")}
     return LearnedStart(
         spec=spec,
-        params=Params.from_flat(spec, state.best_start.cpu()),
-        step_sizes=Params.from_flat(spec, steps.cpu()),
+        params=scale_last(Params.from_flat(spec, state.best_start.cpu()), spec.value_width),
+        step_sizes=scale_steps(Params.from_flat(spec, steps.cpu()), spec.value_width),
         inner_steps=learner.config.inner_steps,
         facts={
             **json.loads(json.dumps(facts)),
@@ -366,8 +369,9 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
         return _summarise(config.out, start, time.perf_counter() - began, found=True)
     labels = read_labels(source) if config.guide == "labels" else None
     problem = MetaProblem(
-        spec=spec,
+        spec=unit_spec(spec),
         inner_steps=config.inner_steps,
+        momentum=config.inner_momentum,
         second_order=config.order == 2,
         step_of=step_positions(spec, config.step_sizes).to(_device(config.device)),
         guide=None if labels is None else make_guide(spec, labels, config.guide_weight),
@@ -377,7 +381,7 @@ def learn_start(config: LearnStartConfig) -> LearnStartSummary:
         learner = _Learner(
             config=config, problem=problem, signals=signals, labels=labels, pool=pool
         )
-        start = _as_start(learner, identity, _learn(learner, identity, checkpoint))
+        start = _as_start(learner, identity, spec, _learn(learner, identity, checkpoint))
     save_start(config.out, start)
     checkpoint.unlink(missing_ok=True)
     return _summarise(config.out, start, time.perf_counter() - began, found=False)

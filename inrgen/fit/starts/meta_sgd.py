@@ -1,9 +1,9 @@
 """Meta-SGD: learn initial weights and step sizes from which a few gradient steps fit a signal.
 
-The inner loop is plain gradient descent with learned step sizes, and the outer loop is Adam on the
-error that is left after it (Meta-SGD, arXiv 1707.09835; MAML, arXiv 1703.03400; for coordinate
-networks, arXiv 2012.02189). All functions are pure, and every start learns alone: no result
-depends on the other starts of a batch.
+The inner loop is gradient descent with learned step sizes, for shapes with momentum, and the outer
+loop is Adam on the error that is left after it (Meta-SGD, arXiv 1707.09835; MAML, arXiv 1703.03400;
+for coordinate networks, arXiv 2012.02189). All functions are pure, and every start learns alone: no
+result depends on the other starts of a batch.
 """
 
 import math
@@ -21,6 +21,7 @@ from inrgen.core.siren import evaluate, initialise
 from inrgen.core.spec import InrSpec
 from inrgen.fit.starts.config import StepSizes
 from inrgen.fit.starts.guide import LabelGuide
+from inrgen.fit.starts.inner_loop import adapt, points_of_step
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _CLIP_NORM = 1.0
@@ -36,81 +37,6 @@ _DIVERGED_DB = 3.0
 _INIT = InitConfig(first_layer="siren", hidden_bias="zero", last_layer="small")
 
 
-def _at_points(tensor: Float[Tensor, "*b n d_in"], num: int) -> Float[Tensor, "b n d_in"]:
-    return tensor if tensor.ndim == 3 else tensor.expand(num, *tensor.shape)
-
-
-def mse_gradient(
-    spec: InrSpec,
-    params: Params,
-    coords: Float[Tensor, "*shared n d_in"],
-    values: Float[Tensor, "b n d_out"],
-) -> Params:
-    """Gradient of each INR's mean squared error over its points and outputs.
-
-    The chain rule is written out, so that autograd differentiates it once instead of twice: that
-    takes two thirds of the time. spec must have sine layers.
-    """
-    factors = (*spec.omega, 1.0)
-    # sin(omega (W x + b)): omega scales the small matrices instead of all activations.
-    weights = [f * weight for f, weight in zip(factors, params.weights, strict=True)]
-    biases = [f * bias[:, None, :] for f, bias in zip(factors, params.biases, strict=True)]
-    hidden, phases = [_at_points(coords, len(params))], []
-    for layer in range(spec.num_hidden):
-        phases.append(torch.baddbmm(biases[layer], hidden[layer], weights[layer].mT))
-        hidden.append(torch.sin(phases[layer]))
-    prediction = torch.baddbmm(biases[-1], hidden[-1], weights[-1].mT) + spec.output_offset
-    error = (2.0 / values[0].numel()) * (prediction - values)
-    by_weight, by_bias = [], []
-    for layer in reversed(range(spec.num_hidden + 1)):
-        by_weight.append(factors[layer] * (error.mT @ hidden[layer]))
-        by_bias.append(factors[layer] * error.sum(dim=1))
-        if layer > 0:
-            error = (error @ weights[layer]) * torch.cos(phases[layer - 1])
-    return Params(weights=tuple(by_weight[::-1]), biases=tuple(by_bias[::-1]))
-
-
-def adapt(
-    spec: InrSpec,
-    start: Params,
-    step_sizes: Params,
-    coords: Float[Tensor, "*shared n d_in"],
-    values: Float[Tensor, "*s b n d_out"],
-    inner_steps: int,
-    create_graph: bool,
-) -> Params:
-    """Fit b signals by inner_steps plain gradient steps on the mean squared error.
-
-    Args:
-        start: b initial INRs.
-        step_sizes: the step size of every parameter of the b INRs, or of one for all.
-        coords: (n, d_in), the same points for every INR, or (b, n, d_in), or (s, b, n, d_in) for
-            points that differ from step to step.
-        values: the signals: (b, n, d_out), or (s, b, n, d_out).
-        create_graph: keep the graph of the gradients, for second derivatives. Without it gradients
-            count as constants, which is MAML's first-order approximation.
-    """
-    params = start
-    for step in range(inner_steps):
-        with torch.set_grad_enabled(create_graph):
-            gradient = mse_gradient(spec, params, *_of_step(coords, values, step))
-        layers = range(len(params.weights))
-        params = Params(
-            weights=tuple(
-                params.weights[i] - step_sizes.weights[i] * gradient.weights[i] for i in layers
-            ),
-            biases=tuple(
-                params.biases[i] - step_sizes.biases[i] * gradient.biases[i] for i in layers
-            ),
-        )
-    return params
-
-
-def _of_step(coords: Tensor, values: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """Points and values of an inner step; without an axis for them, all steps share theirs."""
-    return (coords, values) if values.ndim == 3 else (coords[step], values[step])
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetaProblem:
     """The inner loop that starts are learned for.
@@ -119,6 +45,7 @@ class MetaProblem:
         second_order: whether the outer gradient goes through the inner gradients.
         step_of: the position of each parameter's step size among the g learned ones.
         guide: adds a classifier's loss to the error; without it labels are ignored.
+        momentum: share of each inner step that the next one repeats.
     """
 
     spec: InrSpec
@@ -126,6 +53,7 @@ class MetaProblem:
     second_order: bool
     step_of: Int[Tensor, " p"]
     guide: LabelGuide | None = None
+    momentum: float = 0.0
 
     def adapt_items(
         self,
@@ -147,6 +75,7 @@ class MetaProblem:
             values.flatten(-4, -3),
             self.inner_steps,
             create_graph,
+            self.momentum,
         )
 
     def outer_gradient(
@@ -169,7 +98,7 @@ class MetaProblem:
             part.detach().requires_grad_() for part in (start, log_steps, readers)
         )
         fitted = self.adapt_items(start, log_steps, coords, values, self.second_order)
-        at, wanted = _of_step(coords, values.flatten(-4, -3), -1)
+        at, wanted = points_of_step(coords, values.flatten(-4, -3), -1)
         error = evaluate(self.spec, fitted, at) - wanted
         losses = error.square().mean(dim=(1, 2)).unflatten(0, values.shape[-4:-2])
         if self.guide is not None:
@@ -197,7 +126,7 @@ class MetaProblem:
         for outer_gradient.
         """
         fitted = self.adapt_items(start, log_steps, coords, values, create_graph=False)
-        at, wanted = _of_step(coords, values.flatten(-4, -3), -1)
+        at, wanted = points_of_step(coords, values.flatten(-4, -3), -1)
         found = psnr_db(evaluate(self.spec, fitted, at), wanted, self.spec.value_width)
         found = found.unflatten(0, values.shape[-4:-2])
         if self.guide is not None:

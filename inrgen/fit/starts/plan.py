@@ -151,10 +151,13 @@ def learned_fit(num_steps: int, points_per_step: int) -> FitConfig:
     return FitConfig(num_steps=num_steps, points_per_step=points_per_step, stop_psnr_db=None)
 
 
-def fit_of_start(start: LearnedStart, num_steps: int | None) -> FitConfig:
-    """The fit that a start was learned for, or the same with another number of updates."""
+def fit_of_start(
+    start: LearnedStart, num_steps: int | None, points_per_step: int | None = None
+) -> FitConfig:
+    """The fit that a start was learned for, or the same with other updates or points of each."""
     steps = start.inner_steps if num_steps is None else num_steps
-    return learned_fit(steps, start.facts.get("settings", {}).get("points_per_step", 0))
+    learned = start.facts.get("settings", {}).get("points_per_step", 0)
+    return learned_fit(steps, learned if points_per_step is None else points_per_step)
 
 
 def learned_fit_facts(fit: FitConfig) -> dict[str, int]:

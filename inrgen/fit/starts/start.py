@@ -34,10 +34,10 @@ _SHIPPED = Path(__file__).parent / "shipped"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnedStart:
-    """Initial weights and step sizes for plain gradient steps; view v of every item uses entry v.
+    """Initial weights and step sizes for gradient steps; view v of every item uses entry v.
 
     An update subtracts step_sizes times the gradient of the mean squared error (Meta-SGD, arXiv
-    1707.09835, equation 4).
+    1707.09835, equation 4), and momentum times the update before it.
 
     Attributes:
         spec: the networks and the conventions of their signals.
@@ -61,6 +61,8 @@ class LearnedStart:
             raise ValueError(
                 f"inner_steps must be from 1 to {MAX_INNER_STEPS}; got {self.inner_steps}"
             )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1); got {self.momentum}")
         for name in _TENSORS:
             _check_params(name, self.spec, getattr(self, name))
         if len(self.step_sizes) != len(self.params):
@@ -75,6 +77,11 @@ class LearnedStart:
     def num_views(self) -> int:
         """Number k of starts."""
         return len(self.params)
+
+    @property
+    def momentum(self) -> float:
+        """Share of each update that the next one repeats."""
+        return self.facts.get("settings", {}).get("momentum", 0.0)
 
     @property
     def sha256(self) -> str:

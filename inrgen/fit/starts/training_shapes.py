@@ -80,10 +80,14 @@ def open_shapes(
     inner_steps: int,
     bounds: SourceConfig = DEFAULT_BOUNDS,
 ) -> TrainingShapes:
-    """Choose the training shapes of a source. Raises ValueError as choose_items does."""
+    """Choose the training shapes of a source, with values of width one.
+
+    spec is that of the source's own values. Raises ValueError as choose_items does.
+    """
 
     def read(signal: Signal, item_id: str) -> Float[Tensor, "n c"]:
-        return torch.cat([signal_coords(spec, signal), target_values(spec, signal)], dim=1)
+        values = target_values(spec, signal) / spec.value_width
+        return torch.cat([signal_coords(spec, signal), values], dim=1)
 
     num_sets = inner_steps + 1
     items = choose_items(source, seed, read, num_points * num_sets, bounds)

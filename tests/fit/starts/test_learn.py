@@ -19,8 +19,9 @@ from inrgen.fit.config import FitConfig
 from inrgen.fit.engine import FitBatch
 from inrgen.fit.starts import learn as module
 from inrgen.fit.starts.guide import LabelGuide
+from inrgen.fit.starts.inner_loop import adapt, mse_gradient
 from inrgen.fit.starts.learn import learn_start
-from inrgen.fit.starts.meta_sgd import MetaProblem, adapt, mse_gradient, step_positions
+from inrgen.fit.starts.meta_sgd import MetaProblem, step_positions
 from inrgen.fit.starts.start import LearnedStart
 from inrgen.fit.starts.training_images import open_images
 from inrgen.fit.torch_engine import TorchEngine
@@ -60,6 +61,7 @@ def problem(second_order: bool, guide: LabelGuide | None = None) -> MetaProblem:
         second_order=second_order,
         step_of=step_positions(SPEC, "parameter"),
         guide=guide,
+        momentum=0.5,
     )
 
 
@@ -102,7 +104,7 @@ def test_the_first_order_gradient_is_that_of_the_fitted_weights():
     none = torch.zeros(1, 0).double()
     _, by_start, *_ = problem(False).outer_gradient(start, log_steps, none, coords, values)
     steps = Params.from_flat(SPEC, log_steps.exp())
-    fitted = adapt(SPEC, Params.from_flat(SPEC, start), steps, coords, values[0], 3, False)
+    fitted = adapt(SPEC, Params.from_flat(SPEC, start), steps, coords, values[0], 3, False, 0.5)
     torch.testing.assert_close(by_start, mse_gradient(SPEC, fitted, coords, values[0]).flat())
 
 

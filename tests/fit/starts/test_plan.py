@@ -36,7 +36,8 @@ def test_networks_steps_and_views_are_those_of_the_start(start):
     fit = plan.fit_plan
     assert (fit.spec, fit.fit.num_steps, fit.views, plan.recipe) == (SPEC, 3, 2, "learned")
     assert fit.fit.stop_psnr_db is None
-    assert plan_build(config(start, views=1, num_steps=9)).fit_plan.fit.num_steps == 9
+    other = plan_build(config(start, views=1, num_steps=9, points_per_step=5)).fit_plan.fit
+    assert (other.num_steps, other.points_per_step) == (9, 5)
     assert plan_build(config(None)).fit_plan.views == 10
 
 
