@@ -331,3 +331,10 @@ def read_facts(files: Files) -> StoreFacts:
             f"{files.location} is not an inrgen store: it has no zarr.json"
         ) from None
     return parse_root(root, files.location)
+
+
+def find_growth(files: Files, known: StoreFacts) -> StoreFacts | None:
+    """Return the facts of a store that has grown since others were read; None if it has not."""
+    facts = read_facts(files)
+    before = {version.self_checksum for version in facts.versions}
+    return facts if known.self_checksum in before else None

@@ -16,7 +16,7 @@ from inrgen.store.errors import DamagedStore
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import BlockFacts, open_fragment
 from inrgen.store.layout import Layout, fragment_key, shard_key
-from inrgen.store.metadata import StoreFacts
+from inrgen.store.metadata import StoreFacts, find_growth
 from inrgen.store.shard import (
     ShardShape,
     good_chunks,
@@ -58,10 +58,24 @@ class SpecShards:
     """Names and shapes of one spec's shards, and the checks that every shard must pass."""
 
     location: str
-    facts: StoreFacts
     spec_id: str
-    layout: Layout
-    num_params: int
+    # One element: a store that grows keeps its rows in their places, so readers follow it.
+    latest: list[StoreFacts]
+
+    @property
+    def facts(self) -> StoreFacts:
+        """Facts of the store's root document, as it was when a reader last needed it."""
+        return self.latest[0]
+
+    @property
+    def layout(self) -> Layout:
+        """Cut of the spec's rows into blocks."""
+        return self.facts.layouts[self.spec_id]
+
+    @property
+    def num_params(self) -> int:
+        """Numbers of a row."""
+        return self.facts.specs[self.spec_id].num_params
 
     def key(self, block: int) -> str:
         """Return the name of a shard within the store."""
@@ -76,6 +90,16 @@ class SpecShards:
 
         Raises DamagedStore if the records are lost, altered, or of another block or store.
         """
+        try:
+            return self._open_facts(files, block)
+        except DamagedStore:
+            grown = find_growth(files, self.facts)
+            if grown is None:
+                raise
+            self.latest[0] = grown
+            return self._open_facts(files, block)
+
+    def _open_facts(self, files: Files, block: int) -> BlockFacts:
         checksum = self.facts.block_checksum(self.spec_id, block)
         return open_fragment(files, checksum, self.spec_id, block, replacing=True)[1]
 
@@ -234,8 +258,6 @@ def spec_shards(location: str, facts: StoreFacts, spec_id: str) -> SpecShards:
     """Return the names and shapes of one spec's shards."""
     return SpecShards(
         location=location,
-        facts=facts,
-        spec_id=spec_id,
-        layout=facts.layouts[spec_id],
-        num_params=facts.specs[spec_id].num_params,
+        spec_id=facts.check_spec_id(spec_id),
+        latest=[facts],
     )

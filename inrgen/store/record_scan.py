@@ -15,7 +15,7 @@ from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.protocol import Files
 from inrgen.store.index import check_record_file, records_tag
 from inrgen.store.layout import RECORDS
-from inrgen.store.metadata import StoreFacts
+from inrgen.store.metadata import StoreFacts, find_growth
 from inrgen.store.parallel import map_ahead
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA
 
@@ -78,6 +78,12 @@ class RecordScan:
             yield from map_ahead(pool, self._read, groups, num + 1)
         except ServerFailed:
             raise
+        except DamagedStore as error:
+            if find_growth(self.files, self.facts) is None:
+                raise
+            raise ValueError(
+                f"{self.files.location} has grown since it was opened; open it again for records"
+            ) from error
         except (OSError, pa.ArrowException) as error:
             raise DamagedStore(
                 f"{self.files.location} is damaged: records cannot be read ({error}); "

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 import zarr
 
 from inrgen.loaders import StreamLoader
@@ -106,6 +107,41 @@ def test_each_block_is_bound_to_the_version_that_wrote_it(sizes, tmp_path):
     with pytest.raises(DamagedStore, match="another store or block"):
         store.read([8])
     assert {finding.block for finding in verify_store(first).findings} == {1}
+
+
+def test_readers_go_on_while_a_store_grows(sizes, tmp_path):
+    path = sizes[0].build(tmp_path / "store")
+    store, loader = open_store(path), StreamLoader(path, batch_size=4)
+    for grown in sizes[1:]:
+        grown.append(path)
+    read = store.read(range(12)).flat().numpy()
+    np.testing.assert_array_equal(read, sizes[0].flat)
+    served = torch.cat([batch.rows for batch in loader])
+    assert sorted(served.tolist()) == [row for row in range(12) if row != 1]
+    with pytest.raises(ValueError, match="has grown since it was opened"):
+        store.read_records(["row"])
+    with pytest.raises(ValueError, match=r"rows must be in 0..11"):
+        store.read([12])
+
+
+def test_a_store_on_a_server_grows(sizes, tmp_path, bucket_url, monkeypatch):
+    sizes[0].build(bucket_url)
+    with monkeypatch.context() as patch:
+        # a driver that stops as soon as the append is committed
+        patch.setattr("inrgen.store.append_writer.StoreWriter", None)
+        with pytest.raises(TypeError):
+            sizes[1].append(bucket_url)
+    assert len(open_store(bucket_url)) == 20
+    assert verify_store(bucket_url).ok
+    sizes[2].append(bucket_url)
+    assert verify_store(bucket_url).ok
+    there, local = open_files(bucket_url), sizes[0].build(tmp_path / "store")
+    for grown in sizes[1:]:
+        grown.append(local)
+    here = open_files(local)
+    for key in (key for key in here.all_keys() if not key.startswith("index/")):
+        assert there.read(key) == here.read(key), key
+    assert content_sha256(bucket_url) == content_sha256(local)
 
 
 def test_index_files_follow_growth(sizes, tmp_path):
