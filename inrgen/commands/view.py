@@ -14,6 +14,7 @@ from inrgen.core.summary import Summary
 if TYPE_CHECKING:
     from inrgen.figures.viewer.page import Page
     from inrgen.sources.base import Source
+    from inrgen.sources.listing import Report
     from inrgen.store.reader import Store
 
 
@@ -86,15 +87,23 @@ def view(config: ViewConfig) -> ViewSummary:
         ValueError: the store's networks cannot be drawn, or data does not hold the data set.
         DamagedStore: a row of the store is not as it was written.
     """
+    from inrgen.executors.progress import show_counts
     from inrgen.store.files.opening import open_files
     from inrgen.store.layout import PAGE
     from inrgen.store.reader import open_store
 
     began = time.perf_counter()
     store = open_store(config.store)
-    page = page_of_store(
-        store, config.rows, config.data, config.spec, up=config.up, own=config.source
-    )
+    with show_counts("view") as report:
+        page = page_of_store(
+            store,
+            config.rows,
+            config.data,
+            config.spec,
+            up=config.up,
+            own=config.source,
+            report=report,
+        )
     content = page.html.encode()
     if config.out is not None:
         from inrgen.core.atomic import write_whole
@@ -125,12 +134,14 @@ def page_of_store(
     among: Sequence[int] | None = None,
     up: Literal["auto", "y", "z"] = "auto",
     own: str | None = None,
+    report: "Report | None" = None,
 ) -> "Page":
     """Make the page of a store, with the words and commands of its data card.
 
     Args:
         among: the rows to choose from; None takes all.
         own: MODULE:FUNCTION of the user's own source of a store that was built from it.
+        report: gets counts of slow steps, such as ("originals read", 7).
     """
     from pathlib import PurePosixPath
 
@@ -138,6 +149,7 @@ def page_of_store(
     from inrgen.exchange.card.snippets import build_command, loading_example
     from inrgen.exchange.card.text import Wording, card_title, summarise
     from inrgen.figures.viewer.page import PageTexts, make_page
+    from inrgen.sources.listing import report_nothing
 
     facts = read_card_facts(store)
     folder = PurePosixPath("STORE")
@@ -150,7 +162,8 @@ def page_of_store(
     texts = PageTexts(
         title=card_title(facts, Wording()), summary=summarise(facts), snippets=snippets
     )
-    return make_page(store, _source(store, data, own), rows, spec, texts, among, up)
+    source = _source(store, data, own)
+    return make_page(store, source, rows, spec, texts, among, up, report=report or report_nothing)
 
 
 def _source(store: "Store", data: str | None, own: str | None) -> "Source | None":

@@ -7,9 +7,12 @@ from typing import TypeVar
 
 Report = Callable[[str, int], None]
 Thing = TypeVar("Thing")
-
 _EVERY = 256
 _report: ContextVar[Report | None] = ContextVar("listing_report", default=None)
+
+
+def report_nothing(text: str, count: int) -> None:
+    """No-op report."""
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def watch_listing(report: Report) -> Iterator[None]:
 
 def counted(things: Iterable[Thing], text: str) -> Iterator[Thing]:
     """The same things; their number so far is reported every few hundred."""
-    report = _report.get() or (lambda _text, _count: None)
+    report = _report.get() or report_nothing
     for count, thing in enumerate(things):
         if count and count % _EVERY == 0:
             report(text, count)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from inrgen.core.config import SPLITS
@@ -307,10 +307,24 @@ class Store:
         return self.read(rows)
 
     def evaluate(
-        self, rows: Rows, coords: Float[Tensor, "*shared n d_in"]
+        self, rows: Rows, coords: Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
     ) -> Float[Tensor, "b n d_out"]:
-        """The values of some rows at n points, the same for all, or (b, n, d_in)."""
-        return evaluate(self.spec, self.read(rows), coords)
+        """The values of some rows at n points, as float32 on the CPU.
+
+        Args:
+            coords: numbers of any type, (n, d_in) for all rows or (b, n, d_in).
+
+        Raises ValueError for coords of another shape.
+        """
+        params, points = self.read(rows), torch.as_tensor(coords).to("cpu", torch.float32)
+        b, d_in = len(params), self.spec.d_in
+        is_right = points.ndim in (2, 3) and points.shape[-1] == d_in
+        if not is_right or points.shape[:-2] not in ((), (b,)):
+            raise ValueError(
+                f"coords needs (n, {d_in}), or ({b}, n, {d_in}) for other points in each row; "
+                f"got {tuple(points.shape)}"
+            )
+        return evaluate(self.spec, params, points)
 
     def images(
         self, rows: Rows, size: int | tuple[int, int] | None = None

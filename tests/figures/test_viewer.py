@@ -104,6 +104,17 @@ def test_the_command_writes_beside_the_card_and_prints_the_address(tmp_path):
         view(ViewConfig(store=path, spec="no"))
 
 
+def test_progress_is_told_and_changes_no_byte(tmp_path, monkeypatch):
+    store = open_store(HostileStore(rows=24).build(tmp_path / "store"))
+    whole = page_of_store(store, 8).html
+    monkeypatch.setattr("inrgen.figures.viewer.partners._PAIRS_AT_ONCE", 6)
+    told: list[tuple[str, int]] = []
+    page = page_of_store(store, 8, report=lambda text, count: told.append((text, count)))
+    assert page.html == whole
+    kinds = ("permutation", "signed")
+    assert told == [(f"of 12 pairs aligned ({kind})", n) for kind in kinds for n in (6, 12)]
+
+
 def test_the_card_links_the_page_and_an_export_for_the_hub_carries_one(tmp_path):
     path = HostileStore(rows=24).build(tmp_path / "store")
     card, _ = write_card(open_store(path))

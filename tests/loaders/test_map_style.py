@@ -82,6 +82,13 @@ def test_a_store_gives_its_rows_as_weights_values_and_tables(made, store):
     coords = torch.rand(5, 2)
     expected = evaluate(made.spec, Params.from_flat(made.spec, flat[1:3]), coords)
     assert torch.equal(store.evaluate([1, 2], coords), expected)
+    for same in (coords.numpy(), coords.double(), coords.double().numpy()):
+        assert torch.equal(store.evaluate([1, 2], same), expected)
+    own = store.evaluate([1, 2], np.stack([coords, coords]))
+    assert torch.allclose(own, expected, atol=1e-6)
+    for wrong in (np.zeros((5, 3)), np.zeros(2), np.zeros((3, 5, 2))):
+        with pytest.raises(ValueError, match=r"coords needs \(n, 2\), or \(2, n, 2\).*got"):
+            store.evaluate([1, 2], wrong)
     images = store.images([1, 2])
     assert images.shape == (2, 4, 5, 1)
     assert store.images(np.array([1]), 6).shape == (1, 6, 6, 1)

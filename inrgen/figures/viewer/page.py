@@ -16,6 +16,7 @@ from inrgen.figures.viewer.quality import describe_quality
 from inrgen.figures.viewer.surfaces import extract_surfaces
 from inrgen.sources.base import BadSignal, Source
 from inrgen.sources.bounds import load_item
+from inrgen.sources.listing import Report, report_nothing
 from inrgen.store.queries import read_rows
 from inrgen.store.reader import Store
 from inrgen.store.records import USABLE_STATUSES, record_columns
@@ -50,7 +51,7 @@ class Page:
 
 
 def _originals(
-    spec: InrSpec, source: Source | None, records: Sequence[dict]
+    spec: InrSpec, source: Source | None, records: Sequence[dict], report: Report
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Signals of the page's items as fractions of the value range, and where each one begins.
 
@@ -69,6 +70,7 @@ def _originals(
         if item.item_id not in wanted or size > _ORIGINAL_BYTES:
             continue
         signal = load_item(source, index)
+        report("originals read", len(places))
         if not isinstance(signal, BadSignal) and signal.grid == wanted[item.item_id]:
             shares = (signal.values.numpy().reshape(-1) - low) / width
             places[item.item_id] = size
@@ -90,6 +92,7 @@ def make_page(
     texts: PageTexts,
     among: Sequence[int] | None = None,
     up: Up = "auto",
+    report: Report = report_nothing,
 ) -> Page:
     """Gather a page's rows, weights, alignments, surfaces and quality, and write it as HTML.
 
@@ -99,6 +102,7 @@ def make_page(
         spec_id: the networks to show; None takes the store's only ones.
         among: the rows to choose from and to measure; None takes all.
         up: the axis of shapes that points up; auto takes y for OBJ and GLB, z for others.
+        report: gets counts of slow steps, such as ("originals read", 7).
 
     Raises:
         ValueError: the store has no such spec or no rows, or its networks cannot be drawn.
@@ -117,8 +121,8 @@ def make_page(
     shown = [record for record in records if record["status"] in USABLE_STATUSES]
     params = store.read([record["row"] for record in shown], spec.spec_id)
     arrays: dict[str, np.ndarray] = {"weights": params.flat().numpy()}
-    arrays["originals"], original_places = _originals(spec, source, shown)
-    moves, pairs = _add_partners(spec, params, shown, arrays)
+    arrays["originals"], original_places = _originals(spec, source, shown, report)
+    moves, pairs = _add_partners(spec, params, shown, arrays, report)
     document = {
         "title": texts.title,
         "summary": texts.summary,
@@ -130,7 +134,7 @@ def make_page(
         "originals": original_places,
         "pairs": pairs,
         "moves": moves,
-        "surfaces": _add_surfaces(spec, params, shown, arrays),
+        "surfaces": _add_surfaces(spec, params, shown, arrays, report),
         "up": [up_axis(record["item_id"], up) for record in records],
         "quality": describe_quality(store, spec, among),
         "target_db": store.built_identity.get("min_psnr_db"),
@@ -142,24 +146,32 @@ def make_page(
 
 
 def _add_partners(
-    spec: InrSpec, params: Params, shown: list[dict], arrays: dict[str, np.ndarray]
+    spec: InrSpec,
+    params: Params,
+    shown: list[dict],
+    arrays: dict[str, np.ndarray],
+    report: Report,
 ) -> tuple[list[str], list[tuple[int, int]]]:
     """Put the alignments of a page's pairs among its arrays; returns their names and the pairs."""
     pairs = choose_partners(shown)
     if not pairs:
         return [], []
-    partners = align_partners(spec, params, pairs)
+    partners = align_partners(spec, params, pairs, report)
     arrays.update({f"moves-{kind}": units for kind, units in partners.moves.items()})
     return list(partners.moves), partners.pairs
 
 
 def _add_surfaces(
-    spec: InrSpec, params: Params, shown: list[dict], arrays: dict[str, np.ndarray]
+    spec: InrSpec,
+    params: Params,
+    shown: list[dict],
+    arrays: dict[str, np.ndarray],
+    report: Report,
 ) -> list[dict[str, float]]:
     """Put the surfaces of a page's shapes among its arrays; returns the facts of each."""
     # first views first, so that as many items as possible get a surface
     order = sorted(range(len(shown)), key=lambda place: shown[place]["view"])
-    surfaces = extract_surfaces(spec, params, order)
+    surfaces = extract_surfaces(spec, params, order, report)
     if surfaces:
         arrays["vertices"] = np.concatenate([s.vertices.reshape(-1) for s in surfaces])
         arrays["faces"] = np.concatenate([s.faces.reshape(-1) for s in surfaces])

@@ -11,8 +11,11 @@ from inrgen.core.config import Kind, thorough
 from inrgen.core.matching import match
 from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
+from inrgen.sources.listing import Report, report_nothing
 
 _MAX_PAIRS = 1000
+# A wide network takes a second a pair.
+_PAIRS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +50,14 @@ def choose_partners(records: list[dict]) -> list[tuple[int, int]]:
     return [pairs[i] for i in np.linspace(0, len(pairs) - 1, _MAX_PAIRS).round().astype(int)]
 
 
-def align_partners(spec: InrSpec, params: Params, pairs: list[tuple[int, int]]) -> Partners:
+def align_partners(
+    spec: InrSpec, params: Params, pairs: list[tuple[int, int]], report: Report = report_nothing
+) -> Partners:
     """Find the permutation, and the permutation and signs, that bring each second INR nearest.
 
     Args:
         params: the INRs of the page, in order.
+        report: gets the number of pairs aligned so far.
     """
     kinds: list[Kind] = ["permutation"]
     if spec.activation in ODD:
@@ -59,8 +65,14 @@ def align_partners(spec: InrSpec, params: Params, pairs: list[tuple[int, int]]) 
     moves: dict[Kind, np.ndarray] = {}
     first, second = (params[list(places)] for places in zip(*pairs, strict=True))
     for kind in kinds:
-        found = match(spec, first, second, thorough(kind)).symmetry
-        layers = zip(found.permutations, found.signs, strict=True)
-        units = torch.cat([(order + 1) * sign for order, sign in layers], dim=1)
-        moves[kind] = units.numpy().astype(np.int16)
+        parts = []
+        for low in range(0, len(pairs), _PAIRS_AT_ONCE):
+            rows = slice(low, low + _PAIRS_AT_ONCE)
+            # a pair's name keeps its restarts the same, whatever is matched with it
+            names = torch.arange(len(pairs))[rows]
+            found = match(spec, first[rows], second[rows], thorough(kind), names=names).symmetry
+            layers = zip(found.permutations, found.signs, strict=True)
+            parts.append(torch.cat([(order + 1) * sign for order, sign in layers], dim=1))
+            report(f"of {len(pairs):,} pairs aligned ({kind})", low + len(names))
+        moves[kind] = torch.cat(parts).numpy().astype(np.int16)
     return Partners(pairs=pairs, moves=moves)

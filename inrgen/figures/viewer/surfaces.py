@@ -9,6 +9,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import SOLID_KINDS, InrSpec
 from inrgen.fit.crumbs import Crumbs, count_loose
 from inrgen.fit.surface import grid_values, signed_field, zero_set
+from inrgen.sources.listing import Report, report_nothing
 
 _RESOLUTION = 48
 _MAX_SURFACES = 60
@@ -29,19 +30,23 @@ class PackedSurface:
     crumbs: Crumbs
 
 
-def extract_surfaces(spec: InrSpec, params: Params, order: list[int]) -> list[PackedSurface]:
+def extract_surfaces(
+    spec: InrSpec, params: Params, order: list[int], report: Report = report_nothing
+) -> list[PackedSurface]:
     """Extract the surfaces of a page's INRs by marching cubes; [] for signals without surfaces.
 
     Args:
         params: the INRs of the page.
         order: places among them, the most wanted first, as no more than 60 surfaces or 6 MB fit.
+        report: gets the number of INRs so far.
     """
     if spec.d_in != 3 or spec.d_out != 1 or spec.value_kind not in SOLID_KINDS:
         return []
     low, high = spec.coord_range
     found: list[PackedSurface] = []
     left = _BYTES
-    for place in order[:_MAX_SURFACES]:
+    for count, place in enumerate(order[:_MAX_SURFACES]):
+        report(f"of {len(order[:_MAX_SURFACES])} surfaces extracted", count)
         values = grid_values(spec, params[[place]], _RESOLUTION)
         mesh = zero_set(spec, signed_field(spec, values))
         if mesh is None:
