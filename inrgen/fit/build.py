@@ -14,7 +14,7 @@ from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress, show_counts, show_progress
 from inrgen.fit.append import plan_append
 from inrgen.fit.build_config import BuildConfig
-from inrgen.fit.forecast import forecast, shorten
+from inrgen.fit.forecast import forecast, shorten, warn_of_repeats
 from inrgen.fit.gpu_idle import BusyInterval, idle_shares
 from inrgen.fit.manifest import write_manifest
 from inrgen.fit.plan import BuildPlan, OwnRecipe, plan_build, plan_of_store
@@ -182,7 +182,7 @@ def _say_forecast(plan: BuildPlan, blocks: Sequence[int], executor: ExecutorConf
     if not blocks:
         return
     found = forecast(plan, blocks, executor)
-    for said in (found.text(), shorten(plan, found)):
+    for said in (found.text(), warn_of_repeats(plan, found), shorten(plan, found)):
         if said:
             sys.stderr.write(f"build: {said}\n")
     sys.stderr.flush()
