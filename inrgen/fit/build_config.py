@@ -61,7 +61,7 @@ class BuildConfig:
         omega: factor of the input z of every hidden layer's activation, instead of the recipe's;
             of sines, sin(omega z), it is the frequency.
         activation: activation of the hidden layers, instead of the recipe's (sine); it
-            brings its usual omega.
+            brings its usual omega and initial weights.
         encoding: Fourier features that the first layer reads in place of the coordinates, instead
             of the recipe's (none): none, octaves/NUMBER (doubling from half a cycle a unit, along
             each axis), gaussian/NUMBER/SCALE (random, with that deviation in cycles a unit),
