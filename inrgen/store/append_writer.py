@@ -11,7 +11,6 @@ from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files, staging_key
 from inrgen.store.growth import (
     GROWING_ITEMS,
-    GROWING_ROOT,
     discard_growth,
     finish_growth,
     first_changed_block,
@@ -21,7 +20,7 @@ from inrgen.store.growth import (
     read_growing_root,
     replace_file,
 )
-from inrgen.store.layout import ROOT_DOCUMENT, STAGING
+from inrgen.store.layout import GROWING_ROOT, ROOT_DOCUMENT, STAGING
 from inrgen.store.metadata import StoreFacts, parse_root, read_facts
 from inrgen.store.writer import StagedBlock, StoreWriter
 

@@ -13,9 +13,9 @@ from inrgen.store.index import index_keys
 from inrgen.store.item_list import items_key
 from inrgen.store.layout import (
     GROWING,
+    GROWING_ROOT,
     ITEMS,
     ROOT_COPY,
-    ROOT_DOCUMENT,
     STATISTICS,
     Layout,
     fragment_key,
@@ -26,7 +26,6 @@ from inrgen.store.layout import (
 from inrgen.store.metadata import StoreFacts, child_documents, parse_root, root_document
 from inrgen.store.versions import StoreVersion
 
-GROWING_ROOT = f"{GROWING}/{ROOT_DOCUMENT}"
 GROWING_ITEMS = f"{GROWING}/{ITEMS}.parquet"
 
 

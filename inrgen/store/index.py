@@ -21,6 +21,7 @@ from inrgen.store.errors import DamagedStore
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import BlockFacts, encode_parquet, open_parquet, read_footer
 from inrgen.store.layout import (
+    GROWING_ROOT,
     INDEX,
     RECORDS,
     STATISTICS,
@@ -91,8 +92,13 @@ def check_names(location: object, facts: StoreFacts, committed: set[tuple[str, i
             )
 
 
-def _find_lost(files: Files, missing: list[tuple[str, int]]) -> list[tuple[str, int]]:
+def _find_lost(
+    files: Files, facts: StoreFacts, missing: list[tuple[str, int]]
+) -> list[tuple[str, int]]:
     """Return the blocks, of those without a fragment, that must have had one."""
+    # only a finished store grows, and an append makes a staging folder again
+    if facts.versions or files.size_bytes(GROWING_ROOT) is not None:
+        return missing
     # an index is written once its blocks are there, and a repair removes it first
     spans = [found for found in map(parse_index_name, files.names(INDEX)) if found is not None]
     lost = [
@@ -122,7 +128,7 @@ def check_complete(files: Files, facts: StoreFacts, committed: set[tuple[str, in
     ]
     if not missing:
         return
-    for spec_id, block in _find_lost(files, missing):
+    for spec_id, block in _find_lost(files, facts, missing):
         # a repair may be replacing the block, or may have done so since the store was opened
         places = replacing_fragment_key(spec_id, block), fragment_key(spec_id, block)
         if all(files.size_bytes(key) is None for key in places):

@@ -17,6 +17,7 @@ STAGING = "_staging"
 REPLACING = "_replacing"
 # Blocks and root document of an append, until it is committed and put in place.
 GROWING = "_growing"
+GROWING_ROOT = f"{GROWING}/{ROOT_DOCUMENT}"
 RECORDS = "records"
 INDEX = "index"
 STATISTICS = "statistics"

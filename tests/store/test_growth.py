@@ -12,13 +12,13 @@ import torch
 import zarr
 
 from inrgen.loaders import StreamLoader
-from inrgen.store.append_writer import AppendWriter
+from inrgen.store.append_writer import AppendWriter, settle_growth
 from inrgen.store.content import content_sha256, has_grown_from
 from inrgen.store.errors import DamagedStore, StoreBusy
 from inrgen.store.files.opening import open_files
 from inrgen.store.growth import grown_root
 from inrgen.store.item_list import encode_items
-from inrgen.store.layout import GROWING, Layout
+from inrgen.store.layout import GROWING, STAGING, Layout, fragment_key
 from inrgen.store.metadata import parse_root, read_facts
 from inrgen.store.reader import open_store
 from inrgen.store.verify import restore_documents, verify_store
@@ -171,6 +171,38 @@ def test_a_lost_block_of_any_version_is_made_again(sizes, tmp_path):
             writer.replace(staged)
             writer.finish()
         _check_is(whole, path)
+
+
+def test_a_reader_overtaken_by_an_append_misses_no_row(sizes, tmp_path, monkeypatch):
+    path = sizes[0].build(tmp_path / "store")
+
+    def stop(files, block, *_):
+        files.remove(fragment_key(*block))
+        raise KeyboardInterrupt
+
+    def overtake(path, files, facts):
+        # the reader has read the old root document, and not yet listed the blocks
+        if facts.versions:
+            return settle_growth(path, files, facts)
+        with monkeypatch.context() as patch:
+            patch.setattr("inrgen.store.growth.place_block", stop)
+            with pytest.raises(KeyboardInterrupt):
+                sizes[1].append(path)
+
+    monkeypatch.setattr("inrgen.store.reader.settle_growth", overtake)
+    store = open_store(path)
+    assert len(store.read_records(["row"])) == len(store) == 20
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_an_append_hides_no_loss(committed, sizes, tmp_path):
+    # the staging folder of an append, which stays when it is killed, marks unfinished stores, too
+    path = sizes[0].build(tmp_path / "store")
+    sizes[1].append(path, None if committed else 1)
+    (path / STAGING).mkdir(exist_ok=True)
+    (path / fragment_key(sizes[0].spec_id, 0)).unlink()
+    with pytest.raises(DamagedStore, match="not there, though it was committed"):
+        open_store(path).read_records(["row"])
 
 
 def test_killed_at_file_operations(sizes, tmp_path):
