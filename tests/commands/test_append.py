@@ -15,6 +15,7 @@ from inrgen.commands.info import InfoConfig, info
 from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.core.rng import hash_items
 from inrgen.loaders.stream import StreamLoader
+from inrgen.store.content import content_sha256
 from inrgen.store.layout import fragment_key
 from inrgen.store.reader import Store, open_store
 from tests.command_line import run
@@ -209,10 +210,12 @@ def test_stores_derived_before_and_after(copy):
     (copy / "grown").rename(copy / "old")
     lines = info(InfoConfig(store=copy / "before", lineage=True)).text()
     assert "it has grown since, and its rows of then are the same" in lines
-    wanted = _weights(before)
+    wanted, content = _weights(before), content_sha256(before.path)
     (copy / "before" / fragment_key(before.spec.spec_id, 1)).unlink()
     assert not verify(VerifyConfig(store=copy / "before", repair=True)).failed
     assert _weights(open_store(copy / "before")) == wanted
+    # its own children find their parent by this digest
+    assert content_sha256(before.path) == content
     after = inrgen.augment(copy / "old", augment="negation", out=copy / "after")
     assert len(after) == 5 * _VIEWS
     assert not verify(VerifyConfig(store=copy / "after")).failed
