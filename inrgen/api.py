@@ -108,7 +108,7 @@ def learn_start(
         source: a name, as in build, or a SourceConfig; only its training split is read.
         out: the START file, which ends in .safetensors.
         options: fields of LearnStartConfig and SourceConfig, such as data="DIR", views=10,
-            inner_steps=6, outer_steps=800, seed=0.
+            inner_steps=10, outer_steps=800, seed=0.
 
     Raises:
         ValueError: an option, the data, or a file that is there already does not fit.

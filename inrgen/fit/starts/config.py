@@ -29,9 +29,9 @@ class LearnStartConfig:
         out: the START file, which ends in .safetensors.
         views: starts to learn. View v of every item then begins at start v; more views do not
             change the ones before.
-        hidden: widths of the hidden layers, instead of 32 32.
-        omega: frequency of every sine layer, instead of 30.
-        inner_steps: gradient steps that fit an item.
+        hidden: widths of the hidden layers, instead of 32 32, and 64 64 for meshes.
+        omega: frequency of every sine layer, instead of 30, and 20 for meshes.
+        inner_steps: gradient steps that fit an item; by default 6, and 24 for meshes.
         step_sizes: learn a step size for each parameter, for each layer, or one for each start.
         order: 2 differentiates through the gradient steps; 1 treats their gradients as constants,
             in half the time.
@@ -43,7 +43,7 @@ class LearnStartConfig:
             and 3e-3 for meshes.
         step_lr: learning rate of the logarithms of the step sizes, falling likewise.
         points_per_step: pixels drawn anew for each update and image, where 0 takes all of them;
-            or points drawn anew for each inner step and shape, where 0 takes 2,048.
+            or points drawn anew for each inner step and shape, where 0 takes 512.
         guide: labels lets the training labels shape the starts, through a small classifier of the
             fitted weights. Weights then teach their classes better, and other tasks perhaps not.
         guide_weight: factor of the classifier's cross entropy beside the mean squared error.
@@ -68,7 +68,7 @@ class LearnStartConfig:
     views: int = 10
     hidden: tuple[int, ...] | None = None
     omega: float | None = None
-    inner_steps: int = 6
+    inner_steps: int | None = None
     step_sizes: StepSizes = "parameter"
     order: Order = 2
     outer_steps: int = 800
@@ -94,9 +94,9 @@ class LearnStartConfig:
             )
         if self.out.suffix != ".safetensors":
             raise ValueError(f"out must end in .safetensors; got {self.out}")
-        for name in ("views", "inner_steps"):
-            if not 1 <= getattr(self, name) <= 1000:
-                raise ValueError(f"{name} must be from 1 to 1000; got {getattr(self, name)}")
+        for name, number in (("views", self.views), ("inner_steps", self.num_inner_steps)):
+            if not 1 <= number <= 1000:
+                raise ValueError(f"{name} must be from 1 to 1000; got {number}")
         if any(width < 1 for width in self.hidden or ()):
             raise ValueError(f"hidden must be positive widths; got {self.hidden}")
         if self.omega is not None and not 0 < self.omega < math.inf:
@@ -132,14 +132,25 @@ class LearnStartConfig:
         """lr, or its default for the source."""
         if self.lr is not None:
             return self.lr
-        return 3e-3 if self.source.name in MESH_SOURCES else 3e-4
+        return 3e-3 if self._of_meshes else 3e-4
+
+    @property
+    def num_inner_steps(self) -> int:
+        """inner_steps, or its default for the source."""
+        if self.inner_steps is not None:
+            return self.inner_steps
+        return 24 if self._of_meshes else 6
 
     @property
     def inner_momentum(self) -> float:
         """momentum, or its default for the source."""
         if self.momentum is not None:
             return self.momentum
-        return 0.9 if self.source.name in MESH_SOURCES else 0.0
+        return 0.9 if self._of_meshes else 0.0
+
+    @property
+    def _of_meshes(self) -> bool:
+        return self.source.name in MESH_SOURCES
 
     @property
     def training_source(self) -> SourceConfig:
@@ -153,7 +164,7 @@ class LearnStartConfig:
         # A start without labels keeps the facts that it had before guides were known.
         names += ("guide_weight",) if self.guide == "labels" else ()
         # Starts of images without momentum keep theirs, too.
-        has_momentum = self.inner_momentum > 0 or self.source.name in MESH_SOURCES
+        has_momentum = self.inner_momentum > 0 or self._of_meshes
         shown = {"momentum": self.inner_momentum} if has_momentum else {}
         # lr keeps its place, so that files of the same settings keep their bytes.
         values = {n: self.start_lr if n == "lr" else getattr(self, n) for n in names}

@@ -117,7 +117,7 @@ def test_the_start_of_occupancy_says_so_and_fits_no_distances(shapes, tmp_path):
     source = replace(shapes, limit=2, shape=replace(shapes.shape, target="occupancy"))
     start = learned(tmp_path, source, outer_steps=2, points_per_step=0)
     assert start.spec.value_kind == start.facts["source"]["shape"]["target"] == "occupancy"
-    assert start.facts["settings"]["points_per_step"] == 2048
+    assert start.facts["settings"]["points_per_step"] == 512
     path = tmp_path / "start.safetensors"
     with pytest.raises(ValueError, match=r"mesh-folder: it has value_kind 'occupancy', not"):
         plan_build(BuildConfig(source=shapes, out=Path("STORE"), start=path))
