@@ -28,7 +28,8 @@ class VerifyConfig:
         repair: refit the rows that are damaged or missing, then check again. The blocks of a
             derived store are computed again from its parent, bit for bit. Damaged index files and
             statistics, files of blocks that the store does not have and, once all blocks are
-            there, files left in _staging and _replacing are removed.
+            there, files left in _staging and _replacing are removed, and an append that was stopped
+            is given up.
         data: for repair, the folder that holds the data set, as for build. For a derived store it
             is the parent, which is otherwise looked for where it was.
         source: for repair of a store of your own source, its MODULE:FUNCTION, whose code is run.

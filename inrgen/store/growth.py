@@ -139,7 +139,7 @@ def finish_growth(files: Files, facts: StoreFacts) -> None:
         files.remove(key)
     for name in files.names(GROWING):
         block = parse_fragment_name(name)
-        if block is None:
+        if block is None or block[0] != spec_id or block[1] >= layout.num_blocks:
             continue
         if not place_block(files, block, growing_shard(*block), growing_fragment(*block)):
             raise StoreBusy(f"another process writes to {files.location}, too; verify the store")

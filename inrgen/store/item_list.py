@@ -29,7 +29,7 @@ ListedItem = tuple[str, Split, int, str]
 
 def items_key(facts: StoreFacts) -> str:
     """Return the key of a store's list of items, whose name follows from their digest."""
-    return f"{ITEMS}/{str(facts.identity['items']['sha256'])[:32]}.parquet"
+    return f"{ITEMS}/{facts.identity['items']['sha256'][:32]}.parquet"
 
 
 def encode_items(items: Iterable[tuple[str, str, int, str]]) -> bytes:

@@ -299,7 +299,8 @@ def _parse_document(document: dict[str, Any], checksum: str) -> StoreFacts:
     if facts["format_version"] >= GROWN_VERSION:
         # Only a build grows, and it has one kind of network.
         (layout,) = layouts.values()
-        versions = read_versions(facts["versions"], layout.rows, layout.views)
+        items = facts["identity"]["items"]
+        versions = read_versions(facts["versions"], items, layout.rows, layout.views)
     found = StoreFacts(
         specs=specs,
         layouts=layouts,

@@ -160,7 +160,10 @@ def _leftovers(files: Files) -> Iterator[Finding]:
     """Yield files of work in progress in a store whose blocks are all there."""
     folders = (STAGING, REPLACING, GROWING)
     for key in (f"{at}/{name}" for at in folders for name in files.names(at)):
-        yield Finding(kind="leftover", key=key, message="it was left by a process that was stopped")
+        message = "it was left by a process that was stopped"
+        if key.startswith(f"{GROWING}/"):
+            message = "it is of an append that is under way, or was stopped and can go on"
+        yield Finding(kind="leftover", key=key, message=message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,10 +37,13 @@ class StoreVersion:
         return asdict(self)
 
 
-def read_versions(stored: object, rows: int, views: int) -> tuple[StoreVersion, ...]:
+def read_versions(
+    stored: object, items: dict[str, Any], rows: int, views: int
+) -> tuple[StoreVersion, ...]:
     """Read the versions in a root document, the oldest first.
 
     Args:
+        items: count and digests of the items of the store now.
         rows: rows of the store now.
 
     Raises ValueError or TypeError for values that no store has.
@@ -53,6 +56,9 @@ def read_versions(stored: object, rows: int, views: int) -> tuple[StoreVersion, 
         raise ValueError("versions must have whole items")
     if any(a >= b for a, b in pairwise(bounds)):
         raise ValueError(f"each version must have more rows than the one before; got {bounds}")
+    # it becomes the name of a file
+    if not _CHECKSUM.fullmatch(str(items["sha256"])):
+        raise ValueError("the sha256 of items must be 64 hexadecimal digits")
     for version in found:
         for name in ("self_checksum", "content_sha256"):
             if not _CHECKSUM.fullmatch(str(getattr(version, name))):

@@ -131,8 +131,8 @@ def test_a_store_on_a_server_grows(sizes, tmp_path, bucket_url, monkeypatch):
         patch.setattr("inrgen.store.append_writer.StoreWriter", None)
         with pytest.raises(TypeError):
             sizes[1].append(bucket_url)
-    assert len(open_store(bucket_url)) == 20
     assert verify_store(bucket_url).ok
+    assert len(open_store(bucket_url)) == 20
     sizes[2].append(bucket_url)
     assert verify_store(bucket_url).ok
     there, local = open_files(bucket_url), sizes[0].build(tmp_path / "store")
@@ -260,9 +260,17 @@ def test_a_store_that_changed_meanwhile_does_not_grow(sizes, tmp_path):
     _check_is(sizes[1], path)
 
 
-def test_versions_that_no_store_has_are_refused(sizes, tmp_path):
+@pytest.mark.parametrize(
+    ("rows", "sha256", "content", "said"),
+    [
+        (12, "0" * 64, "0" * 64, "more rows than the one before"),
+        (20, "../../other", "0" * 64, "sha256 of items must be 64"),
+        (20, "0" * 64, "no digest", "content_sha256 of a version must be 64"),
+    ],
+)
+def test_versions_that_no_store_has_are_refused(rows, sha256, content, said, sizes, tmp_path):
     facts = read_facts(open_files(sizes[0].build(tmp_path / "store")))
-    layout = facts.layouts[sizes[0].spec_id].grown_to(20)
-    root = grown_root(facts, replace(layout, rows=12), sizes[1].identity, {}, "0" * 64)
-    with pytest.raises(DamagedStore, match="more rows than the one before"):
-        parse_root(root, "here")
+    layout = replace(facts.layouts[sizes[0].spec_id].grown_to(20), rows=rows)
+    identity = sizes[1].identity | {"items": {"count": 5, "sha256": sha256}}
+    with pytest.raises(DamagedStore, match=said):
+        parse_root(grown_root(facts, layout, identity, {}, content), "here")
