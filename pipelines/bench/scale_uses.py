@@ -5,15 +5,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+import tracemalloc
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa  # noqa: TID251 - its pool counts the memory of records
 import pyarrow.dataset as ds  # noqa: TID251 - a filter of a loader is an expression of Arrow's
 
 from inrgen.executors.config import ExecutorConfig
@@ -105,7 +108,8 @@ class ScaleRow:
         use: its name.
         rows, blocks: size of the store.
         cpu_s: processor time in seconds.
-        memory_mb: peak of private memory above the imports, in millions of bytes.
+        memory_mb: peak of private memory above the imports, or of the allocations that were
+            counted, in millions of bytes.
         requests, files, fetched_mb: requests to the server, different objects among them, and
             millions of bytes that it sent; None without a server.
         times_cpu, times_memory, times_requests: ratio to the store before; None for the first.
@@ -155,33 +159,73 @@ class _Peak(threading.Thread):
         return max(self.highest, _private_bytes())
 
 
-def _measure(use: str, path: Location, warm: Location) -> _Cost:
-    """Measure one use in this process, which then ends."""
+class _Counted:
+    """Counts what Python, numpy and Arrow allocate: exact, but slow, and blind to other libraries.
+
+    Pages of memory vary with threads and allocators, by more than small stores take.
+    """
+
+    def __init__(self) -> None:
+        self._usual = pa.default_memory_pool()
+        self._pool = pa.proxy_memory_pool(self._usual)
+
+    def start(self) -> None:
+        pa.set_memory_pool(self._pool)
+        tracemalloc.start()
+
+    def stop(self) -> int:
+        peak = tracemalloc.get_traced_memory()[1] + (self._pool.max_memory() or 0)
+        tracemalloc.stop()
+        pa.set_memory_pool(self._usual)
+        return peak
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HowMeasured:
+    """How uses are measured.
+
+    Attributes:
+        only: uses to measure; empty for all.
+        remote: also measure on a server, where moto is installed.
+        counted: measure memory by counting allocations.
+        constants: numbers to set in the measuring process, by module and name, such as the rows of
+            a batch, so that a small store is many batches.
+    """
+
+    only: Collection[str] = ()
+    remote: bool = True
+    counted: bool = False
+    constants: Mapping[str, int] = field(default_factory=dict)
+
+
+def _measure(use: str, path: Location, warm: Location, how: HowMeasured) -> _Cost:
+    """Measure one use in this process."""
+    for name, value in how.constants.items():
+        module, _, constant = name.rpartition(".")
+        setattr(import_module(module), constant, value)
     # progress of jobs is not the bench's
     sys.stderr = Path(os.devnull).open("w")
-    with tempfile.TemporaryDirectory() as cache:
+    # threads that fetch ahead may still add to it
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         # caches begin empty and end with the measurement
         tempfile.tempdir = cache
         USES[use](warm)
-        peak, before, began = _Peak(), _private_bytes(), time.process_time()
+        peak, before = (_Counted(), 0) if how.counted else (_Peak(), _private_bytes())
+        began = time.process_time()
         peak.start()
         USES[use](path)
-        return _Cost(cpu_s=time.process_time() - began, memory_bytes=peak.stop() - before)
+        cost = _Cost(cpu_s=time.process_time() - began, memory_bytes=peak.stop() - before)
+    tempfile.tempdir = None
+    return cost
 
 
 def measure_store(
     path: Path,
     size: StoreSize,
-    only: Collection[str],
-    remote: bool,
+    how: HowMeasured,
     progress: Callable[[str], None],
 ) -> Iterator[ScaleRow]:
-    """Write a store and yield the cost of each use, while it is unfinished and then finished.
-
-    Args:
-        only: uses to measure; empty for all.
-        remote: also measure on a server, where moto is installed.
-    """
+    """Write a store and yield the cost of each use, while it is unfinished and then finished."""
     warm = path.with_name("warm")
     progress(f"writing {size.rows:,} rows in {size.layout.num_blocks:,} blocks")
     with write_store(warm, replace(size, rows=_WARM_ROWS), progress) as finish:
@@ -190,34 +234,40 @@ def measure_store(
         for uses, finish_now in ((_UNFINISHED, False), (_FINISHED, True)):
             if finish_now:
                 finish()
-            wanted = [use for use in uses if not only or use in only]
+            wanted = [use for use in uses if not how.only or use in how.only]
             if not wanted:
                 continue
-            served_too = remote and find_spec("moto") is not None
+            served_too = how.remote and find_spec("moto") is not None
             with serve_store(path) if served_too else nullcontext(None) as served:
-                for use in wanted:
-                    progress(f"{size.rows:,} rows: {use}")
-                    yield _measure_use(use, path, warm, served, size)
+                with _clean_processes(how) as pool:
+                    for use in wanted:
+                        progress(f"{size.rows:,} rows: {use}")
+                        yield _measure_use(pool, use, (path, warm), served, size, how)
 
 
 def _measure_use(
-    use: str, path: Path, warm: Path, served: tuple[str, Counts] | None, size: StoreSize
+    pool: ProcessPoolExecutor,
+    use: str,
+    stores: tuple[Path, Path],
+    served: tuple[str, Counts] | None,
+    size: StoreSize,
+    how: HowMeasured,
 ) -> ScaleRow:
-    with _clean_processes() as pool:
-        cost = pool.submit(_measure, use, str(path), str(warm)).result()
-        row = ScaleRow(
-            use=use,
-            rows=size.rows,
-            blocks=size.layout.num_blocks,
-            cpu_s=cost.cpu_s,
-            memory_mb=cost.memory_bytes / 1e6,
-        )
-        if served is None:
-            return row
-        url, counts = served
-        counts.by_path.clear()
-        counts.num_bytes = 0
-        pool.submit(_measure, use, url, str(warm)).result()
+    path, warm = map(str, stores)
+    cost = pool.submit(_measure, use, path, warm, how).result()
+    row = ScaleRow(
+        use=use,
+        rows=size.rows,
+        blocks=size.layout.num_blocks,
+        cpu_s=cost.cpu_s,
+        memory_mb=cost.memory_bytes / 1e6,
+    )
+    if served is None:
+        return row
+    url, counts = served
+    counts.by_path.clear()
+    counts.num_bytes = 0
+    pool.submit(_measure, use, url, warm, how).result()
     return replace(
         row,
         requests=counts.requests,
@@ -227,9 +277,13 @@ def _measure_use(
 
 
 @contextmanager
-def _clean_processes() -> Iterator[ProcessPoolExecutor]:
-    """A pool whose tasks each get a process that has imported all and used nothing."""
+def _clean_processes(how: HowMeasured) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose tasks each get a process that has imported all and used nothing.
+
+    Counted memory needs no new process.
+    """
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+    tasks = None if how.counted else 1
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=tasks) as pool:
         yield pool
