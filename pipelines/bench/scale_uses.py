@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa  # noqa: TID251 - its pool counts the memory of records
@@ -165,9 +166,13 @@ class _Counted:
     Pages of memory vary with threads and allocators, by more than small stores take.
     """
 
+    # buffers may outlive a measurement, and return their memory to the pool that it came from
+    _pools: ClassVar[list[pa.MemoryPool]] = []
+
     def __init__(self) -> None:
         self._usual = pa.default_memory_pool()
         self._pool = pa.proxy_memory_pool(self._usual)
+        self._pools.append(self._pool)
 
     def start(self) -> None:
         pa.set_memory_pool(self._pool)
