@@ -108,7 +108,7 @@ def build_store(
     with StoreWriter(store) as writer:
         blocks = writer.pending(spec.spec_id)
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
-        _say_forecast(plan, blocks, config.executor)
+        _say_forecast(plan, blocks, config)
         with show_progress("build", plan.layout.rows, found, "INRs") as progress:
             for done in _fit_blocks(config, plan, store, writer, blocks, progress):
                 # Only the driver commits, so a killed worker leaves nothing half done.
@@ -155,7 +155,7 @@ def _append(config: BuildConfig, given: Source | None, own: OwnRecipe | None) ->
         return _summarize(config, plan, began, kept, 0, busy)
     with AppendWriter(store, grown.root, grown.items) as writer:
         blocks = writer.pending(plan.fit_plan.spec.spec_id)
-        _say_forecast(plan, blocks, config.executor)
+        _say_forecast(plan, blocks, config)
         left = sum(len(plan.rows_to_fit(block)) for block in blocks)
         found = plan.layout.rows - left
         with show_progress("append", plan.layout.rows - kept, found - kept, "INRs") as progress:
@@ -178,11 +178,13 @@ def _kept_piece(plan: BuildPlan, store: str, blocks: Sequence[int]) -> FittedPie
     return FittedPiece(block=block, first_item=rows.start // plan.layout.views, fitted=fitted)
 
 
-def _say_forecast(plan: BuildPlan, blocks: Sequence[int], executor: ExecutorConfig) -> None:
+def _say_forecast(plan: BuildPlan, blocks: Sequence[int], config: BuildConfig) -> None:
     if not blocks:
         return
-    found = forecast(plan, blocks, executor)
-    for said in (found.text(), warn_of_repeats(plan, found), shorten(plan, found)):
+    found = forecast(plan, blocks, config.executor)
+    # A recipe that suits signals of any size may draw more points than a small one has.
+    repeats = warn_of_repeats(plan, found) if config.points_per_step else ""
+    for said in (found.text(), repeats, shorten(plan, found)):
         if said:
             sys.stderr.write(f"build: {said}\n")
     sys.stderr.flush()

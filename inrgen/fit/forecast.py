@@ -12,7 +12,7 @@ from inrgen.executors.config import ExecutorConfig
 from inrgen.fit.engines import make_engine
 from inrgen.fit.plan import BuildPlan
 from inrgen.fit.starts.start import find_shipped_start
-from inrgen.fit.views import fit_block
+from inrgen.fit.views import fit_block, max_items
 from inrgen.sources.base import Signal
 from inrgen.sources.bounds import load_item
 
@@ -108,6 +108,9 @@ def _time_fit(
 ) -> tuple[float, int]:
     """Seconds of one core to fit and measure all views of an item, and the steps of the longest.
 
+    An engine that takes no longer for several items gets as many as in a build; their time is
+    divided by their number.
+
     Args:
         stop: stop early where the plan says so; otherwise its stop is checked and never reached.
     """
@@ -117,9 +120,12 @@ def _time_fit(
     engine = make_engine(plan.engine, threads=1)
     began = time.perf_counter()
     learned = None if plan.start is None else plan.start.start
-    items, few = [plan.opened.items[index]], replace(plan.fit_plan, fit=fit)
-    rows = fit_block(few, engine, items, [signal], first_row=0, start=learned)
-    return time.perf_counter() - began, max(record.num_steps for record in rows.records)
+    count = max_items(plan.fit_plan, engine, signal) if plan.engine == "torch" else 1
+    items, few = plan.opened.items[index : index + count], replace(plan.fit_plan, fit=fit)
+    # One signal for all: their names alone make their fits differ.
+    rows = fit_block(few, engine, items, [signal] * len(items), first_row=0, start=learned)
+    steps = max(record.num_steps for record in rows.records)
+    return (time.perf_counter() - began) / len(items), steps
 
 
 def _try_out(plan: BuildPlan, items: Sequence[range], cores: int) -> tuple[Trial | None, bool]:

@@ -104,7 +104,7 @@ def _readable(
             yield position, signal
 
 
-def _max_items(plan: FitPlan, engine: Engine, signal: Signal) -> int:
+def max_items(plan: FitPlan, engine: Engine, signal: Signal) -> int:
     """Number of such signals to fit at once. A GPU takes all, because it needs many."""
     if engine.name == "gpu":
         return sys.maxsize
@@ -134,7 +134,7 @@ def _groups(
             yield group
             group, held = [], 0
         if not group:
-            most = _max_items(plan, engine, signal)
+            most = max_items(plan, engine, signal)
         group.append((position, signal))
         held += size
     if group:
