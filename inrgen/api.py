@@ -70,7 +70,8 @@ def build(
         spec: networks in place of the recipe's, such as replace(recipe("fast", facts).spec, ...).
         fit: fit settings in place of the recipe's, such as FitConfig(num_steps=200).
         options: fields of BuildConfig, SourceConfig and ShapeConfig, such as data="DIR", views=10,
-            recipe="fast", start="START.safetensors", limit=1000, seed=0, workers=0.
+            recipe="fast", start="START.safetensors", limit=1000, seed=0, workers=0. append=True
+            adds the items that are new to the finished store at out.
 
     Raises:
         ValueError: an option, the data, or a store that is there already does not fit.

@@ -60,7 +60,8 @@ def plan() -> BuildPlan:
 def test_tasks_hold_absolute_paths(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shape = ShapeConfig(cache="kept")
-    source = replace(plan.source, data="there", shape=shape)
+    # digits take no folder
+    source = SourceConfig(name="mesh-folder", data="there", shape=shape)
     (task,) = block_tasks(replace(plan, source=source), "/store", RUNS, on_ray())
     assert task.source.data == str(tmp_path / "there")
     assert task.source.shape.cache == str(tmp_path / "kept")

@@ -210,8 +210,8 @@ def test_killed_at_file_operations(sizes, tmp_path):
     whole = old.build(tmp_path / "whole")
     counted = shutil.copytree(whole, tmp_path / "counted")
     total, seen = count_operations(lambda: new.append(counted)), set[int]()
-    # every fifth, from another one each time, and the last, which has all in place
-    for moment in [*range(1 + int(np.random.default_rng().integers(5)), total, 5), total]:
+    # every ninth, from another one each time, and the last, which has all in place
+    for moment in [*range(1 + int(np.random.default_rng().integers(9)), total, 9), total]:
         path = Path(shutil.copytree(whole, tmp_path / str(moment)))
 
         def work(path=path, moment=moment):
