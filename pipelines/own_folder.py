@@ -33,8 +33,10 @@ class OwnFolder:
 
     def source(self) -> SourceConfig:
         """Source of all splits of the folder."""
-        name = {"images": "image-folder", "meshes": "mesh-folder"}[self.kind]
-        return SourceConfig(name=name, data=str(self.data), limit=self.size.limit, shape=SHAPE)
+        data, limit = str(self.data), self.size.limit
+        if self.kind == "images":
+            return SourceConfig(name="image-folder", data=data, limit=limit)
+        return SourceConfig(name="mesh-folder", data=data, limit=limit, shape=SHAPE)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def test_each_journey_names_its_source_and_a_training_that_fits_its_views(journe
     config = journey(data=tmp_path)
     assert config.source().limit == config.size.limit
     assert config.source().data == str(tmp_path)
-    assert config.source().shape.target == "occupancy" or journey in (FashionMnist, Cifar10)
+    assert (config.source().shape.target == "occupancy") == (journey is ModelNet40)
     assert isinstance(signed_training(config.size), TrainConfig)
 
 
@@ -87,6 +87,7 @@ def test_a_journey_fits_so_that_weights_teach_unless_told_otherwise(
 
     monkeypatch.setattr("pipelines.journey.build", note)
     source = OwnFolder(data=tmp_path, kind=kind).source()
+    assert (source.shape.target == "occupancy") == (kind == "meshes")
     for size in (Size(), Size(recipe="sharp")):
         with pytest.raises(ValueError, match="enough"):
             build_align_train(source, tmp_path, size, signed_training(size))
