@@ -56,7 +56,7 @@ def test_requests_to_a_server_are_those_of_the_table():
     pytest.importorskip("moto")
     # first batches ask for less than an epoch does, as soon as they are read
     assert REQUESTS.keys() == {use for use in USES if "first batch" not in use}
-    config = ScaleBench(rows=(1600, 3200), chunk_rows=10, only=tuple(REQUESTS), counted=True)
+    config = ScaleBench(rows=(1600, 3200), chunk_rows=10, only=tuple(REQUESTS))
     for row in run(config):
         fixed, for_each_block = REQUESTS[row.use]
         assert row.requests is not None
