@@ -23,7 +23,7 @@ ROW_BYTES = {"unfinished: records": 20, "records": 20, "first batch, balance": 9
 BLOCK_BYTES = 2500
 # Requests of each use, and of each block of the store, as inrgen/store/README.md says.
 REQUESTS = {
-    "unfinished: resume": (15, 0),
+    "unfinished: resume": (17, 0),
     "unfinished: records": (4, 1),
     "open": (2, 0),
     "records": (5, 0),
