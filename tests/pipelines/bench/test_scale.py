@@ -24,13 +24,13 @@ BLOCK_BYTES = 2500
 # Requests of each use, and of each block of the store, as inrgen/store/README.md says.
 REQUESTS = {
     "unfinished: resume": (17, 0),
-    "unfinished: records": (4, 1),
+    "unfinished: records": (6, 1),
     "open": (2, 0),
     "records": (5, 0),
     "epoch": (5, 3),
     "epoch, one class": (5, 3),
     "info": (5, 0),
-    "verify": (12, 2),
+    "verify": (13, 2),
     "stats": (7, 4),
     "plan align": (10, 0),
     "plan augment": (7, 0),
