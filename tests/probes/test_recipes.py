@@ -104,11 +104,11 @@ def test_a_recipe_typed_in_full_is_the_recipe_of_that_name():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("learned,lr=1", "recipe learned: field must be one of start, steps; got 'lr'"),
+        ("learned,lr=1", "recipe learned: field must be one of start, steps, points; got 'lr'"),
         ("learned,steps=0", "recipe field steps needs a whole number from 1 on"),
     ],
 )
-def test_a_learned_recipe_takes_a_start_and_steps_alone(text, message):
+def test_a_learned_recipe_takes_a_start_steps_and_points_alone(text, message):
     with pytest.raises(ValueError, match=message):
         parse_variant(text)
 

@@ -6,7 +6,7 @@ import pytest
 from inrgen.store.errors import DamagedStore, ServerFailed
 from inrgen.store.files.cache import ShardCache
 from inrgen.store.files.opening import open_files
-from inrgen.store.layout import fragment_key, shard_key
+from inrgen.store.layout import fragment_key, index_key, shard_key
 from inrgen.store.reader import open_store
 from tests.object_server import ANOTHER, Fault
 
@@ -68,15 +68,28 @@ def test_a_server_that_never_answered_is_not_waited_for(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["refuse", "flip"])
-def test_records_that_come_spoilt_once_are_read_right(small_sample, through, proxy, kind):
+@pytest.mark.parametrize("gathered", [True, False])
+def test_records_that_come_spoilt_once_are_read_right(
+    small_sample, through, proxy, kind, gathered, tmp_path, monkeypatch
+):
     columns = ["row", "item_id", "label", "psnr_db"]
-    expected = open_store(through).read_records(columns)
-    proxy.fault = Fault(kind, path="records/", times=1)
-    assert open_store(through).read_records(columns).equals(expected)
-    key = fragment_key(small_sample.spec_id, 0)
-    proxy.fault = Fault(kind, path=key)
-    with pytest.raises(ServerFailed if kind == "refuse" else DamagedStore, match=key):
-        open_store(through).read_records(["row"])
+    expected = open_store(small_sample.build(tmp_path / "here")).read_records(columns)
+    key = index_key(small_sample.spec_id, range(small_sample.layout.num_blocks))
+    if not gathered:
+        open_files(through).remove(key)
+        key = fragment_key(small_sample.spec_id, 0)
+    for stays in (False, True):
+        # index files are kept among this machine's temporary files
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / str(stays)))
+        (tmp_path / str(stays)).mkdir()
+        if stays:
+            proxy.fault = Fault(kind, path=key)
+            with pytest.raises(ServerFailed if kind == "refuse" else DamagedStore, match=key):
+                open_store(through).read_records(["row"])
+        else:
+            proxy.fault = Fault(kind, path=key, times=1)
+            assert open_store(through).read_records(columns).equals(expected)
+            assert proxy.fault.met > 1
 
 
 @pytest.mark.parametrize("kind", SPOILT)
