@@ -111,7 +111,6 @@ def test_info_says_what_is_in_a_store(store, capsys):
     [
         (["fashion-mnist"], ["data"]),
         (["image-folder", "--data", "no/such/folder"], ["no/such/folder"]),
-        (["digits", "--address", "127.0.0.1:1"], ["address", "127.0.0.1:1"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if value and value[0] != "source" else None,
 )
@@ -160,6 +159,7 @@ def made(tmp_path_factory) -> Path:
         ("build digits --limit 2 --workers 0 --address auto", ["--address", "workers=0"]),
         ("augment STORE --workers 0 --augment noise --copies 1000000000000000", ["rows"]),
         ("augment STORE --workers 0 --augment noise --out STORE/in", ["--out", "inside a store"]),
+        ("build digits --limit 2 --address 127.0.0.1:1", ["--address", "127.0.0.1:1"]),
         ("align STORE --workers 0 --address tcp://h:1", ["address", "workers=0"]),
         ("train STORE --out STORE/in", ["--out", "inside a store"]),
         ("export STORE --format nfn --out STORE/in", ["--out", "inside a store"]),

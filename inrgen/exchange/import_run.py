@@ -110,7 +110,7 @@ def run_import(plan: ImportPlan, out: Location) -> int:
     spec_id, read = plan.spec.spec_id, 0
     about = {"inrgen_version": version("inrgen")}
     create_store(out, [(plan.spec, plan.layout)], identity=plan.identity, about=about)
-    with StoreWriter(out) as writer:
+    with StoreWriter(out) as writer, writer.removed_if_refused():
         blocks = writer.pending(spec_id)
         left = sum(len(plan.layout.block_rows(block)) for block in blocks)
         with show_progress("import", plan.layout.rows, plan.layout.rows - left, "INRs") as progress:

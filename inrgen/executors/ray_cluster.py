@@ -130,6 +130,7 @@ def open_ray(config: ExecutorConfig, gpus_per_task: float) -> Iterator[RayExecut
     is wanted and none has one.
     """
     connected_before = ray.is_initialized()
+    started_here = not connected_before and config.address is None
     if not connected_before:
         _connect(config)
     try:
@@ -137,9 +138,9 @@ def open_ray(config: ExecutorConfig, gpus_per_task: float) -> Iterator[RayExecut
         if not ray.cluster_resources().get("CPU"):
             raise ValueError("workers need a Ray cluster with CPUs; this one has none")
         if gpus_per_task and not ray.cluster_resources().get("GPU"):
-            raise ValueError("engine gpu needs a GPU; the Ray cluster has none")
+            where = "this machine" if started_here else "the Ray cluster"
+            raise ValueError(f"engine gpu needs a GPU; {where} has none")
         # A Ray started here has config.workers cores, which limit the tasks; there a queue is safe.
-        started_here = not connected_before and config.address is None
         yield RayExecutor(None if started_here else config.max_tasks, gpus_per_task)
     finally:
         if not connected_before:

@@ -105,7 +105,7 @@ def build_store(
     # create_store checks that a store already there has this identity.
     create_store(store, [(spec, plan.layout)], identity=plan.identity, about=about)
     began, fitted, busy = time.perf_counter(), 0, list[BusyInterval]()
-    with StoreWriter(store) as writer:
+    with StoreWriter(store) as writer, writer.removed_if_refused():
         blocks = writer.pending(spec.spec_id)
         found = plan.layout.rows - sum(len(plan.layout.block_rows(block)) for block in blocks)
         _say_forecast(plan, blocks, config)

@@ -210,7 +210,7 @@ def fill(
     """
     concurrency, executor = limited or limit_executor(plan.block_costs(), executor)
     began, made = time.perf_counter(), 0
-    with StoreWriter(plan.out) as writer:
+    with StoreWriter(plan.out) as writer, writer.removed_if_refused():
         layouts = open_store(plan.out).layouts
         blocks = {spec_id: writer.pending(spec_id) for spec_id in layouts}
         total = sum(layout.rows for layout in layouts.values())

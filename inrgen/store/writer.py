@@ -1,8 +1,8 @@
 """Fill a store: workers stage blocks, one driver commits them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,13 +23,15 @@ from inrgen.store.index import FRAGMENTS_PER_INDEX, committed_blocks, index_keys
 from inrgen.store.index_writer import IndexWriter
 from inrgen.store.layout import (
     REPLACING,
+    ROOT_COPY,
+    ROOT_DOCUMENT,
     STAGING,
     fragment_key,
     parse_fragment_name,
     replacing_fragment_key,
     shard_key,
 )
-from inrgen.store.metadata import StoreFacts, read_facts
+from inrgen.store.metadata import StoreFacts, child_documents, read_facts
 from inrgen.store.records import DERIVED_SCHEMA, FIT_SCHEMA, FitRecord, records_to_table
 from inrgen.store.shard import ShardDraft, ShardShape, chunk_checksums, draft_shard, shard_shape
 
@@ -221,6 +223,25 @@ class StoreWriter:
             if error is None:
                 self._settle()
                 self._index.wait()
+
+    @contextmanager
+    def removed_if_refused(self) -> Iterator[None]:
+        """Remove the store when a ValueError ends the context before any block is committed.
+
+        Otherwise the empty store of a wrong command would refuse the right one, whose identity
+        differs. Any other error, such as a full disk, leaves the store to be resumed.
+        """
+        try:
+            yield
+        except (DamagedStore, StoreBusy):
+            raise
+        except ValueError:
+            if not self._committed and not self._in_flight:
+                self._sweep()
+                documents = child_documents(self._files.read(ROOT_DOCUMENT))
+                # the root document last: until then, the same command completes the store
+                self._files.erase([*documents, ROOT_COPY, ROOT_DOCUMENT])
+            raise
 
     def pending(self, spec_id: str) -> list[int]:
         """Return the blocks that are not committed, in order."""

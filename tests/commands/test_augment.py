@@ -286,6 +286,7 @@ def test_a_cluster_that_does_not_answer_is_a_sentence(parent, tmp_path, monkeypa
     monkeypatch.setattr("inrgen.executors.dask_cluster._CONNECT_S", 0.2)
     with pytest.raises(ValueError, match="address must be of a running Dask scheduler"):
         augment(config(parent, tmp_path / "a", how=ExecutorConfig(address="tcp://127.0.0.1:1")))
+    assert not (tmp_path / "a").exists()
 
 
 def test_the_summary_is_plain_json(moved, parent):

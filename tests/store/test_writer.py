@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from inrgen.store.errors import DamagedStore, StoreBusy
+from inrgen.store.files.opening import open_files
 from inrgen.store.layout import STAGING, shard_key
 from inrgen.store.reader import open_store
 from inrgen.store.verify import verify_store
@@ -47,6 +48,41 @@ def test_staged_blocks_are_not_seen_travel_well_and_are_swept(sample, tmp_path):
         assert list((tmp_path / STAGING).iterdir()) == []
         with pytest.raises(DamagedStore, match="do all workers see the same folder"):
             writer.commit(staged)
+
+
+def _fail_after(sample, path, num_committed, error):
+    with StoreWriter(path) as writer, writer.removed_if_refused():
+        writer.stage_file("items", b"1")
+        for block in range(num_committed):
+            writer.commit(sample.stage(path, block))
+        raise error
+
+
+@pytest.mark.parametrize("place", ["folder", "server"])
+@pytest.mark.parametrize(
+    ("error", "num_committed", "stays"),
+    [(ValueError("no"), 0, False), (ValueError("no"), 1, True), (OSError("no"), 0, True)],
+)
+def test_refused_work_leaves_no_store(
+    error, num_committed, stays, place, small_sample, tmp_path, request
+):
+    path = request.getfixturevalue("bucket_url") if place == "server" else tmp_path / "store"
+    small_sample.create(path)
+    with pytest.raises(type(error), match="no"):
+        _fail_after(small_sample, path, num_committed, error)
+    assert bool(list(open_files(path).all_keys())) == stays
+    assert place == "server" or (tmp_path / "store").exists() == stays
+    small_sample.create(path)
+    with StoreWriter(path) as writer:
+        assert writer.pending(small_sample.spec_id) == list(range(num_committed, 2))
+
+
+def test_refused_work_leaves_foreign_files_alone(small_sample, tmp_path):
+    small_sample.create(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="no"):
+        _fail_after(small_sample, tmp_path, 0, ValueError("no"))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_order_does_not_matter(sample, store, tmp_path):

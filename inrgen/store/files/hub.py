@@ -5,7 +5,7 @@ like a local file. It finds the server and the token as all its users do (HF_END
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -175,6 +175,9 @@ class HubFiles:
         self._refuse()
 
     def remove(self, key: str) -> None:
+        self._refuse()
+
+    def erase(self, keys: Sequence[str]) -> None:
         self._refuse()
 
     def tidy(self) -> None:

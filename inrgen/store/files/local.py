@@ -93,7 +93,8 @@ class LocalFiles:
     def lock(self) -> Iterator["LocalFiles"]:
         """Hold the kernel's lock (flock) on the lock file; it ends with a killed driver.
 
-        The empty file stays: if drivers removed it, two of them could hold locks on two files.
+        The empty file stays as long as the store: if drivers removed it, two of them could hold
+        locks on two files.
         """
         fd = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -101,6 +102,9 @@ class LocalFiles:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StoreBusy(f"another process is writing to {self.root}") from error
+            # erase may have removed the file since it was opened
+            if os.fstat(fd).st_nlink == 0:
+                raise StoreBusy(f"another process has just removed {self.root}; try again")
             yield self
         finally:
             os.close(fd)
@@ -211,6 +215,16 @@ class LocalFiles:
         path.unlink(missing_ok=True)
         if not _in_staging(key) and path.parent.is_dir():
             _sync_folders([path.parent])
+
+    def erase(self, keys: Sequence[str]) -> None:
+        for key in (*keys, LOCK):
+            self.remove(key)
+        self.tidy()
+        folders = {folder for key in keys for folder in Path(key).parents}
+        for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+            # a folder that holds anything else stays
+            with suppress(OSError):
+                (self.root / folder).rmdir()
 
     def tidy(self) -> None:
         for folder in (STAGING, REPLACING, GROWING):

@@ -9,7 +9,7 @@ lists a prefix.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -106,6 +106,13 @@ class Files(Protocol):
 
     def remove(self, key: str) -> None:
         """Remove a file if it exists."""
+        ...
+
+    def erase(self, keys: Sequence[str]) -> None:
+        """Remove a store that holds these files alone, in this order, and a folder's lock file.
+
+        Only the driver may call this, and it must write nothing afterwards.
+        """
         ...
 
     def tidy(self) -> None:

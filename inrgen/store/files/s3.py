@@ -257,6 +257,11 @@ class ObjectFiles:
         with suppress(FileNotFoundError):
             request(self._name(key), lambda: obstore.delete(self._writer, key))
 
+    def erase(self, keys: Sequence[str]) -> None:
+        # the lease stays, since its holder still has to release it
+        for key in keys:
+            self.remove(key)
+
     def tidy(self) -> None:
         """Do nothing: a server has no folders."""
 
