@@ -6,6 +6,7 @@ from typing import Literal
 from inrgen.fit.build_config import BuildRecipe
 from inrgen.probes.config import ProbeTraining
 from inrgen.training.config import TrainConfig
+from inrgen.transforms.named import PUBLISHED, parse_links
 
 ScaleName = Literal["tiny", "small", "whole", "full"]
 
@@ -218,13 +219,16 @@ def epochs_for(steps: int, num_rows: int, batch: int) -> int:
 
 
 def train_config(
-    scale: Scale, model: str, seed: int, steps: int, num_rows: int, **row: object
+    scale: Scale, model: str, seed: int, steps: int, num_rows: int, augment: str = "", **row: object
 ) -> TrainConfig:
     """Make the training config of a row; row holds what differs from TrainConfig's defaults."""
     how = optimising(model)
+    links = parse_links(augment) if augment else ()
     return TrainConfig(
         model=model,
-        published=True,
+        augment=augment,
+        # Only the paper's own augmentations have a published parametrisation.
+        published=all(link.name in PUBLISHED for link in links),
         epochs=epochs_for(steps, num_rows, scale.batch),
         batch_size=scale.batch,
         lr=how.lr if scale.lr is None else scale.lr,
