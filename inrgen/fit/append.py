@@ -52,7 +52,10 @@ class AppendPlan:
 
 
 def _settled_source(config: SourceConfig, recorded: dict[str, Any]) -> SourceConfig:
-    """The source with the settings that the store records. Raises ValueError for any other."""
+    """The source with the settings that the store records, and with arguments that are given.
+
+    Raises ValueError for any other setting.
+    """
     known = SourceConfig.from_identity(recorded, config.data)
     if known.limit is not None:
         raise ValueError(
@@ -64,6 +67,11 @@ def _settled_source(config: SourceConfig, recorded: dict[str, Any]) -> SourceCon
             "the store was built with --copies, whose items come after all others, so it cannot "
             "grow; build a store of the new items, and give both to a loader"
         )
+    # Arguments of an own function may say how many items there are, so they may change;
+    # _check_unchanged holds the old items to their digests.
+    arguments = known.arguments | config.arguments
+    known = replace(known, arg=tuple(f"{name}={text}" for name, text in arguments.items()))
+    config = replace(config, arg=())
     usual = SourceConfig(name=known.name).identity()
     stated = {key: value for key, value in config.identity().items() if usual.get(key) != value}
     there = known.identity()
@@ -90,7 +98,11 @@ def _check_settings(
 ) -> None:
     """Raise ValueError for a setting that is given and is not the store's."""
     recorded, spec = store.identity, store.spec
-    OwnRecipe(spec=spec).check(facts)
+    try:
+        OwnRecipe(spec=spec).check(facts)
+    except ValueError as error:
+        # such as values above 1, which turn intensities into quantities
+        raise ValueError(f"the items now are of another kind: the store's {error}") from None
     # Left out, or as it is by default: the store's own.
     stated = {
         "views": (config.views, recorded["views"]),

@@ -70,8 +70,7 @@ def _call_own(function: Any, config: SourceConfig) -> Source:
         raise ValueError(
             f"{kind} must be a function that returns signals; got {type(function).__name__}"
         )
-    texts = {key: text for key, _, text in (one.partition("=") for one in config.arg)}
-    arguments = read_arguments(function, texts, kind)
+    arguments = read_arguments(function, config.arguments, kind)
     missing = [
         f"--arg {name}=VALUE"
         for name, one in inspect.signature(function).parameters.items()

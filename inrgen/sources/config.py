@@ -152,6 +152,11 @@ class SourceConfig:
         return tuple(s for s in SPLITS if self.split in ("all", s))
 
     @property
+    def arguments(self) -> dict[str, str]:
+        """The texts in arg by the name of the argument; the last one of a name counts."""
+        return {name: text for name, _, text in (one.partition("=") for one in self.arg)}
+
+    @property
     def memory_bytes(self) -> int:
         """memory_limit in bytes."""
         return int(self.memory_limit * 1e9)

@@ -125,6 +125,21 @@ def test_an_array_grows_twice(tmp_path):
         inrgen.build(values, labels=labels, splits="train", append=True, out=store.path)
 
 
+def test_an_own_source_grows_by_its_arguments(tmp_path, monkeypatch):
+    (tmp_path / "ramps.py").write_text(
+        "import numpy as np\n\ndef make(num: int = 2, low: float = 0.1):\n"
+        "    return np.linspace(low, 1, 45).reshape(5, 3, 3, 1)[:num]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    given = {"out": tmp_path / "store", "workers": 0}
+    inrgen.build("ramps:make", arg=("low=0",), **given, **_FIT)
+    grown = inrgen.build("ramps:make", arg=("num=5",), append=True, **given)
+    assert grown.identity["source"]["arg"] == ["low=0", "num=5"]
+    assert [version.rows for version in grown.versions] == [2 * _VIEWS]
+    with pytest.raises(ValueError, match="were fitted for array/00000"):
+        inrgen.build("ramps:make", arg=("low=0.5",), append=True, **given)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
