@@ -4,7 +4,9 @@ Config dataclasses of verbs are built from these, and a command line must show i
 """
 
 import hashlib
+import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -29,6 +31,14 @@ def hash_name(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") - (
         1 << 63
     )
+
+
+def digest_items(items: Iterable[tuple[str, Split, int]]) -> str:
+    """sha256 over ids, splits and labels in order, as a name for a list of items."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(json.dumps(item).encode() + b"\n")
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,9 @@
 """Items of a finished store, in the order of its rows: from its records, or from its list."""
 
 from inrgen.sources.base import Item
-from inrgen.sources.items import items_digest
 from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
-from inrgen.store.item_list import items_key, read_items
+from inrgen.store.item_list import items_fault, items_key, read_items
 from inrgen.store.metadata import read_facts
 from inrgen.store.queries import make_filter
 from inrgen.store.reader import Store
@@ -24,20 +23,15 @@ def read_listed(store: Store) -> list[Item]:
     Raises DamagedStore if the list is lost or altered, or is of other items.
     """
     files = open_files(store.path)
-    key, items = items_key(read_facts(files)), list[Item]()
-    try:
-        for item_id, split, label, name in read_items(files, key):
-            items.append(Item(item_id=item_id, split=split, label=label, label_name=name))
-        same = items_digest(items) == store.identity["items"]["sha256"]
-        fault = "" if same else "it lists other items"
-    except FileNotFoundError:
-        fault = "it is lost"
-    except ValueError as error:
-        fault = str(error)
-    if fault:
+    facts = read_facts(files)
+    if fault := items_fault(files, facts):
+        key = items_key(facts)
         raise DamagedStore(
             f"{store.path} is damaged: {key}: {fault}; without this list nothing tells which items "
             "lost rows had",
             key=key,
         )
-    return items
+    return [
+        Item(item_id=item_id, split=split, label=label, label_name=name)
+        for item_id, split, label, name in read_items(files, facts)
+    ]

@@ -1,7 +1,5 @@
 """Many items at once: numbered without building each, split by hash, and digested."""
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import overload
 import numpy as np
 from jaxtyping import Int
 
-from inrgen.core.config import Split, hash_name
+from inrgen.core.config import Split, digest_items, hash_name
 from inrgen.sources.base import Item
 from inrgen.sources.listing import counted
 
@@ -48,11 +46,9 @@ def bucket_splits(ids: Sequence[str], classes: Sequence[str]) -> list[Split]:
 
 
 def items_digest(items: Iterable[Item]) -> str:
-    """sha256 over ids, splits and labels in order, as a name for the list of items."""
-    digest = hashlib.sha256()
-    for item in counted(items, "items listed"):
-        digest.update(json.dumps([item.item_id, item.split, item.label]).encode() + b"\n")
-    return digest.hexdigest()
+    """digest_items of items, whose number is reported meanwhile."""
+    counting = counted(items, "items listed")
+    return digest_items((item.item_id, item.split, item.label) for item in counting)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,6 +41,7 @@ FindingKind = Literal[
     "wrong_weights",
     "duplicate",
     "index",
+    "items",
     "statistics",
 ]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from inrgen.core.config import Split
+from inrgen.core.config import Split, digest_items
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import encode_parquet, open_parquet
 from inrgen.store.layout import ITEMS
@@ -39,12 +39,40 @@ def encode_items(items: Iterable[tuple[str, str, int, str]]) -> bytes:
     return encode_parquet([pa.table(arrays, schema=_SCHEMA)], _SCHEMA, dict)
 
 
-def read_items(files: Files, key: str) -> Iterator[ListedItem]:
+def read_items(files: Files, facts: StoreFacts) -> Iterator[ListedItem]:
     """Read the list of items; the caller compares their digest.
 
     Raises FileNotFoundError if it is lost, and ValueError if it is damaged.
     """
-    table = open_parquet(files.read(key))[0].read()
-    if table.schema.names != _SCHEMA.names:
+    file, _ = open_parquet(files.map(items_key(facts)).data)
+    if file.schema_arrow.names != _SCHEMA.names:
         raise ValueError(f"it must have the columns {', '.join(_SCHEMA.names)}")
-    yield from zip(*(table[name].to_pylist() for name in _SCHEMA.names), strict=True)
+    for batch in file.iter_batches():
+        yield from _rows(batch)
+
+
+def _rows(table: pa.Table | pa.RecordBatch) -> Iterator[ListedItem]:
+    return zip(*(table[name].to_pylist() for name in _SCHEMA.names), strict=True)
+
+
+def items_fault(files: Files, facts: StoreFacts) -> str:
+    """The fault of the list of items, in words that follow the file's name; "" if there is none."""
+    try:
+        found = digest_items(item[:3] for item in read_items(files, facts))
+    except FileNotFoundError:
+        return "it is lost"
+    except ValueError as error:
+        return str(error)
+    return "" if found == facts.identity["items"]["sha256"] else "it lists other items"
+
+
+def remake_items(facts: StoreFacts, tables: Iterable[pa.Table]) -> bytes | None:
+    """The file of a store's list of items from its records; None if they are of other items.
+
+    Args:
+        tables: records of each item's first view, in the order of rows.
+    """
+    items = [item for table in tables for item in _rows(table)]
+    if digest_items(item[:3] for item in items) != facts.identity["items"]["sha256"]:
+        return None
+    return encode_items(items)

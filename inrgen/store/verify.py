@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +17,15 @@ from jaxtyping import Int
 
 from inrgen.core.config import hash_name
 from inrgen.store.append_writer import settle_growth
+from inrgen.store.errors import DamagedStore
 from inrgen.store.files.opening import open_files
 from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import decode_fragment, open_parquet
-from inrgen.store.growth import discard_growth
+from inrgen.store.growth import discard_growth, replace_file
 from inrgen.store.hash_set import HashSet
-from inrgen.store.index import committed_blocks, hash_checksums, join_checksums
+from inrgen.store.index import committed_blocks, hash_checksums, join_checksums, record_keys
 from inrgen.store.inspection import BlockState, Finding, inspect_block, read_if_there
+from inrgen.store.item_list import items_fault, items_key, remake_items
 from inrgen.store.layout import (
     GROWING,
     INDEX,
@@ -38,6 +40,8 @@ from inrgen.store.layout import (
 )
 from inrgen.store.metadata import StoreFacts, parse_root
 from inrgen.store.parallel import map_ahead
+from inrgen.store.queries import make_filter
+from inrgen.store.record_scan import RecordScan
 from inrgen.store.sound import sound_documents, sound_facts
 from inrgen.store.statistics import check_statistics
 from inrgen.store.writer import StoreWriter
@@ -122,6 +126,32 @@ def _check_index(
         owner = facts.block_checksum(named[0], named[1][-1])
         if (stored.get("store_seal"), stored.get("fragments")) != (owner, expected):
             yield Finding(kind="index", key=key, message="it does not match the records")
+
+
+def _check_items(files: Files, facts: StoreFacts) -> Iterator[Finding]:
+    """Yield the list of items of a store that has grown, unless it is as it was written."""
+    if facts.versions and (fault := items_fault(files, facts)):
+        yield Finding(kind="items", key=items_key(facts), message=fault)
+
+
+def _restore_items(files: Files, facts: StoreFacts) -> Iterator[Finding]:
+    """Write a damaged list of items again, if all records are there. Yields it as a document."""
+    for finding in _check_items(files, facts):
+        scan = RecordScan(
+            files=files,
+            facts=facts,
+            keys=record_keys(files, committed_blocks(files)),
+            columns=("item_id", "split", "label", "label_name"),
+            where=make_filter(num_views=1),
+        )
+        try:
+            remade = remake_items(facts, scan.tables())
+        except DamagedStore:
+            # blocks have findings of their own
+            continue
+        if remade is not None:
+            replace_file(files, finding.key, remade)
+            yield replace(finding, kind="document")
 
 
 def _is_ours(key: str, facts: StoreFacts, documents: dict[str, bytes]) -> bool:
@@ -260,6 +290,7 @@ def verify_store(
 
     findings += _check_index(files, facts, hash_fragments)
     findings += check_statistics(files, facts)
+    findings += _check_items(files, facts)
     # an unfinished store may have a driver at work, and the next one sweeps it
     if not any(finding.kind == "unfinished" for finding in findings):
         findings += _leftovers(files)
@@ -338,6 +369,7 @@ def restore_documents(path: str | Path) -> list[Finding]:
         for finding in removed:
             files.remove(finding.key)
             mended.append(finding)
+        mended += _restore_items(files, facts)
         num_blocks = sum(layout.num_blocks for layout in facts.layouts.values())
         if len(committed_blocks(files)) != num_blocks:
             return mended

@@ -16,6 +16,7 @@ from inrgen.commands.verify import VerifyConfig, verify
 from inrgen.core.rng import hash_items
 from inrgen.loaders.stream import StreamLoader
 from inrgen.store.content import content_sha256
+from inrgen.store.item_list import encode_items
 from inrgen.store.layout import fragment_key
 from inrgen.store.reader import Store, open_store
 from tests.command_line import run
@@ -217,6 +218,25 @@ def test_lost_blocks_of_all_versions_are_refitted(copy):
     shutil.rmtree(copy / "grown/items")
     with pytest.raises(ValueError, match=r"items/.*\.parquet: it is lost"):
         verify(repair)
+
+
+@pytest.mark.parametrize("harm", ["lost", "altered", "of another store"])
+def test_a_damaged_list_of_items_is_found_and_made_again(harm, copy):
+    (listed,) = (copy / "grown/items").iterdir()
+    wanted = listed.read_bytes()
+    if harm == "lost":
+        listed.unlink()
+    elif harm == "altered":
+        listed.write_bytes(wanted[:40] + bytes([wanted[40] ^ 1]) + wanted[41:])
+    else:
+        listed.write_bytes(encode_items([("bee/1.png", "train", 0, "bee")]))
+    found = verify(VerifyConfig(store=copy / "grown"))
+    assert [(one.kind, one.key) for one in found.report.findings] == [
+        ("items", f"items/{listed.name}")
+    ]
+    mended = verify(VerifyConfig(store=copy / "grown", repair=True))
+    assert (mended.failed, mended.restored) == (False, (f"items/{listed.name}",))
+    assert listed.read_bytes() == wanted
 
 
 def test_stores_derived_before_and_after(copy):

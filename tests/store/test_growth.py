@@ -11,6 +11,7 @@ import pytest
 import torch
 import zarr
 
+from inrgen.core.config import digest_items
 from inrgen.loaders import StreamLoader
 from inrgen.store.append_writer import AppendWriter, settle_growth
 from inrgen.store.content import content_sha256, has_grown_from
@@ -40,18 +41,18 @@ class Growing(MadeUp):
     def __init__(self, rows: int) -> None:
         super().__init__(rows=rows, widths=(2, 3, 1))
         self.layout = Layout(rows=rows, views=4, max_chunk_rows=8)
-        self.identity |= {"items": {"count": rows // 4, "sha256": f"{rows:064x}"}}
-
-    def items(self) -> bytes:
         each = self.records[::4]
-        return encode_items((r.item_id, r.split, r.label, r.label_name) for r in each)
+        listed = [(r.item_id, r.split, r.label, r.label_name) for r in each]
+        self.items = encode_items(listed)
+        sha256 = digest_items(item[:3] for item in listed)
+        self.identity |= {"items": {"count": rows // 4, "sha256": sha256}}
 
     def append(self, path: Path, num_blocks: int | None = None) -> Path:
         """Grow a store to these rows, or only make the first blocks of that."""
         facts = read_facts(open_files(path))
         layout = facts.layouts[self.spec_id].grown_to(self.rows)
         root = grown_root(facts, layout, self.identity, {"version": "2"}, content_sha256(path))
-        with AppendWriter(path, root, self.items()) as writer:
+        with AppendWriter(path, root, self.items) as writer:
             for block in writer.pending(self.spec_id)[:num_blocks]:
                 rows = layout.block_rows(block)
                 cut = slice(rows.start, rows.stop)
