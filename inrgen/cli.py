@@ -4,7 +4,6 @@
 run_verb, so options, JSON, errors and exit codes are the same there.
 """
 
-import difflib
 import importlib
 import json
 import math
@@ -21,7 +20,7 @@ from typing import Any, Protocol
 
 from inrgen.core.command_line import parse_config
 from inrgen.core.config_fields import name_options
-from inrgen.core.config_text import UnknownName
+from inrgen.core.config_text import UnknownName, suggest
 from inrgen.core.escape import one_line, printable_lines
 from inrgen.core.interrupts import check_interrupt, remember_interrupts, stop_requested
 from inrgen.core.own_code import own_place
@@ -179,8 +178,13 @@ def _without_verb(prog: str, verbs: Sequence[Verb], about: str, argv: Sequence[s
         return 2
     wrong = "a verb is needed"
     if argv:
-        near = difflib.get_close_matches(argv[0], [verb.name for verb in verbs], n=1)
-        wrong = f"there is no verb {argv[0]!r}" + (f"; did you mean {near[0]}?" if near else "")
+        begun = [verb for verb in verbs if verb.name.startswith(f"{argv[0]} ")]
+        near = suggest(argv[0], [verb.name for verb in begun or verbs])
+        wrong = f"there is no verb {argv[0]!r}{near}"
+        if begun:
+            seconds = [verb.name.removeprefix(f"{argv[0]} ") for verb in begun]
+            wrong = f"{argv[0]} needs {' or '.join(seconds)} after it"
+            verbs = [verb for verb in verbs if verb.name.startswith(argv[0])]
     print(f"{_listing(prog, verbs, about)}\n\n{prog}: {wrong}", file=sys.stderr)
     return 2
 
@@ -241,6 +245,11 @@ def _stopped(verb: Verb) -> tuple[str, int]:
 
 def _explain(error: BaseException) -> str:
     """Describe an error in a sentence; the details of an unexpected one go to a log file."""
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        path = Path(error.filename)
+        files = [str(place) for place in (path, *path.parents) if place.is_file()]
+        if files:
+            return f"{files[0]} is a file, where a folder is needed"
     if isinstance(error, OSError) and error.filename and error.strerror:
         # Python's own text begins with a number, such as [Errno 17].
         return f"{error.filename}: {error.strerror.lower()}"

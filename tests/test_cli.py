@@ -109,14 +109,40 @@ def test_info_says_what_is_in_a_store(store, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["fashion-mnist"], ["data"]),
+        (["fashion-mnist"], ["--data, the folder that holds"]),
+        (["array"], ["--data, the .npy, .npz or Zarr file"]),
         (["image-folder", "--data", "no/such/folder"], ["no/such/folder"]),
+        (["image-folder", "--data", __file__], ["--data, the folder", f"{__file__} is a file"]),
+        (["mnist", "--data", __file__], ["--data, the folder", f"{__file__} is a file"]),
+        (["cifar10", "--data", __file__], ["--data, the folder", f"{__file__} is a file"]),
+        (["os:nofn"], ["os has no nofn"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if value and value[0] != "source" else None,
 )
 def test_a_wrong_argument_is_one_sentence_that_names_it(options, words, tmp_path, capsys):
     sentence = refusal(capsys, "build", *options, "--out", tmp_path / "store")
     assert all(word in sentence for word in words), sentence
+    assert len(sentence) < 300
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("render STORE --out FILE", "FILE is a file, where a folder is needed"),
+        ("export STORE --format safetensors --out FILE/in", "FILE is a file, where a folder is"),
+        ("predict STORE RUN --out p.csv", "RUN comes first, then STORE; got the store STORE"),
+        ("extract STORE 0 --out o.obj", "render draws images"),
+    ],
+)
+def test_a_wrong_place_is_named(argv, words, made, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+
+    def fill(text):
+        return text.replace("STORE", str(made), 1).replace("FILE", str(file))
+
+    said = words.replace("store STORE", f"store {made}").replace("FILE", str(file))
+    assert said in refusal(capsys, *fill(argv).split())
 
 
 @pytest.mark.parametrize(
@@ -223,7 +249,8 @@ def test_a_store_of_another_recipe_is_refused_naming_every_difference(store, cap
 @pytest.mark.parametrize("verb", ["info", "verify", "render", "card"])
 def test_what_is_not_a_store_is_named(verb, tmp_path, capsys):
     options = [] if verb in ("info", "verify") else ["--out", tmp_path / "out"]
-    assert str(tmp_path / "none") in refusal(capsys, verb, tmp_path / "none", *options)
+    said = refusal(capsys, verb, tmp_path / "none", *options)
+    assert said.endswith(f"there is no folder {tmp_path / 'none'}")
 
 
 def _first_page(fragment: Path, column: str) -> int:
@@ -275,7 +302,9 @@ def test_a_url_is_not_taken_for_a_folder_here(verb, field, tmp_path, monkeypatch
     words = [word.replace("URL", "s3://bucket/x") for word in LOCAL[verb, field]]
     status, out, err = run(capsys, verb, *words)
     assert (status, out) == (2, "")
-    assert re.search(rf"({field}|PATH) must be a folder or file on this machine; got s3://b", err)
+    assert re.search(
+        rf"({field}|PATH|RUN) must be a folder or file on this machine; got s3://b", err
+    )
     assert not list(tmp_path.iterdir())
 
 

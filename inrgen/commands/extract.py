@@ -38,7 +38,10 @@ class ExtractConfig:
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() not in _SUFFIXES:
-            raise ValueError(f"out must end in one of {', '.join(_SUFFIXES)}; got {self.out.name}")
+            raise ValueError(
+                f"out must end in one of {', '.join(_SUFFIXES)}; got {self.out}; inrgen "
+                "render draws images"
+            )
         if not 2 <= self.resolution <= 1024:
             raise ValueError(f"resolution must be in 2..1024; got {self.resolution}")
         if self.rate is not None and not 1 <= self.rate <= 1_000_000:

@@ -51,6 +51,9 @@ def _in_words(value: object) -> str:
         return " ".join(map(_in_words, value))
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
+    # Measurements have digits that nobody reads; settings, such as 0.0005, are short.
+    if isinstance(value, float) and len(repr(value)) > 10:
+        return f"{value:.6g}"
     return one_line(value)
 
 

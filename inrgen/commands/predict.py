@@ -25,7 +25,7 @@ class PredictConfig:
         model: MODULE:CLASS of a run of your own network. Its code runs only if you name it here.
     """
 
-    run: tyro.conf.Positional[LocalPath]
+    run: Annotated[tyro.conf.Positional[LocalPath], tyro.conf.arg(metavar="RUN")]
     store: tyro.conf.Positional[StoreArgument]
     out: LocalPath
     split: Annotated[Split | Literal["all"], tyro.conf.arg()] = "all"
@@ -60,12 +60,15 @@ class PredictSummary(Summary):
 def predict(config: PredictConfig) -> PredictSummary:
     """Classify and write. Raises ValueError for a store of networks that the run cannot read."""
     from inrgen.exchange.table_file import check_table_path, write_table
+    from inrgen.store.files.location import is_local_store
     from inrgen.store.reader import open_store
     from inrgen.training import run
     from inrgen.training.distributed import choose_device
     from inrgen.training.model_file import load_model
 
     check_table_path(config.out)
+    if is_local_store(config.run):
+        raise ValueError(f"RUN comes first, then STORE; got the store {config.run} as RUN")
     device = choose_device(config.device)
     if config.model:
         import_own(config.model, "model")

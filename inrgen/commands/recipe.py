@@ -1,7 +1,7 @@
 """Write a recipe as a file to change and to build with."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -20,7 +20,7 @@ class RecipeShowConfig:
         signals: the signals that it is for; the default recipe fits any, over 1 to 4 coordinates.
     """
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
     signals: SignalChoice | None = None
 
 

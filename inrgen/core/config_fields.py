@@ -5,13 +5,14 @@ all of them, so both are looked up here.
 """
 
 import dataclasses
-import difflib
 import numbers
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from inrgen.core.config_text import suggest
 
 Config = TypeVar("Config")
 
@@ -47,12 +48,6 @@ def field_names(config_class: type) -> set[str]:
     """The names of all fields of a config and of the configs nested in it."""
     own = {field.name for field in dataclasses.fields(config_class)}
     return own.union(*map(field_names, nested_configs(config_class).values()))
-
-
-def suggest(value: object, known: Sequence[str] | set[str]) -> str:
-    """A question after the nearest known name, to end a message with; or nothing."""
-    near = difflib.get_close_matches(str(value), list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def make_config(config_class: type[Config], values: Mapping[str, Any]) -> Config:

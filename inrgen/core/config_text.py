@@ -18,7 +18,7 @@ import difflib
 import math
 import re
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -27,6 +27,9 @@ Config = TypeVar("Config")
 # A piece MODULE and a piece NAME, parted by a colon, neither of them a field.
 _OWN_NAME = re.compile(r"((?:^|[,:])\s*)([^\W\d][\w.]*):([^\W\d]\w*)(?=\s*(?:[,:]|$))")
 _JOINED = "\0"
+# Share of letters that a name must have in common with a wrong one to be suggested; two letters
+# swapped among three have 2/3.
+_NEAR = 0.65
 
 _TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -95,6 +98,14 @@ class UnknownName(ValueError):
     """A name that a user gave and that nothing has; the command line exits with 2 for it."""
 
 
+def suggest(value: object, known: Iterable[Any]) -> str:
+    """A question after the nearest known name, to end a message with; "" if none is near."""
+    # The dashes of options would make any two of them alike.
+    bare = {str(name).lstrip("-"): name for name in known}
+    near = difflib.get_close_matches(str(value).lstrip("-"), list(bare), 1, _NEAR)
+    return f"; did you mean {bare[near[0]]}?" if near else ""
+
+
 def check_name(name: str, known: Collection[str], kind: str, others: str = "") -> str:
     """Return a known name. Raises UnknownName that lists the known names and the nearest one.
 
@@ -103,11 +114,11 @@ def check_name(name: str, known: Collection[str], kind: str, others: str = "") -
     """
     if name in known:
         return name
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     if not known and not others:
         raise UnknownName(f"{kind} {name!r} is unknown; it takes none")
-    raise UnknownName(f"{kind} must be one of {', '.join(known)}{others}; got {name!r}{hint}")
+    raise UnknownName(
+        f"{kind} must be one of {', '.join(known)}{others}; got {name!r}{suggest(name, known)}"
+    )
 
 
 def field_types(config: Any) -> dict[str, Any]:

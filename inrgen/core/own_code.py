@@ -4,7 +4,6 @@ Stores and runs record such names. What they record is imported only if the user
 the same name to this process; otherwise reading other people's files could run their code.
 """
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -18,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from inrgen.core.config_text import UnknownName, check_name, read_value
+from inrgen.core.config_text import UnknownName, check_name, read_value, suggest
 
 _OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _HERE = Path(__file__).parents[2]
@@ -65,9 +64,8 @@ def import_own(name: str, kind: str) -> Any:
         ) from error
     if not hasattr(module, attribute):
         names = [one for one in vars(module) if not one.startswith("_")]
-        near = difflib.get_close_matches(attribute, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'no names'}"
-        raise ValueError(f"{kind} {name}: {module_name} has no {attribute}; {hint}")
+        near = suggest(attribute, names)
+        raise ValueError(f"{kind} {name}: {module_name} has no {attribute}{near}")
     return getattr(module, attribute)
 
 

@@ -11,13 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from inrgen.core.config_fields import name_options, option_names, suggest
+from inrgen.core.config_fields import name_options, option_names
+from inrgen.core.config_text import suggest
 
 # Python's words for a text that is no number, each with ours.
 _NO_NUMBER = {
     r"invalid literal for int\(\) with base 10: (.*)": r"must be a whole number; got \1",
     r"could not convert string to float: (.*)": r"must be a number; got \1",
-    r"Could not find valid parse for arguments: (.*)": r"cannot be read from \1",
+}
+# The one complaint of tyro about options of several values; it quotes a Python list.
+_NO_LIST = "Could not find valid parse for arguments: "
+# Placeholders in the help, in words.
+_WANTED = {
+    "STORE": "a folder or URL",
+    "PATH": "a path",
+    "INT": "a whole number",
+    "FLOAT": "a number",
+    "STR": "a text",
 }
 
 
@@ -66,12 +76,16 @@ def _choice(event: Any, config_class: type) -> str:
 def _value(event: Any, config_class: type) -> str:
     found = "" if event.offending_value is None else f"; got {event.offending_value!r}"
     wanted = event.argument.lowered.metavar or "no value"
-    return f"{_name(event.argument)} needs {wanted}{found}"
+    if wanted.startswith("{"):
+        wanted = f"one of {', '.join(wanted.strip('{}').split(','))}"
+    return f"{_name(event.argument)} needs {_WANTED.get(wanted, wanted)}{found}"
 
 
 def _instance(event: Any, config_class: type) -> str:
     said = str(event.message)
     if event.argument is not None:
+        if said.startswith(_NO_LIST):
+            said = _several(said.removeprefix(_NO_LIST), event.argument.lowered.metavar or "")
         for pattern, ours in _NO_NUMBER.items():
             said = re.sub(pattern, ours, said)
         said = said.removeprefix("it ")
@@ -81,6 +95,20 @@ def _instance(event: Any, config_class: type) -> str:
     place = getattr(sys.exc_info()[1], "arg", "")
     within = place.partition(".")[2].replace("-", "_") if isinstance(place, str) else ""
     return name_options(said, config_class, within)
+
+
+def _several(typed: str, metavar: str) -> str:
+    """The complaint about an option that takes several values.
+
+    Args:
+        typed: the values as a Python list.
+        metavar: the option's placeholder, which names the type of a value.
+    """
+    got = " ".join(re.findall("'([^']*)'", typed))
+    for kind, words, example in (("INT", "whole numbers", "32 32"), ("FLOAT", "numbers", "0.1 2")):
+        if kind in metavar:
+            return f"must be {words} with spaces between them, such as {example}; got {got!r}"
+    return f"cannot be read from {got!r}"
 
 
 def _name(argument: Any) -> str:

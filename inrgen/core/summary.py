@@ -11,6 +11,11 @@ else:
     _Dataclass = object
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things in words: 1 item, 2,000 items."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class Summary(_Dataclass):
     """Base of the dataclasses that verbs return.
 

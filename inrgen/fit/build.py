@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inrgen.core.summary import Summary
+from inrgen.core.summary import Summary, count
 from inrgen.executors.config import ExecutorConfig
 from inrgen.executors.progress import Progress, show_counts, show_progress
 from inrgen.fit.append import plan_append
@@ -68,7 +68,7 @@ class BuildSummary(Summary):
     def text(self) -> str:
         """A short summary for people."""
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""
-        done = f"fitted {self.rows_fitted:,} INRs in {self.seconds:.1f} s{found}"
+        done = f"fitted {count(self.rows_fitted, 'INR')} in {self.seconds:.1f} s{found}"
         rate = f", {self.rows_per_s:.1f} INRs/s" if self.rows_fitted else ""
         waits = [
             f"{gpu} waited for data {share:.0%} of the time (less with a smaller --gpu-share)"

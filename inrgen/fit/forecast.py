@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from inrgen.core.summary import count
 from inrgen.executors.config import ExecutorConfig
 from inrgen.fit.engines import make_engine
 from inrgen.fit.plan import BuildPlan
@@ -78,7 +79,7 @@ class Forecast:
         """The forecast as half a sentence."""
         size = 4e-3 * self.rows * self.num_params
         amount = f"{size:,.1f} kB" if size < 1000 else f"{size / 1000:,.1f} MB"
-        said = f"{self.rows:,} INRs of {self.num_params:,} weights, {amount}"
+        said = f"{count(self.rows, 'INR')} of {self.num_params:,} weights, {amount}"
         if self.trial is None or self.seconds is None:
             return f"{said}, a matter of seconds" if self.little else said
         # Fits that were not sampled may stop long before their last step.

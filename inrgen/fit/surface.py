@@ -39,8 +39,9 @@ def _grid_points(axis: Float[Tensor, " r"], rows: range) -> Float[Tensor, "n 3"]
 def grid_values(spec: InrSpec, params: Params, resolution: int) -> Float[np.ndarray, "r r r"]:
     """The values of one INR on a cubic grid over its coordinate range, in float32."""
     if spec.d_in != 3 or spec.d_out != 1 or len(params) != 1:
+        hint = "; render draws images as .png files" if spec.d_in == 2 else ""
         raise ValueError(
-            f"a surface needs one INR of 3 inputs and 1 output; got {spec.architecture}"
+            f"a surface needs one INR of 3 inputs and 1 output; got {spec.architecture}{hint}"
         )
     # A thin grid gives one axis: at 1,024 points a side the whole grid takes 13 GB.
     axis = grid_coords(spec, (resolution, 1, 1))[:, 0]

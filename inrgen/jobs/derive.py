@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from inrgen.core.summary import Summary
+from inrgen.core.summary import Summary, count
 from inrgen.executors.config import ExecutorConfig, process_bytes
 from inrgen.executors.progress import show_progress
 from inrgen.executors.runner import run_tasks
@@ -103,9 +103,8 @@ class DeriveSummary(Summary):
         """The summary in a few lines for people."""
         found = f" ({self.rows_found:,} were there already)" if self.rows_found else ""
         rate = f", {self.rows_per_s:,.0f} INRs/s" if self.rows_made else ""
-        lines = [
-            f"{self.store}: made {self.rows_made:,} INRs in {self.seconds:.1f} s{found}{rate}",
-        ]
+        made = count(self.rows_made, "INR")
+        lines = [f"{self.store}: made {made} in {self.seconds:.1f} s{found}{rate}"]
         if self.before is not None and self.after is not None:
             share = f" ({self.after / self.before - 1:+.1%})" if self.before else ""
             lines.append(

@@ -72,7 +72,7 @@ def open_array_part(config: SourceConfig, part: SourceSlice) -> SignalArray:
 
     Of Zarr arrays only their rows are read, and a .npy is mapped; an .npz is read as a whole.
     """
-    path, rows = Path(config.data_folder("the .npy, .npz or Zarr file")), np.asarray(part.places)
+    path, rows = Path(config.data_place("the .npy, .npz or Zarr file")), np.asarray(part.places)
     arrays: dict[str, Any] = _open_zarr(path) if path.is_dir() else _read_once(path)
     values, coords = arrays["values"], arrays.get("coords")
     axes = read_axes(config.axes, values.shape) if coords is None else None
@@ -97,7 +97,7 @@ def open_array(config: SourceConfig) -> Source:
 
     Raises ValueError for arrays that do not fit together.
     """
-    path = Path(config.data_folder("the .npy, .npz or Zarr file"))
+    path = Path(config.data_place("the .npy, .npz or Zarr file"))
     arrays = read_arrays(path)
     if "values" not in arrays:
         raise ValueError(f"{path} needs an array named values; it holds {sorted(arrays)}")

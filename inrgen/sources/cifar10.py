@@ -83,7 +83,9 @@ def open_cifar10(config: SourceConfig) -> ArraySource:
             "download cannot fetch cifar10, as torchvision fetches pickles; fetch the binary "
             "version of CIFAR-10 by hand, or name the source torchvision:CIFAR10"
         )
-    data = Path(config.data_folder(f"{_FOLDER} or {_NPZ}"))
+    data = Path(config.data or "")
+    if data.suffix != ".npz":
+        data = Path(config.data_folder(f"{_FOLDER} or {_NPZ}"))
     npz = data if data.suffix == ".npz" else data / _NPZ
     parts: list[SplitPart] = []
     if (data / _FOLDER).is_dir():

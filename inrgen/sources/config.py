@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import tyro
@@ -135,11 +136,14 @@ class SourceConfig:
         for name in ("copies", "shift"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
-        if bool(self.copies) != bool(self.flip or self.shift):
+        if self.copies and not (self.flip or self.shift):
             raise ValueError(
-                "copies and their changes, flip or shift, need each other; "
-                f"got copies {self.copies}, flip {self.flip} and shift {self.shift}"
+                f"copies needs flip or shift, without which copies would be the same as their "
+                f"originals; got {self.copies} copies"
             )
+        if (self.flip or self.shift) and not self.copies:
+            change = "flip" if self.flip else "shift"
+            raise ValueError(f"{change} needs copies, since it changes copies of items; got none")
 
     @property
     def shrinks(self) -> bool:
@@ -161,11 +165,19 @@ class SourceConfig:
         """memory_limit in bytes."""
         return int(self.memory_limit * 1e9)
 
-    def data_folder(self, holding: str) -> str:
-        """Return data. Raises ValueError, naming the wanted content, if it is None."""
+    def data_place(self, wanted: str) -> str:
+        """Return data. Raises ValueError, naming the wanted place, if it is None."""
         if self.data is None:
-            raise ValueError(f"{self.name} needs data, the folder that holds {holding}")
+            raise ValueError(f"{self.name} needs data, {wanted}")
         return self.data
+
+    def data_folder(self, holding: str) -> str:
+        """Return data as data_place does. Raises NotADirectoryError if it is a file."""
+        wanted = f"the folder that holds {holding}"
+        data = self.data_place(wanted)
+        if Path(data).is_file():
+            raise NotADirectoryError(f"{self.name} needs data, {wanted}; {data} is a file")
+        return data
 
     def num_outputs(self, native: int) -> int:
         """d_out of the signals of images with 1 or 3 native channels."""

@@ -1,7 +1,7 @@
 """Sources from objects of the caller's: arrays, tensors, data sets of torch, lists of signals."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +162,13 @@ def _each(signals: Iterable[Any]) -> Iterator[Any]:
         at += 1
 
 
+def _no_source(found: str) -> ValueError:
+    return ValueError(
+        "source must be a name, a Source, an array or tensor, a data set of torch, or an iterable "
+        f"of Signals; got {found}"
+    )
+
+
 def from_signals(
     signals: Iterable[Signal],
     *,
@@ -176,11 +183,15 @@ def from_signals(
         axes: the names of the coordinates, such as t or txy.
     """
     held = tuple(_each(signals))
-    if not held or not all(isinstance(signal, Signal) for signal in held):
+    others = [type(signal).__name__ for signal in held if not isinstance(signal, Signal)]
+    if held and isinstance(held[0], np.ndarray | Tensor):
+        stack = "np" if isinstance(held[0], np.ndarray) else "torch"
         raise ValueError(
-            "source must be a name, a Source, an array or tensor, a data set of torch, or one or "
-            f"more Signals; got {type(held[0]).__name__ if held else 'none'}"
+            f"source must be one array for all signals; got {others[0]}s one by one: "
+            f"{stack}.stack joins those of one shape, and a Signal holds one of any shape"
         )
+    if others or not held:
+        raise _no_source(f"an iterable of {others[0]}" if held else "an empty iterable")
     low_high = finite_range([signal.values.numpy() for signal in held])
     order = axes or _usual_order(held[0])
     facts, _ = _facts("signals", held[0], np.dtype(np.float32), low_high, order)
@@ -286,12 +297,12 @@ def as_source(source: Any, **about: Any) -> Source:
         return make_signal_array(source, **about)
     if stray := {"coords", "weights"} & about.keys():
         raise ValueError(f"{', '.join(sorted(stray))} are for arrays; a Signal brings its own")
+    # The keys of a mapping need not be the numbers by which samples are read.
+    if isinstance(source, Mapping):
+        raise _no_source(f"{type(source).__name__}, whose values may be one")
     is_listed = isinstance(source, list | tuple | IterableDataset)
     if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not is_listed:
         return from_dataset(source, **about)
     if not isinstance(source, Iterable):
-        raise ValueError(
-            "source must be a name, a Source, an array or tensor, a data set of torch, or one or "
-            f"more Signals; got {type(source).__name__}"
-        )
+        raise _no_source(type(source).__name__)
     return from_signals(source, **about)

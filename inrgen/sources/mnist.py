@@ -109,7 +109,7 @@ def _read_file_pair(folder: Path, stem: str, num_labels: int, memory_bytes: int)
 
 
 def open_mnist(config: SourceConfig) -> ArraySource:
-    """Open MNIST or Fashion-MNIST, by config.name, reading only the files of the wanted splits.
+    """Open MNIST or Fashion-MNIST, reading only the files of the wanted splits.
 
     Train is images 0..54,999 of the train file and val its tail, 55,000..59,999. Ids keep the
     file's own numbers: train/55000 is the first item of val, test/00000 the first of test.

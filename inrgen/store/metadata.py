@@ -317,6 +317,15 @@ def _parse_document(document: dict[str, Any], checksum: str) -> StoreFacts:
     return found
 
 
+def no_store(files: Files) -> FileNotFoundError:
+    """The error for a place without a root document."""
+    try:
+        files.top_names()
+    except FileNotFoundError:
+        return FileNotFoundError(f"there is no folder {files.location}")
+    return FileNotFoundError(f"{files.location} is not an inrgen store: it has no {ROOT_DOCUMENT}")
+
+
 def read_facts(files: Files) -> StoreFacts:
     """Read what a store is.
 
@@ -328,9 +337,7 @@ def read_facts(files: Files) -> StoreFacts:
         root = files.read(ROOT_DOCUMENT)
     except FileNotFoundError:
         # The cause says no more, and its traceback would bury the sentence.
-        raise FileNotFoundError(
-            f"{files.location} is not an inrgen store: it has no zarr.json"
-        ) from None
+        raise no_store(files) from None
     return parse_root(root, files.location)
 
 

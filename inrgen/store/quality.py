@@ -9,6 +9,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from inrgen.core.escape import one_line
+from inrgen.core.summary import count
 from inrgen.store.queries import QUANTILES, usable_values
 from inrgen.store.reader import Store
 from inrgen.store.records import USABLE_STATUSES, usable_rows
@@ -134,9 +135,12 @@ class Quality:
 
     def lines(self) -> list[str]:
         """Return the same in words, as separate lines."""
-        kinds = ", ".join(f"{count:,} {status}" for status, count in self.by_status.items())
-        splits = ", ".join(f"{count:,} {split}" for split, count in self.by_split.items())
-        lines = [f"{self.rows:,} INRs of {self.items:,} items ({splits}): {kinds}"]
+        if not self.rows:
+            return ["no INRs yet"]
+        kinds = ", ".join(f"{num:,} {status}" for status, num in self.by_status.items())
+        splits = ", ".join(f"{num:,} {split}" for split, num in self.by_split.items())
+        counts = f"{count(self.rows, 'INR')} of {count(self.items, 'item')}"
+        lines = [f"{counts} ({splits}): {kinds}"]
         if self.psnr_db:
             psnr = f"PSNR {self.psnr_db['mean']:.2f} dB on average, {_range(self.psnr_db, '.2f')}"
             steps = "" if self.mean_steps is None else f"; {self.mean_steps:.0f} steps on average"

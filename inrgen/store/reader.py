@@ -275,7 +275,8 @@ class Store:
         wanted = np.asarray(rows).reshape(-1)
         # numpy would take a mask for rows 0 and 1, and cut off fractions
         if len(wanted) and wanted.dtype.kind not in "iu":
-            raise ValueError(f"rows must be whole numbers; got {wanted.dtype}")
+            hint = ", a mask; np.flatnonzero gives its rows" if wanted.dtype.kind == "b" else ""
+            raise ValueError(f"rows must be whole numbers; got {wanted.dtype}{hint}")
         wanted = wanted.astype(np.int64)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < layout.rows:
             raise ValueError(

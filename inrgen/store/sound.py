@@ -6,7 +6,7 @@ from inrgen.store.files.protocol import Files
 from inrgen.store.fragment import open_parquet
 from inrgen.store.inspection import read_if_there
 from inrgen.store.layout import RECORDS, ROOT_COPY, ROOT_DOCUMENT
-from inrgen.store.metadata import StoreFacts, child_documents, parse_root
+from inrgen.store.metadata import StoreFacts, child_documents, no_store, parse_root
 
 
 def _root_of_records(files: Files, copies: list[bytes]) -> bytes:
@@ -46,9 +46,7 @@ def sound_documents(files: Files) -> dict[str, bytes]:
         parse_root(whole[0], files.location)
         return {ROOT_DOCUMENT: whole[0], ROOT_COPY: whole[0], **child_documents(whole[0])}
     if copies == [None, None]:
-        raise FileNotFoundError(
-            f"{files.location} is not an inrgen store: it has no {ROOT_DOCUMENT}"
-        )
+        raise no_store(files)
     # a lone zarr.json may belong to something else, and parse_root says so
     if copies[1] is None and copies[0] is not None:
         parse_root(copies[0], files.location)

@@ -4,7 +4,6 @@ Names and published defaults are those of the table of augmentations in arXiv 24
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from inrgen.core.config_text import (
     field_types,
     read_fields,
     split_names,
+    suggest,
 )
 from inrgen.core.own_code import import_own, import_recorded, is_own_name
 from inrgen.transforms.base import Transform
@@ -136,9 +136,8 @@ def _own_link(named: NamedFields) -> Link:
     try:
         target = import_own(named.name, _KIND)
     except ValueError as error:
-        near = difflib.get_close_matches(named.name.split(":")[0], [*TRANSFORMS, *ALIASES], 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{error}{hint}") from error
+        near = suggest(named.name.split(":")[0], [*TRANSFORMS, *ALIASES])
+        raise ValueError(f"{error}{near}") from error
     made, chance = read_own(named, target)
     link = dataclasses.replace(make_link(made), chance=_check_chance(named.name, chance))
     # A module may offer an object of another module's class.

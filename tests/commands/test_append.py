@@ -192,7 +192,7 @@ def test_the_settings_of_the_store_may_be_given_again(copy, capsys):
 
 
 def test_stores_that_do_not_grow_are_refused(copy, capsys):
-    assert "is not an inrgen store" in _refusal(capsys, *_command(copy, store="none"))
+    assert "there is no folder " in _refusal(capsys, *_command(copy, store="none"))
     plain = [word for word in _command(copy) if word != "--append"]
     assert "--append` adds the items that are new" in _refusal(capsys, *plain)
     inrgen.augment(copy / "old", augment="negation", out=copy / "derived")

@@ -132,7 +132,7 @@ def test_a_run_that_cannot_be_is_refused_in_one_sentence(store, tmp_path, capsys
     lone = LabelledRows(splits=("train",)).build(tmp_path / "lone")
     said = refusal(capsys, "train", lone, *out)
     assert said.endswith("lone has no val rows; give a store that has some as val")
-    assert "is not an inrgen store" in refusal(capsys, "train", tmp_path / "gone", *out)
+    assert "there is no folder" in refusal(capsys, "train", tmp_path / "gone", *out)
     blank = LabelledRows(classes=-1).build(tmp_path / "blank")
     assert "have no label" in refusal(capsys, "train", blank, *out)
     assert "inrgen stats" in refusal(capsys, "train", store, *out, "--statistics", "store")

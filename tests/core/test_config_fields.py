@@ -55,6 +55,6 @@ def test_messages_name_options_on_a_command_line(message, shown):
 
 
 def test_a_path_without_a_store_is_one_error_without_another(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is not an inrgen store") as found:
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*typo$") as found:
         inrgen.open_store(tmp_path / "typo")
     assert found.value.__suppress_context__

@@ -251,9 +251,20 @@ def test_reading_a_store_runs_no_code_that_it_names(own_module, tmp_path):
         source_of_store(given, None)
 
 
-def test_what_holds_no_signals_is_refused_in_a_sentence():
-    with pytest.raises(ValueError, match="source must be a name, a Source"):
-        inrgen.build(3, out="s")
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (3, "a name, a Source, .*; got int"),
+        ({"a": numbers(2, 3, 3)}, "a name, a Source, .*; got dict, whose values may be one"),
+        ([], "; got an empty iterable"),
+        ((numbers(3, 3), numbers(3, 3)), "one array .*; got ndarrays one by one: np.stack joins"),
+        ([torch.zeros(3, 3)], "one array .*; got Tensors one by one: torch.stack joins"),
+        (["a.png"], "a name, a Source, .*; got an iterable of str"),
+    ],
+)
+def test_what_holds_no_signals_is_refused_in_a_sentence(source, said):
+    with pytest.raises(ValueError, match=f"source must be .*{said}"):
+        inrgen.build(source, out="s")
 
 
 def test_shared_objects_reach_every_task():

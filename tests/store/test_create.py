@@ -126,5 +126,5 @@ def test_lost_documents_come_back_and_altered_ones_are_named(sample, tmp_path):
 
 
 def test_no_store(tmp_path):
-    with pytest.raises(FileNotFoundError, match="not an inrgen store"):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
         open_store(tmp_path / "nowhere")

@@ -49,6 +49,8 @@ def test_a_store_is_summed_up_in_words(sample, store):
         assert f"  {bad.item_id} (bad_input): {bad.reason}" in text
     assert "the store's records list all" in text
     assert "IoU" not in text
+    assert replace(quality, rows=0, items=0).lines() == ["no INRs yet"]
+    assert replace(quality, rows=1, items=1).lines()[0].startswith("1 INR of 1 item (")
     solid = replace(quality, iou=summarize(np.array([0.9])), chamfer=summarize(np.array([0.0123])))
     assert "IoU: median 0.900" in "\n".join(solid.lines())
     assert "median 1.23%" in "\n".join(solid.lines())

@@ -92,9 +92,16 @@ def test_rows_out_of_range_are_refused(shared_store):
 
 
 @pytest.mark.usefixtures("quickly")
-@pytest.mark.parametrize("rows", [[True, False], [0.5], np.ones(3, dtype=bool)])
-def test_rows_that_are_no_numbers_of_rows_are_refused(shared_store, rows):
-    with pytest.raises(ValueError, match="rows must be whole numbers; got"):
+@pytest.mark.parametrize(
+    ("rows", "got"),
+    [
+        ([True, False], "bool, a mask; np.flatnonzero gives its rows"),
+        ([0.5], "float64$"),
+        (np.ones(3, dtype=bool), "bool, a mask; np.flatnonzero gives its rows"),
+    ],
+)
+def test_rows_that_are_no_numbers_of_rows_are_refused(shared_store, rows, got):
+    with pytest.raises(ValueError, match=f"rows must be whole numbers; got {got}"):
         open_store(shared_store).read(rows)
 
 

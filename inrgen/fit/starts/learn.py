@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from inrgen.core.params import Params
 from inrgen.core.spec import SOLID_KINDS, InrSpec
-from inrgen.core.summary import Summary
+from inrgen.core.summary import Summary, count
 from inrgen.executors.progress import show_progress
 from inrgen.fit.recipes import recipe
 from inrgen.fit.starts.checkpoint import (
@@ -91,7 +91,7 @@ class LearnStartSummary(Summary):
         """A short summary for people."""
         did = "was there already" if self.found else f"learned in {self.seconds:.1f} s"
         return (
-            f"{self.out}: {self.views} starts of {self.architecture}, {did}\n"
+            f"{self.out}: {count(self.views, 'start')} of {self.architecture}, {did}\n"
             f"{self.psnr_db:.2f} dB on {self.num_held_out} held-out training items after "
             f"{self.inner_steps} steps\n{self.size_bytes:,} bytes, sha256 {self.sha256}"
         )

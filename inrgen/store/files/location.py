@@ -125,12 +125,13 @@ def check_outside_stores(out: Location, inputs: Iterable[Location] = ()) -> None
         inside = [root for root in roots if str(out).startswith(f"{root}/")]
     else:
         parents = Path(make_absolute(out)).resolve().parents
-        inside = [folder for folder in parents if _is_store(folder)]
+        inside = [folder for folder in parents if is_local_store(folder)]
     if inside:
         raise ValueError(f"out must not lie inside a store; got {out}, which is in {inside[0]}")
 
 
-def _is_store(folder: Path) -> bool:
+def is_local_store(folder: Path) -> bool:
+    """Tell whether a folder here holds a store, by its root document."""
     try:
         return b'"inrgen"' in (folder / ROOT_DOCUMENT).read_bytes()
     except OSError:
