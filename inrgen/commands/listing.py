@@ -117,8 +117,15 @@ def _with_own(
 
 def list_transforms(config: ListConfig) -> ListSummary:
     """List the transforms that --augment takes."""
-    from inrgen.transforms.named import TRANSFORMS, parse_links
+    from inrgen.transforms.named import ALIASES, TRANSFORMS, parse_links
     from inrgen.transforms.own import FunctionTransform, own_fields
+
+    short = {name: f" Short name: {alias}." for alias, name in ALIASES.items()}
+
+    def built_in() -> Iterator[Entry]:
+        for name, kind in TRANSFORMS.items():
+            entry = _entry(name, kind, own_fields(kind()))
+            yield dataclasses.replace(entry, about=entry.about + short.get(name, ""))
 
     def own_entries() -> Iterator[Entry]:
         for name in _own_names(config):
@@ -126,8 +133,8 @@ def list_transforms(config: ListConfig) -> ListSummary:
             about = made.function if isinstance(made, FunctionTransform) else type(made)
             yield _entry(name, about, own_fields(made))
 
-    built_in = (_entry(name, kind, own_fields(kind())) for name, kind in TRANSFORMS.items())
-    return _with_own("transform", config, built_in, own_entries())
+    asked = dataclasses.replace(config, own=tuple(ALIASES.get(name, name) for name in config.own))
+    return _with_own("transform", asked, built_in(), own_entries())
 
 
 def list_models(config: ListConfig) -> ListSummary:

@@ -138,8 +138,8 @@ class SourceConfig:
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
         if self.copies and not (self.flip or self.shift):
             raise ValueError(
-                f"copies needs flip or shift, without which copies would be the same as their "
-                f"originals; got {self.copies} copies"
+                "copies needs flip or shift, without which copies would be the same as their "
+                f"originals; got copies={self.copies}"
             )
         if (self.flip or self.shift) and not self.copies:
             change = "flip" if self.flip else "shift"

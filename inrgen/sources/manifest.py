@@ -31,12 +31,14 @@ class SourceSlice:
         places: in folders, each file's path in parts below the root; elsewhere each item's number
             in the source before any part of it is chosen.
         copies: number of each copy, 0 for an original; None in a source without copies.
+        num_frames: number of frames in each film's folder; None in a source of no films.
     """
 
     facts: SourceFacts
     items: Sequence[Item]
     places: Places
     copies: Int[np.ndarray, " n"] | None = None
+    num_frames: Int[np.ndarray, " n"] | None = None
 
     def encode(self) -> bytes:
         """The slice as bytes for decode_slice."""
@@ -55,6 +57,8 @@ class SourceSlice:
         }
         if self.copies is not None:
             columns["copy"] = pa.array(self.copies, pa.int32())
+        if self.num_frames is not None:
+            columns["num_frames"] = pa.array(self.num_frames, pa.int64())
         facts = json.dumps(asdict(replace(self.facts, notes=())))
         table = pa.table(columns).replace_schema_metadata({_FACTS: facts})
         out, options = pa.BufferOutputStream(), pa.ipc.IpcWriteOptions(compression="zstd")
@@ -78,4 +82,5 @@ def decode_slice(data: bytes) -> SourceSlice:
         if by_number
         else [tuple(os.fsdecode(path).split("/")) for path in places.to_pylist()],
         copies=table["copy"].to_numpy() if "copy" in table.column_names else None,
+        num_frames=table["num_frames"].to_numpy() if "num_frames" in table.column_names else None,
     )

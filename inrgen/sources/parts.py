@@ -1,5 +1,6 @@
 """Some items of a source, opened in a process that has not listed it."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -51,9 +52,10 @@ def item_places(source: Source, config: SourceConfig) -> Places:
 def make_slice(source: Source, places: Places, run: slice) -> SourceSlice:
     """A run of a source's items, for open_part in another process; places come from item_places."""
     if not isinstance(source, CopiedSource):
-        return SourceSlice(facts=source.facts, items=source.items[run], places=places[run])
+        made = SourceSlice(facts=source.facts, items=source.items[run], places=places[run])
+        return _with_frames(made, source)
     chosen = source.items.chosen[run]
-    return SourceSlice(
+    made = SourceSlice(
         facts=source.facts,
         items=[source.items.items[at] for at in chosen.tolist()],
         places=places[chosen]
@@ -61,6 +63,15 @@ def make_slice(source: Source, places: Places, run: slice) -> SourceSlice:
         else [places[at] for at in chosen.tolist()],
         copies=source.items.numbers[run],
     )
+    return _with_frames(made, source.source)
+
+
+def _with_frames(made: SourceSlice, source: Source) -> SourceSlice:
+    """The slice with the listed frames of each film, where its source has films."""
+    if not isinstance(source, VideoFolder):
+        return made
+    paths = [tuple(parts) for parts in made.places]
+    return replace(made, num_frames=np.array([source.num_frames[parts] for parts in paths]))
 
 
 def open_part(config: SourceConfig, part: SourceSlice) -> Source:
@@ -82,9 +93,10 @@ def _open_originals(config: SourceConfig, part: SourceSlice) -> Source:
     if config.name in _FOLDERS:
         root, paths = folder_root(config, "the files"), tuple(part.places)
         check_mounted(root, paths, config.name)
-        return _FOLDERS[config.name](
-            facts=part.facts, items=tuple(part.items), root=root, paths=paths, config=config
-        )
+        known: dict[str, Any] = {"facts": part.facts, "items": tuple(part.items), "paths": paths}
+        if part.num_frames is not None:
+            known["num_frames"] = dict(zip(paths, part.num_frames.tolist(), strict=True))
+        return _FOLDERS[config.name](root=root, config=config, **known)
     if config.name == "array":
         return open_array_part(config, part)
     source, places = _opened_before(config), np.asarray(part.places)

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,18 +83,23 @@ class _Frame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoFolder:
-    """A Source over films; paths[i], in parts below root, is the folder or file of items[i]."""
+    """A Source over films; paths[i], in parts below root, is the folder or file of items[i].
+
+    num_frames holds the frames of each folder as they were listed, by path.
+    """
 
     facts: SourceFacts
     items: tuple[Item, ...]
     root: Path
     paths: tuple[Parts, ...]
+    num_frames: Mapping[Parts, int]
     config: SourceConfig
 
     def load(self, index: int) -> Signal:
         """Decode the frames of items[index], all of one size, in the order of their numbers.
 
-        Raises BadSignal, naming the frame, if one cannot be read or has another size.
+        Raises BadSignal if a frame, which it names, cannot be read or has another size, and if a
+        folder has lost or gained frames since it was listed.
         """
         parts, frames = self.paths[index], list[_Frame]()
         suffix = _suffix(parts)
@@ -127,6 +132,9 @@ class VideoFolder:
             with _naming(name), open_picture(self.root, (*parts, name), self.config) as image:
                 values = self._outputs(decode(image, self.config))
             yield _Frame(name=name, values=values, num_frames=len(frames))
+        # last, since the reason of a bad frame says more
+        if len(frames) != (listed := self.num_frames[parts]):
+            raise BadSignal(f"has {len(frames)} frames now, and had {listed} when it was listed")
 
     def _frames_of_file(self, parts: Parts) -> Iterator[_Frame]:
         with open_picture(self.root, parts, self.config) as image:
@@ -161,31 +169,33 @@ def _is_animated(root: Path, parts: Parts, config: SourceConfig) -> bool:
         return False
 
 
-def _find_films(root: Path, files: Sequence[Parts], config: SourceConfig) -> list[Parts]:
+def _find_films(root: Path, files: Sequence[Parts], config: SourceConfig) -> dict[Parts, int]:
     """The films that files make: a folder of pictures is one, a file with several frames another.
 
     A folder that holds an animation holds films, so its still pictures are bad films.
 
+    Returns each film, in order, with the number of frames in its folder; 0 for a file.
+
     Raises ValueError for pictures beside folders of frames, which belong to no film.
     """
-    folders, films = defaultdict[Parts, list[Parts]](list), list[Parts]()
+    folders, films = defaultdict[Parts, list[Parts]](list), dict[Parts, int]()
     for parts in counted(files, "files sorted into films"):
         if _suffix(parts) in VIDEO_SUFFIXES:
-            films.append(parts)
+            films[parts] = 0
         else:
             folders[parts[:-1]].append(parts)
     above = {folder[:depth] for folder in folders for depth in range(len(folder))}
     for folder, frames in folders.items():
         if any(_is_animated(root, parts, config) for parts in frames):
-            films += frames
+            films |= dict.fromkeys(frames, 0)
         elif folder in above or not folder:
             raise ValueError(
                 f"{root.joinpath(*folder)} holds loose pictures, such as {frames[0][-1]}: a film "
                 "is a folder of its own with frames, or a file with several frames"
             )
         else:
-            films.append(folder)
-    return sorted(films)
+            films[folder] = len(frames)
+    return dict(sorted(films.items()))
 
 
 def open_video_folder(config: SourceConfig) -> VideoFolder:
@@ -203,10 +213,10 @@ def open_video_folder(config: SourceConfig) -> VideoFolder:
     if not pictures:
         raise ValueError(f"{root} holds no frames; those end in {' '.join(sorted(IMAGE_SUFFIXES))}")
     films = _find_films(root, files, config)
-    layout = read_layout(root, films)
+    layout = read_layout(root, list(films))
     native = native_channels(root, pictures, config) if config.channels == "auto" else 1
     items, chosen = choose_pairs(layout.pairs, config)
-    num_files = len(set(films) & set(files))
+    num_files = len(films.keys() & set(files))
     found = f"films that are files: {num_files:,}, folders of frames: {len(films) - num_files:,}"
     facts = SourceFacts(
         name=config.name,
@@ -216,4 +226,6 @@ def open_video_folder(config: SourceConfig) -> VideoFolder:
         coord_order="tyx",
         notes=(f"{layout.describe(left_out)}; {found}",),
     )
-    return VideoFolder(facts=facts, items=items, root=root, paths=chosen, config=config)
+    return VideoFolder(
+        facts=facts, items=items, root=root, paths=chosen, num_frames=films, config=config
+    )

@@ -11,7 +11,7 @@ from inrgen.exchange.conventions import FormatName
 from inrgen.fit.build_config import RecipeName
 from inrgen.sources.catalog import source_names
 from inrgen.training.models.catalog import FAMILIES, parse_model
-from inrgen.transforms.named import TRANSFORMS, parse_links
+from inrgen.transforms.named import ALIASES, TRANSFORMS, parse_links
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,13 @@ def test_a_list_is_whole_and_its_defaults_are_read_as_they_are(list_them, names)
             assert parse_model(entry.name + text) == parse_model(entry.name)
         if list_them is listing.list_transforms:
             assert parse_links(entry.name + text) == parse_links(entry.name)
+
+
+@pytest.mark.parametrize(("short", "name"), ALIASES.items())
+def test_a_short_name_lists_its_transform_and_is_told_there(short, name):
+    (entry,) = listing.list_transforms(ListConfig(own=(short,))).entries
+    assert entry.name == name
+    assert entry.about.endswith(f". Short name: {short}.")
 
 
 def test_own_ones_are_listed_too():

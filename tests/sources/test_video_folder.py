@@ -1,5 +1,7 @@
 """Folders of films: frames in folders, files of several frames, and bad frames that are named."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +12,8 @@ from inrgen.sources.base import BadSignal
 from inrgen.sources.bounds import load_item
 from inrgen.sources.catalog import open_source
 from inrgen.sources.config import SourceConfig
+from inrgen.sources.manifest import decode_slice
+from inrgen.sources.parts import item_places, make_slice, open_part
 from inrgen.store.reader import open_store
 
 FILM = np.random.default_rng(0).integers(0, 256, (11, 3, 4, 3), dtype=np.uint8)
@@ -117,6 +121,27 @@ def test_a_bad_frame_makes_a_bad_film_that_names_it(tmp_path, spoil, words):
         raise bad
     assert str(tmp_path) not in str(bad)
     assert source.load(1).grid == (11, 3, 4)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("num_after", [10, 12])
+def test_a_film_whose_frames_are_not_those_listed_is_bad(tmp_path, num_after, elsewhere):
+    write_frames(tmp_path / "a")
+    write_frames(tmp_path / "b")
+    config = SourceConfig(name="video-folder", data=str(tmp_path), copies=1, shift=1)
+    source = open_source(config)
+    if elsewhere:
+        listed = make_slice(source, item_places(source, config), slice(0, None))
+        source = open_part(config, decode_slice(listed.encode()))
+    if num_after < 11:
+        (tmp_path / "a/10.png").unlink()
+    else:
+        shutil.copy(tmp_path / "a/10.png", tmp_path / "a/11.png")
+    loaded = [load_item(source, index, config) for index in range(len(source.items))]
+    pairs = zip(source.items, loaded, strict=True)
+    bad = {item.item_id for item, signal in pairs if isinstance(signal, BadSignal)}
+    assert {name.partition("~")[0] for name in bad} == {"a"}
+    assert str(loaded[0]) == f"has {num_after} frames now, and had 11 when it was listed"
 
 
 def test_colour_after_a_gray_first_frame_is_never_dropped_in_silence(tmp_path):
