@@ -87,14 +87,14 @@ def _task_name(function: Callable[[Any], Any]) -> str:
 
 def _check_answers(address: str) -> None:
     """Raise ValueError unless something listens at HOST:PORT; Ray itself waits for minutes."""
+    wanted = f"address must be a running Ray cluster, auto or HOST:PORT; got {address!r}"
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        raise ValueError(wanted)
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"address must be a running Ray cluster, auto or HOST:PORT; got {address!r}, "
-            f"where nothing answers ({error})"
-        ) from error
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"{wanted}, where nothing answers ({error})") from error
 
 
 def _connect(config: ExecutorConfig) -> None:

@@ -158,10 +158,14 @@ def test_a_cluster_that_refuses_this_process_is_met_with_the_token_s_variables(e
         list(run_tasks(square, [1], ray_config(address="auto")))
 
 
-def test_an_address_where_nothing_answers_is_named():
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1:1", "'127.0.0.1:1', where nothing answers"), ("foo", "HOST:PORT; got 'foo'$")],
+)
+def test_an_address_where_nothing_answers_is_named(address, said):
     ray.shutdown()
-    with pytest.raises(ValueError, match="where nothing answers"):
-        list(run_tasks(square, [1], ray_config(address="127.0.0.1:1")))
+    with pytest.raises(ValueError, match=said):
+        list(run_tasks(square, [1], ray_config(address=address)))
 
 
 def test_a_local_ray_leaves_a_cluster_on_the_same_machine_alone():
