@@ -26,7 +26,7 @@ class Curves(Protocol):
 def open_curves(logger: Logger, folder: Path, config: dict[str, Any], num_done: int) -> Curves:
     """Open the curves of a run, or go on with them after num_done epochs.
 
-    Raises ValueError for wandb where it is not installed.
+    Raises ValueError for wandb where it is not installed, or refuses to begin.
     """
     if logger == "wandb":
         return _WandbCurves(folder, config)
@@ -78,6 +78,7 @@ class _WandbCurves:
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         try:
             import wandb
+            from wandb.errors import Error as WandbError
         except ModuleNotFoundError as error:
             raise ValueError("logger wandb needs wandb: pip install 'inrgen[wandb]'") from error
         # The command line's help imports this file, and must not wait for torch.
@@ -86,13 +87,20 @@ class _WandbCurves:
         path = folder / _WANDB
         if not path.exists():
             write_json(path, {"id": uuid.uuid4().hex[:8]})
-        self._run = wandb.init(
-            name=folder.absolute().name,
-            dir=folder,
-            id=read_json(path)["id"],
-            resume="allow",
-            config=config,
-        )
+        try:
+            self._run = wandb.init(
+                name=folder.absolute().name,
+                dir=folder,
+                id=read_json(path)["id"],
+                resume="allow",
+                config=config,
+            )
+        except WandbError as error:
+            # such as no login, or no answer
+            said = str(error).rstrip(".")
+            raise ValueError(
+                f"logger wandb failed: {said}; WANDB_MODE=offline needs no account"
+            ) from error
 
     def add(self, epoch: int, metrics: dict[str, float]) -> None:
         self._run.log(metrics, step=epoch)

@@ -186,6 +186,20 @@ def test_wandb_gets_the_curves_of_the_table_and_goes_on_with_them(
     assert list(out.glob("wandb/offline-run-*"))
 
 
+def test_a_refusal_of_wandb_is_one_sentence(store, tmp_path, capsys, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    from wandb.errors import UsageError
+
+    def refuse(**options):
+        raise UsageError("No API key configured.")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    argv = ["train", str(store), "--out", str(tmp_path / "run"), *QUICK, "--logger", "wandb"]
+    assert main(argv) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("inrgen train: logger wandb failed: No API key configured; WANDB_MODE")
+
+
 def test_without_wandb_a_sentence_says_what_to_install(store, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     argv = ["train", str(store), "--out", str(tmp_path / "run"), *QUICK, "--logger", "wandb"]
