@@ -11,6 +11,7 @@ import tyro
 
 from inrgen.core.config import SPLITS, Split
 from inrgen.core.config_fields import changed_options, refuse_options
+from inrgen.core.summary import count
 from inrgen.sources.options import ignored_options, without_ignored
 from inrgen.sources.shape_config import MESH_SOURCES, ShapeConfig
 
@@ -44,7 +45,7 @@ def describe_copies(identity: dict[str, Any]) -> str:
 def describe_limit(limit: int, order: LimitOrder | None) -> str:
     """The items of a limited source, in words."""
     kind = "the first" if order == "first" else "a stratified sample of"
-    return f"{kind} {limit:,} items of each split"
+    return f"{kind} {count(limit, 'item')} of each split"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -71,7 +71,7 @@ def test_what_a_classifier_will_lack_is_said_before_the_fits(labels, splits, sai
     assert all(any(words in note for note in notes) for words in said)
     assert len(notes) == len(said)
     (alone,) = describe_part(source.items[:1], SourceConfig(name="array", split="train", limit=1))
-    assert alone == "a stratified sample of 1 items of each split (train 1)"
+    assert alone == "a stratified sample of 1 item of each split (train 1)"
     (whole,) = describe_part(source.items[:1], SourceConfig(name="array", split="train", limit=2))
     assert whole == "all items (train 1)"
 
