@@ -78,13 +78,15 @@ class RecordScan:
             yield from map_ahead(pool, self._read, groups, num + 1)
         except ServerFailed:
             raise
-        except DamagedStore as error:
-            if find_growth(self.files, self.facts) is None:
+        except (DamagedStore, OSError, pa.ArrowException) as error:
+            # an append removes fragments of the version before, which this scan may not have read
+            if find_growth(self.files, self.facts) is not None:
+                raise ValueError(
+                    f"{self.files.location} has grown since it was opened; open it again for "
+                    "records"
+                ) from error
+            if isinstance(error, DamagedStore):
                 raise
-            raise ValueError(
-                f"{self.files.location} has grown since it was opened; open it again for records"
-            ) from error
-        except (OSError, pa.ArrowException) as error:
             raise DamagedStore(
                 f"{self.files.location} is damaged: records cannot be read ({error}); "
                 "`inrgen verify` says which",

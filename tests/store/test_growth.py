@@ -119,8 +119,11 @@ def test_readers_go_on_while_a_store_grows(sizes, tmp_path):
     np.testing.assert_array_equal(read, sizes[0].flat)
     served = torch.cat([batch.rows for batch in loader])
     assert sorted(served.tolist()) == [row for row in range(12) if row != 1]
-    with pytest.raises(ValueError, match="has grown since it was opened"):
-        store.read_records(["row"])
+    # as they are, and in the moment between two versions of a fragment
+    for _ in range(2):
+        with pytest.raises(ValueError, match="has grown since it was opened"):
+            store.read_records(["row"])
+        (path / fragment_key(store.spec.spec_id, 1)).unlink(missing_ok=True)
     with pytest.raises(ValueError, match=r"rows must be in 0..11"):
         store.read([12])
 
