@@ -251,4 +251,9 @@ def failed_section(outcomes: Sequence[Outcome]) -> Section | None:
     lines = [[o.run.run_id, o.error] for o in outcomes if o.error]
     if not lines:
         return None
-    return Section(heading="Failed runs", tables=[Table(head=["run", "why"], rows=lines)])
+    words = (
+        "The same command leaves these as they are, since their options or data are at fault. A "
+        "run begins anew once its file, `RUN.json` in the folder of results, is removed.",
+    )
+    table = Table(head=["run", "why"], rows=lines)
+    return Section(heading="Failed runs", words=words, tables=[table])
