@@ -13,6 +13,7 @@ from .fit.config import FitConfig as FitConfig
 from .loaders.config import LoaderConfig as LoaderConfig
 from .loaders.map_style import WeightDataset as WeightDataset
 from .loaders.stream import StreamLoader as StreamLoader
+from .sources.base import Signal as Signal
 from .sources.config import SourceConfig as SourceConfig
 from .store.reader import Store as Store
 from .store.reader import open_store as open_store

@@ -58,7 +58,7 @@ def build(
         source: a name (digits, fashion-mnist, mnist, cifar10, image-folder, video-folder,
             audio-folder, mesh-folder, modelnet40, torchvision:NAME, array, or your own
             MODULE:FUNCTION), a SourceConfig, or the signals themselves: a Source, an array or
-            tensor (n, *grid, channels), a map-style data set of torch, or an iterable of Signals.
+            tensor (n, *grid, channels), a map-style data set of torch, or an iterable of Signal.
             The axes of an array may be stated, such as axes="nyx".
         out: the store's folder or URL.
         labels: for signals: class numbers or class names, one for each.
