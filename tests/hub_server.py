@@ -22,12 +22,14 @@ class Hub:
     Attributes:
         commits: for each commit, its files.
         requests: method and path of every request.
+        refuses: answer no request to change anything.
     """
 
     url: str = ""
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     made: dict = field(default_factory=dict)
+    refuses: bool = False
 
     @property
     def head(self) -> str:
@@ -84,7 +86,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             hub.requests.append(f"POST {self.path}")
             body = self._body()
-            if self.path == "/api/repos/create":
+            if hub.refuses:
+                self._json({"error": "You have no right to write"}, 403)
+            elif self.path == "/api/repos/create":
                 hub.made = json.loads(body)
                 if not hub.commits:
                     hub.add({".gitattributes": b""})

@@ -72,23 +72,27 @@ def push_store(
             f"{store.path} is unfinished, {owed:,} rows to go; finish it before a push"
         )
     # huggingface_hub is an extra, which this module names where it is missing.
-    from inrgen.store.files.hub import HfApi, reached_hub
+    from inrgen.store.files.hub import HfApi, HfHubHTTPError, reached_hub
 
     write_card(store, None, wording)
     folder = Path(store.path)
     api = HfApi()
-    with reached_hub(to):
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            repo_type="dataset",
-            folder_path=folder,
-            commit_message=f"Store {store.spec.architecture} of {store.source_name}",
-            # Locks and work in progress are this machine's.
-            ignore_patterns=["_*"],
-            # Shards of an earlier version would be strangers in this one.
-            delete_patterns=["*"],
-        )
+    try:
+        with reached_hub(to):
+            api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                repo_type="dataset",
+                folder_path=folder,
+                commit_message=f"Store {store.spec.architecture} of {store.source_name}",
+                # Locks and work in progress are this machine's.
+                ignore_patterns=["_*"],
+                # Shards of an earlier version would be strangers in this one.
+                delete_patterns=["*"],
+            )
+    except HfHubHTTPError as error:
+        # The library's own text has several lines.
+        raise OSError(f"{to}: the hub refuses: {' '.join(str(error).split())}") from error
     sizes = [
         path.stat().st_size
         for path in folder.rglob("*")

@@ -97,6 +97,14 @@ def test_what_cannot_be_pushed_is_refused_with_its_reason(hub: Hub, tmp_path):
         open_store(URL)
 
 
+def test_what_the_hub_refuses_is_said_in_one_line(hub: Hub, store):
+    hub.refuses = True
+    refused = r"^hf:user/digits: the hub refuses: .*no right to write"
+    with pytest.raises(OSError, match=refused) as error:
+        push_store(store, "hf:user/digits")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "text", ["hf:a", "a/b/c", "hf:a/b@v", "hf://a/b", "hf:../b", "s3://a/b", ""]
 )

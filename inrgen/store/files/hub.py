@@ -25,6 +25,7 @@ try:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         EntryNotFoundError,
+        HfHubHTTPError,  # noqa: F401 - for who writes to the hub
         HTTPError,  # pyright: ignore[reportPrivateImportUsage]
         RepositoryNotFoundError,
     )
