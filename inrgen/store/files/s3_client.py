@@ -20,6 +20,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from inrgen.store.errors import ServerFailed
+from inrgen.store.files.aws_profile import profile_credentials
 from inrgen.store.files.location import Bucket
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def make_client(bucket: Bucket, *, writes: bool) -> S3Store:
     Args:
         writes: whether it will upload. An upload waits long without a byte from the server, so
             such a client has no limit on stalls.
+
+    Raises what profile_credentials raises.
     """
     config: S3Config = {}
     if bucket.endpoint:
@@ -73,9 +76,11 @@ def make_client(bucket: Bucket, *, writes: bool) -> S3Store:
     options: ClientConfig = {"allow_http": True, "timeout": timedelta(seconds=_REQUEST_S)}
     if not writes:
         options["read_timeout"] = timedelta(seconds=_STALL_S)
+    found = None if bucket.anonymous else profile_credentials(f"s3://{bucket.bucket}")
     return S3Store(
         bucket.bucket,
         prefix=bucket.prefix,
+        credential_provider=found,
         config=config,
         client_options=options,
         retry_config={
@@ -129,7 +134,7 @@ def _translate(name: str, error: Exception, tried_s: float) -> OSError:
     if _ROLE_SERVER in text:
         return PermissionError(
             f"{name}: there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or add ?anonymous=true for a public bucket"
+            "or AWS_PROFILE, or add ?anonymous=true for a public bucket"
         )
     if _UNKNOWN in text:
         return OSError(
