@@ -82,7 +82,7 @@ def import_recorded(name: str, kind: str) -> Any:
 
 
 def own_place(error: BaseException) -> str:
-    """Where the user's code was when an error came: " in load (waves.py, line 7)"; "" if nowhere.
+    """The place in the user's code of an error: " in load (waves.py, line 7)"; "" if it has none.
 
     Frames of inrgen, of Python and of installed packages are not the user's. The file has no
     folder, so records of items do not depend on where the code lies.

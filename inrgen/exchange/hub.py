@@ -3,12 +3,16 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inrgen.core.summary import Summary
 from inrgen.exchange.card.text import Wording
 from inrgen.exchange.card.writing import write_card
 from inrgen.store.files.location import HubDataset, is_remote, parse_url
 from inrgen.store.reader import Store
+
+if TYPE_CHECKING:
+    from inrgen.store.files.hub import HfApi
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +48,33 @@ def parse_repo(text: str) -> str:
     return found.repo_id
 
 
+def _upload(api: "HfApi", folder: Path, to: str, message: str, private: bool) -> str:
+    """Make a folder the whole content of a data set, in one commit, and return the commit.
+
+    Raises OSError if the hub does not answer or refuses.
+    """
+    from inrgen.store.files.hub import HfHubHTTPError, reached_hub
+
+    repo_id = parse_repo(to)
+    try:
+        with reached_hub(to):
+            api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                repo_type="dataset",
+                folder_path=folder,
+                commit_message=message,
+                # Locks and work in progress are this machine's.
+                ignore_patterns=["_*"],
+                # Shards of an earlier version would be strangers in this one.
+                delete_patterns=["*"],
+            )
+    except HfHubHTTPError as error:
+        # The library's own text has several lines.
+        raise OSError(f"{to}: the hub refuses: {' '.join(str(error).split())}") from error
+    return commit.oid
+
+
 def push_store(
     store: Store, to: str, wording: Wording | None = None, private: bool = False
 ) -> PushSummary:
@@ -72,27 +103,13 @@ def push_store(
             f"{store.path} is unfinished, {owed:,} rows to go; finish it before a push"
         )
     # huggingface_hub is an extra, which this module names where it is missing.
-    from inrgen.store.files.hub import HfApi, HfHubHTTPError, reached_hub
+    from inrgen.store.files.hub import HfApi
 
     write_card(store, None, wording)
-    folder = Path(store.path)
-    api = HfApi()
-    try:
-        with reached_hub(to):
-            api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-            commit = api.upload_folder(
-                repo_id=repo_id,
-                repo_type="dataset",
-                folder_path=folder,
-                commit_message=f"Store {store.spec.architecture} of {store.source_name}",
-                # Locks and work in progress are this machine's.
-                ignore_patterns=["_*"],
-                # Shards of an earlier version would be strangers in this one.
-                delete_patterns=["*"],
-            )
-    except HfHubHTTPError as error:
-        # The library's own text has several lines.
-        raise OSError(f"{to}: the hub refuses: {' '.join(str(error).split())}") from error
+    folder, api = Path(store.path), HfApi()
+    commit = _upload(
+        api, folder, to, f"Store {store.spec.architecture} of {store.source_name}", private
+    )
     sizes = [
         path.stat().st_size
         for path in folder.rglob("*")
@@ -100,7 +117,7 @@ def push_store(
     ]
     return PushSummary(
         page=f"{api.endpoint}/datasets/{repo_id}",
-        commit=commit.oid,
+        commit=commit,
         url=f"hf://datasets/{repo_id}",
         num_files=len(sizes),
         num_bytes=sum(sizes),

@@ -45,7 +45,7 @@ def _time_bound(seconds: float) -> Iterator[None]:
 
 
 def _fitting(signal: Any, facts: SourceFacts) -> Signal:
-    """What a source loaded, if it is a Signal of the source's dimensions; BadSignal otherwise."""
+    """The loaded signal. Raises BadSignal unless it is a Signal of the source's dimensions."""
     if not isinstance(signal, Signal):
         raise BadSignal(f"is no Signal: the source's load returned {type(signal).__name__}")
     d_in = len(signal.grid) if signal.coords is None else signal.coords.shape[1]

@@ -70,7 +70,7 @@ def _check_memory(num_frames: int, rows: int, columns: int, config: SourceConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Frame:
-    """One decoded frame of a film, by its number or its file's name, and how many there are."""
+    """A decoded frame of a film, its number or its file's name, and the number of all frames."""
 
     name: str
     values: Float[np.ndarray, "rows columns d_out"]

@@ -130,7 +130,7 @@ class Store:
 
     @property
     def versions(self) -> tuple[StoreVersion, ...]:
-        """What the store was before each `inrgen build --append`, the oldest first."""
+        """The store's earlier versions, one for each `inrgen build --append`, the oldest first."""
         return self._facts.versions
 
     @property
