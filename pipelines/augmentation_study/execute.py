@@ -24,7 +24,7 @@ from inrgen.training.result import EpochLog, TrainResult
 from pipelines.augmentation_study.results import Outcome, Run, error_text, is_final
 from pipelines.augmentation_study.rows import Row, curve_rows
 from pipelines.augmentation_study.scales import Scale, model_text, probe_configs, train_config
-from pipelines.augmentation_study.stores import Places, row_data, wait_for_store
+from pipelines.augmentation_study.stores import Places, run_data, wait_for_store
 
 _SECONDS_UNTOLD = 60.0
 
@@ -89,7 +89,7 @@ def _num_rows(data: TrainData, fraction: float) -> int:
 
 def _train(setting: Setting, run: Run, folder: Path) -> tuple[TrainResult, dict[str, Any]]:
     row, scale = run.row, setting.scale
-    data = wait_for_store(lambda: row_data(setting.places, scale, row))
+    data = wait_for_store(lambda: run_data(setting.places, scale, run))
     steps = scale.steps if row.corpus == "images" else scale.shape_steps
     config = train_config(
         scale,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -16,15 +17,19 @@ from pipelines.augmentation_study.rows import (
     Row,
     beyond_rows,
     contrastive_rows,
+    fold_rows,
     leaky_rows,
     table_row,
     views_beside,
 )
 
+# A test item, its label, and the class that a training predicted.
+Answer = tuple[str, int, int]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """Finished trainings of a row, by seed."""
+    """Finished trainings of a row; the folds of a seed, where it has folds, answer as one."""
 
     row: Row
     outcomes: tuple[Outcome, ...]
@@ -34,25 +39,47 @@ class Finding:
         return [outcome.result for outcome in self.outcomes if outcome.result is not None]
 
     @property
+    def seeds(self) -> list[int]:
+        """Seeds of its trainings, each once."""
+        return sorted({outcome.run.seed for outcome in self.outcomes})
+
+    def answers(self, seed: int) -> list[Answer]:
+        """What the trainings of a seed said of each test item, in the order of their ids."""
+        results = [o.result for o in self.outcomes if o.run.seed == seed and o.result is not None]
+        return sorted(
+            answer for r in results for answer in zip(r.items, r.labels, r.predicted, strict=True)
+        )
+
+    @property
+    def labels(self) -> list[int]:
+        """Labels of the test items."""
+        return [label for _, label, _ in self.answers(self.seeds[0])]
+
+    @property
     def hits(self) -> dict[int, Bool[Tensor, " items"]]:
-        """For each seed a mask of the correctly classified test items."""
-        return {outcome.run.seed: outcome.hits for outcome in self.outcomes}
+        """For each seed a mask of the correctly classified test items, by id."""
+        return {
+            seed: torch.tensor([label == said for _, label, said in self.answers(seed)])
+            for seed in self.seeds
+        }
 
     @property
     def items(self) -> set[frozenset[str]]:
-        """Sets of test items of its trainings; one set, unless a store changed."""
-        return {frozenset(result.items) for result in self.results}
+        """Sets of test items of its seeds; one set, unless a store changed."""
+        return {frozenset(item for item, _, _ in self.answers(seed)) for seed in self.seeds}
 
     @property
     def percent(self) -> float:
         """Mean test accuracy over seeds."""
-        return 100 * fmean(result.test_accuracy for result in self.results)
+        return fmean(self._percents())
 
     @property
     def spread(self) -> float | None:
         """Standard deviation over seeds; None for one seed."""
-        shares = [100 * result.test_accuracy for result in self.results]
-        return stdev(shares) if len(shares) > 1 else None
+        return stdev(self._percents()) if len(self.seeds) > 1 else None
+
+    def _percents(self) -> list[float]:
+        return [100 * float(hits.double().mean()) for hits in self.hits.values()]
 
     @property
     def interval(self) -> Interval:
@@ -78,11 +105,15 @@ class Claim:
 
 
 def find(outcomes: Sequence[Outcome]) -> Findings:
-    """Group trainings without error by row."""
-    by_row: dict[Row, list[Outcome]] = {}
+    """Group trainings without error by row; a seed counts once all of its folds are there."""
+    by_seed: dict[tuple[Row, int], list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.result is not None and not outcome.error:
-            by_row.setdefault(outcome.run.row, []).append(outcome)
+            by_seed.setdefault((outcome.run.row, outcome.run.seed), []).append(outcome)
+    by_row: dict[Row, list[Outcome]] = {}
+    for (row, _), some in by_seed.items():
+        if len(some) == max(1, row.folds):
+            by_row.setdefault(row, []).extend(some)
     return {row: Finding(row=row, outcomes=tuple(some)) for row, some in by_row.items()}
 
 
@@ -112,6 +143,10 @@ def _pairs(views: int) -> list[tuple[str, Row, Row]]:
         pairs += [("beyond the paper, against its alignment", r, best) for r in beyond_rows(v)]
     for row in contrastive_rows(views):
         pairs.append(("contrastive pre-training", row, replace(row, pretrained="no")))
+    for row in fold_rows():
+        bare = replace(row, augment="", mixup="none")
+        pairs.append(("augmentation of shapes, in folds", row, bare))
+        pairs.append(("ten views of shapes against one, in folds", row, replace(row, views=1)))
     for share in (0.1, 0.25, 0.5):
         aligned = Row(mixup="aligned", fraction=share)
         pairs.append(("aligned MixUp on few images", aligned, replace(aligned, mixup="none")))

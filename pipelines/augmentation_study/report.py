@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.augmentation_study.document import Section, to_html, to_markdown
 from pipelines.augmentation_study.execute import Setting
-from pipelines.augmentation_study.findings import Findings, claims, find
+from pipelines.augmentation_study.findings import Finding, Findings, claims, find
 from pipelines.augmentation_study.results import Outcome
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
@@ -25,6 +25,7 @@ from pipelines.augmentation_study.sections import (
 from pipelines.augmentation_study.sections_learned import learned_section
 from pipelines.augmentation_study.sections_recipe import recipe_section
 from pipelines.augmentation_study.sections_table import (
+    floor_of,
     order_section,
     published_section,
     scales_section,
@@ -100,7 +101,7 @@ def _scale_section(
 ) -> Section:
     """Describe scale, protocol, networks and the accuracy of a guess."""
     scale = setting.scale
-    seeds = Counter(len(finding.outcomes) for finding in findings.values())
+    seeds = Counter(len(finding.seeds) for finding in findings.values())
     done = {outcome.run.row for outcome in outcomes}
     epochs = sorted({len(r.history) for f in findings.values() for r in f.results})
     words = [
@@ -163,21 +164,22 @@ def _floor_words(findings: Findings) -> str:
     images = [f for row, f in findings.items() if row.corpus == "images"]
     if not images:
         return ""
-    result = images[0].results[0]
-    common = 100 * max(Counter(result.labels).values()) / len(result.labels)
-    return (
-        f"Floors on {len(result.labels):,} test images of {len(result.classes)} classes: "
-        f"chance {100 / len(result.classes):.1f} %, the commonest class {common:.1f} %."
-    )
+    return f"Floors on {_floor_text(images[0], 'images')}"
 
 
-def _shape_floors(findings: Findings) -> dict[str, str]:
+def _shape_floors(findings: Findings) -> list[str]:
+    """Describe the same of the shapes, by corpus and folds."""
     floors = {}
     for row, finding in findings.items():
-        result = finding.results[0]
-        common = 100 * max(Counter(result.labels).values()) / len(result.labels)
-        floors[row.corpus] = (
-            f"{row.corpus}: {len(result.labels)} test shapes of {len(result.classes)} classes, "
-            f"chance {100 / len(result.classes):.1f} %, the commonest class {common:.1f} %."
-        )
-    return floors
+        if row.corpus != "images":
+            name = f"{row.corpus} in {row.folds} folds" if row.folds else row.corpus
+            floors[name] = f"{name}: {_floor_text(finding, 'shapes')}"
+    return list(floors.values())
+
+
+def _floor_text(finding: Finding, things: str) -> str:
+    classes = len(finding.results[0].classes)
+    return (
+        f"{len(finding.labels):,} test {things} of {classes} classes: chance "
+        f"{100 / classes:.1f} %, the commonest class {floor_of(finding):.1f} %."
+    )

@@ -6,10 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Bool
-from torch import Tensor
-
 from inrgen.training.result import TrainResult
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
@@ -19,14 +15,16 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """A row with a seed."""
+    """A row with a seed, and the fold that it tests where the row has folds."""
 
     row: Row
     seed: int
+    fold: int = 0
 
     @property
     def run_id(self) -> str:
-        return f"{self.row.row_id}.s{self.seed}"
+        fold = f".f{self.fold}" if self.row.folds else ""
+        return f"{self.row.row_id}.s{self.seed}{fold}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,18 +49,6 @@ class Outcome:
     error: str
     notes: dict[str, Any]
     transient: bool = False
-
-    @property
-    def hits(self) -> Bool[Tensor, " items"]:
-        """Mask of the correctly classified test items, in the order of their ids."""
-        assert self.result is not None, "only trainings classify items"
-        right = [
-            (item, label == said)
-            for item, label, said in zip(
-                self.result.items, self.result.labels, self.result.predicted, strict=True
-            )
-        ]
-        return torch.tensor([hit for _, hit in sorted(right)])
 
 
 def results_folder(out: Path, scale: Scale) -> Path:
@@ -110,6 +96,7 @@ def write_outcome(out: Path, scale: Scale, outcome: Outcome) -> None:
         "scale": _json(asdict(scale)),
         "row": asdict(outcome.run.row),
         "seed": outcome.run.seed,
+        "fold": outcome.run.fold,
         "config": outcome.config,
         "recipe": outcome.recipe,
         "error": outcome.error,
@@ -179,7 +166,8 @@ def _read(path: Path, scale: Scale) -> Outcome:
 def _outcome(facts: dict[str, Any]) -> Outcome:
     result = facts["result"]
     return Outcome(
-        run=Run(row=Row(**facts["row"]), seed=facts["seed"]),
+        # Earlier versions had no folds.
+        run=Run(row=Row(**facts["row"]), seed=facts["seed"], fold=facts.get("fold", 0)),
         result=None if result is None else TrainResult.from_dict(result),
         config=facts["config"],
         recipe=facts["recipe"],

@@ -27,6 +27,8 @@ class Row:
         aligned: align every INR first to the iterated mean of training INRs.
         pretrained: pre-train by contrast on all training items without labels, then train a linear
             layer on fixed features, or tune the whole network.
+        folds: folds of a cross-validation over all items, one training each; with 0 the splits of
+            the stores are used.
         recipe: a recipe of the recipe study, in the grammar of `inrgen probe-recipes`; the other
             fields then do not matter.
     """
@@ -41,6 +43,7 @@ class Row:
     fraction: float = 1.0
     aligned: Aligned = "no"
     pretrained: Pretrained = "no"
+    folds: int = 0
     recipe: str = ""
 
     @property
@@ -71,6 +74,8 @@ class Row:
             parts.append(f"share{self.fraction:g}")
         if self.pretrained != "no":
             parts.append(f"contrast_{self.pretrained}")
+        if self.folds:
+            parts.append(f"{self.folds}folds")
         return "-".join(parts)
 
 
@@ -195,6 +200,13 @@ def shape_rows(views: int) -> tuple[Row, ...]:
     return few + tuple(replace(row, corpus="watertight_shapes") for row in few[:3])
 
 
+def fold_rows() -> tuple[Row, ...]:
+    """Rows of the available shapes in folds, which judge every shape; one view, then ten."""
+    plain = Row(corpus="modelnet_like", folds=4)
+    changed = (plain, replace(plain, augment="siren-negation"), replace(plain, mixup="aligned"))
+    return tuple(replace(row, views=views) for views in (1, 10) for row in changed)
+
+
 def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[Row, ...]:
     """Plan all rows, each once, the most informative first.
 
@@ -227,6 +239,7 @@ def plan_rows(views: int, shape_views: int, modelnet40: bool = False) -> tuple[R
         *beyond_rows(views)[:7],
         *size_rows(),
         *shape_rows(shape_views),
+        *fold_rows(),
         *contrastive_rows(views),
         *(replace(row, pretrained="no") for row in contrastive_rows(views)),
         *(table_row(a, "gnn", 1) for a in ("No augmentation", *_FEW)),

@@ -15,7 +15,12 @@ from pipelines.augmentation_study.run_lock import claim_run
 
 def plan_runs(rows: Sequence[Row], seeds: int) -> tuple[Run, ...]:
     """Plan all rows with the first seed, then with the second: an early end leaves no gaps."""
-    return tuple(Run(row=row, seed=seed) for seed in range(seeds) for row in rows)
+    return tuple(
+        Run(row=row, seed=seed, fold=fold)
+        for seed in range(seeds)
+        for row in rows
+        for fold in range(max(1, row.folds))
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

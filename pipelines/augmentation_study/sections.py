@@ -21,6 +21,7 @@ from pipelines.augmentation_study.rows import (
     beyond_rows,
     contrastive_rows,
     curve_rows,
+    fold_rows,
     leaky_rows,
     shape_rows,
     table_row,
@@ -208,16 +209,18 @@ def contrastive_section(findings: Findings, views: int) -> Section:
     )
 
 
-def shapes_section(findings: Findings, floors: dict[str, str], fits: Sequence[str]) -> Section:
-    """Available shapes, under their own names; fits describes their fits, a sentence each."""
-    rows = shape_rows(2)
+def shapes_section(findings: Findings, floors: Sequence[str], fits: Sequence[str]) -> Section:
+    """Available shapes, under their own names; floors and fits describe them, a sentence each."""
+    rows = (*fold_rows(), *shape_rows(2))
     lines = [[row.row_id, percent(findings.get(row)), epochs_of(findings.get(row))] for row in rows]
     words = [
         "Meshes laid out like ModelNet, which are not ModelNet40. One training shape in six, by "
-        "the hash of its name, chooses the epoch. With so few test shapes little is resolved."
+        "the hash of its name, chooses the epoch. With so few test shapes little is resolved. In "
+        "folds every shape is tested once: a fold is tested, half of the next one chooses the "
+        "epoch, and the rest teaches.",
+        *fits,
+        *floors,
     ]
-    words += fits
-    words += [text for corpus, text in floors.items() if corpus != "images"]
     return Section(
         heading="Available shapes",
         words=words,

@@ -1,5 +1,6 @@
 """Sections on the published table beside ours, and on the order of its rows."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -28,7 +29,7 @@ def percent(finding: Finding | None) -> str:
     """Text of a row's accuracy with its interval and seeds."""
     if finding is None:
         return _NOT_RUN
-    share, seeds = finding.interval, len(finding.outcomes)
+    share, seeds = finding.interval, len(finding.seeds)
     spread = "" if finding.spread is None else f" ± {finding.spread:.2f}"
     plural = "s" * (seeds > 1)
     return f"{share.mean:.2f}{spread} ({share.low:.1f} to {share.high:.1f}; {seeds} seed{plural})"
@@ -99,8 +100,8 @@ def _modelnet_cells(findings: Findings, said: PublishedRow, given: bool) -> list
 
 def floor_of(finding: Finding) -> float:
     """Share of the commonest class among the test items, in %."""
-    labels = finding.results[0].labels
-    return 100 * max(map(labels.count, set(labels))) / len(labels)
+    labels = finding.labels
+    return 100 * max(Counter(labels).values()) / len(labels)
 
 
 def _dots(findings: Findings, setting: Setting) -> list[Element]:

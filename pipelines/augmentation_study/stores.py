@@ -24,9 +24,12 @@ from inrgen.store.metadata import read_facts
 from inrgen.store.queries import usable_values
 from inrgen.store.reader import open_store
 from inrgen.training.data import TrainData
+from pipelines.augmentation_study.results import Run
 from pipelines.augmentation_study.rows import Row
 from pipelines.augmentation_study.scales import Scale
-from pipelines.val_split import is_whole, with_val
+from pipelines.folds import with_fold
+from pipelines.resplit import is_whole
+from pipelines.val_split import with_val
 
 Made = TypeVar("Made")
 # Seconds between two tries, and between two reports, of a process that waits for a store.
@@ -114,8 +117,10 @@ def shapes_words(places: Places) -> list[str]:
     """Describe the fits of the shapes that rows were run on, as their stores record them."""
     said = []
     for corpus in _SHAPE_FOLDERS:
-        path = _with_val_path(places, corpus)
-        if not (path / "zarr.json").exists():
+        whole = _with_val_path(places, corpus)
+        copies = [whole, *sorted(whole.parent.glob(f"{corpus}-*of*"))]
+        path = next((copy for copy in copies if (copy / "zarr.json").exists()), None)
+        if path is None:
             continue
         store = open_store(path)
         # Early stores recorded the facts of a build as "given", without a parent.
@@ -156,8 +161,9 @@ def _unfinished(*given: Path) -> str:
     return f"missing or not finished: {', '.join(missing)}" if missing else ""
 
 
-def row_data(places: Places, scale: Scale, row: Row) -> TrainData:
-    """Return the stores of a row, made where missing."""
+def run_data(places: Places, scale: Scale, run: Run) -> TrainData:
+    """Return the stores of a run, made where missing."""
+    row = run.row
     if row.corpus == "images":
         paths: dict[Split, Path] = {s: image_store(places, scale, s) for s in SPLITS}
     elif row.corpus == "modelnet40":
@@ -166,11 +172,19 @@ def row_data(places: Places, scale: Scale, row: Row) -> TrainData:
     else:
         given = shapes_store(places, row.corpus)
         assert given is not None, "obstacle() has checked that it exists"
-        whole = with_val(given, _with_val_path(places, row.corpus))
-        paths = dict.fromkeys(SPLITS, whole)
+        paths = dict.fromkeys(SPLITS, _divided_shapes(places, given, run))
     if row.aligned != "no":
         paths = align_like_train(paths, row.aligned)
     return TrainData(**paths)
+
+
+def _divided_shapes(places: Places, given: Path, run: Run) -> Path:
+    """Store of shapes with train, val and test items: its own splits, or those of a fold."""
+    row, copy = run.row, _with_val_path(places, run.row.corpus)
+    if not row.folds:
+        return with_val(given, copy)
+    out = copy.with_name(f"{copy.name}-{run.fold}of{row.folds}")
+    return with_fold(given, out, fold=run.fold, num_folds=row.folds)
 
 
 def align_like_train(paths: dict[Split, Path], kind: Kind) -> dict[Split, Path]:

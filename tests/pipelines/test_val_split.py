@@ -82,7 +82,7 @@ def test_one_training_item_is_one_sentence_and_no_store(tmp_path):
 
 def test_it_goes_on_and_once_finished_locks_nothing(made, given, split, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.val_split.StoreWriter.commit", stop_after(2))
+        patched.setattr("pipelines.resplit.StoreWriter.commit", stop_after(2))
         with pytest.raises(KeyboardInterrupt):
             with_val(given, tmp_path / "split")
     with StoreWriter(tmp_path / "split"), pytest.raises(StoreBusy):

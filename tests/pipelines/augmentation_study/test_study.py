@@ -18,7 +18,7 @@ from pipelines.augmentation_study.results import Run, read_outcomes
 from pipelines.augmentation_study.rows import Row, plan_rows
 from pipelines.augmentation_study.scales import scale
 from pipelines.augmentation_study.schedule import Tally
-from pipelines.augmentation_study.stores import Places, align_like_train, obstacle, row_data
+from pipelines.augmentation_study.stores import Places, align_like_train, obstacle, run_data
 from tests.made_up import MadeUp
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -90,7 +90,7 @@ def test_a_training_cut_off_ends_as_if_it_had_not_been(out, tmp_path, monkeypatc
 @pytest.mark.slow
 def test_all_splits_are_carried_to_the_template_of_train_and_once_finished_lock_nothing(out):
     tiny = scale("tiny")
-    data = row_data(Places(out=out), tiny, Row(aligned="signed"))
+    data = run_data(Places(out=out), tiny, Run(row=Row(aligned="signed"), seed=0))
     paths = {"train": data.train, "val": data.val, "test": data.test}
     assert all(path.name.endswith("-signed") for path in paths.values())
     raw = {split: path.parent / split for split, path in paths.items()}
@@ -128,7 +128,7 @@ def test_only_errors_of_the_row_end_it(failure, transient, setting, tmp_path, mo
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(execute, "row_data", fail)
+    monkeypatch.setattr(execute, "run_data", fail)
     ended = execute.execute(setting, Run(row=Row(), seed=0), tmp_path)
     assert (ended.error, ended.transient) == (f"{type(failure).__name__}: {failure}", transient)
 
@@ -140,7 +140,7 @@ def test_a_run_waits_for_the_store_that_another_process_makes(setting, tmp_path,
         asked.append("data")
         raise StoreBusy("busy") if len(asked) < 3 else ValueError("then it was free")
 
-    monkeypatch.setattr(execute, "row_data", busy_at_first)
+    monkeypatch.setattr(execute, "run_data", busy_at_first)
     monkeypatch.setattr(stores, "_LOOK_S", 0.0)
     ended = execute.execute(setting, Run(row=Row(), seed=0), tmp_path)
     assert (len(asked), ended.error) == (3, "ValueError: then it was free")
