@@ -122,6 +122,7 @@ def _check_settings(
     learned, num_steps = recorded.get("start"), config.num_steps
     if isinstance(variant, LearnedVariant):
         start, num_steps = start or variant.start, num_steps or variant.num_steps
+        config = replace(config, curvature=config.curvature or variant.curvature)
         differing += [] if learned else [f"recipe (there {recorded['recipe']!r}, here 'learned')"]
     elif learned and variant is not None:
         differing.append(f"recipe (there 'learned', here {config.recipe!r})")

@@ -136,7 +136,7 @@ def _summarize(
         rows_per_s=fitted / seconds,
         quality=measure_quality(open_store(config.out)),
         waiting=idle_shares(busy),
-        notes=() if plan.start is None else plan.start.notes(plan.fit_plan.fit.num_steps),
+        notes=() if plan.start is None else plan.start.notes(plan.fit_plan.fit),
     )
 
 

@@ -56,6 +56,9 @@ class BuildConfig:
         points_per_step: points of each signal drawn anew for every update, instead of the
             recipe's or the start's; 0 takes all. Large pictures need a limit, and 2,048 points or
             more cost them little PSNR.
+        curvature: steps divided by the curvature of the loss, instead of the start's learned step
+            sizes: better fits in as many steps, for more steps than the start was learned for. It
+            needs a learned start.
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
         omega: factor of the input z of every hidden layer's activation, instead of the recipe's;
@@ -80,7 +83,7 @@ class BuildConfig:
     HEADINGS: ClassVar[Mapping[str, str]] = {
         "source": "source",
         "network": "hidden omega activation encoding",
-        "fit": "start seed num_steps points_per_step lr stop_psnr min_psnr shared",
+        "fit": "start seed num_steps points_per_step curvature lr stop_psnr min_psnr shared",
         "run": "engine workers address gpu_share",
     }
 
@@ -95,6 +98,7 @@ class BuildConfig:
     stop_psnr: float | None = None
     num_steps: int | None = None
     points_per_step: int | None = None
+    curvature: bool = False
     lr: float | None = None
     hidden: tuple[int, ...] | None = None
     omega: float | None = None
@@ -145,6 +149,8 @@ class BuildConfig:
             read_encoding(self.encoding)
         if self.start is not None or self.is_learned:
             self._check_learned()
+        elif self.curvature:
+            raise ValueError("curvature needs a learned start; give start, or recipe learned")
 
     def ignored(self) -> dict[str, str]:
         """Options without effect on this build, each with what it is for."""

@@ -28,6 +28,7 @@ class FitConfig:
     stop_psnr_db: an INR stops before the update at which the loss of its points has reached this
         PSNR; None never stops early.
     points_per_step: points drawn anew, with replacement, for each update; 0 takes all of them.
+    curvature: steps by curvature (inrgen/fit/curvature.py) instead of Adam's or learned step sizes.
     init: initial weights.
     """
 
@@ -41,6 +42,7 @@ class FitConfig:
     warmup_steps: int = 0
     stop_psnr_db: float | None = 40.0
     points_per_step: int = 0
+    curvature: bool = False
     init: InitConfig = field(default_factory=InitConfig)
 
     def __post_init__(self) -> None:
@@ -66,14 +68,16 @@ class FitConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The config as plain JSON values; from_dict is its inverse."""
-        return asdict(self) | {"init": self.init.to_dict()}
+        facts = asdict(self) | {"init": self.init.to_dict()}
+        # Fits without it keep the facts, and so the identity, of before it existed.
+        return facts if self.curvature else {k: v for k, v in facts.items() if k != "curvature"}
 
     @staticmethod
     def from_dict(facts: dict[str, Any]) -> "FitConfig":
         """Rebuild a config from to_dict's values; ValueError for a missing or foreign key."""
-        known = {f.name for f in dataclasses.fields(FitConfig)}
+        known = {f.name for f in dataclasses.fields(FitConfig)} - {"curvature"}
         # An unknown key comes from a later version; to ignore it would change the fit.
-        if set(facts) != known:
+        if set(facts) - {"curvature"} != known:
             raise ValueError(f"a fit needs exactly the keys {sorted(known)}; got {sorted(facts)}")
         return FitConfig(**{**facts, "init": InitConfig(**facts["init"])})
 

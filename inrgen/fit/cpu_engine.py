@@ -12,7 +12,7 @@ from inrgen.core.params import Params
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig, stop_loss, update_scalars
 from inrgen.fit.cpu_layout import Layout, as_records, lay_out, places
-from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.engine import FitBatch, FitResult, check_curvature
 from inrgen.kernels.cpu_fit import Job, Signals, fit_rows
 from inrgen.kernels.emitter import TILE
 
@@ -72,6 +72,7 @@ class CpuEngine:
         if not spec.is_siren:
             raise ValueError(f"engine 'cpu' fits SIRENs only; got {spec.kind}")
         batch.check(spec, knows_weights=False)
+        check_curvature(self.name, spec, config)
         num_points = config.points_per_step or batch.values.shape[1]
         layout = lay_out(spec, TILE, num_points)
         # A copy: the compiled code updates theta in place, and a caller's start must not change.

@@ -26,6 +26,8 @@ class FitBatch:
     4). With momentum, too, it is theta - v with v = momentum * (last v) + step_sizes * gradient.
     Adam's fields, the learning rate, its schedule and the weight decay are then unused.
 
+    With the config's curvature, step_sizes and momentum are unused, too.
+
     With weights, of mean 1 over the points of a signal, the loss is the mean of weight times
     squared error. Engine torch alone knows them.
     """
@@ -98,6 +100,17 @@ class FitResult:
     params: Params
     final_loss: Float[Tensor, " b"]
     num_steps: Int[Tensor, " b"]
+
+
+def check_curvature(engine: str, spec: InrSpec, config: FitConfig) -> None:
+    """Raise ValueError for steps by curvature on another engine than torch, or of other networks.
+
+    Engines would take other steps without a word.
+    """
+    if config.curvature and engine != "torch":
+        raise ValueError(f"steps by curvature need engine torch; got {engine}")
+    if config.curvature and not spec.is_siren:
+        raise ValueError(f"steps by curvature fit SIRENs alone, not {spec.kind}")
 
 
 def poison_failed(

@@ -19,9 +19,10 @@ def resolve_engine(name: str, spec: InrSpec, config: FitConfig, weighted: bool =
     Raises:
         ValueError: the name is unknown, or the engine cannot fit this spec here.
     """
-    if weighted and name in ("cpu", "gpu"):
-        raise ValueError(f"engine must be torch for signals with weights; got {name!r}")
-    can_fuse = spec.is_siren and has_numba() and not weighted
+    alone = "signals with weights" if weighted else "curvature" if config.curvature else ""
+    if alone and name in ("cpu", "gpu"):
+        raise ValueError(f"engine must be torch for {alone}; got {name!r}")
+    can_fuse = spec.is_siren and has_numba() and not alone
     if name == "auto":
         return "cpu" if can_fuse else "torch"
     if name not in ("torch", "cpu", "gpu"):

@@ -10,7 +10,7 @@ import torch
 
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig
-from inrgen.fit.engine import FitBatch, FitResult
+from inrgen.fit.engine import FitBatch, FitResult, check_curvature
 from inrgen.fit.gpu_portable import fit_portable
 from inrgen.kernels.gpu_layout import MAX_OUTPUTS, MAX_WIDTH, Mode
 
@@ -65,6 +65,7 @@ class GpuEngine:
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch; raises ValueError if there is no such device."""
         batch.check(spec, knows_weights=False)
+        check_curvature(self.name, spec, config)
         device = torch.device(self.device)
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device needs a CUDA device for engine 'gpu'; got {self.device!r}")

@@ -138,6 +138,8 @@ def vary_fit(config: BuildConfig, fit: FitConfig) -> FitConfig:
         fit = replace(fit, num_steps=config.num_steps)
     if config.points_per_step is not None:
         fit = replace(fit, points_per_step=config.points_per_step)
+    if config.curvature:
+        fit = replace(fit, curvature=True)
     if config.lr is not None:
         fit = replace(fit, lr=config.lr)
     if config.shared:
@@ -246,6 +248,7 @@ def plan_build(
             start=config.start or variant.start,
             num_steps=config.num_steps or variant.num_steps,
             points_per_step=_first(config.points_per_step, variant.points_per_step),
+            curvature=config.curvature or variant.curvature,
         )
     if given is not None:
         given = choose_part(given, config.source)
@@ -254,12 +257,14 @@ def plan_build(
     views = config.views or (_VIEWS if choice is None else choice.start.num_views)
     if choice is not None:
         name, spec = "learned", choice.start.spec
-        fit = fit_of_start(choice.start, config.num_steps, config.points_per_step)
+        fit = fit_of_start(choice.start, config.num_steps, config.points_per_step, config.curvature)
         if own is not None:
             raise ValueError("a learned start brings its own networks; leave out spec and fit")
     else:
         assert isinstance(variant, Variant), "choose_start finds a start or raises"
         name, spec, fit = vary_recipe(config, variant, own or OwnRecipe(), source.facts)
+        if fit.curvature:
+            raise ValueError("curvature needs a learned start; random weights have none to follow")
     engine = resolve_engine(config.engine, spec, fit, source.facts.weighted)
     return BuildPlan(
         source=config.source,

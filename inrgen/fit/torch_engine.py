@@ -13,7 +13,8 @@ from inrgen.core.params import Params
 from inrgen.core.siren import evaluate
 from inrgen.core.spec import InrSpec
 from inrgen.fit.config import FitConfig, stop_loss, update_scalars
-from inrgen.fit.engine import FitBatch, FitResult, join_parts, poison_failed
+from inrgen.fit.curvature import CurvatureSteps
+from inrgen.fit.engine import FitBatch, FitResult, check_curvature, join_parts, poison_failed
 
 # Limits on the INRs of a micro-batch and on one layer's activations: on a CPU few enough to stay
 # in its caches, on a GPU enough to fill it.
@@ -43,7 +44,8 @@ def _points_of_step(
 class _Fit:
     """b fits in progress, each on its own points; all of them start together at step 0.
 
-    step_sizes and momentum are those of the batch; without step sizes Adam updates.
+    step_sizes and momentum are those of the batch. Without step sizes Adam updates, and steps by
+    curvature need none.
     """
 
     spec: InrSpec
@@ -95,6 +97,7 @@ class _Fit:
         config = self.config
         scalars = update_scalars(config)
         target = stop_loss(config, self.spec.value_width)
+        curvature = CurvatureSteps(self.spec, config.num_steps) if config.curvature else None
         first = torch.zeros_like(theta)
         second = torch.zeros_like(theta)
         moving = torch.ones(len(theta), dtype=torch.bool, device=theta.device)
@@ -102,7 +105,10 @@ class _Fit:
         final_loss = torch.full((len(theta),), torch.nan, device=theta.device)
         # Without updates one pass still measures the loss of the initial weights.
         for step in range(max(config.num_steps, 1)):
-            loss, gradient = self.loss_and_gradient(theta, step)
+            if curvature is not None:
+                loss, change = curvature.next_move(theta, *self.points(step))
+            else:
+                loss, change = self.loss_and_gradient(theta, step)
             final_loss = torch.where(moving, loss, final_loss)
             if config.num_steps == 0:
                 break
@@ -112,13 +118,15 @@ class _Fit:
                 break
             # Stopped INRs are computed along with the others, and where() drops their updates: a
             # smaller batch would change the bits of the rest.
-            if self.step_sizes is not None:
-                first = self.momentum * first + self.step_sizes * gradient
+            if curvature is not None:
+                moved = theta + change
+            elif self.step_sizes is not None:
+                first = self.momentum * first + self.step_sizes * change
                 moved = theta - first
             else:
                 size, epsilon, decay = scalars[step].tolist()
-                first = config.beta1 * first + (1.0 - config.beta1) * gradient
-                second = config.beta2 * second + (1.0 - config.beta2) * gradient.square()
+                first = config.beta1 * first + (1.0 - config.beta1) * change
+                second = config.beta2 * second + (1.0 - config.beta2) * change.square()
                 moved = decay * theta - size * first / (second.sqrt() + epsilon)
             theta = torch.where(moving[:, None], moved, theta)
             num_steps = num_steps + moving
@@ -149,17 +157,19 @@ class TorchEngine:
     def name(self) -> str:
         return "torch"
 
-    def _micro_batch(self, spec: InrSpec, num_points: int) -> int:
+    def _micro_batch(self, spec: InrSpec, num_points: int, curvature: bool) -> int:
         values = num_points * max(spec.widths)
         if torch.device(self.device).type != "cpu":
             return max(1, min(_GPU_AT_ONCE, _GPU_VALUES // values))
-        if not _fill_cache_lines(spec, num_points):
+        # The factors of curvature have a row for biases, so they never fill whole lines.
+        if curvature or not _fill_cache_lines(spec, num_points):
             return 1
         return max(1, min(_CPU_AT_ONCE, _CPU_VALUES // values))
 
     def fit(self, spec: InrSpec, config: FitConfig, batch: FitBatch) -> FitResult:
         """Fit every INR of the batch by config; tensors in and out are on the CPU."""
         batch.check(spec)
+        check_curvature(self.name, spec, config)
         with _one_thread():
             return self._fit(spec, config, batch)
 
@@ -170,7 +180,8 @@ class TorchEngine:
         # The name keeps the draws of points apart from all other draws from an INR's key.
         keys = rng.fold(batch.keys, rng.hash_name("points"))
         num = len(start)
-        size = self._micro_batch(spec, config.points_per_step or batch.values.shape[1])
+        num_points = config.points_per_step or batch.values.shape[1]
+        size = self._micro_batch(spec, num_points, config.curvature)
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for low in range(0, num, size):
             # Copies of the last INR fill the last micro-batch.

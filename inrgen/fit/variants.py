@@ -229,30 +229,34 @@ def field_values(made: Recipe) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnedVariant:
-    """Recipe learned: a START, by default the shipped one, and steps or their points for its."""
+    """Recipe learned: a START, by default the shipped one, and other steps than its own."""
 
     text: str
     start: Path | None
     num_steps: int | None
     points_per_step: int | None
+    curvature: bool
 
     def plan(self, facts: SourceFacts) -> Recipe:
         """The recipe of the START. Raises ValueError where it does not fit the signals."""
         start = open_choice(self.start, 1, facts).start
-        fit = fit_of_start(start, self.num_steps, self.points_per_step)
+        fit = fit_of_start(start, self.num_steps, self.points_per_step, self.curvature)
         return Recipe(name="learned", spec=start.spec, fit=fit, start=start)
 
 
 def _parse_learned(text: str, fields: dict[str, str]) -> LearnedVariant:
     for field in fields:
         # Everything else is the START's.
-        check_name(field, ["start", "steps", "points"], "recipe learned: field")
+        check_name(field, ["start", "steps", "points", "curvature"], "recipe learned: field")
     steps, points = (
         _read(text, name, KEYS[name], fields[name]) if name in fields else None
         for name in ("steps", "points")
     )
     start = Path(fields["start"]) if "start" in fields else None
-    return LearnedVariant(text=text, start=start, num_steps=steps, points_per_step=points)
+    curvature = read_value(fields.get("curvature", "false"), bool, "curvature")
+    return LearnedVariant(
+        text=text, start=start, num_steps=steps, points_per_step=points, curvature=curvature
+    )
 
 
 def _read(text: str, field: str, key: Key, value: str) -> Any:

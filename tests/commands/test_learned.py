@@ -1,8 +1,10 @@
 """A store built from a learned start says so everywhere, resumes and mends itself."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -71,6 +73,44 @@ def test_steps_beyond_the_learned_number_are_said(start, tmp_path):
     assert build(config(tmp_path / "as learned", start)).notes == ()
     said = build(config(tmp_path / "longer", start, num_steps=5)).text()
     assert "5 steps a fit, where the start was learned for 3" in said
+
+
+def test_steps_by_curvature_are_said_recorded_grown_and_repaired(start, tmp_path):
+    out, few = tmp_path / "curved", SourceConfig(name="array", data=str(tmp_path / "few.npy"))
+    values = np.random.default_rng(0).random((6, 8, 8, 1), dtype=np.float32)
+    np.save(tmp_path / "few.npy", values[:4])
+    curved = BuildConfig(source=few, out=out, start=start, workers=0, curvature=True)
+    said = build(curved).text()
+    assert "steps by curvature, where the start has learned step sizes" in said
+    assert open_store(out).identity["fit"] == {
+        "num_steps": 3,
+        "points_per_step": 0,
+        "curvature": True,
+    }
+    assert build(curved).rows_fitted == 0
+    with pytest.raises(ValueError, match="curvature"):
+        build(replace(curved, curvature=False))
+    np.save(tmp_path / "few.npy", values)
+    grown = build(replace(curved, append=True))
+    assert grown.rows_fitted == 4
+    before = open_store(out).read(range(12)).flat()
+    (out / shard_key(open_store(out).spec.spec_id, 0)).unlink()
+    mended = VerifyConfig(store=out, repair=True, start=start, data=str(tmp_path / "few.npy"))
+    assert not verify(mended).failed
+    assert torch.equal(open_store(out).read(range(12)).flat(), before)
+
+
+def test_rows_by_curvature_do_not_join_others(start, tmp_path):
+    few = SourceConfig(name="array", data=str(tmp_path / "few.npy"))
+    np.save(tmp_path / "few.npy", np.zeros((2, 8, 8, 1), dtype=np.float32))
+    plain = BuildConfig(source=few, out=tmp_path / "plain", start=start, workers=0)
+    build(plain)
+    with pytest.raises(ValueError, match=r"fit\.curvature"):
+        build(replace(plain, append=True, curvature=True))
+    with pytest.raises(ValueError, match=r"fit\.curvature"):
+        build(
+            replace(plain, append=True, start=None, recipe=f"learned,start={start},curvature=true")
+        )
 
 
 def test_info_card_and_lineage_name_the_start(whole, start):

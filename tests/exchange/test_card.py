@@ -196,6 +196,14 @@ CONFIGS = [
     BuildConfig(
         source=SourceConfig(name="digits", limit=5),
         out=Path("STORE"),
+        start=Path("START"),
+        num_steps=9,
+        points_per_step=30,
+        curvature=True,
+    ),
+    BuildConfig(
+        source=SourceConfig(name="digits", limit=5),
+        out=Path("STORE"),
         recipe="published,bias=0.5,rule=glorot,k=3",
         activation="gaussian",
     ),
@@ -203,7 +211,9 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize(
-    "config", CONFIGS, ids=["shapes", "default", "shared", "changed", "learned", "gaussian"]
+    "config",
+    CONFIGS,
+    ids=["shapes", "default", "shared", "changed", "learned", "curved", "gaussian"],
 )
 def test_the_command_on_a_card_makes_the_same_store(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -118,7 +118,8 @@ def build_command(identity: dict[str, Any]) -> str | None:
     }
     words = ["inrgen", "build", *_source_words(identity["source"])]
     if "start" in identity:
-        choices["--start"] = ["START"]
+        choices |= {"--start": ["START"], "--points-per-step": [fit["points_per_step"]]}
+        words += ["--curvature"] * fit.get("curvature", False)
     else:
         choices |= _recipe_words(identity["recipe"], identity["spec"], fit)
         if fit["init"]["shared"]:

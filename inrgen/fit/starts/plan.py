@@ -47,12 +47,14 @@ class StartChoice:
             "facts": self.start.facts,
         }
 
-    def notes(self, num_steps: int) -> tuple[str, ...]:
-        """Sentences for a build's summary, about updates other than the learned number."""
-        learned = self.start.inner_steps
-        if num_steps == learned:
-            return ()
-        return (f"{num_steps} steps a fit, where the start was learned for {learned}",)
+    def notes(self, fit: FitConfig) -> tuple[str, ...]:
+        """Sentences for a build's summary, about updates other than the learned ones."""
+        learned, said = self.start.inner_steps, []
+        if fit.num_steps != learned:
+            said = [f"{fit.num_steps} steps a fit, where the start was learned for {learned}"]
+        if fit.curvature:
+            said.append("steps by curvature, where the start has learned step sizes")
+        return tuple(said)
 
 
 def _read_choice(path: str | Path) -> StartChoice:
@@ -146,20 +148,33 @@ def find_recorded_start(
     )
 
 
-def learned_fit(num_steps: int, points_per_step: int) -> FitConfig:
+def learned_fit(num_steps: int, points_per_step: int, curvature: bool = False) -> FitConfig:
     """The fit from a learned start: no early stop, and no field of Adam in use."""
-    return FitConfig(num_steps=num_steps, points_per_step=points_per_step, stop_psnr_db=None)
+    return FitConfig(
+        num_steps=num_steps,
+        points_per_step=points_per_step,
+        curvature=curvature,
+        stop_psnr_db=None,
+    )
 
 
 def fit_of_start(
-    start: LearnedStart, num_steps: int | None, points_per_step: int | None = None
+    start: LearnedStart,
+    num_steps: int | None,
+    points_per_step: int | None = None,
+    curvature: bool = False,
 ) -> FitConfig:
     """The fit that a start was learned for, or the same with other updates or points of each."""
     steps = start.inner_steps if num_steps is None else num_steps
     learned = start.facts.get("settings", {}).get("points_per_step", 0)
-    return learned_fit(steps, learned if points_per_step is None else points_per_step)
+    return learned_fit(steps, learned if points_per_step is None else points_per_step, curvature)
 
 
-def learned_fit_facts(fit: FitConfig) -> dict[str, int]:
+def learned_fit_facts(fit: FitConfig) -> dict[str, int | bool]:
     """The fields of learned_fit as plain JSON; the others decide nothing, so no store has them."""
-    return {"num_steps": fit.num_steps, "points_per_step": fit.points_per_step}
+    facts: dict[str, int | bool] = {
+        "num_steps": fit.num_steps,
+        "points_per_step": fit.points_per_step,
+    }
+    # Stores without it keep their identity.
+    return facts | {"curvature": True} if fit.curvature else facts
