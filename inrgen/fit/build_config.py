@@ -56,9 +56,9 @@ class BuildConfig:
         points_per_step: points of each signal drawn anew for every update, instead of the
             recipe's or the start's; 0 takes all. Large pictures need a limit, and 2,048 points or
             more cost them little PSNR.
-        curvature: steps divided by the curvature of the loss, instead of the start's learned step
-            sizes: better fits in as many steps, for more steps than the start was learned for. It
-            needs a learned start.
+        curvature: take gradient steps divided by the curvature of the loss instead of the learned
+            step sizes of start. Shapes gain by it where there are more steps than the start was
+            learned for; very small pictures lose.
         lr: learning rate, instead of the recipe's.
         hidden: widths of the hidden layers, instead of the recipe's.
         omega: factor of the input z of every hidden layer's activation, instead of the recipe's;
