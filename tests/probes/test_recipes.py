@@ -104,11 +104,12 @@ def test_a_recipe_typed_in_full_is_the_recipe_of_that_name():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("learned,lr=1", "recipe learned: field must be one of start, steps, points; got 'lr'"),
+        ("learned,lr=1", "field must be one of start, steps, points, curvature; got 'lr'"),
+        ("learned,curvature=1", "curvature needs true or false; got '1'"),
         ("learned,steps=0", "recipe field steps needs a whole number from 1 on"),
     ],
 )
-def test_a_learned_recipe_takes_a_start_steps_and_points_alone(text, message):
+def test_a_learned_recipe_takes_a_start_and_its_steps_alone(text, message):
     with pytest.raises(ValueError, match=message):
         parse_variant(text)
 
