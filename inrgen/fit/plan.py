@@ -264,7 +264,7 @@ def plan_build(
         assert isinstance(variant, Variant), "choose_start finds a start or raises"
         name, spec, fit = vary_recipe(config, variant, own or OwnRecipe(), source.facts)
         if fit.curvature:
-            raise ValueError("curvature needs a learned start; random weights have none to follow")
+            raise ValueError("curvature needs a learned start; give start, or recipe learned")
     engine = resolve_engine(config.engine, spec, fit, source.facts.weighted)
     return BuildPlan(
         source=config.source,
